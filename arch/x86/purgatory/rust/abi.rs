@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What the loader and the purgatory blob share.
+//!
+//! This file is compiled into the kernel's loader, into the blob and into the host tests, and is the
+//! only definition of the interface between them. The interface is private to one kernel build:
+//! loader and blob are always built together, so that there is no compatibility to keep.
+//! [`VERSION`] only guards against a blob from a stale build.
+//!
+//! Contract:
+//!
+//! - The blob is a flat image. A [`Header`] lies at offset 0; its offsets count from there.
+//! - The loader copies the first [`Header::file_size`] bytes to a page-aligned physical address, in
+//!   a segment of [`Header::mem_size`] bytes whose tail is zeroed, and fills the [`Params`] at
+//!   offset [`Header::params`].
+//! - `relocate_kernel` enters the blob at offset [`Header::entry`] with interrupts off, in 64-bit
+//!   mode, on identity-mapped page tables that cover every region, with [`Params::entry`]'s
+//!   `CR0`, `CR4` and `XCR0` in force.
+//! - All addresses are physical, all sizes are in bytes.
+
+/// First bytes of the blob and of its parameter block (`b"kxpurgRS"`, little endian).
+pub const MAGIC: u64 = u64::from_le_bytes(*b"kxpurgRS");
+
+/// Version of everything in this file.
+pub const VERSION: u32 = 1;
+
+/// The blob is smaller than this, in bytes.
+pub const FILE_SIZE_MAX: usize = 32 * 1024;
+
+/// Size of a SHA-256 digest in bytes.
+pub const DIGEST_SIZE: usize = 32;
+
+/// A SHA-256 digest.
+pub type Digest = [u8; DIGEST_SIZE];
+
+/// Bytes in a leaf of the digest tree.
+///
+/// The digest of a region is SHA-256 over the digests of its leaves, in order, followed by the
+/// region's length in bytes as a little-endian `u64`. Every leaf but the last is this long; the last
+/// one holds what remains. A region of length 0 has no leaf.
+///
+/// The size is one for which `digest-tests/benches/leaf_size.rs` finds nothing faster. Smaller leaves
+/// cost more digests of digests, larger ones more idle lanes at the end of a region. It is not a power
+/// of two, so that the lanes of an engine do not all read from the same set of the cache.
+pub const LEAF_SIZE: usize = 32 * 1024 + 64;
+
+/// Most regions that an image can have: one for each segment of `struct kimage`
+/// (`KEXEC_SEGMENT_MAX`).
+pub const REGIONS_MAX: usize = 16;
+
+/// Start of the blob.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Header {
+    /// [`MAGIC`].
+    pub magic: u64,
+    /// [`VERSION`].
+    pub version: u32,
+    /// Offset of the first instruction.
+    pub entry: u32,
+    /// Offset of the [`Params`], a multiple of their alignment.
+    pub params: u32,
+    /// Bytes to load.
+    pub file_size: u32,
+    /// Bytes that the blob occupies in memory, a multiple of the page size.
+    pub mem_size: u32,
+    /// Offset of a function with C's calling convention that computes the digest of a region, for
+    /// tests and measurements: `void digest(u32 engine, const void *start, size_t len, u8 out[32])`.
+    /// `engine` is an [`EngineKind`] that the CPU is ready for; the stack needs no alignment.
+    pub digest: u32,
+}
+
+/// What a region holds, for messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum RegionKind {
+    /// A segment that the loader has no better name for.
+    Segment = 0,
+    /// The protected-mode part of the next kernel.
+    Kernel = 1,
+    /// The initramfs.
+    Initramfs = 2,
+    /// `struct boot_params`, the command line and the setup data.
+    BootParams = 3,
+    /// The ELF core header of a crash image.
+    ElfCoreHdr = 4,
+    /// The keys of an encrypted dump target.
+    DmCryptKeys = 5,
+    /// The KHO state tree.
+    KhoFdt = 6,
+    /// The list of KHO scratch areas.
+    KhoScratch = 7,
+}
+
+impl RegionKind {
+    /// Every kind, in the order of its value.
+    pub const ALL: [RegionKind; 8] = [
+        RegionKind::Segment,
+        RegionKind::Kernel,
+        RegionKind::Initramfs,
+        RegionKind::BootParams,
+        RegionKind::ElfCoreHdr,
+        RegionKind::DmCryptKeys,
+        RegionKind::KhoFdt,
+        RegionKind::KhoScratch,
+    ];
+
+    /// The kind with this value, if there is one.
+    pub fn from_raw(raw: u32) -> Option<RegionKind> {
+        Self::ALL.get(raw as usize).copied()
+    }
+
+    /// The kind's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            RegionKind::Segment => "segment",
+            RegionKind::Kernel => "kernel",
+            RegionKind::Initramfs => "initramfs",
+            RegionKind::BootParams => "boot_params",
+            RegionKind::ElfCoreHdr => "elfcorehdr",
+            RegionKind::DmCryptKeys => "dm_crypt_keys",
+            RegionKind::KhoFdt => "kho_fdt",
+            RegionKind::KhoScratch => "kho_scratch",
+        }
+    }
+}
+
+/// A range of physical memory and the digest that it must have.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Region {
+    /// First byte.
+    pub start: u64,
+    /// Length. Only the bytes that were loaded count, not the rest of the segment.
+    pub len: u64,
+    /// A [`RegionKind`].
+    pub kind: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// See [`LEAF_SIZE`].
+    pub digest: Digest,
+}
+
+impl Region {
+    /// A region that is not in use.
+    pub const UNUSED: Region = Region {
+        start: 0,
+        len: 0,
+        kind: 0,
+        reserved: 0,
+        digest: [0; DIGEST_SIZE],
+    };
+}
+
+/// How the blob computes SHA-256.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum EngineKind {
+    /// Generic code, one leaf at a time.
+    Scalar = 0,
+    /// SHA-NI, two leaves interleaved.
+    ShaNiX2 = 1,
+    /// AVX2, eight leaves in lanes.
+    Avx2X8 = 2,
+    /// AVX-512, sixteen leaves in lanes.
+    Avx512X16 = 3,
+}
+
+impl EngineKind {
+    /// Every kind, in the order of its value.
+    pub const ALL: [EngineKind; 4] = [
+        EngineKind::Scalar,
+        EngineKind::ShaNiX2,
+        EngineKind::Avx2X8,
+        EngineKind::Avx512X16,
+    ];
+
+    /// The kind with this value, if there is one.
+    pub fn from_raw(raw: u32) -> Option<EngineKind> {
+        Self::ALL.get(raw as usize).copied()
+    }
+
+    /// The engine's name in messages and in benchmark results.
+    pub fn name(self) -> &'static str {
+        match self {
+            EngineKind::Scalar => "scalar",
+            EngineKind::ShaNiX2 => "shani-x2",
+            EngineKind::Avx2X8 => "avx2-x8",
+            EngineKind::Avx512X16 => "avx512-x16",
+        }
+    }
+
+    /// Bits that `XCR0` must hold while the engine runs. 0: the engine needs no `XSAVE` state beyond
+    /// what `CR4.OSFXSR` enables. (Intel SDM volume 1, section 13.3.)
+    pub fn xcr0(self) -> u64 {
+        const X87_SSE_AVX: u64 = 0x7;
+        const OPMASK_ZMM: u64 = 0xe0;
+
+        match self {
+            EngineKind::Scalar | EngineKind::ShaNiX2 => 0,
+            EngineKind::Avx2X8 => X87_SSE_AVX,
+            EngineKind::Avx512X16 => X87_SSE_AVX | OPMASK_ZMM,
+        }
+    }
+}
+
+/// The reset register of the machine (ACPI specification, section 4.8.3.6).
+#[derive(Clone, Copy, Default)]
+#[repr(C)]
+pub struct Reset {
+    /// Its address in that space; a PCI configuration register as in `struct acpi_generic_address`.
+    pub address: u64,
+    /// [`RESET_NONE`], [`RESET_IO`] or [`RESET_PCI`].
+    pub space: u32,
+    /// What to write to it.
+    pub value: u32,
+}
+
+/// [`Reset::space`]: there is no register, or the purgatory cannot reach it.
+pub const RESET_NONE: u32 = 0;
+/// [`Reset::space`]: an I/O port.
+pub const RESET_IO: u32 = 1;
+/// [`Reset::space`]: a PCI configuration register on bus 0.
+pub const RESET_PCI: u32 = 2;
+
+/// [`Params::flags`]: print a line on success too (`KEXEC_FILE_DEBUG`).
+pub const FLAG_DEBUG: u32 = 1 << 0;
+
+/// What the loader tells the blob.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Params {
+    /// [`MAGIC`].
+    pub magic: u64,
+    /// [`VERSION`].
+    pub version: u32,
+    /// Size of this structure.
+    pub size: u32,
+    /// Entry point of the next kernel (64-bit boot protocol).
+    pub entry: u64,
+    /// `struct boot_params` of the next kernel, its `%rsi`.
+    pub boot_params: u64,
+    /// Where the blob itself was placed, a multiple of the page size.
+    pub blob: u64,
+    /// 8250 registers, 32 bits apart, or 0 (`kexec_debug_8250_mmio32`).
+    pub console_mmio32: u64,
+    /// `XCR0` bits that the engine needs, [`EngineKind::xcr0`].
+    pub xcr0: u64,
+    /// 8250 I/O port, or 0 (`kexec_debug_8250_port`).
+    pub console_port: u16,
+    /// Zero.
+    pub reserved: u16,
+    /// `FLAG_*`.
+    pub flags: u32,
+    /// An [`EngineKind`].
+    pub engine: u32,
+    /// Regions in use.
+    pub nr_regions: u32,
+    /// How to reset the machine, if `panic=` asks for that after a mismatch.
+    pub reset: Reset,
+    /// Frequency of the time stamp counter in kHz, or 0.
+    pub tsc_khz: u32,
+    /// Zero.
+    pub reserved2: u32,
+    /// SHA-256 of the blob's bytes before these parameters, header included.
+    pub blob_digest: Digest,
+    /// SHA-256 of these parameters while this field is zero.
+    pub params_digest: Digest,
+    /// The regions; those beyond [`Params::nr_regions`] are zero.
+    pub regions: [Region; REGIONS_MAX],
+}
+
+const _: () = assert!(size_of::<Header>() == 32);
+const _: () = assert!(size_of::<Region>() == 56);
+const _: () = assert!(size_of::<Params>() == 1056);

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What the purgatory asks of its parameters before it acts on them.
+
+use crate::abi::{
+    Digest,
+    EngineKind,
+    MAGIC,
+    Params,
+    REGIONS_MAX,
+    Region,
+    RegionKind,
+    VERSION, //
+};
+use core::ops::Range;
+
+/// Parameters that were checked.
+///
+/// # Invariants
+///
+/// `regions` are the regions in use. None wraps, or overlaps another one or the purgatory.
+#[derive(Debug)]
+pub struct Checked<'a> {
+    /// How to compute digests.
+    pub engine: EngineKind,
+    /// What to verify.
+    pub regions: &'a [Region],
+}
+
+/// What is wrong with the parameters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// [`Params::magic`]
+    Magic,
+    /// [`Params::version`]
+    Version,
+    /// [`Params::size`]
+    Size,
+    /// [`Params::params_digest`]
+    ParamsDigest,
+    /// [`Params::blob_digest`]
+    BlobDigest,
+    /// [`Params::blob`]
+    Address,
+    /// [`Params::engine`] or [`Params::xcr0`]
+    Engine,
+    /// [`Params::nr_regions`]
+    RegionCount,
+    /// A region wraps, is of an unknown kind, or overlaps.
+    Region,
+    /// [`Params::entry`] or [`Params::boot_params`] lies in no region that is verified.
+    Entry,
+}
+
+impl Fault {
+    /// A message without a line end.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Fault::Magic => "its parameters have a bad magic number",
+            Fault::Version => "its parameters are of another version",
+            Fault::Size => "its parameters have a bad size",
+            Fault::ParamsDigest => "the parameters of the purgatory are damaged",
+            Fault::BlobDigest => "the purgatory itself is damaged",
+            Fault::Address => "the purgatory is not where it was placed",
+            Fault::Engine => "there is no such engine",
+            Fault::RegionCount => "there are no regions, or too many",
+            Fault::Region => "a region wraps or overlaps another one",
+            Fault::Entry => "its entry point or boot_params lie outside of what is verified",
+        }
+    }
+}
+
+/// Checks `params`.
+///
+/// `extent` is the memory that the purgatory occupies, `own_digest` the digest of its code as it is,
+/// `params_digest` that of its parameters as they are (see [`Params::blob_digest`] and
+/// [`Params::params_digest`]). Everything is checked, also what the digest of the parameters vouches
+/// for: that digest lies beside them.
+pub fn check<'a>(
+    params: &'a Params,
+    extent: Range<u64>,
+    own_digest: &Digest,
+    params_digest: &Digest,
+) -> Result<Checked<'a>, Fault> {
+    ensure(params.magic == MAGIC, Fault::Magic)?;
+    ensure(params.version == VERSION, Fault::Version)?;
+    ensure(params.size as usize == size_of::<Params>(), Fault::Size)?;
+    ensure(*params_digest == params.params_digest, Fault::ParamsDigest)?;
+    ensure(*own_digest == params.blob_digest, Fault::BlobDigest)?;
+    ensure(params.blob == extent.start, Fault::Address)?;
+
+    let engine = EngineKind::from_raw(params.engine).ok_or(Fault::Engine)?;
+    ensure(params.xcr0 == engine.xcr0(), Fault::Engine)?;
+
+    let count = params.nr_regions as usize;
+    ensure((1..=REGIONS_MAX).contains(&count), Fault::RegionCount)?;
+    let regions = params.regions.get(..count).ok_or(Fault::RegionCount)?;
+    check_regions(regions, extent)?;
+
+    let within = |address: u64, kind: Option<RegionKind>| {
+        regions.iter().any(|region| {
+            kind.is_none_or(|kind| region.kind == kind as u32)
+                && range(region).is_some_and(|range| range.contains(&address))
+        })
+    };
+    ensure(within(params.entry, Some(RegionKind::Kernel)), Fault::Entry)?;
+    ensure(
+        within(params.boot_params, Some(RegionKind::BootParams)),
+        Fault::Entry,
+    )?;
+
+    // INVARIANT: `check_regions()` checked it.
+    Ok(Checked { engine, regions })
+}
+
+/// Checks that no region is of an unknown kind, wraps, or overlaps another one or `extent`.
+pub fn check_regions(regions: &[Region], extent: Range<u64>) -> Result<(), Fault> {
+    for (i, region) in regions.iter().enumerate() {
+        let this = range(region).ok_or(Fault::Region)?;
+
+        ensure(RegionKind::from_raw(region.kind).is_some(), Fault::Region)?;
+        ensure(!overlap(&this, &extent), Fault::Region)?;
+        for earlier in regions.iter().take(i) {
+            let earlier = range(earlier).ok_or(Fault::Region)?;
+
+            ensure(!overlap(&this, &earlier), Fault::Region)?;
+        }
+    }
+    Ok(())
+}
+
+/// The memory of a region, unless it wraps or lies at address 0.
+fn range(region: &Region) -> Option<Range<u64>> {
+    let end = region.start.checked_add(region.len)?;
+
+    (region.start != 0).then_some(region.start..end)
+}
+
+fn overlap(a: &Range<u64>, b: &Range<u64>) -> bool {
+    a.start < b.end && b.start < a.end
+}
+
+fn ensure(condition: bool, fault: Fault) -> Result<(), Fault> {
+    if condition { Ok(()) } else { Err(fault) }
+}

@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! SHA-256 of as many streams as a vector has elements, word by word as FIPS 180-4 has it.
+//!
+//! Everything here is inlined into functions that have the instruction set enabled. It contains no
+//! closures and no iterators over vectors, since those would be functions of their own, without it.
+
+use super::{
+    Block,
+    K,
+    States, //
+};
+
+/// A vector of one word for each of `LANES` streams.
+///
+/// # Invariants
+///
+/// A value of an implementing type exists only while the CPU is ready for the instructions that its
+/// methods are made of. This is what makes them safe.
+pub(super) trait Words<const LANES: usize>: Copy {
+    /// # Safety
+    ///
+    /// The CPU is ready for the type's instructions, as long as the value is in use.
+    unsafe fn load(words: &[u32; LANES]) -> Self;
+
+    /// Loads four words, numbers `4 * quarter` to `4 * quarter + 3` of block number `block`, from
+    /// `LANES / 4` streams: one stream's words after those of the other, for the streams `first`,
+    /// `first + 4` and so on. The bytes stay in their order.
+    ///
+    /// # Safety
+    ///
+    /// - The CPU is ready for the type's instructions, as long as the value is in use.
+    /// - `block` is less than the number of blocks in each of `data`.
+    /// - `quarter` and `first` are less than 4.
+    unsafe fn load_quarter(
+        data: &[&[Block]; LANES],
+        block: usize,
+        quarter: usize,
+        first: usize,
+    ) -> Self;
+
+    fn store(self, words: &mut [u32; LANES]);
+
+    /// Reverses the order of the bytes in each word.
+    fn swap_bytes(self) -> Self;
+
+    /// For each group of four words in `self` and `other`: `a0 b0 a1 b1`.
+    fn interleave_low_words(self, other: Self) -> Self;
+
+    /// For each group of four words in `self` and `other`: `a2 b2 a3 b3`.
+    fn interleave_high_words(self, other: Self) -> Self;
+
+    /// For each group of four words in `self` and `other`: `a0 a1 b0 b1`.
+    fn interleave_low_pairs(self, other: Self) -> Self;
+
+    /// For each group of four words in `self` and `other`: `a2 a3 b2 b3`.
+    fn interleave_high_pairs(self, other: Self) -> Self;
+
+    fn add(self, other: Self) -> Self;
+
+    /// Adds the same word to every stream's.
+    fn add_constant(self, word: u32) -> Self;
+
+    fn xor3(self, b: Self, c: Self) -> Self;
+
+    /// Bits of `b` where `self` has ones, and of `c` where it has zeros.
+    fn choose(self, b: Self, c: Self) -> Self;
+
+    /// Bits that at least two of the three have.
+    fn majority(self, b: Self, c: Self) -> Self;
+
+    /// Rotates to the right by `RIGHT`, which is to the left by `LEFT`: there is no arithmetic on
+    /// constants of generic functions.
+    fn rotate<const RIGHT: i32, const LEFT: i32>(self) -> Self;
+
+    fn shift_right<const BITS: u32>(self) -> Self;
+}
+
+/// [`Engine::compress`](super::Engine::compress) for vectors of type `W`.
+///
+/// # Safety
+///
+/// The CPU is ready for the instructions of `W`.
+#[inline(always)]
+pub(super) unsafe fn compress<W: Words<LANES>, const LANES: usize>(
+    states: &mut States<LANES>,
+    data: &[&[Block]; LANES],
+) {
+    let mut blocks = usize::MAX;
+
+    for lane in data {
+        blocks = usize::min(blocks, lane.len());
+    }
+
+    // The message words of the next 16 rounds. Each block overwrites them all.
+    //
+    // SAFETY: The CPU is ready by this function's requirements.
+    let mut w = [unsafe { W::load(&states[0]) }; 16];
+
+    for block in 0..blocks {
+        // SAFETY: The CPU is ready by this function's requirements.
+        let mut state = unsafe { load_state(states) };
+
+        // SAFETY: The CPU is ready by this function's requirements. `block` is less than the number of
+        // blocks of the shortest stream.
+        unsafe { load_block(&mut w, data, block) };
+
+        for (i, k) in K.0.as_chunks().0.iter().enumerate() {
+            if i > 0 {
+                schedule(&mut w);
+            }
+            rounds(&mut state, &w, k);
+        }
+
+        // SAFETY: The CPU is ready by this function's requirements.
+        let before: [W; 8] = unsafe { load_state(states) };
+
+        for i in 0..8 {
+            state[i].add(before[i]).store(&mut states[i]);
+        }
+    }
+}
+
+/// # Safety
+///
+/// The CPU is ready for the instructions of `W`.
+#[inline(always)]
+unsafe fn load_state<W: Words<LANES>, const LANES: usize>(states: &States<LANES>) -> [W; 8] {
+    let [a, b, c, d, e, f, g, h] = states;
+
+    // SAFETY: The CPU is ready by this function's requirements.
+    unsafe {
+        [
+            W::load(a),
+            W::load(b),
+            W::load(c),
+            W::load(d),
+            W::load(e),
+            W::load(f),
+            W::load(g),
+            W::load(h),
+        ]
+    }
+}
+
+/// Loads block number `block` of each stream, and transposes them: `w[i]` gets word `i` of each.
+///
+/// # Safety
+///
+/// - The CPU is ready for the instructions of `W`.
+/// - `block` is less than the number of blocks in each of `data`.
+#[inline(always)]
+unsafe fn load_block<W: Words<LANES>, const LANES: usize>(
+    w: &mut [W; 16],
+    data: &[&[Block]; LANES],
+    block: usize,
+) {
+    for (quarter, w) in w.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+        // SAFETY: By this function's requirements, the CPU is ready and `block` is in range. `quarter` is
+        // less than 4, since `w` has four quarters, and so are the numbers of the streams.
+        let [a, b, c, d] = unsafe {
+            [
+                W::load_quarter(data, block, quarter, 0).swap_bytes(),
+                W::load_quarter(data, block, quarter, 1).swap_bytes(),
+                W::load_quarter(data, block, quarter, 2).swap_bytes(),
+                W::load_quarter(data, block, quarter, 3).swap_bytes(),
+            ]
+        };
+
+        // The first two words of two streams each, and the last two.
+        let ab_low = a.interleave_low_words(b);
+        let ab_high = a.interleave_high_words(b);
+        let cd_low = c.interleave_low_words(d);
+        let cd_high = c.interleave_high_words(d);
+
+        w[0] = ab_low.interleave_low_pairs(cd_low);
+        w[1] = ab_low.interleave_high_pairs(cd_low);
+        w[2] = ab_high.interleave_low_pairs(cd_high);
+        w[3] = ab_high.interleave_high_pairs(cd_high);
+    }
+}
+
+/// Replaces the message words of 16 rounds by those of the next 16.
+#[inline(always)]
+fn schedule<W: Words<LANES>, const LANES: usize>(w: &mut [W; 16]) {
+    // Written out, since a loop costs more in index arithmetic than in vector instructions.
+    schedule_word::<0, W, LANES>(w);
+    schedule_word::<1, W, LANES>(w);
+    schedule_word::<2, W, LANES>(w);
+    schedule_word::<3, W, LANES>(w);
+    schedule_word::<4, W, LANES>(w);
+    schedule_word::<5, W, LANES>(w);
+    schedule_word::<6, W, LANES>(w);
+    schedule_word::<7, W, LANES>(w);
+    schedule_word::<8, W, LANES>(w);
+    schedule_word::<9, W, LANES>(w);
+    schedule_word::<10, W, LANES>(w);
+    schedule_word::<11, W, LANES>(w);
+    schedule_word::<12, W, LANES>(w);
+    schedule_word::<13, W, LANES>(w);
+    schedule_word::<14, W, LANES>(w);
+    schedule_word::<15, W, LANES>(w);
+}
+
+/// Replaces message word `I` by the one of 16 rounds later (FIPS 180-4, section 6.2.2, step 1).
+#[inline(always)]
+fn schedule_word<const I: usize, W: Words<LANES>, const LANES: usize>(w: &mut [W; 16]) {
+    let w_15 = w[(I + 1) % 16];
+    let w_7 = w[(I + 9) % 16];
+    let w_2 = w[(I + 14) % 16];
+    let sigma_0 = w_15
+        .rotate::<7, 25>()
+        .xor3(w_15.rotate::<18, 14>(), w_15.shift_right::<3>());
+    let sigma_1 = w_2
+        .rotate::<17, 15>()
+        .xor3(w_2.rotate::<19, 13>(), w_2.shift_right::<10>());
+
+    w[I] = w[I].add(sigma_0).add(w_7).add(sigma_1);
+}
+
+/// 16 rounds.
+#[inline(always)]
+fn rounds<W: Words<LANES>, const LANES: usize>(state: &mut [W; 8], w: &[W; 16], k: &[u32; 16]) {
+    let [mut a, mut b, mut c, mut d, mut e, mut f, mut g, mut h] = *state;
+
+    // The variables change their roles from round to round, so that nothing needs to be copied. After
+    // eight rounds they are back in place.
+    for (w, k) in w.as_chunks::<8>().0.iter().zip(k.as_chunks::<8>().0) {
+        round(a, b, c, &mut d, e, f, g, &mut h, w[0], k[0]);
+        round(h, a, b, &mut c, d, e, f, &mut g, w[1], k[1]);
+        round(g, h, a, &mut b, c, d, e, &mut f, w[2], k[2]);
+        round(f, g, h, &mut a, b, c, d, &mut e, w[3], k[3]);
+        round(e, f, g, &mut h, a, b, c, &mut d, w[4], k[4]);
+        round(d, e, f, &mut g, h, a, b, &mut c, w[5], k[5]);
+        round(c, d, e, &mut f, g, h, a, &mut b, w[6], k[6]);
+        round(b, c, d, &mut e, f, g, h, &mut a, w[7], k[7]);
+    }
+    *state = [a, b, c, d, e, f, g, h];
+}
+
+/// One round (FIPS 180-4, section 6.2.2, step 3). The new E is left in `d`, the new A in `h`.
+#[inline(always)]
+#[allow(clippy::too_many_arguments)] // As many as the algorithm has variables.
+fn round<W: Words<LANES>, const LANES: usize>(
+    a: W,
+    b: W,
+    c: W,
+    d: &mut W,
+    e: W,
+    f: W,
+    g: W,
+    h: &mut W,
+    w: W,
+    k: u32,
+) {
+    let sigma_0 = a
+        .rotate::<2, 30>()
+        .xor3(a.rotate::<13, 19>(), a.rotate::<22, 10>());
+    let sigma_1 = e
+        .rotate::<6, 26>()
+        .xor3(e.rotate::<11, 21>(), e.rotate::<25, 7>());
+    let t1 = h.add(w.add_constant(k)).add(e.choose(f, g)).add(sigma_1);
+
+    *d = d.add(t1);
+    *h = t1.add(sigma_0).add(a.majority(b, c));
+}

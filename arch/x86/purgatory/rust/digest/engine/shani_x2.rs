@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! SHA-NI, two streams.
+//!
+//! `sha256rnds2` takes several cycles until its result is there, and each one needs that of the one
+//! before. The instructions of two streams alternate here, so that one stream's run while the other's
+//! wait.
+
+use super::{
+    Block,
+    Engine,
+    K,
+    Single,
+    State,
+    States, //
+};
+use core::arch::x86_64::*;
+
+/// The SHA-NI engine.
+///
+/// # Invariants
+///
+/// The CPU has SSSE3, SSE4.1 and SHA-NI, and is ready for them.
+#[derive(Clone, Copy)]
+pub(crate) struct ShaNiX2(());
+
+impl ShaNiX2 {
+    /// Creates the engine.
+    ///
+    /// # Safety
+    ///
+    /// While the value is in use, the CPU is ready for this engine as
+    /// [`region_digest`](crate::region_digest) requires.
+    pub(crate) unsafe fn new() -> Self {
+        // INVARIANT: By the safety requirements.
+        ShaNiX2(())
+    }
+
+    /// Feeds blocks into one stream.
+    pub(super) fn compress_one(self, state: &mut State, data: &[Block]) {
+        let mut states = state.map(|word| [word; 2]);
+
+        // The second lane costs next to nothing: it fills the gaps of the first.
+        self.compress(&mut states, &[data, data]);
+        *state = states.map(|[word, _]| word);
+    }
+}
+
+impl Engine<2> for ShaNiX2 {
+    fn compress(self, states: &mut States<2>, data: &[&[Block]; 2]) {
+        // SAFETY: By the type invariants, the CPU has what the function needs.
+        unsafe { compress(states, data) }
+    }
+
+    fn single(self) -> Single {
+        Single::ShaNi(self)
+    }
+}
+
+/// A stream's state as `sha256rnds2` wants it. The first word named is in the highest element.
+#[derive(Clone, Copy)]
+struct Packed {
+    abef: __m128i,
+    cdgh: __m128i,
+}
+
+/// The message words of the next 16 rounds, four to a register.
+type Message = [__m128i; 4];
+
+#[target_feature(enable = "ssse3,sse4.1,sha")]
+fn compress(states: &mut States<2>, data: &[&[Block]; 2]) {
+    let mut s0 = pack(states, 0);
+    let mut s1 = pack(states, 1);
+
+    for (block_0, block_1) in data[0].iter().zip(data[1]) {
+        let before_0 = s0;
+        let before_1 = s1;
+        let mut w0 = load_block(block_0);
+        let mut w1 = load_block(block_1);
+
+        // 48 rounds that make room for the message words of 16 rounds later, and 16 rounds that do not.
+        // What is written out here has to be, so that everything stays in registers.
+        let (k, last_k) = K.0.split_at(48);
+
+        for k in k.as_chunks().0 {
+            rounds_4::<0>(&mut s0, &mut s1, &w0, &w1, k);
+            w0[0] = schedule::<0>(&w0);
+            w1[0] = schedule::<0>(&w1);
+            rounds_4::<1>(&mut s0, &mut s1, &w0, &w1, k);
+            w0[1] = schedule::<1>(&w0);
+            w1[1] = schedule::<1>(&w1);
+            rounds_4::<2>(&mut s0, &mut s1, &w0, &w1, k);
+            w0[2] = schedule::<2>(&w0);
+            w1[2] = schedule::<2>(&w1);
+            rounds_4::<3>(&mut s0, &mut s1, &w0, &w1, k);
+            w0[3] = schedule::<3>(&w0);
+            w1[3] = schedule::<3>(&w1);
+        }
+        for k in last_k.as_chunks().0 {
+            rounds_4::<0>(&mut s0, &mut s1, &w0, &w1, k);
+            rounds_4::<1>(&mut s0, &mut s1, &w0, &w1, k);
+            rounds_4::<2>(&mut s0, &mut s1, &w0, &w1, k);
+            rounds_4::<3>(&mut s0, &mut s1, &w0, &w1, k);
+        }
+
+        s0 = add(s0, before_0);
+        s1 = add(s1, before_1);
+    }
+
+    unpack(states, 0, s0);
+    unpack(states, 1, s1);
+}
+
+/// Rounds `4 * I` to `4 * I + 3` of the 16 that the message words and `k` are for, of both streams.
+#[inline]
+#[target_feature(enable = "sse2,sha")]
+fn rounds_4<const I: usize>(
+    s0: &mut Packed,
+    s1: &mut Packed,
+    w0: &Message,
+    w1: &Message,
+    k: &[u32; 16],
+) {
+    let k = load_words(&k.as_chunks().0[I]);
+    let wk0 = _mm_add_epi32(w0[I], k);
+    let wk1 = _mm_add_epi32(w1[I], k);
+
+    s0.cdgh = _mm_sha256rnds2_epu32(s0.cdgh, s0.abef, wk0);
+    s1.cdgh = _mm_sha256rnds2_epu32(s1.cdgh, s1.abef, wk1);
+
+    // The instruction takes two words, those in the lower half.
+    let wk0 = _mm_unpackhi_epi64(wk0, wk0);
+    let wk1 = _mm_unpackhi_epi64(wk1, wk1);
+
+    s0.abef = _mm_sha256rnds2_epu32(s0.abef, s0.cdgh, wk0);
+    s1.abef = _mm_sha256rnds2_epu32(s1.abef, s1.cdgh, wk1);
+}
+
+/// The message words that come 16 rounds after element `I` of `w`.
+#[inline]
+#[target_feature(enable = "ssse3,sha")]
+fn schedule<const I: usize>(w: &Message) -> __m128i {
+    let w_4 = w[(I + 3) % 4];
+    let w_7 = _mm_alignr_epi8(w_4, w[(I + 2) % 4], 4);
+    let w_16 = _mm_sha256msg1_epu32(w[I], w[(I + 1) % 4]);
+
+    _mm_sha256msg2_epu32(_mm_add_epi32(w_16, w_7), w_4)
+}
+
+/// Adds up two states word by word.
+#[inline]
+#[target_feature(enable = "sse2")]
+fn add(a: Packed, b: Packed) -> Packed {
+    Packed {
+        abef: _mm_add_epi32(a.abef, b.abef),
+        cdgh: _mm_add_epi32(a.cdgh, b.cdgh),
+    }
+}
+
+/// Loads a block of big-endian words.
+#[inline]
+#[target_feature(enable = "ssse3")]
+fn load_block(block: &Block) -> Message {
+    let (quarters, _) = block.as_chunks();
+
+    [
+        load_quarter(&quarters[0]),
+        load_quarter(&quarters[1]),
+        load_quarter(&quarters[2]),
+        load_quarter(&quarters[3]),
+    ]
+}
+
+/// Loads four big-endian words.
+#[inline]
+#[target_feature(enable = "ssse3")]
+fn load_quarter(bytes: &[u8; 16]) -> __m128i {
+    let order = _mm_set_epi64x(0x0c0d_0e0f_0809_0a0b, 0x0405_0607_0001_0203);
+    // SAFETY: The instruction reads the 16 bytes that the reference covers, at any alignment.
+    let words = unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) };
+
+    _mm_shuffle_epi8(words, order)
+}
+
+/// Loads four words.
+#[inline]
+#[target_feature(enable = "sse2")]
+fn load_words(words: &[u32; 4]) -> __m128i {
+    // SAFETY: The instruction reads the 16 bytes that the reference covers, at any alignment.
+    unsafe { _mm_loadu_si128(words.as_ptr().cast()) }
+}
+
+#[inline]
+#[target_feature(enable = "sse2")]
+fn pack(states: &States<2>, lane: usize) -> Packed {
+    let [a, b, c, d, e, f, g, h] = states.map(|words| words[lane % 2].cast_signed());
+
+    Packed {
+        abef: _mm_set_epi32(a, b, e, f),
+        cdgh: _mm_set_epi32(c, d, g, h),
+    }
+}
+
+#[inline]
+#[target_feature(enable = "sse4.1")]
+fn unpack(states: &mut States<2>, lane: usize, Packed { abef, cdgh }: Packed) {
+    let words = [
+        _mm_extract_epi32::<3>(abef),
+        _mm_extract_epi32::<2>(abef),
+        _mm_extract_epi32::<3>(cdgh),
+        _mm_extract_epi32::<2>(cdgh),
+        _mm_extract_epi32::<1>(abef),
+        _mm_extract_epi32::<0>(abef),
+        _mm_extract_epi32::<1>(cdgh),
+        _mm_extract_epi32::<0>(cdgh),
+    ];
+
+    for (state, word) in states.iter_mut().zip(words) {
+        state[lane % 2] = word.cast_unsigned();
+    }
+}

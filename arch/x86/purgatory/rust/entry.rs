@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Entry from `relocate_kernel`, exit to the next kernel.
+//!
+//! On entry (see `arch/x86/kernel/relocate_kernel_64.S`): 64-bit mode, interrupts off, identity
+//! mapping, `CR4` = PAE and possibly LA57 and MCE, `%rsi` = `panic_timeout`, all other general
+//! registers but `%rsp` 0.
+//!
+//! On exit (see the 64-bit boot protocol in `Documentation/arch/x86/boot.rst`): as on entry, but
+//! with a GDT of this image, `%rsi` = `struct boot_params`, and `%rsp` = the end of a stack of this
+//! image.
+
+use core::{
+    arch::global_asm,
+    mem::offset_of, //
+};
+use purgatory_digest::abi::{
+    self,
+    Params, //
+};
+
+/// Bytes of stack. `purgatory_main()` and all that it calls need less than half.
+const STACK_SIZE: usize = 4096;
+
+const CR0_MP: u64 = 1 << 1;
+const CR4_OSFXSR: u64 = 1 << 9;
+const CR4_OSXMMEXCPT: u64 = 1 << 10;
+
+global_asm!(
+    r#"
+    .section .head, "ax", @progbits
+    .globl purgatory_header
+purgatory_header:
+    .quad {magic}
+    .long {version}
+    .long purgatory_entry - purgatory_header
+    .long purgatory_params - purgatory_header
+    .long purgatory_file_end - purgatory_header
+    .long purgatory_mem_end - purgatory_header
+    .long purgatory_digest_entry - purgatory_header
+    .if . - purgatory_header - {header_size}
+    .error "the header is not struct Header"
+    .endif
+
+    .balign 16
+    .globl purgatory_entry
+purgatory_entry:
+    leaq    purgatory_stack_end(%rip), %rsp
+
+    # The segment registers still refer to descriptors of the previous kernel.
+    leaq    gdt(%rip), %rax
+    pushq   %rax
+    pushw   $gdt_end - gdt - 1
+    lgdt    (%rsp)
+    addq    $10, %rsp
+    movl    $0x18, %eax
+    movl    %eax, %ds
+    movl    %eax, %es
+    movl    %eax, %ss
+    movl    %eax, %fs
+    movl    %eax, %gs
+    pushq   $0x10
+    leaq    0f(%rip), %rax
+    pushq   %rax
+    lretq
+0:
+    # Compiled code uses SSE registers. CR0.EM and CR0.TS are clear.
+    movq    %cr0, %rbx
+    movq    %rbx, %rax
+    orq     ${cr0_mp}, %rax
+    movq    %rax, %cr0
+    movq    %cr4, %rbp
+    movq    %rbp, %rax
+    orq     ${cr4_sse}, %rax
+    movq    %rax, %cr4
+
+    # Returns only if the next kernel is to be entered.
+    leaq    purgatory_header(%rip), %rdi
+    call    purgatory_main
+
+    movq    %rbp, %cr4
+    movq    %rbx, %cr0
+
+    movq    purgatory_params + {params_boot_params}(%rip), %rsi
+    leaq    purgatory_stack_end(%rip), %rsp
+    xorl    %eax, %eax
+    xorl    %ebx, %ebx
+    xorl    %ecx, %ecx
+    xorl    %edx, %edx
+    xorl    %edi, %edi
+    xorl    %ebp, %ebp
+    xorl    %r8d, %r8d
+    xorl    %r9d, %r9d
+    xorl    %r10d, %r10d
+    xorl    %r11d, %r11d
+    xorl    %r12d, %r12d
+    xorl    %r13d, %r13d
+    xorl    %r14d, %r14d
+    xorl    %r15d, %r15d
+    jmpq    *(purgatory_params + {params_entry})(%rip)
+
+purgatory_digest_entry:
+    pushq   %rbp
+    movq    %rsp, %rbp
+    andq    $-16, %rsp
+    call    purgatory_region_digest
+    leave
+    ret
+
+    # Stays in force until the next kernel loads its own. The accessed bits are set, so that the CPU
+    # does not write to the table, which the digest of this image covers.
+    .balign 16
+gdt:
+    .quad   0, 0
+    .quad   0x00af9b000000ffff
+    .quad   0x00cf93000000ffff
+gdt_end:
+
+    .section .params, "aw", @progbits
+    .balign 8
+    .globl purgatory_params
+purgatory_params:
+    .skip   {params_size}
+
+    .section .bss.stack, "aw", @nobits
+    .balign 16
+    .skip   {stack_size}
+purgatory_stack_end:
+    "#,
+    magic = const abi::MAGIC,
+    version = const abi::VERSION,
+    header_size = const size_of::<abi::Header>(),
+    cr0_mp = const CR0_MP,
+    cr4_sse = const CR4_OSFXSR | CR4_OSXMMEXCPT,
+    params_boot_params = const offset_of!(Params, boot_params),
+    params_entry = const offset_of!(Params, entry),
+    params_size = const size_of::<Params>(),
+    stack_size = const STACK_SIZE,
+    options(att_syntax),
+);

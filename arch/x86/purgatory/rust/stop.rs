@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What becomes of the machine when the next kernel is not entered.
+
+use crate::{
+    console::Console,
+    cpu, //
+};
+use purgatory_digest::abi::{
+    self,
+    Reset, //
+};
+
+/// I/O port whose write takes about a microsecond and has no other effect.
+const DELAY_PORT: u16 = 0x80;
+
+/// Reset control register of Intel's chipsets, and of what imitates them.
+const RESET_CONTROL: u16 = 0xcf9;
+/// [`RESET_CONTROL`]: what a reset is to be, a hard one; then the reset.
+const RESET_CONTROL_HARD: u8 = 0x02;
+const RESET_CONTROL_NOW: u8 = 0x06;
+
+/// Command register of the keyboard controller, and its command to pulse the reset line.
+const KEYBOARD_COMMAND: u16 = 0x64;
+const KEYBOARD_RESET: u8 = 0xfe;
+
+/// Address and data register of PCI configuration space.
+const PCI_ADDRESS: u16 = 0xcf8;
+const PCI_DATA: u16 = 0xcfc;
+
+/// Does what `panic()` would with `panic_timeout`: resets the machine after so many seconds, or at
+/// once if the number is negative, or stops it if it is 0.
+///
+/// `tsc_khz` is the frequency of the time stamp counter, or 0 if it is not known.
+pub(crate) fn stop(console: Console, panic_timeout: i32, reset: &Reset, tsc_khz: u32) -> ! {
+    match panic_timeout {
+        0 => console.str("purgatory: stopped\n"),
+        ..0 => console.str("purgatory: resetting the machine\n"),
+        _ => console
+            .str("purgatory: resetting the machine in ")
+            .dec(panic_timeout.unsigned_abs().into())
+            .str(" seconds\n"),
+    };
+    if panic_timeout != 0 {
+        for _ in 0..panic_timeout {
+            wait_a_second(tsc_khz);
+        }
+        reset_machine(reset);
+    }
+    cpu::halt()
+}
+
+fn wait_a_second(tsc_khz: u32) {
+    if tsc_khz == 0 {
+        for _ in 0..1_000_000 {
+            // SAFETY: The port has no effect on memory.
+            unsafe { cpu::outb(DELAY_PORT, 0) };
+        }
+        return;
+    }
+
+    let start = cpu::cycles();
+    while cpu::cycles().wrapping_sub(start) < u64::from(tsc_khz) * 1000 {
+        core::hint::spin_loop();
+    }
+}
+
+/// Tries one way after the other, the least violent first, each with time to take effect.
+fn reset_machine(reset: &Reset) {
+    let pause = || {
+        for _ in 0..100_000 {
+            // SAFETY: The port has no effect on memory.
+            unsafe { cpu::outb(DELAY_PORT, 0) };
+        }
+    };
+
+    // SAFETY: These either reset the machine or have no effect on memory.
+    unsafe {
+        acpi_reset(reset);
+        pause();
+        cpu::outb(RESET_CONTROL, RESET_CONTROL_HARD);
+        pause();
+        cpu::outb(RESET_CONTROL, RESET_CONTROL_NOW);
+        pause();
+        cpu::outb(KEYBOARD_COMMAND, KEYBOARD_RESET);
+        pause();
+        cpu::triple_fault();
+    }
+}
+
+/// # Safety
+///
+/// `reset` must be the machine's reset register, or none.
+unsafe fn acpi_reset(reset: &Reset) {
+    match reset.space {
+        // SAFETY: By the safety requirements of this function.
+        abi::RESET_IO => unsafe { cpu::outb(reset.address as u16, reset.value as u8) },
+        abi::RESET_PCI => {
+            let device = (reset.address >> 32 & 0x1f) as u32;
+            let function = (reset.address >> 16 & 0x7) as u32;
+            let register = (reset.address & 0xff) as u32;
+            let address = 1 << 31 | device << 11 | function << 8 | register & !3;
+
+            // SAFETY: By the safety requirements of this function.
+            unsafe {
+                cpu::outl(PCI_ADDRESS, address);
+                cpu::outb(PCI_DATA + (register & 3) as u16, reset.value as u8);
+            }
+        }
+        _ => {}
+    }
+}
