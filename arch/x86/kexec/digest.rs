@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The digest of a region, computed with `lib/crypto`.
+//!
+//! The purgatory computes the same digest with code of its own, so that two implementations have to
+//! agree at every boot.
+
+use crate::abi::{
+    Digest,
+    LEAF_SIZE, //
+};
+use kernel::kexec::sha256::{
+    digest,
+    digest_pair,
+    Sha256, //
+};
+
+/// The digest of `region` as [`LEAF_SIZE`] defines it.
+pub(crate) fn region_digest(region: &[u8]) -> Digest {
+    let mut outer = Sha256::new();
+    let (leaves, last) = region.as_chunks::<LEAF_SIZE>();
+    let (pairs, odd) = leaves.as_chunks::<2>();
+
+    for [first, second] in pairs {
+        for leaf in digest_pair(first, second) {
+            outer.update(&leaf);
+        }
+    }
+    for leaf in odd {
+        outer.update(&digest(leaf));
+    }
+    if !last.is_empty() {
+        outer.update(&digest(last));
+    }
+    outer.update(&(region.len() as u64).to_le_bytes());
+    outer.finish()
+}

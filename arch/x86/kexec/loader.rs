@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Loader of the x86 purgatory.
+//!
+//! `kexec_file_load()` calls it twice: [`kexec_purgatory_place`] when the segments of an image are
+//! known, to decide whether the image is verified and to add the purgatory if it is, and
+//! [`kexec_purgatory_seal`] when their content is final, to record the digests.
+
+use kernel::{
+    error::from_result,
+    kexec::{
+        self,
+        Decision,
+        LoadingImage,
+        Machine,
+        RawImage, //
+    },
+    prelude::*, //
+};
+
+#[path = "../purgatory/rust/abi.rs"]
+#[expect(dead_code, unreachable_pub, reason = "shared with the purgatory")]
+mod abi;
+mod digest;
+mod params;
+#[path = "../purgatory/rust/digest/select.rs"]
+#[expect(unreachable_pub, reason = "shared with the host's tests")]
+mod select;
+
+use params::Blob;
+
+/// What `pr_*` messages begin with.
+const __LOG_PREFIX: &[u8] = b"kexec\0";
+
+/// The purgatory is not placed below this physical address, as in `kexec-bzimage64.c`.
+const MIN_PURGATORY_ADDR: u64 = 0x3000;
+
+/// C declaration and contract: `arch/x86/include/asm/kexec-purgatory.h`.
+///
+/// # Safety
+///
+/// As for [`LoadingImage::from_raw`].
+#[export]
+unsafe extern "C" fn kexec_purgatory_place(
+    image: *mut RawImage,
+    entry: usize,
+    boot_params: usize,
+) -> c_int {
+    // SAFETY: By the safety requirements of this function.
+    let image = unsafe { LoadingImage::from_raw(image) };
+
+    from_result(|| {
+        place(image, entry as u64, boot_params as u64)
+            .inspect_err(|e| pr_err!("cannot place the purgatory: {e:?}\n"))?;
+        Ok(0)
+    })
+}
+
+/// C declaration and contract: `arch/x86/include/asm/kexec-purgatory.h`.
+///
+/// # Safety
+///
+/// As for [`LoadingImage::from_raw`].
+#[export]
+unsafe extern "C" fn kexec_purgatory_seal(image: *mut RawImage) -> c_int {
+    // SAFETY: By the safety requirements of this function.
+    let image = unsafe { LoadingImage::from_raw(image) };
+
+    from_result(|| {
+        seal(image).inspect_err(|e| pr_err!("cannot seal the image: {e:?}\n"))?;
+        Ok(0)
+    })
+}
+
+/// C declaration and contract: `arch/x86/include/asm/kexec-purgatory.h`.
+#[export]
+extern "C" fn kexec_purgatory_decision(decision: u8) -> *const c_char {
+    Decision::from_raw(decision)
+        .map_or(c"none", Decision::as_c_str)
+        .as_char_ptr()
+}
+
+/// C declaration and contract: `arch/x86/include/asm/kexec-purgatory.h`.
+#[export]
+extern "C" fn kexec_purgatory_policy() -> *const c_char {
+    kexec::decide(kexec::Circumstances {
+        crash: false,
+        kho: false,
+        all_cma: false,
+        state: kexec::current_state(),
+    })
+    .as_c_str()
+    .as_char_ptr()
+}
+
+fn place(image: &mut LoadingImage, entry: u64, boot_params: u64) -> Result {
+    let decision = kexec::decide(image.circumstances());
+
+    if !decision.is_verified() {
+        image.set_handoff(decision, entry, boot_params);
+        return Ok(());
+    }
+
+    let mut blob = Blob::new(kexec::blob())?;
+    let params = blob.params_mut()?;
+    params.entry = entry;
+    params.boot_params = boot_params;
+
+    let (offset, mem_size) = (blob.entry(), blob.mem_size());
+    let start = image.add_purgatory(blob.into_bytes(), mem_size, MIN_PURGATORY_ADDR)?;
+    image.set_handoff(decision, start + offset, 0);
+    Ok(())
+}
+
+fn seal(image: &mut LoadingImage) -> Result {
+    let decision = image.decision().ok_or(EINVAL)?;
+    let kind = if image.is_crash() { "crash" } else { "normal" };
+
+    if decision.is_verified() {
+        let sealed = params::seal(image, Machine::current(), kexec::debug_requested())?;
+        pr_info!(
+            "{kind} image: {} regions, {} bytes to verify, engine {}\n",
+            sealed.regions,
+            sealed.bytes,
+            sealed.engine.name()
+        );
+    }
+    pr_info!("{kind} image: {}\n", decision.as_c_str().to_str().unwrap_or("?"));
+    Ok(())
+}

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The purgatory's bytes on their way into an image.
+
+use crate::{
+    abi::{
+        self,
+        EngineKind,
+        Header,
+        Params,
+        Region,
+        RegionKind,
+        Reset, //
+    },
+    digest::region_digest,
+    select, //
+};
+use kernel::{
+    kexec::{
+        sha256,
+        LoadingImage,
+        Machine,
+        ResetRegister,
+        Role, //
+    },
+    prelude::*,
+    transmute::{
+        AsBytes,
+        FromBytes, //
+    },
+};
+
+// SAFETY: All fields are integers, every bit pattern is a value.
+unsafe impl FromBytes for Header {}
+// SAFETY: All fields are integers, or arrays and structures of them: every bit pattern is a value.
+unsafe impl FromBytes for Params {}
+// SAFETY: The fields leave no padding; `abi.rs` asserts the size.
+unsafe impl AsBytes for Params {}
+
+/// A copy of the purgatory whose header was checked.
+///
+/// # Invariants
+///
+/// `bytes` begins with a [`Header`] whose offsets and sizes lie within the purgatory, and holds
+/// properly aligned [`Params`] at [`Header::params`].
+pub(crate) struct Blob {
+    bytes: VVec<u8>,
+    header: Header,
+}
+
+/// What [`seal`] did.
+pub(crate) struct Sealed {
+    /// Regions that will be verified.
+    pub(crate) regions: usize,
+    /// Their size in bytes.
+    pub(crate) bytes: usize,
+    /// How the purgatory will compute the digests.
+    pub(crate) engine: EngineKind,
+}
+
+impl Blob {
+    /// Copies the purgatory.
+    ///
+    /// # Errors
+    ///
+    /// `ENOEXEC` if `blob` is not of this build, `ENOMEM`.
+    pub(crate) fn new(blob: &[u8]) -> Result<Blob> {
+        let header = header(blob)?;
+        let mut bytes = VVec::with_capacity(blob.len(), GFP_KERNEL)?;
+        bytes.extend_from_slice(blob, GFP_KERNEL)?;
+        // INVARIANT: `header()` checked it.
+        Ok(Blob { bytes, header })
+    }
+
+    /// Offset of the first instruction.
+    pub(crate) fn entry(&self) -> u64 {
+        self.header.entry.into()
+    }
+
+    /// Bytes that the purgatory occupies in memory.
+    pub(crate) fn mem_size(&self) -> usize {
+        self.header.mem_size as usize
+    }
+
+    /// The parameters.
+    pub(crate) fn params_mut(&mut self) -> Result<&mut Params> {
+        split(&mut self.bytes, &self.header).map(|(_, params)| params)
+    }
+
+    /// The bytes to load.
+    pub(crate) fn into_bytes(self) -> VVec<u8> {
+        self.bytes
+    }
+}
+
+/// Reads and checks the header of the purgatory.
+fn header(blob: &[u8]) -> Result<Header> {
+    let header = *blob
+        .get(..size_of::<Header>())
+        .and_then(Header::from_bytes)
+        .ok_or(ENOEXEC)?;
+    let params_end = header.params as usize + size_of::<Params>();
+    let sound = header.magic == abi::MAGIC
+        && header.version == abi::VERSION
+        && header.file_size as usize == blob.len()
+        && blob.len() < abi::FILE_SIZE_MAX
+        && header.entry < header.params
+        && params_end == blob.len()
+        && header.mem_size as usize >= blob.len();
+
+    if !sound {
+        pr_err!("the purgatory is not of this build\n");
+        return Err(ENOEXEC);
+    }
+    Ok(header)
+}
+
+/// Splits the purgatory into what lies before the parameters and the parameters.
+fn split<'a>(bytes: &'a mut [u8], header: &Header) -> Result<(&'a mut [u8], &'a mut Params)> {
+    let (code, params) = bytes
+        .split_at_mut_checked(header.params as usize)
+        .ok_or(ENOEXEC)?;
+    let params = Params::from_bytes_mut(params).ok_or(ENOEXEC)?;
+
+    Ok((code, params))
+}
+
+/// Records in the purgatory of `image` what it has to verify and how.
+pub(crate) fn seal(image: &mut LoadingImage, machine: Machine, debug: bool) -> Result<Sealed> {
+    let engine = select::select(&select::Cpuid::read());
+    let mut regions = [Region::UNUSED; abi::REGIONS_MAX];
+    let mut count = 0;
+    let mut bytes = 0;
+    let mut blob_start = 0;
+    let boot_params = image_boot_params(image)?;
+
+    for segment in image.segments() {
+        if segment.role == Role::Purgatory {
+            blob_start = segment.start;
+        }
+        if segment.role == Role::Purgatory || segment.mutable {
+            continue;
+        }
+
+        let kind = match segment.role {
+            Role::Kernel => RegionKind::Kernel,
+            Role::Initramfs => RegionKind::Initramfs,
+            Role::ElfCoreHdr => RegionKind::ElfCoreHdr,
+            Role::DmCryptKeys => RegionKind::DmCryptKeys,
+            Role::KhoFdt => RegionKind::KhoFdt,
+            Role::KhoScratch => RegionKind::KhoScratch,
+            _ if segment.start == boot_params => RegionKind::BootParams,
+            _ => RegionKind::Segment,
+        };
+        *regions.get_mut(count).ok_or(EINVAL)? = Region {
+            start: segment.start,
+            len: segment.data.len() as u64,
+            kind: kind as u32,
+            reserved: 0,
+            digest: region_digest(segment.data),
+        };
+        count += 1;
+        bytes += segment.data.len();
+    }
+
+    let purgatory = image.purgatory_mut().ok_or(EINVAL)?;
+    let header = header(purgatory)?;
+    let (code, params) = split(purgatory, &header)?;
+
+    *params = Params {
+        magic: abi::MAGIC,
+        version: abi::VERSION,
+        size: size_of::<Params>() as u32,
+        entry: params.entry,
+        boot_params: params.boot_params,
+        blob: blob_start,
+        console_mmio32: machine.console_mmio32,
+        xcr0: engine.xcr0(),
+        console_port: machine.console_port,
+        reserved: 0,
+        flags: if debug { abi::FLAG_DEBUG } else { 0 },
+        engine: engine as u32,
+        nr_regions: count as u32,
+        reset: reset(machine.reset),
+        tsc_khz: machine.tsc_khz,
+        reserved2: 0,
+        blob_digest: sha256::digest(code),
+        params_digest: [0; abi::DIGEST_SIZE],
+        regions,
+    };
+    params.params_digest = sha256::digest(params.as_bytes());
+
+    Ok(Sealed {
+        regions: count,
+        bytes,
+        engine,
+    })
+}
+
+fn reset(register: Option<ResetRegister>) -> Reset {
+    match register {
+        None => Reset::default(),
+        Some(ResetRegister::Io { port, value }) => Reset {
+            address: port.into(),
+            space: abi::RESET_IO,
+            value: value.into(),
+        },
+        Some(ResetRegister::Pci { address, value }) => Reset {
+            address,
+            space: abi::RESET_PCI,
+            value: value.into(),
+        },
+    }
+}
+
+/// Physical address of the next kernel's `struct boot_params`, as recorded by `place()`.
+fn image_boot_params(image: &mut LoadingImage) -> Result<u64> {
+    let purgatory = image.purgatory_mut().ok_or(EINVAL)?;
+    let header = header(purgatory)?;
+
+    split(purgatory, &header).map(|(_, params)| params.boot_params)
+}

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * KUnit tests of the purgatory's digests
+ *
+ * These run the code of the purgatory itself, from an executable copy of the
+ * image that is loaded between two kernels, and hold what it computes against
+ * lib/crypto.
+ */
+
+#include <crypto/sha2.h>
+#include <kunit/test.h>
+#include <linux/kexec.h>
+#include <linux/prandom.h>
+#include <linux/set_memory.h>
+#include <linux/sizes.h>
+#include <linux/vmalloc.h>
+#include <asm/cpufeature.h>
+#include <asm/fpu/api.h>
+
+/* struct Header, LEAF_SIZE and EngineKind of arch/x86/purgatory/rust/abi.rs */
+struct purgatory_header {
+	u64 magic;
+	u32 version;
+	u32 entry;
+	u32 params;
+	u32 file_size;
+	u32 mem_size;
+	u32 digest;
+};
+
+#define LEAF_SIZE	SZ_16K
+
+enum { SCALAR, SHANI_X2, AVX2_X8, AVX512_X16, NR_ENGINES };
+
+static const char * const engine_names[NR_ENGINES] = {
+	"scalar", "shani-x2", "avx2-x8", "avx512-x16",
+};
+
+typedef void digest_fn(u32 engine, const u8 *start, size_t len, u8 *out);
+
+struct purgatory_test {
+	void *code;
+	digest_fn *digest;
+	u8 *data;
+};
+
+/* Room for every number of leaves up to three rounds of the widest engine. */
+#define DATA_SIZE	(49 * LEAF_SIZE)
+
+static bool engine_usable(int engine)
+{
+	switch (engine) {
+	case SCALAR:
+		return true;
+	case SHANI_X2:
+		return boot_cpu_has(X86_FEATURE_SHA_NI) &&
+		       boot_cpu_has(X86_FEATURE_SSSE3) &&
+		       boot_cpu_has(X86_FEATURE_XMM4_1);
+	case AVX2_X8:
+		return boot_cpu_has(X86_FEATURE_AVX2) &&
+		       cpu_has_xfeatures(XFEATURE_MASK_SSE | XFEATURE_MASK_YMM, NULL);
+	case AVX512_X16:
+		return boot_cpu_has(X86_FEATURE_AVX512F) &&
+		       boot_cpu_has(X86_FEATURE_AVX512BW) &&
+		       cpu_has_xfeatures(XFEATURE_MASK_AVX512, NULL);
+	}
+	return false;
+}
+
+static void reference_digest(const u8 *start, size_t len, u8 *out)
+{
+	__le64 le_len = cpu_to_le64(len);
+	u8 leaf[SHA256_DIGEST_SIZE];
+	struct sha256_ctx ctx;
+	size_t done, n;
+
+	sha256_init(&ctx);
+	for (done = 0; done < len; done += n) {
+		n = min_t(size_t, len - done, LEAF_SIZE);
+		sha256(start + done, n, leaf);
+		sha256_update(&ctx, leaf, sizeof(leaf));
+	}
+	sha256_update(&ctx, (const u8 *)&le_len, sizeof(le_len));
+	sha256_final(&ctx, out);
+}
+
+/* The purgatory is built without control flow integrity. */
+static __nocfi void purgatory_digest(const struct purgatory_test *priv, int engine,
+				     const u8 *start, size_t len, u8 *out)
+{
+	kernel_fpu_begin();
+	priv->digest(engine, start, len, out);
+	kernel_fpu_end();
+}
+
+static void check(struct kunit *test, int engine, size_t offset, size_t len)
+{
+	const struct purgatory_test *priv = test->priv;
+	u8 expected[SHA256_DIGEST_SIZE], found[SHA256_DIGEST_SIZE];
+
+	reference_digest(priv->data + offset, len, expected);
+	purgatory_digest(priv, engine, priv->data + offset, len, found);
+	KUNIT_ASSERT_MEMEQ_MSG(test, found, expected, sizeof(found),
+			       "engine %s, offset %zu, length %zu",
+			       engine_names[engine], offset, len);
+}
+
+static void test_short_lengths(struct kunit *test)
+{
+	int engine = *(const int *)test->param_value;
+	size_t len;
+
+	for (len = 0; len <= SZ_4K; len++)
+		check(test, engine, len % 67, len);
+}
+
+static void test_leaf_edges(struct kunit *test)
+{
+	int engine = *(const int *)test->param_value;
+	size_t leaves;
+
+	for (leaves = 1; leaves * LEAF_SIZE + 64 < DATA_SIZE; leaves++) {
+		check(test, engine, 0, leaves * LEAF_SIZE - 1);
+		check(test, engine, 1, leaves * LEAF_SIZE);
+		check(test, engine, 63, leaves * LEAF_SIZE + 1);
+	}
+}
+
+/* A digest that does not depend on every bit would pass the tests above. */
+static void test_every_leaf_counts(struct kunit *test)
+{
+	const struct purgatory_test *priv = test->priv;
+	int engine = *(const int *)test->param_value;
+	u8 before[SHA256_DIGEST_SIZE], after[SHA256_DIGEST_SIZE];
+	size_t len = 33 * LEAF_SIZE + 5, at;
+
+	purgatory_digest(priv, engine, priv->data, len, before);
+	for (at = LEAF_SIZE - 1; at < len; at += LEAF_SIZE) {
+		priv->data[at] ^= 0x80;
+		purgatory_digest(priv, engine, priv->data, len, after);
+		priv->data[at] ^= 0x80;
+		KUNIT_ASSERT_MEMNEQ_MSG(test, after, before, sizeof(after),
+					"engine %s, byte %zu",
+					engine_names[engine], at);
+	}
+}
+
+static const void *engine_gen_params(struct kunit *test, const void *prev, char *desc)
+{
+	static const int engines[NR_ENGINES] = { SCALAR, SHANI_X2, AVX2_X8, AVX512_X16 };
+	const int *engine = prev ? (const int *)prev + 1 : engines;
+
+	if (engine == engines + NR_ENGINES)
+		return NULL;
+	strscpy(desc, engine_names[*engine], KUNIT_PARAM_DESC_SIZE);
+	return engine;
+}
+
+static void free_data(void *data)
+{
+	vfree(data);
+}
+
+static void free_code(void *code)
+{
+	size_t pages = DIV_ROUND_UP(kexec_purgatory_blob_end - kexec_purgatory_blob, PAGE_SIZE);
+
+	set_memory_nx((unsigned long)code, pages);
+	set_memory_rw((unsigned long)code, pages);
+	vfree(code);
+}
+
+static int purgatory_test_init(struct kunit *test)
+{
+	size_t size = kexec_purgatory_blob_end - kexec_purgatory_blob;
+	int engine = *(const int *)test->param_value;
+	struct purgatory_header *header;
+	struct purgatory_test *priv;
+	struct rnd_state rnd;
+	int ret;
+
+	if (!engine_usable(engine))
+		kunit_skip(test, "this CPU does not have what %s needs", engine_names[engine]);
+
+	priv = kunit_kzalloc(test, sizeof(*priv), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, priv);
+	test->priv = priv;
+
+	priv->data = vmalloc(DATA_SIZE);
+	KUNIT_ASSERT_NOT_NULL(test, priv->data);
+	ret = kunit_add_action_or_reset(test, free_data, priv->data);
+	KUNIT_ASSERT_EQ(test, ret, 0);
+	prandom_seed_state(&rnd, 7);
+	prandom_bytes_state(&rnd, priv->data, DATA_SIZE);
+
+	priv->code = vmalloc(size);
+	KUNIT_ASSERT_NOT_NULL(test, priv->code);
+	memcpy(priv->code, kexec_purgatory_blob, size);
+	header = priv->code;
+	priv->digest = priv->code + header->digest;
+	set_memory_rox((unsigned long)priv->code, DIV_ROUND_UP(size, PAGE_SIZE));
+	return kunit_add_action_or_reset(test, free_code, priv->code);
+}
+
+static struct kunit_case purgatory_test_cases[] = {
+	KUNIT_CASE_PARAM(test_short_lengths, engine_gen_params),
+	KUNIT_CASE_PARAM(test_leaf_edges, engine_gen_params),
+	KUNIT_CASE_PARAM(test_every_leaf_counts, engine_gen_params),
+	{}
+};
+
+static struct kunit_suite purgatory_test_suite = {
+	.name = "kexec_purgatory_digest",
+	.init = purgatory_test_init,
+	.test_cases = purgatory_test_cases,
+};
+kunit_test_suite(purgatory_test_suite);

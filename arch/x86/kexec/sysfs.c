@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * /sys/kernel/kexec/verify_*: which images are verified, and why
+ */
+
+#include <linux/delay.h>
+#include <linux/kexec.h>
+#include <linux/sysfs.h>
+
+#include "../../../kernel/kexec_internal.h"
+
+static ssize_t show_decision(struct kimage **image, char *buf)
+{
+	const char *decision = "none";
+
+	/* A load or unload replaces the image; it is over soon. */
+	while (!kexec_trylock()) {
+		if (msleep_interruptible(10))
+			return -EINTR;
+	}
+
+	if (*image && (*image)->file_mode)
+		decision = kexec_purgatory_decision((*image)->arch.purgatory.decision);
+	else if (*image)
+		decision = "unknown: loaded with kexec_load()";
+
+	kexec_unlock();
+
+	return sysfs_emit(buf, "%s\n", decision);
+}
+
+static ssize_t verify_loaded_show(struct kobject *kobj,
+				  struct kobj_attribute *attr, char *buf)
+{
+	return show_decision(&kexec_image, buf);
+}
+
+static ssize_t verify_crash_show(struct kobject *kobj,
+				 struct kobj_attribute *attr, char *buf)
+{
+	return show_decision(&kexec_crash_image, buf);
+}
+
+static ssize_t verify_policy_show(struct kobject *kobj,
+				  struct kobj_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%s\n", kexec_purgatory_policy());
+}
+
+struct kobj_attribute kexec_verify_policy_attr = __ATTR_RO(verify_policy);
+struct kobj_attribute kexec_verify_loaded_attr = __ATTR_RO(verify_loaded);
+struct kobj_attribute kexec_verify_crash_attr = __ATTR_RO(verify_crash);

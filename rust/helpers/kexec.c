@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+#ifdef CONFIG_KEXEC_PURGATORY_RUST
+
+#include <crypto/sha2.h>
+#include <linux/cc_platform.h>
+#include <linux/kexec_handover.h>
+
+__rust_helper void rust_helper_sha256_update(struct sha256_ctx *ctx,
+					     const u8 *data, size_t len)
+{
+	sha256_update(ctx, data, len);
+}
+
+#ifndef CONFIG_KEXEC_HANDOVER
+__rust_helper bool rust_helper_kho_is_enabled(void)
+{
+	return kho_is_enabled();
+}
+#endif
+
+#ifndef CONFIG_ARCH_HAS_CC_PLATFORM
+__rust_helper bool rust_helper_cc_platform_has(enum cc_attr attr)
+{
+	return cc_platform_has(attr);
+}
+#endif
+
+#endif /* CONFIG_KEXEC_PURGATORY_RUST */

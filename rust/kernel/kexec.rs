@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Images that `kexec_file_load()` loads.
+//!
+//! What a purgatory loader needs: the image being loaded, as a list of segments, and the means to
+//! add one more segment and to set the entry point.
+//!
+//! C header: [`include/linux/kexec.h`](srctree/include/linux/kexec.h)
+
+use crate::bindings;
+
+mod decision;
+mod image;
+mod machine;
+pub mod sha256;
+
+pub use decision::{
+    current_state,
+    decide,
+    Circumstances,
+    Decision,
+    State, //
+};
+pub use image::{
+    LoadingImage,
+    RawImage,
+    Role,
+    Segment, //
+};
+pub use machine::{
+    Machine,
+    ResetRegister, //
+};
+
+/// Whether `KEXEC_FILE_DEBUG` was given for the image that is being loaded.
+pub fn debug_requested() -> bool {
+    // SAFETY: Written under the kexec lock, and only read for messages.
+    unsafe { bindings::kexec_file_dbg_print }
+}
+
+/// The purgatory as it was linked, see `arch/x86/purgatory/rust/abi.rs`.
+pub fn blob() -> &'static [u8] {
+    let start = (&raw const bindings::kexec_purgatory_blob).cast::<u8>();
+    let end = (&raw const bindings::kexec_purgatory_blob_end).cast::<u8>();
+    let len = end.addr() - start.addr();
+
+    // SAFETY: The two symbols enclose the bytes that `arch/x86/purgatory/rust/blob.S` includes,
+    // which are constant and live as long as the kernel.
+    unsafe { core::slice::from_raw_parts(start, len) }
+}

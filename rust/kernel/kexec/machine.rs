@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What code that runs between two kernels can use of the machine.
+
+use crate::bindings;
+
+/// Address spaces of `include/acpi/actypes.h`, whose casts hide them from `bindgen`.
+#[cfg(CONFIG_ACPI)]
+const ADR_SPACE_SYSTEM_IO: u8 = 1;
+#[cfg(CONFIG_ACPI)]
+const ADR_SPACE_PCI_CONFIG: u8 = 2;
+
+/// The register that resets the machine, as ACPI names it.
+#[derive(Clone, Copy, Debug)]
+pub enum ResetRegister {
+    /// An I/O port.
+    Io {
+        /// The port.
+        port: u16,
+        /// What to write to it.
+        value: u8,
+    },
+    /// A PCI configuration register on bus 0.
+    Pci {
+        /// Device, function and register, as in `struct acpi_generic_address`.
+        address: u64,
+        /// What to write to it.
+        value: u8,
+    },
+}
+
+/// What of the machine can be used when this kernel is gone.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Machine {
+    /// I/O port of the 8250 that `earlyprintk` set up, or 0.
+    pub console_port: u16,
+    /// Physical address of the registers, 32 bits apart, of the 8250 that `earlyprintk` set up, or 0.
+    pub console_mmio32: u64,
+    /// The reset register, if there is one that needs no mapping.
+    pub reset: Option<ResetRegister>,
+    /// Frequency of the time stamp counter in kHz, or 0.
+    pub tsc_khz: u32,
+}
+
+impl Machine {
+    /// This machine.
+    ///
+    /// A guest whose register state is encrypted has no console and no reset register: I/O raises
+    /// `#VC` or `#VE` there, and nothing handles these between two kernels.
+    pub fn current() -> Machine {
+        // SAFETY: Written once, during early boot.
+        let tsc_khz = unsafe { bindings::tsc_khz };
+
+        // SAFETY: `cc_platform_has` has no preconditions.
+        if unsafe { bindings::cc_platform_has(bindings::cc_attr_CC_ATTR_GUEST_STATE_ENCRYPT) } {
+            return Machine {
+                tsc_khz,
+                ..Default::default()
+            };
+        }
+
+        Machine {
+            // SAFETY: Written once, during early boot.
+            console_port: unsafe { bindings::kexec_debug_8250_port },
+            // SAFETY: As above.
+            console_mmio32: unsafe { bindings::kexec_debug_8250_mmio32 } as u64,
+            reset: reset_register(),
+            tsc_khz,
+        }
+    }
+}
+
+/// Source: `acpi_reset()` of `drivers/acpi/acpica/hwxface.c`.
+#[cfg(CONFIG_ACPI)]
+fn reset_register() -> Option<ResetRegister> {
+    // SAFETY: The table is a copy that is written once, during early boot.
+    let (flags, register, value) = unsafe {
+        let fadt = &raw const bindings::acpi_gbl_FADT;
+
+        (
+            (&raw const (*fadt).flags).read_unaligned(),
+            (&raw const (*fadt).reset_register).read_unaligned(),
+            (*fadt).reset_value,
+        )
+    };
+    let address = register.address;
+
+    if flags & bindings::ACPI_FADT_RESET_REGISTER == 0 || address == 0 {
+        return None;
+    }
+    match register.space_id {
+        ADR_SPACE_SYSTEM_IO => Some(ResetRegister::Io {
+            port: u16::try_from(address).ok()?,
+            value,
+        }),
+        ADR_SPACE_PCI_CONFIG => Some(ResetRegister::Pci { address, value }),
+        _ => None,
+    }
+}
+
+#[cfg(not(CONFIG_ACPI))]
+fn reset_register() -> Option<ResetRegister> {
+    None
+}
