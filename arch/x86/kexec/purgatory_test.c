@@ -28,7 +28,7 @@ struct purgatory_header {
 	u32 digest;
 };
 
-#define LEAF_SIZE	SZ_16K
+#define LEAF_SIZE	(SZ_32K + 64)
 
 enum { SCALAR, SHANI_X2, AVX2_X8, AVX512_X16, NR_ENGINES };
 

@@ -87,7 +87,11 @@ impl Console {
         for i in (0..digits).rev() {
             let digit = (value >> (4 * i) & 0xf) as u8;
 
-            self.byte(if digit < 10 { b'0' + digit } else { b'a' + digit - 10 });
+            self.byte(if digit < 10 {
+                b'0' + digit
+            } else {
+                b'a' + digit - 10
+            });
         }
         self
     }

@@ -19,7 +19,9 @@ pub(crate) unsafe fn inb(port: u16) -> u8 {
     let byte;
 
     // SAFETY: By the safety requirements of this function.
-    unsafe { asm!("inb %dx, %al", in("dx") port, out("al") byte, options(att_syntax, nomem, nostack, preserves_flags)) };
+    unsafe {
+        asm!("inb %dx, %al", in("dx") port, out("al") byte, options(att_syntax, nomem, nostack, preserves_flags))
+    };
     byte
 }
 
@@ -30,7 +32,9 @@ pub(crate) unsafe fn inb(port: u16) -> u8 {
 /// Writing `byte` to `port` must have no effect on memory that this program uses.
 pub(crate) unsafe fn outb(port: u16, byte: u8) {
     // SAFETY: By the safety requirements of this function.
-    unsafe { asm!("outb %al, %dx", in("dx") port, in("al") byte, options(att_syntax, nomem, nostack, preserves_flags)) };
+    unsafe {
+        asm!("outb %al, %dx", in("dx") port, in("al") byte, options(att_syntax, nomem, nostack, preserves_flags))
+    };
 }
 
 /// Writes an I/O port.
@@ -40,7 +44,9 @@ pub(crate) unsafe fn outb(port: u16, byte: u8) {
 /// As for [`outb`].
 pub(crate) unsafe fn outl(port: u16, value: u32) {
     // SAFETY: By the safety requirements of this function.
-    unsafe { asm!("outl %eax, %dx", in("dx") port, in("eax") value, options(att_syntax, nomem, nostack, preserves_flags)) };
+    unsafe {
+        asm!("outl %eax, %dx", in("dx") port, in("eax") value, options(att_syntax, nomem, nostack, preserves_flags))
+    };
 }
 
 /// Resets the CPU by an exception that nobody handles.
@@ -113,7 +119,9 @@ fn read_cr4() -> u64 {
     let cr4;
 
     // SAFETY: Reads a register; this program runs in ring 0.
-    unsafe { asm!("movq %cr4, {}", out(reg) cr4, options(att_syntax, nomem, nostack, preserves_flags)) };
+    unsafe {
+        asm!("movq %cr4, {}", out(reg) cr4, options(att_syntax, nomem, nostack, preserves_flags))
+    };
     cr4
 }
 
@@ -130,7 +138,9 @@ fn read_xcr0() -> u64 {
     let (low, high): (u32, u32);
 
     // SAFETY: `ExtendedStates`, the only user, has set `CR4.OSXSAVE`.
-    unsafe { asm!("xgetbv", in("ecx") 0, out("eax") low, out("edx") high, options(nomem, nostack, preserves_flags)) };
+    unsafe {
+        asm!("xgetbv", in("ecx") 0, out("eax") low, out("edx") high, options(nomem, nostack, preserves_flags))
+    };
     u64::from(high) << 32 | u64::from(low)
 }
 

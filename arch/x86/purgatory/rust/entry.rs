@@ -19,8 +19,8 @@ use purgatory_digest::abi::{
     Params, //
 };
 
-/// Bytes of stack. `purgatory_main()` and all that it calls need less than half.
-const STACK_SIZE: usize = 4096;
+/// Bytes of stack. The engine that needs most, `avx512-x16`, takes less than half.
+const STACK_SIZE: usize = 8192;
 
 const CR0_MP: u64 = 1 << 1;
 const CR4_OSFXSR: u64 = 1 << 9;

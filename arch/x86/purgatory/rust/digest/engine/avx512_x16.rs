@@ -48,6 +48,12 @@ fn compress(states: &mut States<16>, data: &[&[Block]; 16]) {
     unsafe { lanes::compress::<Vector, 16>(states, data) }
 }
 
+// What `vpternlogd` computes of `a`, `b` and `c`: the result for 1, 1, 1 in the highest bit, and so on
+// down to the one for 0, 0, 0.
+const XOR: i32 = 0b1001_0110;
+const CHOOSE: i32 = 0b1100_1010;
+const MAJORITY: i32 = 0b1110_1000;
+
 /// 16 words.
 ///
 /// # Invariants
@@ -150,19 +156,19 @@ impl Words<16> for Vector {
     #[inline(always)]
     fn xor3(self, b: Self, c: Self) -> Self {
         // SAFETY: By the type invariants, the CPU has the instruction.
-        Vector(unsafe { _mm512_ternarylogic_epi32::<0b1001_0110>(self.0, b.0, c.0) })
+        Vector(unsafe { _mm512_ternarylogic_epi32::<XOR>(self.0, b.0, c.0) })
     }
 
     #[inline(always)]
     fn choose(self, b: Self, c: Self) -> Self {
         // SAFETY: By the type invariants, the CPU has the instruction.
-        Vector(unsafe { _mm512_ternarylogic_epi32::<0b1100_1010>(self.0, b.0, c.0) })
+        Vector(unsafe { _mm512_ternarylogic_epi32::<CHOOSE>(self.0, b.0, c.0) })
     }
 
     #[inline(always)]
     fn majority(self, b: Self, c: Self) -> Self {
         // SAFETY: By the type invariants, the CPU has the instruction.
-        Vector(unsafe { _mm512_ternarylogic_epi32::<0b1110_1000>(self.0, b.0, c.0) })
+        Vector(unsafe { _mm512_ternarylogic_epi32::<MAJORITY>(self.0, b.0, c.0) })
     }
 
     #[inline(always)]

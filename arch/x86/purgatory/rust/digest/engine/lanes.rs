@@ -113,11 +113,7 @@ pub(super) unsafe fn compress<W: Words<LANES>, const LANES: usize>(
         }
 
         // SAFETY: The CPU is ready by this function's requirements.
-        let before: [W; 8] = unsafe { load_state(states) };
-
-        for i in 0..8 {
-            state[i].add(before[i]).store(&mut states[i]);
-        }
+        unsafe { add_state(states, state) };
     }
 }
 
@@ -141,6 +137,30 @@ unsafe fn load_state<W: Words<LANES>, const LANES: usize>(states: &States<LANES>
             W::load(h),
         ]
     }
+}
+
+/// Adds `state` to the states, word by word.
+///
+/// # Safety
+///
+/// The CPU is ready for the instructions of `W`.
+#[inline(always)]
+unsafe fn add_state<W: Words<LANES>, const LANES: usize>(
+    states: &mut States<LANES>,
+    state: [W; 8],
+) {
+    // SAFETY: The CPU is ready by this function's requirements.
+    let [a, b, c, d, e, f, g, h] = unsafe { load_state(states) };
+
+    // Written out, so that `state` stays in registers.
+    state[0].add(a).store(&mut states[0]);
+    state[1].add(b).store(&mut states[1]);
+    state[2].add(c).store(&mut states[2]);
+    state[3].add(d).store(&mut states[3]);
+    state[4].add(e).store(&mut states[4]);
+    state[5].add(f).store(&mut states[5]);
+    state[6].add(g).store(&mut states[6]);
+    state[7].add(h).store(&mut states[7]);
 }
 
 /// Loads block number `block` of each stream, and transposes them: `w[i]` gets word `i` of each.

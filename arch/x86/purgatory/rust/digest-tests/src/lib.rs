@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What the tests of `purgatory_digest` share: the engines of this machine, a reference
+//! implementation of the digest, and memory between guard pages.
+
+mod guarded;
+
+pub use guarded::Guarded;
+
+use purgatory_digest::{
+    abi::{
+        Digest,
+        EngineKind, //
+    },
+    region_digest_with_leaf,
+    select::{
+        Cpuid,
+        supports, //
+    }, //
+};
+use sha2::{
+    Digest as _,
+    Sha256, //
+};
+use std::{
+    io::{
+        self,
+        Write, //
+    },
+    sync::LazyLock, //
+};
+
+/// The engines that this machine can run. Those that it cannot are named on standard error.
+pub fn engines() -> &'static [EngineKind] {
+    static ENGINES: LazyLock<Vec<EngineKind>> = LazyLock::new(|| {
+        let (can, cannot): (Vec<_>, Vec<_>) = EngineKind::ALL
+            .into_iter()
+            .partition(|&engine| supports(&Cpuid::read(), engine) && enabled(engine));
+
+        for engine in cannot {
+            // Not `eprintln!()`: the test harness would swallow it. If standard error is closed, there is
+            // nobody to tell.
+            let _ = writeln!(
+                io::stderr(),
+                "NOT RUN: {}: this machine does not have it",
+                engine.name()
+            );
+        }
+        can
+    });
+
+    &ENGINES
+}
+
+/// Whether the running kernel has enabled what an engine needs. [`supports`] does not ask for that.
+fn enabled(engine: EngineKind) -> bool {
+    match engine {
+        EngineKind::Scalar => true,
+        EngineKind::ShaNiX2 => is_x86_feature_detected!("sha"),
+        EngineKind::Avx2X8 => is_x86_feature_detected!("avx2"),
+        EngineKind::Avx512X16 => is_x86_feature_detected!("avx512bw"),
+    }
+}
+
+/// The digest of `region`, by the crate under test.
+pub fn digest<const LEAF: usize>(engine: EngineKind, region: &[u8]) -> Digest {
+    assert!(engines().contains(&engine));
+
+    // SAFETY: `region` is a shared slice, and user space runs with everything in CR0, CR4 and XCR0
+    // enabled that `engines()` found.
+    unsafe { region_digest_with_leaf::<LEAF>(engine, region.as_ptr(), region.len()) }
+}
+
+/// The digest of `region`, by the definition at `abi::LEAF_SIZE`.
+pub fn reference(leaf_size: usize, region: &[u8]) -> Digest {
+    let mut outer = Sha256::new();
+
+    for leaf in region.chunks(leaf_size) {
+        outer.update(Sha256::digest(leaf));
+    }
+    outer.update((region.len() as u64).to_le_bytes());
+    outer.finalize().into()
+}
+
+/// `len` bytes that look random, the same ones for the same `seed` (the SplitMix64 generator).
+pub fn noise(seed: u64, len: usize) -> Vec<u8> {
+    let mut state = seed;
+    let mut words = std::iter::repeat_with(|| {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+
+        let mut z = state;
+
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    });
+    let mut bytes = Vec::with_capacity(len + 8);
+
+    while bytes.len() < len {
+        bytes.extend_from_slice(&words.next().unwrap_or_default().to_le_bytes());
+    }
+    bytes.truncate(len);
+    bytes
+}

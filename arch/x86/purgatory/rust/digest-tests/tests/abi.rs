@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The layout of what loader and blob share. Both sides are compiled from one definition, so that
+//! these numbers serve debuggers and test tools that look at the memory from outside.
+
+use purgatory_digest::abi::{
+    DIGEST_SIZE,
+    EngineKind,
+    FILE_SIZE_MAX,
+    Header,
+    LEAF_SIZE,
+    MAGIC,
+    Params,
+    REGIONS_MAX,
+    Region,
+    RegionKind,
+    Reset, //
+};
+use std::mem::{
+    offset_of,
+    size_of, //
+};
+
+#[test]
+fn header() {
+    assert_eq!(&MAGIC.to_le_bytes(), b"kxpurgRS");
+    assert_eq!(offset_of!(Header, magic), 0);
+    assert_eq!(offset_of!(Header, version), 8);
+    assert_eq!(offset_of!(Header, entry), 12);
+    assert_eq!(offset_of!(Header, params), 16);
+    assert_eq!(offset_of!(Header, file_size), 20);
+    assert_eq!(offset_of!(Header, mem_size), 24);
+    assert_eq!(offset_of!(Header, digest), 28);
+    assert_eq!(size_of::<Header>(), 32);
+}
+
+#[test]
+fn region() {
+    assert_eq!(offset_of!(Region, start), 0);
+    assert_eq!(offset_of!(Region, len), 8);
+    assert_eq!(offset_of!(Region, kind), 16);
+    assert_eq!(offset_of!(Region, digest), 24);
+    assert_eq!(size_of::<Region>(), 24 + DIGEST_SIZE);
+}
+
+#[test]
+fn reset() {
+    assert_eq!(offset_of!(Reset, address), 0);
+    assert_eq!(offset_of!(Reset, space), 8);
+    assert_eq!(offset_of!(Reset, value), 12);
+    assert_eq!(size_of::<Reset>(), 16);
+}
+
+#[test]
+fn params() {
+    assert_eq!(offset_of!(Params, magic), 0);
+    assert_eq!(offset_of!(Params, version), 8);
+    assert_eq!(offset_of!(Params, size), 12);
+    assert_eq!(offset_of!(Params, entry), 16);
+    assert_eq!(offset_of!(Params, boot_params), 24);
+    assert_eq!(offset_of!(Params, blob), 32);
+    assert_eq!(offset_of!(Params, console_mmio32), 40);
+    assert_eq!(offset_of!(Params, xcr0), 48);
+    assert_eq!(offset_of!(Params, console_port), 56);
+    assert_eq!(offset_of!(Params, flags), 60);
+    assert_eq!(offset_of!(Params, engine), 64);
+    assert_eq!(offset_of!(Params, nr_regions), 68);
+    assert_eq!(offset_of!(Params, reset), 72);
+    assert_eq!(offset_of!(Params, tsc_khz), 88);
+    assert_eq!(offset_of!(Params, blob_digest), 96);
+    assert_eq!(offset_of!(Params, params_digest), 128);
+    assert_eq!(offset_of!(Params, regions), 160);
+
+    // Every byte belongs to a field: none is padding, whose value a digest could not rely on.
+    assert_eq!(size_of::<Params>(), 160 + REGIONS_MAX * size_of::<Region>());
+}
+
+#[test]
+fn limits() {
+    const { assert!(LEAF_SIZE >= 4 * 1024 && LEAF_SIZE <= 64 * 1024) };
+    const { assert!(LEAF_SIZE.is_multiple_of(64)) };
+    const { assert!(FILE_SIZE_MAX <= 32 * 1024) };
+}
+
+#[test]
+fn enums() {
+    for (value, kind) in EngineKind::ALL.into_iter().enumerate() {
+        assert_eq!(kind as usize, value);
+        assert_eq!(EngineKind::from_raw(value as u32), Some(kind));
+    }
+    assert_eq!(EngineKind::from_raw(EngineKind::ALL.len() as u32), None);
+
+    for (value, kind) in RegionKind::ALL.into_iter().enumerate() {
+        assert_eq!(kind as usize, value);
+        assert_eq!(RegionKind::from_raw(value as u32), Some(kind));
+    }
+    assert_eq!(RegionKind::from_raw(u32::MAX), None);
+
+    let names = EngineKind::ALL.map(EngineKind::name);
+    assert_eq!(names, ["scalar", "shani-x2", "avx2-x8", "avx512-x16"]);
+    assert_eq!(EngineKind::ALL.map(EngineKind::xcr0), [0, 0, 0x7, 0xe7]);
+}

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Every engine against the reference implementation.
+
+use proptest::prelude::*;
+use purgatory_digest::{
+    abi::{
+        EngineKind,
+        LEAF_SIZE, //
+    },
+    region_digest, //
+};
+use purgatory_digest_tests::{
+    digest,
+    engines,
+    noise,
+    reference, //
+};
+
+/// Most lanes that an engine has.
+const LANES_MAX: usize = 16;
+
+fn check<const LEAF: usize>(region: &[u8]) {
+    let expected = reference(LEAF, region);
+
+    for &engine in engines() {
+        let digest = digest::<LEAF>(engine, region);
+
+        assert_eq!(
+            digest,
+            expected,
+            "{}: {} bytes at {:p} in leaves of {LEAF}",
+            engine.name(),
+            region.len(),
+            region.as_ptr(),
+        );
+    }
+}
+
+/// Small leaves take every length through all lanes of every engine several times.
+#[test]
+fn every_length() {
+    let data = noise(1, 4096);
+
+    for len in 0..=data.len() {
+        check::<64>(&data[..len]);
+        check::<128>(&data[..len]);
+        check::<192>(&data[..len]);
+        check::<1024>(&data[..len]);
+        check::<LEAF_SIZE>(&data[..len]);
+    }
+}
+
+/// Every number of leaves up to two full batches and one leaf, with a last leaf of every kind.
+#[test]
+fn every_lane_remainder() {
+    let data = noise(2, (2 * LANES_MAX + 2) * LEAF_SIZE);
+    let tails = [
+        0,
+        1,
+        55,
+        56,
+        63,
+        64,
+        65,
+        119,
+        120,
+        128,
+        1000,
+        LEAF_SIZE / 2,
+        LEAF_SIZE - 1,
+    ];
+
+    for leaves in 0..=2 * LANES_MAX + 1 {
+        for tail in tails {
+            check::<LEAF_SIZE>(&data[..leaves * LEAF_SIZE + tail]);
+        }
+    }
+}
+
+/// Where a region starts makes no difference.
+#[test]
+fn every_alignment() {
+    let data = noise(3, 3 * LANES_MAX * 128 + 64);
+
+    for start in 0..=64 {
+        for len in [0, 1, 63, 64, 65, 127, 128, 129, 1024, 2049, data.len() - 64] {
+            check::<128>(&data[start..start + len]);
+        }
+    }
+}
+
+/// `region_digest()` is the tree with leaves of the ABI's size.
+#[test]
+fn leaf_size_of_the_abi() {
+    let data = noise(4, 5 * LEAF_SIZE + 77);
+
+    for &engine in engines() {
+        // SAFETY: `data` is a vector that nobody writes to, and this machine runs `engine`.
+        let digest = unsafe { region_digest(engine, data.as_ptr(), data.len()) };
+
+        assert_eq!(digest, reference(LEAF_SIZE, &data), "{}", engine.name());
+    }
+}
+
+/// The length is part of the digest: a region is not the same as one with a zero more at its end.
+#[test]
+fn zeros_of_every_length_differ() {
+    let zeros = [0; 4096];
+    let mut seen = std::collections::HashSet::new();
+
+    for len in 0..=zeros.len() {
+        assert!(
+            seen.insert(digest::<1024>(EngineKind::Scalar, &zeros[..len])),
+            "{len} bytes"
+        );
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Any region, at any place.
+    #[test]
+    fn any_region(seed: u64, start in 0_usize..64, len in 0_usize..40 * LEAF_SIZE) {
+        let data = noise(seed, start + len);
+
+        check::<LEAF_SIZE>(&data[start..]);
+    }
+
+    /// Any single flipped bit shows, whichever engine computes the digest.
+    #[test]
+    fn any_flipped_bit(seed: u64, len in 1_usize..20_000, at: prop::sample::Index, bit in 0..8_u32) {
+        let mut data = noise(seed, len);
+        let before = reference(512, &data);
+
+        data[at.index(len)] ^= 1_u8 << bit;
+        for &engine in engines() {
+            prop_assert_ne!(digest::<512>(engine, &data), before, "{}", engine.name());
+        }
+    }
+}
