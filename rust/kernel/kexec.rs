@@ -12,6 +12,7 @@ use crate::bindings;
 mod decision;
 mod image;
 mod machine;
+mod policy;
 pub mod sha256;
 
 pub use decision::{
@@ -30,6 +31,12 @@ pub use image::{
 pub use machine::{
     Machine,
     ResetRegister, //
+};
+pub use policy::ask_policy;
+#[cfg(CONFIG_KEXEC_PURGATORY_VERIFY = "m")]
+pub use policy::{
+    Policy,
+    Registration, //
 };
 
 /// Whether `KEXEC_FILE_DEBUG` was given for the image that is being loaded.

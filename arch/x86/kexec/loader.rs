@@ -83,18 +83,18 @@ extern "C" fn kexec_purgatory_decision(decision: u8) -> *const c_char {
 /// C declaration and contract: `arch/x86/include/asm/kexec-purgatory.h`.
 #[export]
 extern "C" fn kexec_purgatory_policy() -> *const c_char {
-    kexec::decide(kexec::Circumstances {
+    let normal = kexec::Circumstances {
         crash: false,
         kho: false,
         all_cma: false,
         state: kexec::current_state(),
-    })
-    .as_c_str()
-    .as_char_ptr()
+    };
+
+    kexec::decide(normal, || None).as_c_str().as_char_ptr()
 }
 
 fn place(image: &mut LoadingImage, entry: u64, boot_params: u64) -> Result {
-    let decision = kexec::decide(image.circumstances());
+    let decision = kexec::decide(image.circumstances(), || kexec::ask_policy(image));
 
     if !decision.is_verified() {
         image.set_handoff(decision, entry, boot_params);
@@ -125,6 +125,6 @@ fn seal(image: &mut LoadingImage) -> Result {
             sealed.engine.name()
         );
     }
-    pr_info!("{kind} image: {}\n", decision.as_c_str().to_str().unwrap_or("?"));
+    pr_info!("{kind} image: {}\n", image.decision_text());
     Ok(())
 }

@@ -11,7 +11,8 @@
 
 static ssize_t show_decision(struct kimage **image, char *buf)
 {
-	const char *decision = "none";
+	const char *decision = "none", *policy = "";
+	ssize_t len;
 
 	/* A load or unload replaces the image; it is over soon. */
 	while (!kexec_trylock()) {
@@ -19,14 +20,19 @@ static ssize_t show_decision(struct kimage **image, char *buf)
 			return -EINTR;
 	}
 
-	if (*image && (*image)->file_mode)
+	if (*image && (*image)->file_mode) {
 		decision = kexec_purgatory_decision((*image)->arch.purgatory.decision);
-	else if (*image)
+#ifdef CONFIG_KEXEC_PURGATORY_VERIFY_MODULE
+		policy = (*image)->arch.purgatory.policy;
+#endif
+	} else if (*image) {
 		decision = "unknown: loaded with kexec_load()";
+	}
+	len = sysfs_emit(buf, "%s%s%s\n", decision, policy[0] ? " " : "", policy);
 
 	kexec_unlock();
 
-	return sysfs_emit(buf, "%s\n", decision);
+	return len;
 }
 
 static ssize_t verify_loaded_show(struct kobject *kobj,
@@ -44,7 +50,7 @@ static ssize_t verify_crash_show(struct kobject *kobj,
 static ssize_t verify_policy_show(struct kobject *kobj,
 				  struct kobj_attribute *attr, char *buf)
 {
-	return sysfs_emit(buf, "%s\n", kexec_purgatory_policy());
+	return kexec_purgatory_policy_show(buf);
 }
 
 struct kobj_attribute kexec_verify_policy_attr = __ATTR_RO(verify_policy);

@@ -45,16 +45,22 @@ pub enum Decision {
     DirectKho = 5,
     /// Direct: every segment was loaded to its final place in CMA.
     DirectCma = 6,
+    /// Verified: `KEXEC_PURGATORY_VERIFY=m`, and the module that registered a policy said so.
+    VerifiedPolicy = 7,
+    /// Direct: `KEXEC_PURGATORY_VERIFY=m`, and the module that registered a policy said so.
+    DirectPolicy = 8,
 }
 
 impl Decision {
-    const ALL: [Decision; 6] = [
+    const ALL: [Decision; 8] = [
         Decision::VerifiedCrash,
         Decision::VerifiedConfig,
         Decision::DirectConfig,
         Decision::DirectNoPolicy,
         Decision::DirectKho,
         Decision::DirectCma,
+        Decision::VerifiedPolicy,
+        Decision::DirectPolicy,
     ];
 
     /// The decision with this value, if there is one. 0 is none.
@@ -64,10 +70,18 @@ impl Decision {
 
     /// Whether the purgatory checks the image before the next kernel is entered.
     pub fn is_verified(self) -> bool {
-        matches!(self, Decision::VerifiedCrash | Decision::VerifiedConfig)
+        match self {
+            Decision::VerifiedCrash | Decision::VerifiedConfig | Decision::VerifiedPolicy => true,
+            Decision::DirectConfig
+            | Decision::DirectNoPolicy
+            | Decision::DirectKho
+            | Decision::DirectCma
+            | Decision::DirectPolicy => false,
+        }
     }
 
-    /// The decision and its reason, as in the log and in sysfs.
+    /// The decision and its reason, as in the log and in sysfs; there, the name of the module follows
+    /// if one decided.
     pub fn as_c_str(self) -> &'static CStr {
         match self {
             Decision::VerifiedCrash => c"verified: crash image",
@@ -78,6 +92,8 @@ impl Decision {
             }
             Decision::DirectKho => c"direct: kexec handover is on",
             Decision::DirectCma => c"direct: every segment is in CMA",
+            Decision::VerifiedPolicy => c"verified: policy of",
+            Decision::DirectPolicy => c"direct: policy of",
         }
     }
 }
@@ -98,8 +114,9 @@ pub struct Circumstances {
 /// Decides whether an image is verified.
 ///
 /// A crash image always is. A normal image is not where mainline's
-/// `kexec_calculate_store_digests()` skips its checksum, whatever `state` is.
-pub fn decide(c: Circumstances) -> Decision {
+/// `kexec_calculate_store_digests()` skips its checksum, whatever `state` is. Only if nothing else
+/// decides, `ask` is called, for what the registered policy says, if there is one.
+pub fn decide(c: Circumstances, ask: impl FnOnce() -> Option<bool>) -> Decision {
     if c.crash {
         return Decision::VerifiedCrash;
     }
@@ -111,7 +128,11 @@ pub fn decide(c: Circumstances) -> Decision {
     }
     match c.state {
         State::Yes => Decision::VerifiedConfig,
-        State::Module => Decision::DirectNoPolicy,
+        State::Module => match ask() {
+            Some(true) => Decision::VerifiedPolicy,
+            Some(false) => Decision::DirectPolicy,
+            None => Decision::DirectNoPolicy,
+        },
         State::No => Decision::DirectConfig,
     }
 }
@@ -122,67 +143,77 @@ mod tests {
     use super::*;
 
     const STATES: [State; 3] = [State::Yes, State::Module, State::No];
-    const BOOLS: [bool; 2] = [false, true];
+    const POLICIES: [Option<bool>; 3] = [None, Some(false), Some(true)];
 
-    #[test]
-    fn crash_images_are_always_verified() {
+    /// Calls `f` with every combination of what a decision depends on, and with that decision and
+    /// whether the policy was asked.
+    fn for_each(mut f: impl FnMut(Circumstances, Option<bool>, Decision, bool)) {
         for state in STATES {
-            for kho in BOOLS {
-                for all_cma in BOOLS {
-                    let decision = decide(Circumstances {
-                        crash: true,
-                        kho,
-                        all_cma,
+            for policy in POLICIES {
+                for bits in 0..8 {
+                    let c = Circumstances {
+                        crash: bits & 1 != 0,
+                        kho: bits & 2 != 0,
+                        all_cma: bits & 4 != 0,
                         state,
+                    };
+                    let mut asked = false;
+                    let decision = decide(c, || {
+                        asked = true;
+                        policy
                     });
 
-                    assert_eq!(decision, Decision::VerifiedCrash);
-                    assert!(decision.is_verified());
+                    f(c, policy, decision, asked);
                 }
             }
         }
     }
 
     #[test]
-    fn handover_and_cma_come_before_the_configuration() {
-        for state in STATES {
-            for all_cma in BOOLS {
-                let decision = decide(Circumstances {
-                    crash: false,
-                    kho: true,
-                    all_cma,
-                    state,
-                });
-                assert_eq!(decision, Decision::DirectKho);
+    fn crash_images_are_always_verified() {
+        for_each(|c, _, decision, asked| {
+            if c.crash {
+                assert_eq!(decision, Decision::VerifiedCrash);
+                assert!(decision.is_verified());
+                assert!(!asked);
             }
-
-            let decision = decide(Circumstances {
-                crash: false,
-                kho: false,
-                all_cma: true,
-                state,
-            });
-            assert_eq!(decision, Decision::DirectCma);
-        }
+        });
     }
 
     #[test]
-    fn the_configuration_decides_about_normal_images() {
-        let normal = |state| {
-            decide(Circumstances {
-                crash: false,
-                kho: false,
-                all_cma: false,
-                state,
-            })
-        };
+    fn handover_and_cma_come_before_state_and_policy() {
+        for_each(|c, _, decision, asked| {
+            if !c.crash && (c.kho || c.all_cma) {
+                let expected = if c.kho {
+                    Decision::DirectKho
+                } else {
+                    Decision::DirectCma
+                };
 
-        assert_eq!(normal(State::Yes), Decision::VerifiedConfig);
-        assert!(normal(State::Yes).is_verified());
-        assert_eq!(normal(State::Module), Decision::DirectNoPolicy);
-        assert!(!normal(State::Module).is_verified());
-        assert_eq!(normal(State::No), Decision::DirectConfig);
-        assert!(!normal(State::No).is_verified());
+                assert_eq!(decision, expected);
+                assert!(!decision.is_verified());
+                assert!(!asked);
+            }
+        });
+    }
+
+    #[test]
+    fn state_and_policy_decide_about_other_images() {
+        for_each(|c, policy, decision, asked| {
+            if !c.crash && !c.kho && !c.all_cma {
+                let (expected, verified) = match (c.state, policy) {
+                    (State::Yes, _) => (Decision::VerifiedConfig, true),
+                    (State::No, _) => (Decision::DirectConfig, false),
+                    (State::Module, None) => (Decision::DirectNoPolicy, false),
+                    (State::Module, Some(true)) => (Decision::VerifiedPolicy, true),
+                    (State::Module, Some(false)) => (Decision::DirectPolicy, false),
+                };
+
+                assert_eq!(decision, expected);
+                assert_eq!(decision.is_verified(), verified);
+                assert_eq!(asked, c.state == State::Module);
+            }
+        });
     }
 
     #[test]
@@ -194,6 +225,8 @@ mod tests {
             assert_eq!(text.starts_with(b"direct: "), !decision.is_verified());
             assert_eq!(Decision::from_raw(decision as u8), Some(decision));
         }
-        assert_eq!(Decision::from_raw(0), None);
+        for raw in [0, Decision::ALL.len() as u8 + 1, u8::MAX] {
+            assert_eq!(Decision::from_raw(raw), None);
+        }
     }
 }

@@ -10,7 +10,9 @@ use super::{
 use crate::{
     bindings,
     error::to_result,
+    fmt,
     prelude::*,
+    str::CStr,
     types::Opaque, //
 };
 
@@ -106,6 +108,21 @@ impl LoadingImage {
         }
     }
 
+    /// Size of the file that the next kernel comes from, in bytes.
+    pub fn kernel_size(&self) -> usize {
+        self.raw().kernel_buf_len
+    }
+
+    /// Size of the initramfs in bytes, 0 if there is none.
+    pub fn initramfs_size(&self) -> usize {
+        self.raw().initrd_buf_len
+    }
+
+    /// Pointer for functions that take a `struct kimage`.
+    pub(super) fn as_raw(&self) -> *mut RawImage {
+        self.0.get()
+    }
+
     /// Whether every segment so far was loaded to its final place in CMA.
     fn all_in_cma(&self) -> bool {
         let image = self.raw();
@@ -152,12 +169,7 @@ impl LoadingImage {
     ///
     /// `EINVAL` if the image has as many segments as it can have or has a purgatory, `EADDRNOTAVAIL`
     /// if there is no room; the image is as it was before.
-    pub fn add_purgatory(
-        &mut self,
-        purgatory: VVec<u8>,
-        mem_size: usize,
-        min: u64,
-    ) -> Result<u64> {
+    pub fn add_purgatory(&mut self, purgatory: VVec<u8>, mem_size: usize, min: u64) -> Result<u64> {
         let image = self.raw_mut();
 
         if !image.purgatory_info.purgatory_buf.is_null() || mem_size < purgatory.len() {
@@ -216,6 +228,39 @@ impl LoadingImage {
         image.arch.purgatory.decision = decision as u8;
         image.arch.purgatory.verified = decision.is_verified();
         image.arch.purgatory.boot_params = boot_params as usize;
+    }
+
+    /// The decision and its reason, with the name of the module if one decided.
+    pub fn decision_text(&self) -> impl fmt::Display + '_ {
+        struct Text<'a>(&'a LoadingImage);
+
+        impl fmt::Display for Text<'_> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let text = self.0.decision().map_or(c"none", Decision::as_c_str);
+
+                write!(f, "{}", text.to_str().unwrap_or_default())?;
+                match self.0.policy_name() {
+                    Some(name) => write!(f, " {}", name.to_str().unwrap_or_default()),
+                    None => Ok(()),
+                }
+            }
+        }
+        Text(self)
+    }
+
+    /// Name of the module that decided, if one did.
+    #[cfg(CONFIG_KEXEC_PURGATORY_VERIFY = "m")]
+    fn policy_name(&self) -> Option<&CStr> {
+        let name = self.raw().arch.purgatory.policy.as_slice();
+
+        CStr::from_bytes_until_nul(name)
+            .ok()
+            .filter(|name| !name.is_empty())
+    }
+
+    #[cfg(not(CONFIG_KEXEC_PURGATORY_VERIFY = "m"))]
+    fn policy_name(&self) -> Option<&CStr> {
+        None
     }
 
     /// What [`Self::set_handoff`] recorded.

@@ -4,10 +4,12 @@
 
 #ifndef __ASSEMBLER__
 
+#include <linux/moduleparam.h>
 #include <linux/types.h>
 
 struct kimage;
 struct kobj_attribute;
+struct module;
 
 /**
  * struct kexec_purgatory - what was decided about an image when it was loaded
@@ -18,11 +20,15 @@ struct kobj_attribute;
  * @boot_params:	physical address of struct boot_params, %rsi of the next
  *			kernel, where kimage::start is the next kernel itself;
  *			else 0
+ * @policy:		name of the module that decided, "" if none did
  */
 struct kexec_purgatory {
 	u8 decision;
 	bool verified;
 	unsigned long boot_params;
+#ifdef CONFIG_KEXEC_PURGATORY_VERIFY_MODULE
+	char policy[MODULE_NAME_LEN];
+#endif
 };
 
 /* The purgatory, see arch/x86/purgatory/rust/abi.rs for its layout. */
@@ -61,8 +67,58 @@ int kexec_purgatory_seal(struct kimage *image);
  */
 const char *kexec_purgatory_decision(u8 decision);
 
-/* What a normal image that is loaded now would get, as above. */
+/* What a normal image that is loaded now would get if no module decides, as above. */
 const char *kexec_purgatory_policy(void);
+
+#ifdef CONFIG_KEXEC_PURGATORY_VERIFY_MODULE
+/**
+ * typedef kexec_purgatory_policy_fn - decide about a normal image
+ * @image: image being loaded, with every segment but the purgatory in place
+ *
+ * Context: kexec_lock is held; may sleep.
+ * Return: whether @image is to be verified.
+ */
+typedef bool kexec_purgatory_policy_fn(struct kimage *image);
+
+/**
+ * kexec_purgatory_policy_register() - decide about normal images from now on
+ * @owner: module that decides, whose name is shown to the administrator
+ * @verify: its decision; not asked about crash images, nor where kexec handover
+ *	    or CMA make a check pointless
+ *
+ * Context: may sleep.
+ * Return: 0, or -EBUSY if a module decides already.
+ */
+int kexec_purgatory_policy_register(struct module *owner,
+				    kexec_purgatory_policy_fn *verify);
+
+/**
+ * kexec_purgatory_policy_unregister() - decide no more
+ *
+ * Only for the module that registered. Images that were loaded keep what was
+ * decided about them.
+ *
+ * Context: may sleep; waits for a decision that is being taken.
+ */
+void kexec_purgatory_policy_unregister(void);
+
+/**
+ * kexec_purgatory_policy_ask() - have the registered module decide
+ * @image: image being loaded; &kexec_purgatory.policy is set
+ *
+ * Context: kexec_lock is held; may sleep.
+ * Return: 1 to verify @image, 0 not to, -ENOENT if no module is registered.
+ */
+int kexec_purgatory_policy_ask(struct kimage *image);
+
+/* Shows the policy in force, for sysfs. */
+ssize_t kexec_purgatory_policy_show(char *buf);
+#else
+static inline ssize_t kexec_purgatory_policy_show(char *buf)
+{
+	return sysfs_emit(buf, "%s\n", kexec_purgatory_policy());
+}
+#endif
 
 /* /sys/kernel/kexec/verify_* */
 extern struct kobj_attribute kexec_verify_policy_attr;
