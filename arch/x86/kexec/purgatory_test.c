@@ -214,4 +214,5 @@ static struct kunit_suite purgatory_test_suite = {
 	.init = purgatory_test_init,
 	.test_cases = purgatory_test_cases,
 };
+
 kunit_test_suite(purgatory_test_suite);
