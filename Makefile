@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Drives the overlay: everything is done by the host tool in
+# scripts/kexec-purgatory, which is built first.  The files that the kernel
+# build itself reads are Kbuild and Kconfig beside this one.
+
+TOOL := build/tool/release/kexec-purgatory
+
+# make kernel KDIR=<tree> O=<build directory> VERIFY=<y|m|n|norust>
+KERNEL_ARGS := $(if $(KDIR),--kdir '$(KDIR)') $(if $(O),--output '$(O)') \
+	$(if $(VERIFY),--verify '$(VERIFY)')
+# make test FILTER=<part of a test's name>
+TEST_ARGS := $(if $(FILTER),--filter '$(FILTER)')
+
+.PHONY: help
+help:
+	@echo 'make run       build, boot in QEMU and enter a distribution kernel, for'
+	@echo '               KEXEC_PURGATORY_VERIFY=y, m and n; then crash under n'
+	@echo 'make test      every test; FILTER=<text> runs those whose name has it'
+	@echo 'make kernel    the grafted, built kernel; KDIR= O= VERIFY=y|m|n|norust'
+	@echo 'make graft     link the overlay into the kernel tree; KDIR='
+	@echo 'make ungraft   take it out again; KDIR='
+	@echo 'make series    the project as a patch series in build/series, for checkpatch'
+	@echo 'make clean     remove build/'
+
+.PHONY: tool
+tool:
+	@scripts/kexec-purgatory/bootstrap
+
+.PHONY: run
+run: tool
+	@$(TOOL) run
+
+.PHONY: test
+test: tool
+	@$(TOOL) test $(TEST_ARGS)
+
+.PHONY: kernel
+kernel: tool
+	@$(TOOL) kernel $(KERNEL_ARGS)
+
+.PHONY: graft ungraft
+graft ungraft: tool
+	@$(TOOL) $@ $(if $(KDIR),--kdir '$(KDIR)')
+
+.PHONY: series
+series: tool
+	@$(TOOL) series
+
+.PHONY: clean
+clean:
+	rm -rf build

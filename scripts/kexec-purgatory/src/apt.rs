@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! An APT configuration of our own, for suites that the machine does not use.
+//!
+//! It names the same mirror as the machine's own sources and trusts Debian's keyring only. Lists
+//! and packages stay in the cache; nothing is written to `/etc/apt` or `/var/lib/apt`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::command::{command, output};
+
+const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
+/// What the index says of one package.
+pub struct Package {
+    pub name: String,
+    pub version: String,
+    pub sha256: String,
+}
+
+/// APT with the machine's configuration and sources of our own.
+pub struct PrivateApt {
+    dir: PathBuf,
+}
+
+impl PrivateApt {
+    /// Sets up APT for one suite below `dir`, and reads the suite's index.
+    ///
+    /// With `machine_sources`, the machine's own suites are there as well, so that dependencies
+    /// are found.
+    pub fn new(dir: &Path, suite: &str, machine_sources: bool) -> Result<Self> {
+        let dir = dir.join(suite);
+        let sources = dir.join("sources");
+        if sources.exists() {
+            fs::remove_dir_all(&sources)?;
+        }
+        for sub in ["sources", "lists/partial", "cache/archives/partial"] {
+            fs::create_dir_all(dir.join(sub))?;
+        }
+        if machine_sources {
+            copy_sources(&sources)?;
+        }
+        fs::write(
+            sources.join("kexec-purgatory.sources"),
+            format!(
+                "Types: deb\nURIs: {}\nSuites: {suite}\nComponents: main\nSigned-By: {KEYRING}\n",
+                mirror()?
+            ),
+        )?;
+        let apt = Self { dir };
+        output(apt.command("apt-get").args(["-qq", "update"]))
+            .with_context(|| format!("cannot read the index of {suite}"))?;
+        Ok(apt)
+    }
+
+    /// One of APT's programs, on the private configuration.
+    pub fn command(&self, program: &str) -> Command {
+        let mut apt = command(program);
+        apt.env("DEBIAN_FRONTEND", "noninteractive");
+        for (option, path) in [
+            ("Dir::Etc::sourceparts", "sources"),
+            ("Dir::State::lists", "lists"),
+            ("Dir::Cache", "cache"),
+        ] {
+            apt.arg("-o")
+                .arg(format!("{option}={}", self.dir.join(path).display()));
+        }
+        // The cache may lie where APT's own sandbox user cannot read.
+        apt.args(["-o", "Dir::Etc::sourcelist=/dev/null"])
+            .args(["-o", "APT::Sandbox::User=root"])
+            .args(["-o", "Acquire::Retries=3"]);
+        apt
+    }
+
+    /// The packages whose name matches, without those that `unwanted` picks, newest first.
+    pub fn search(&self, pattern: &str, unwanted: impl Fn(&str) -> bool) -> Result<Vec<Package>> {
+        let found = output(
+            self.command("apt-cache")
+                .args(["search", "--names-only", pattern]),
+        )?;
+        let mut packages = Vec::new();
+        for line in found.lines() {
+            let name = line.split(' ').next().unwrap_or_default();
+            if !unwanted(name) {
+                packages.push(self.show(name)?);
+            }
+        }
+        packages.sort_by(|a, b| {
+            if a.version == b.version {
+                a.name.cmp(&b.name)
+            } else if newer(&a.version, &b.version) {
+                std::cmp::Ordering::Less
+            } else {
+                std::cmp::Ordering::Greater
+            }
+        });
+        Ok(packages)
+    }
+
+    /// The newest version of a package.
+    fn show(&self, name: &str) -> Result<Package> {
+        let text = output(
+            self.command("apt-cache")
+                .args(["show", "--no-all-versions", name]),
+        )?;
+        let field = |key: &str| {
+            text.lines()
+                .find_map(|line| line.strip_prefix(key)?.strip_prefix(": "))
+                .map(str::to_owned)
+                .with_context(|| format!("the index states no {key} for {name}"))
+        };
+        Ok(Package {
+            name: name.to_owned(),
+            version: field("Version")?,
+            sha256: field("SHA256")?,
+        })
+    }
+}
+
+/// Where the machine gets Debian's main archive from.
+fn mirror() -> Result<String> {
+    let listed = output(command("apt-get").args([
+        "indextargets",
+        "--format",
+        "$(REPO_URI)",
+        "Origin: Debian",
+        "Label: Debian",
+    ]))?;
+    match listed.lines().next() {
+        Some(uri) => Ok(uri.to_owned()),
+        None => bail!("APT knows no Debian archive; run apt-get update as root"),
+    }
+}
+
+/// Copies the machine's source lists.
+fn copy_sources(to: &Path) -> Result<()> {
+    let list = Path::new("/etc/apt/sources.list");
+    if list.is_file() {
+        fs::copy(list, to.join("machine.list"))?;
+    }
+    let parts = Path::new("/etc/apt/sources.list.d");
+    for entry in parts.read_dir().into_iter().flatten() {
+        let entry = entry?;
+        let name = entry.file_name();
+        let text = name.to_string_lossy();
+        if text.ends_with(".list") || text.ends_with(".sources") {
+            fs::copy(entry.path(), to.join(name))?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether version `a` is newer than `b`, as dpkg orders them.
+fn newer(a: &str, b: &str) -> bool {
+    command("dpkg")
+        .args(["--compare-versions", a, "gt", b])
+        .status()
+        .is_ok_and(|status| status.success())
+}

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Running other programs, with the distribution's own first in `PATH`.
+
+use std::env;
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+use crate::progress::Step;
+
+/// Lines of a log that are shown when its program failed.
+const TAIL: usize = 40;
+
+/// Variables that the caller's make or toolchain manager leaves behind, and that would steer
+/// the kernel's build.
+const UNWANTED: &[&str] = &[
+    "ARCH",
+    "CROSS_COMPILE",
+    "KBUILD_OUTPUT",
+    "KCONFIG_CONFIG",
+    "KDIR",
+    "LLVM",
+    "MAKEFLAGS",
+    "MAKELEVEL",
+    "MAKEOVERRIDES",
+    "MFLAGS",
+    "O",
+    "RUSTC_WRAPPER",
+    "RUSTFLAGS",
+    "RUSTUP_TOOLCHAIN",
+    "VERIFY",
+];
+
+/// A command in a clean environment.
+pub fn command(program: impl AsRef<OsStr>) -> Command {
+    let path = env::var("PATH").unwrap_or_default();
+    let mut command = Command::new(program);
+    command
+        .env("PATH", format!("/usr/bin:/usr/sbin:/bin:/sbin:{path}"))
+        .env("LC_ALL", "C")
+        .stdin(Stdio::null());
+    for name in UNWANTED {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// The distribution's cargo with its compiler.
+pub fn cargo() -> Command {
+    let mut cargo = command("/usr/bin/cargo");
+    cargo.env("RUSTC", "/usr/bin/rustc");
+    cargo
+}
+
+/// How a command is written in messages.
+pub fn spelled(command: &Command) -> String {
+    let mut words = vec![command.get_program().to_string_lossy()];
+    words.extend(command.get_args().map(OsStr::to_string_lossy));
+    words.join(" ")
+}
+
+/// Runs a command and returns what it printed.
+pub fn output(command: &mut Command) -> Result<String> {
+    let name = spelled(command);
+    let output = command
+        .output()
+        .with_context(|| format!("cannot run {name}"))?;
+    if !output.status.success() {
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        bail!("{name}: {}\n{}", output.status, tail(stderr.trim_end()));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Runs a command with its output in `log` and each line of it shown by `step`.
+pub fn logged(command: &mut Command, log: &Path, step: &mut Step) -> Result<()> {
+    let name = spelled(command);
+    let (reader, writer) = io::pipe()?;
+    let mut file = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
+    let mut child = command
+        .stdout(writer.try_clone()?)
+        .stderr(writer)
+        .spawn()
+        .with_context(|| format!("cannot run {name}"))?;
+    // The write ends that `command` still holds would keep the pipe open.
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    for line in BufReader::new(reader).split(b'\n') {
+        let line = line?;
+        file.write_all(&line)?;
+        file.write_all(b"\n")?;
+        step.line(&String::from_utf8_lossy(&line));
+    }
+    let status = child.wait()?;
+    if !status.success() {
+        let text = String::from_utf8_lossy(&fs::read(log)?).into_owned();
+        bail!("{name}: {status}; from {}:\n{}", log.display(), why(&text));
+    }
+    Ok(())
+}
+
+/// The lines of a log that tell why a build failed: those before make's first complaint.
+fn why(text: &str) -> String {
+    let mut lines: Vec<&str> = text.lines().collect();
+    if let Some(first) = lines.iter().position(|line| line.contains("***")) {
+        lines.truncate(first + 1);
+        // What make says of each object is of no use here.
+        lines.retain(|line| !line.starts_with("  "));
+    }
+    tail(&lines.join("\n"))
+}
+
+/// The last lines of a text.
+pub fn tail(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(TAIL)..].join("\n")
+}

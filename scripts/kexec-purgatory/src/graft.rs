@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Linking the overlay into a kernel tree, and taking it out again.
+//!
+//! New files are symbolic links to the overlay, so that an edit takes effect at the next build.
+//! Edits of existing files are patches. What was done is recorded in the tree.
+
+mod links;
+pub mod map;
+pub mod patches;
+mod state;
+#[cfg(test)]
+mod tests;
+mod tree;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use self::patches::Patch;
+use self::state::State;
+use crate::fetch;
+use crate::layout::Layout;
+
+/// The tree that is grafted: `kdir`, or the one that is fetched.
+pub fn kernel_tree(layout: &Layout, kdir: Option<&Path>) -> Result<PathBuf> {
+    let tree = match kdir {
+        Some(dir) => dir.to_path_buf(),
+        None => fetch::kernel_tree(layout)?,
+    };
+    tree.canonicalize()
+        .with_context(|| format!("cannot use {}", tree.display()))
+}
+
+/// Grafts the overlay on a tree, or brings an earlier graft up to date.
+pub fn graft(layout: &Layout, tree: &Path) -> Result<()> {
+    tree::check_version(tree)?;
+    let before = State::load(tree)?;
+    if before.is_none() {
+        tree::check_clean(tree)?;
+    }
+    let mut links = map::links(layout)?;
+    if let Some(crates) = fetch::crates(layout)? {
+        links.insert(PathBuf::from(fetch::VENDOR_LINK), crates);
+    }
+    let patches = Patch::read_all(&layout.overlay.join("patches"))?;
+    replace(tree, before, &links, &patches)?;
+    eprintln!(
+        "{}: {} links, {} patches",
+        tree.display(),
+        links.len(),
+        patches.len()
+    );
+    Ok(())
+}
+
+/// Takes the overlay out of a tree, which is then what it was before.
+pub fn ungraft(tree: &Path) -> Result<()> {
+    tree::check_version(tree)?;
+    match State::load(tree)? {
+        None => eprintln!("{}: nothing is grafted", tree.display()),
+        before => {
+            replace(tree, before, &BTreeMap::new(), &[])?;
+            State::remove(tree)?;
+            eprintln!("{}: pristine again", tree.display());
+        }
+    }
+    Ok(())
+}
+
+/// Replaces what is grafted, or leaves all as it was.
+fn replace(
+    tree: &Path,
+    before: Option<State>,
+    links: &BTreeMap<PathBuf, PathBuf>,
+    patches: &[Patch],
+) -> Result<()> {
+    let grafted = before.is_some();
+    let before = before.unwrap_or_default();
+    let mut now = before.clone();
+    links::check_free(tree, &now, links)?;
+    let done = patches::replace(tree, &mut now, patches)
+        .and_then(|()| links::replace(tree, &mut now, links));
+    if let Err(error) = done {
+        links::replace(tree, &mut now, &before.links)
+            .and_then(|()| patches::replace(tree, &mut now, &before.patches))
+            .with_context(|| format!("{error:#}\nand the tree could not be restored"))?;
+        if !grafted {
+            State::remove(tree)?;
+        }
+        return Err(error);
+    }
+    Ok(())
+}

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The symbolic links of a graft.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use super::state::State;
+
+/// Files in the way that a message names.
+const NAMED: usize = 10;
+
+/// Checks that no link would take the place of something that is not ours.
+pub fn check_free(tree: &Path, state: &State, wanted: &BTreeMap<PathBuf, PathBuf>) -> Result<()> {
+    let taken: Vec<String> = wanted
+        .keys()
+        .filter(|path| !state.links.contains_key(*path))
+        .filter(|path| tree.join(path).symlink_metadata().is_ok())
+        .map(|path| format!("  {}", path.display()))
+        .collect();
+    if taken.is_empty() {
+        return Ok(());
+    }
+    bail!(
+        "{} has files where the overlay's belong ({} in all):\n{}\n\
+         Use a clean tree, or move them away; existing files are changed by patches only.",
+        tree.display(),
+        taken.len(),
+        taken[..taken.len().min(NAMED)].join("\n")
+    )
+}
+
+/// Makes the links of a tree those that are wanted.
+pub fn replace(tree: &Path, state: &mut State, wanted: &BTreeMap<PathBuf, PathBuf>) -> Result<()> {
+    let stale: Vec<PathBuf> = state
+        .links
+        .iter()
+        .filter(|(path, target)| wanted.get(*path) != Some(target))
+        .map(|(path, _)| path.clone())
+        .collect();
+    for path in stale {
+        unlink(tree, state, &path)?;
+    }
+    for (path, target) in wanted {
+        link(tree, state, path, target)?;
+    }
+    let folders: Vec<PathBuf> = state.folders.iter().rev().cloned().collect();
+    for folder in folders {
+        // Fails where something still lies in it; then it stays.
+        if fs::remove_dir(tree.join(&folder)).is_ok() {
+            state.folders.remove(&folder);
+        }
+    }
+    state.save(tree)
+}
+
+fn link(tree: &Path, state: &mut State, path: &Path, target: &Path) -> Result<()> {
+    let link = tree.join(path);
+    if link.read_link().is_ok_and(|old| old == target) && state.links.contains_key(path) {
+        return Ok(());
+    }
+    for folder in path.ancestors().skip(1) {
+        if !folder.as_os_str().is_empty() && !tree.join(folder).exists() {
+            state.folders.insert(folder.to_path_buf());
+        }
+    }
+    state.links.insert(path.to_path_buf(), target.to_path_buf());
+    state.save(tree)?;
+    fs::create_dir_all(link.parent().context("no folder")?)?;
+    symlink(target, &link).with_context(|| format!("cannot link {}", link.display()))
+}
+
+fn unlink(tree: &Path, state: &mut State, path: &Path) -> Result<()> {
+    let link = tree.join(path);
+    match link.read_link() {
+        Ok(_) => fs::remove_file(&link)?,
+        // Replaced by something of the user's.
+        Err(_) if link.exists() => bail!("{} is not a link any more", link.display()),
+        Err(_) => {}
+    }
+    state.links.remove(path);
+    Ok(())
+}

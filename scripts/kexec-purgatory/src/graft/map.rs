@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! `graft.map`: which path of the overlay lies where in the kernel tree.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use walkdir::{DirEntry, WalkDir};
+
+use crate::layout::Layout;
+
+/// Every link that the map asks for: path in the kernel tree, file in the overlay.
+pub fn links(layout: &Layout) -> Result<BTreeMap<PathBuf, PathBuf>> {
+    let path = layout.tool("graft.map");
+    let text = fs::read_to_string(&path)?;
+    let mut links = BTreeMap::new();
+    for (number, line) in text.lines().enumerate() {
+        let line = line.split('#').next().unwrap_or_default();
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words[..] {
+            [] => {}
+            [from, to] => add(&mut links, &layout.overlay, from, to)?,
+            _ => bail!("{}:{}: not two paths", path.display(), number + 1),
+        }
+    }
+    Ok(links)
+}
+
+/// Adds what one line of the map stands for.
+fn add(links: &mut BTreeMap<PathBuf, PathBuf>, overlay: &Path, from: &str, to: &str) -> Result<()> {
+    let source = overlay.join(from);
+    if !source.exists() {
+        return Ok(());
+    }
+    for entry in WalkDir::new(&source).into_iter().filter_entry(is_source) {
+        let entry = entry.with_context(|| format!("cannot read {}", source.display()))?;
+        if entry.file_type().is_dir() {
+            continue;
+        }
+        let below = entry.path().strip_prefix(&source)?;
+        let target = match below.as_os_str().is_empty() {
+            true => PathBuf::from(to),
+            false => Path::new(to).join(below),
+        };
+        links.insert(target, entry.path().to_path_buf());
+    }
+    Ok(())
+}
+
+/// Whether a file or folder is source, and not what a build or an editor left.
+fn is_source(entry: &DirEntry) -> bool {
+    let name = entry.file_name().to_string_lossy();
+    let built = entry.file_type().is_dir() && matches!(&*name, "target" | "vendor");
+    !built && !name.ends_with('~') && !name.ends_with(".swp")
+}

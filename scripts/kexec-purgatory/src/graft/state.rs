@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The record, kept in the kernel tree, of what was grafted on it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+
+use super::patches::Patch;
+
+/// The record's name, at the top of the tree.
+pub const FILE: &str = ".kexec-purgatory-graft";
+
+/// The form of the record that this tool reads and writes.
+const VERSION: u32 = 1;
+
+/// What is grafted on a tree.
+#[derive(Clone, Deserialize, Serialize)]
+pub struct State {
+    version: u32,
+    /// Path in the tree and what it points to.
+    pub links: BTreeMap<PathBuf, PathBuf>,
+    /// Folders that were made for the links.
+    pub folders: BTreeSet<PathBuf>,
+    /// In the order in which they were applied.
+    pub patches: Vec<Patch>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            version: VERSION,
+            links: BTreeMap::new(),
+            folders: BTreeSet::new(),
+            patches: Vec::new(),
+        }
+    }
+}
+
+impl State {
+    /// Reads a tree's record; none if nothing is grafted on it.
+    pub fn load(tree: &Path) -> Result<Option<Self>> {
+        let path = tree.join(FILE);
+        let text = match fs::read_to_string(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            text => text?,
+        };
+        let state: Self = serde_json::from_str(&text)
+            .with_context(|| format!("{} is damaged", path.display()))?;
+        if state.version != VERSION {
+            bail!(
+                "{} has version {}, this tool knows {VERSION}; \
+                 ungraft with the tool that grafted",
+                path.display(),
+                state.version
+            );
+        }
+        Ok(Some(state))
+    }
+
+    /// Writes the record. Whoever changes the tree says so here first.
+    pub fn save(&self, tree: &Path) -> Result<()> {
+        let temporary = tree.join(format!("{FILE}.tmp"));
+        fs::write(&temporary, serde_json::to_string_pretty(self)?)
+            .and_then(|()| fs::rename(&temporary, tree.join(FILE)))
+            .with_context(|| format!("cannot write to {}", tree.display()))
+    }
+
+    /// Removes the record.
+    pub fn remove(tree: &Path) -> Result<()> {
+        match fs::remove_file(tree.join(FILE)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Grafts of a small overlay on a small tree.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+use walkdir::WalkDir;
+
+use super::{graft, ungraft};
+use crate::command::{command, output};
+use crate::layout::Layout;
+
+const MAKEFILE: &str = "VERSION = 7\nPATCHLEVEL = 3\nSUBLEVEL = 4\n";
+const KBUILD: &str = "one\ntwo\nthree\n";
+
+/// A tree and an overlay with two links and one patch.
+struct Scratch {
+    dir: TempDir,
+    layout: Layout,
+}
+
+impl Scratch {
+    fn new() -> Self {
+        let dir = TempDir::new().unwrap();
+        let overlay = dir.path().join("overlay");
+        let layout = Layout {
+            build: overlay.join("build"),
+            cache: dir.path().join("cache"),
+            overlay,
+        };
+        let scratch = Self { dir, layout };
+        scratch.write("tree/Makefile", MAKEFILE);
+        scratch.write("tree/arch/Kbuild", KBUILD);
+        scratch.write("tree/include/.keep", "");
+        scratch.write(
+            "overlay/scripts/kexec-purgatory/graft.map",
+            "# comment\nKconfig kernel/Kconfig.ours\narch/ arch/\n",
+        );
+        scratch.write("overlay/Kconfig", "config\n");
+        scratch.write("overlay/arch/new/file.rs", "fn file() {}\n");
+        scratch.write("overlay/arch/new/target/built", "");
+        scratch.patch("0001-two.patch", "two", "2");
+        scratch
+    }
+
+    fn tree(&self) -> PathBuf {
+        self.dir.path().join("tree")
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        let path = self.dir.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    fn remove(&self, path: &str) {
+        fs::remove_file(self.dir.path().join(path)).unwrap();
+    }
+
+    fn read(&self, path: &str) -> String {
+        fs::read_to_string(self.dir.path().join(path)).unwrap()
+    }
+
+    /// Writes a patch that replaces one line of `arch/Kbuild`.
+    fn patch(&self, name: &str, old: &str, new: &str) {
+        let lines: String = KBUILD
+            .lines()
+            .map(|line| match line == old {
+                true => format!("-{old}\n+{new}\n"),
+                false => format!(" {line}\n"),
+            })
+            .collect();
+        self.write(
+            &format!("overlay/patches/{name}"),
+            &format!(
+                "Subject: x\n\n--- a/arch/Kbuild\n+++ b/arch/Kbuild\n@@ -1,3 +1,3 @@\n{lines}"
+            ),
+        );
+    }
+
+    fn graft(&self) -> Result<(), String> {
+        graft(&self.layout, &self.tree()).map_err(|error| format!("{error:#}"))
+    }
+
+    fn ungraft(&self) {
+        ungraft(&self.tree()).unwrap();
+    }
+
+    /// Everything in the tree, with the text of files and the target of links.
+    fn snapshot(&self) -> BTreeMap<PathBuf, String> {
+        WalkDir::new(self.tree())
+            .into_iter()
+            .filter_entry(|entry| entry.file_name() != ".git")
+            .map(|entry| {
+                let entry = entry.unwrap();
+                let content = match entry.file_type() {
+                    kind if kind.is_file() => fs::read_to_string(entry.path()).unwrap(),
+                    kind if kind.is_symlink() => format!("-> {:?}", entry.path().read_link()),
+                    _ => "folder".to_owned(),
+                };
+                (entry.into_path(), content)
+            })
+            .collect()
+    }
+
+    fn git(&self, arguments: &[&str]) -> String {
+        output(
+            command("git")
+                .args(["-c", "user.name=x", "-c", "user.email=x@example.org"])
+                .args(arguments)
+                .current_dir(self.tree()),
+        )
+        .unwrap()
+    }
+
+    /// Checks that grafting fails for a reason, and leaves all as it was.
+    fn refuses(&self, reason: &str) {
+        let before = self.snapshot();
+        let error = self.graft().unwrap_err();
+        assert!(error.contains(reason), "{error}");
+        assert_eq!(self.snapshot(), before);
+    }
+}
+
+fn is_link(path: &Path) -> bool {
+    path.symlink_metadata()
+        .is_ok_and(|metadata| metadata.is_symlink())
+}
+
+#[test]
+fn ungraft_undoes_graft() {
+    let scratch = Scratch::new();
+    let before = scratch.snapshot();
+    scratch.graft().unwrap();
+    assert!(is_link(&scratch.tree().join("kernel/Kconfig.ours")));
+    assert_eq!(scratch.read("tree/arch/new/file.rs"), "fn file() {}\n");
+    assert_eq!(scratch.read("tree/arch/Kbuild"), "one\n2\nthree\n");
+    assert!(!scratch.tree().join("arch/new/target").exists());
+    scratch.ungraft();
+    assert_eq!(scratch.snapshot(), before);
+}
+
+#[test]
+fn grafting_twice_changes_nothing() {
+    let scratch = Scratch::new();
+    scratch.graft().unwrap();
+    let once = scratch.snapshot();
+    scratch.graft().unwrap();
+    assert_eq!(scratch.snapshot(), once);
+}
+
+#[test]
+fn a_second_graft_follows_the_overlay() {
+    let scratch = Scratch::new();
+    let before = scratch.snapshot();
+    scratch.graft().unwrap();
+    scratch.remove("overlay/arch/new/file.rs");
+    scratch.write("overlay/arch/other/more.rs", "");
+    scratch.patch("0001-two.patch", "three", "3");
+    scratch.graft().unwrap();
+    assert!(!scratch.tree().join("arch/new").exists());
+    assert!(is_link(&scratch.tree().join("arch/other/more.rs")));
+    assert_eq!(scratch.read("tree/arch/Kbuild"), "one\ntwo\n3\n");
+    scratch.ungraft();
+    assert_eq!(scratch.snapshot(), before);
+}
+
+#[test]
+fn files_of_the_user_stay() {
+    let scratch = Scratch::new();
+    scratch.graft().unwrap();
+    scratch.write("tree/arch/new/mine.c", "mine");
+    scratch.ungraft();
+    assert_eq!(scratch.read("tree/arch/new/mine.c"), "mine");
+    assert!(!scratch.tree().join("arch/new/file.rs").exists());
+}
+
+#[test]
+fn refuses_what_is_not_a_kernel_tree() {
+    let scratch = Scratch::new();
+    scratch.write("tree/Makefile", "all:\n");
+    scratch.refuses("is not a kernel tree");
+}
+
+#[test]
+fn refuses_another_version() {
+    let scratch = Scratch::new();
+    scratch.write("tree/Makefile", &MAKEFILE.replace("= 3", "= 2"));
+    scratch.refuses("is linux 7.2.4; the overlay is for 7.3");
+}
+
+#[test]
+fn refuses_a_tree_that_was_built_in() {
+    let scratch = Scratch::new();
+    scratch.write("tree/.config", "");
+    scratch.refuses("make mrproper");
+}
+
+#[test]
+fn refuses_a_file_in_the_way() {
+    let scratch = Scratch::new();
+    scratch.write("tree/arch/new/file.rs", "theirs");
+    scratch.refuses("arch/new/file.rs");
+}
+
+#[test]
+fn refuses_changes_in_a_git_tree() {
+    let scratch = Scratch::new();
+    scratch.git(&["init", "--quiet"]);
+    scratch.git(&["add", "."]);
+    scratch.git(&["commit", "--quiet", "--message", "all"]);
+    scratch.write("tree/arch/Kbuild", "changed\n");
+    scratch.refuses("has changes of its own");
+    scratch.write("tree/arch/Kbuild", KBUILD);
+    scratch.graft().unwrap();
+    scratch.ungraft();
+    assert_eq!(scratch.git(&["status", "--porcelain"]), "");
+}
+
+#[test]
+fn a_patch_that_fails_undoes_those_before_it() {
+    let scratch = Scratch::new();
+    scratch.patch("0002-three.patch", "three", "3");
+    scratch.refuses("0002-three.patch does not apply");
+}
+
+#[test]
+fn a_patch_that_fails_leaves_the_earlier_graft() {
+    let scratch = Scratch::new();
+    scratch.graft().unwrap();
+    scratch.patch("0002-three.patch", "three", "3");
+    scratch.refuses("0002-three.patch does not apply");
+}

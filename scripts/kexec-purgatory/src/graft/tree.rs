@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Whether a folder is a kernel tree that the overlay can be grafted on.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+
+use crate::command::{command, output};
+use crate::layout::SERIES;
+
+/// Files that an in-tree build leaves.
+const BUILT: &[&str] = &[".config", "include/config", "include/generated"];
+
+/// Checks that the folder is a kernel tree of the series.
+pub fn check_version(tree: &Path) -> Result<()> {
+    let text = fs::read_to_string(tree.join("Makefile")).unwrap_or_default();
+    let field = |key: &str| {
+        text.lines().take(10).find_map(|line| {
+            let (name, value) = line.split_once('=')?;
+            (name.trim() == key).then(|| value.trim())
+        })
+    };
+    let (Some(version), Some(patchlevel)) = (field("VERSION"), field("PATCHLEVEL")) else {
+        bail!(
+            "{} is not a kernel tree; KDIR= takes the top of a linux {SERIES} source tree",
+            tree.display()
+        );
+    };
+    if format!("{version}.{patchlevel}") != SERIES {
+        bail!(
+            "{} is linux {version}.{patchlevel}.{}; the overlay is for {SERIES}",
+            tree.display(),
+            field("SUBLEVEL").unwrap_or("0")
+        );
+    }
+    Ok(())
+}
+
+/// Checks that nothing was changed or built in the tree.
+pub fn check_clean(tree: &Path) -> Result<()> {
+    if let Some(file) = BUILT.iter().find(|file| tree.join(file).exists()) {
+        bail!(
+            "{} was built in ({file} is there), and the overlay is built with O=;\n\
+             run make mrproper in it",
+            tree.display()
+        );
+    }
+    if !tree.join(".git").exists() {
+        return Ok(());
+    }
+    let changes = output(
+        command("git")
+            .args(["status", "--porcelain"])
+            .current_dir(tree),
+    )
+    .context("cannot tell whether the tree is clean")?;
+    if !changes.is_empty() {
+        bail!(
+            "{} has changes of its own:\n{}Commit or stash them, or use a clean worktree.",
+            tree.display(),
+            changes
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The guests: what each does, and the initramfs that it does it with.
+
+mod content;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use self::content::{Content, DEBUG_LOADER};
+use crate::checksum;
+use crate::fetch::DistributionKernel;
+use crate::layout::Layout;
+
+/// On the command line of every kernel: where it prints, and that it does not wait when it dies.
+pub const CONSOLE: &str = "console=ttyS0,115200 printk.devkmsg=on panic=-1";
+
+/// Memory that is kept for the crash kernel.
+const CRASH_MEMORY: &str = "crashkernel=320M";
+
+/// An initramfs, and what a guest does with it.
+pub struct Guest {
+    pub initramfs: PathBuf,
+    /// What is on the kernel's command line for it.
+    pub arguments: String,
+}
+
+/// What the image that a guest loads is for.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Purpose {
+    /// `kexec -l`, then `kexec -e`.
+    Enter,
+    /// `kexec -p`, then a crash.
+    Crash,
+}
+
+/// What loads the image in a guest.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Loader {
+    /// The distribution's kexec.
+    Kexec,
+    /// A program of ours that passes `KEXEC_FILE_DEBUG`, which older kexec-tools do not.
+    Debug,
+}
+
+/// The file that must reach the second kernel whole.
+pub struct Payload {
+    pub bytes: u64,
+    pub sha256: String,
+}
+
+/// Makes a guest that loads the distribution's kernel and goes there.
+///
+/// The payload travels with the initramfs of that kernel if it is entered normally.
+pub fn loading(
+    layout: &Layout,
+    next: &DistributionKernel,
+    purpose: Purpose,
+    loader: Loader,
+    modules: &[PathBuf],
+) -> Result<(Guest, Payload)> {
+    let (job, arguments, payload) = match purpose {
+        Purpose::Enter => ("enter", "", content::payload()),
+        Purpose::Crash => ("crash", CRASH_MEMORY, Vec::new()),
+    };
+    let second = second(layout, purpose, &payload)?;
+
+    let initramfs = archive(layout, job)?;
+    let mut content = Content::new(layout, &initramfs)?;
+    content.add_kexec()?;
+    content.add_boot(&next.image, &second)?;
+    let mut arguments = format!("guest.job={job} {arguments}");
+    if loader == Loader::Debug {
+        content.add_debug_loader(layout)?;
+        arguments += &format!(" guest.loader={DEBUG_LOADER}");
+    }
+    if !modules.is_empty() {
+        arguments += &format!(" guest.modules={}", content.add_modules(modules)?);
+    }
+    content.finish()?;
+
+    let payload = Payload {
+        bytes: payload.len() as u64,
+        sha256: checksum::of_bytes(&payload),
+    };
+    let guest = Guest {
+        initramfs,
+        arguments,
+    };
+    Ok((guest, payload))
+}
+
+/// Makes a guest that runs kselftests.
+pub fn selftests(
+    layout: &Layout,
+    next: &DistributionKernel,
+    programs: &[PathBuf],
+) -> Result<Guest> {
+    let second = second(layout, Purpose::Crash, &[])?;
+    let initramfs = archive(layout, "selftests")?;
+    let mut content = Content::new(layout, &initramfs)?;
+    content.add_boot(&next.image, &second)?;
+    content.add_selftests(programs)?;
+    content.finish()?;
+    Ok(Guest {
+        initramfs,
+        arguments: format!("guest.job=selftests {CRASH_MEMORY}"),
+    })
+}
+
+/// The initramfs and the command line that the image is loaded with.
+struct Second {
+    initramfs: PathBuf,
+    cmdline: String,
+}
+
+fn second(layout: &Layout, purpose: Purpose, payload: &[u8]) -> Result<Second> {
+    let (job, arguments) = match purpose {
+        Purpose::Enter => ("arrived", ""),
+        Purpose::Crash => ("vmcore", "nr_cpus=1 reset_devices"),
+    };
+    let initramfs = archive(layout, job)?;
+    let mut content = Content::new(layout, &initramfs)?;
+    content.add_payload(payload)?;
+    content.finish()?;
+    Ok(Second {
+        initramfs,
+        cmdline: format!("{CONSOLE} guest.job={job} {arguments}"),
+    })
+}
+
+fn archive(layout: &Layout, job: &str) -> Result<PathBuf> {
+    let folder = layout.build.join("guests");
+    fs::create_dir_all(&folder)?;
+    Ok(folder.join(Path::new(job).with_extension("cpio")))
+}

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Configuration fragments, and whether a configuration is what they ask for.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+
+use crate::layout::Layout;
+
+/// One symbol and the line that a configuration should have for it.
+pub struct Setting {
+    symbol: String,
+    line: String,
+    off: bool,
+}
+
+/// Reads fragments of the tool's `config` folder.
+pub fn read(layout: &Layout, fragments: &[&str]) -> Result<Vec<Setting>> {
+    let mut settings = Vec::new();
+    for fragment in fragments {
+        let path = layout.tool(&format!("config/{fragment}.config"));
+        let text =
+            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        for line in text.lines().map(str::trim) {
+            if let Some(setting) = parse(line) {
+                settings.push(setting);
+            } else if !line.is_empty() && !line.starts_with('#') {
+                bail!("{}: not a setting: {line}", path.display());
+            }
+        }
+    }
+    Ok(settings)
+}
+
+fn parse(line: &str) -> Option<Setting> {
+    let off = line
+        .strip_prefix("# ")
+        .and_then(|rest| rest.strip_suffix(" is not set"));
+    let on = line.split_once('=').map(|(symbol, _)| symbol);
+    let symbol = off.or(on).filter(|name| name.starts_with("CONFIG_"))?;
+    Some(Setting {
+        symbol: symbol.to_owned(),
+        line: line.to_owned(),
+        off: off.is_some(),
+    })
+}
+
+/// Adds settings at the end of a configuration, where they override earlier ones.
+pub fn append(config: &Path, settings: &[Setting]) -> Result<()> {
+    let mut file = OpenOptions::new().append(true).open(config)?;
+    for setting in settings {
+        writeln!(file, "{}", setting.line)?;
+    }
+    Ok(())
+}
+
+/// The settings that a configuration does not have.
+pub fn missing(settings: &[Setting], config: &str) -> Vec<String> {
+    settings
+        .iter()
+        .filter(|setting| {
+            let assigned = format!("{}=", setting.symbol);
+            match setting.off {
+                // A symbol that cannot be set is not written at all.
+                true => config.lines().any(|line| line.starts_with(&assigned)),
+                false => !config.lines().any(|line| line == setting.line),
+            }
+        })
+        .map(|setting| setting.line.clone())
+        .collect()
+}

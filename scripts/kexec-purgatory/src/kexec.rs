@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! One kexec in a guest: load the distribution's kernel, go there, and read off what happened.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+
+use crate::fetch::DistributionKernel;
+use crate::guest::{self, Loader, Payload, Purpose};
+use crate::kernel::Built;
+use crate::layout::Layout;
+use crate::qemu::{self, SerialLog};
+
+/// What the kernel decided about an image, and why.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    pub verified: bool,
+    pub reason: String,
+}
+
+impl Decision {
+    /// Reads `verified: <reason>` or `direct: <reason>`.
+    fn parse(text: &str) -> Option<Self> {
+        let (decision, reason) = text.split_once(": ")?;
+        let verified = match decision {
+            "verified" => true,
+            "direct" => false,
+            _ => return None,
+        };
+        Some(Self {
+            verified,
+            reason: reason.to_owned(),
+        })
+    }
+
+    pub fn name(&self) -> &'static str {
+        match self.verified {
+            true => "verified",
+            false => "direct",
+        }
+    }
+}
+
+impl fmt::Display for Decision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.name(), self.reason)
+    }
+}
+
+/// What a guest's log says of one kexec.
+pub struct Kexec {
+    pub purpose: Purpose,
+    /// None on a kernel that does not decide, such as mainline's.
+    pub decision: Option<Decision>,
+    /// The same as sysfs had it.
+    pub sysfs: Option<Decision>,
+    /// How many bytes are verified, as the kernel said when the image was loaded.
+    pub bytes: Option<u64>,
+    /// What the second kernel found.
+    pub outcome: Result<String>,
+    pub log: SerialLog,
+}
+
+impl Purpose {
+    /// What the kernel's log calls such an image.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Enter => "normal",
+            Self::Crash => "crash",
+        }
+    }
+
+    fn sysfs(self) -> &'static str {
+        match self {
+            Self::Enter => "verify_loaded",
+            Self::Crash => "verify_crash",
+        }
+    }
+}
+
+/// Boots a kernel, loads the distribution's kernel there, and goes to it.
+pub fn run(
+    layout: &Layout,
+    name: &str,
+    kernel: &Built,
+    next: &DistributionKernel,
+    purpose: Purpose,
+    loader: Loader,
+    modules: &[PathBuf],
+) -> Result<Kexec> {
+    let (guest, payload) = guest::loading(layout, next, purpose, loader, modules)?;
+    let log = qemu::boot(layout, name, &kernel.image(), &guest)?;
+    let image = format!("kexec: {} image: ", purpose.name());
+    let said = || log.lines().filter_map(|line| line.strip_prefix(&image));
+    let decision = said().find_map(Decision::parse);
+    let bytes = said().find_map(bytes_to_verify);
+    let sysfs = log
+        .after(&format!("guest: {} ", purpose.sysfs()))
+        .and_then(Decision::parse);
+    let outcome = match purpose {
+        Purpose::Enter => arrival(&log, next, &payload),
+        Purpose::Crash => vmcore(&log, next),
+    };
+    Ok(Kexec {
+        purpose,
+        decision,
+        sysfs,
+        bytes,
+        outcome,
+        log,
+    })
+}
+
+/// Reads `<R> regions, <B> bytes to verify, engine <name>`.
+fn bytes_to_verify(text: &str) -> Option<u64> {
+    let (_, bytes) = text.split_once(" bytes to verify")?.0.split_once(", ")?;
+    bytes.parse().ok()
+}
+
+impl Kexec {
+    /// Checks that the image was verified or not, as it ought to be, and that it was entered.
+    pub fn check(&self, verified: bool) -> Result<&str> {
+        let decision = self
+            .decision
+            .as_ref()
+            .context("the kernel's log has no decision")?;
+        if decision.verified != verified {
+            bail!("decided {decision}");
+        }
+        match &self.sysfs {
+            Some(sysfs) if sysfs == decision => {}
+            Some(sysfs) => bail!("the log has {decision}, sysfs has {sysfs}"),
+            None => bail!("sysfs has no {}", self.purpose.sysfs()),
+        }
+        match (verified, self.bytes) {
+            (true, None | Some(0)) => bail!("no bytes are verified"),
+            (false, Some(bytes)) => bail!("{bytes} bytes are to be verified"),
+            _ => {}
+        }
+        self.outcome()
+    }
+
+    /// What the second kernel found, if that is what it ought to find.
+    pub fn outcome(&self) -> Result<&str> {
+        match &self.outcome {
+            Ok(outcome) => Ok(outcome),
+            Err(error) => bail!("{error}"),
+        }
+    }
+}
+
+/// Whether the second kernel is the distribution's and has its initramfs whole.
+fn arrival(log: &SerialLog, next: &DistributionKernel, payload: &Payload) -> Result<String> {
+    check_release(log, next)?;
+    let wanted = format!("{} {}", payload.bytes, payload.sha256);
+    match log.after("guest: payload ") {
+        Some(found) if found == wanted => Ok(format!(
+            "entered {}, initramfs of {} MiB intact",
+            next.release,
+            payload.bytes >> 20
+        )),
+        found => bail!("initramfs damaged: {found:?} in place of {wanted}"),
+    }
+}
+
+/// Whether the crash kernel could read the dead one's memory.
+fn vmcore(log: &SerialLog, next: &DistributionKernel) -> Result<String> {
+    check_release(log, next)?;
+    let found = log
+        .after("guest: vmcore ")
+        .context("/proc/vmcore was not read")?;
+    Ok(format!("entered {}, vmcore {found}", next.release))
+}
+
+fn check_release(log: &SerialLog, next: &DistributionKernel) -> Result<()> {
+    if let Some(failure) = log.after("guest: failed: ") {
+        bail!("{failure}");
+    }
+    match log.after("guest: release ") {
+        Some(release) if release == next.release => Ok(()),
+        Some(release) => bail!("entered {release} in place of {}", next.release),
+        None => bail!("no second kernel came up"),
+    }
+}

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Builds, boots and tests the kexec purgatory overlay.
+
+mod apt;
+mod checksum;
+mod command;
+mod fetch;
+mod graft;
+mod guest;
+mod initramfs;
+mod kernel;
+mod kexec;
+mod layout;
+mod pristine;
+mod progress;
+mod qemu;
+mod run;
+mod series;
+mod setup;
+mod test;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+
+use crate::kernel::Verify;
+use crate::layout::{Layout, lock};
+
+#[derive(Parser)]
+#[command(about, version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Installs the packages that the other commands need
+    Setup,
+    /// Fetches the kernel's source, a distribution's kernel and the blob's crates
+    Fetch,
+    /// Links the overlay into a kernel tree
+    Graft(Tree),
+    /// Takes the overlay out of a kernel tree
+    Ungraft(Tree),
+    /// Builds the grafted kernel
+    Kernel {
+        #[command(flatten)]
+        tree: Tree,
+        /// Build directory
+        #[arg(long)]
+        output: Option<PathBuf>,
+        /// CONFIG_KEXEC_PURGATORY_VERIFY, or norust for a kernel without Rust
+        #[arg(long, value_enum, default_value = "y")]
+        verify: Verify,
+    },
+    /// Enters a distribution's kernel in every state, crashes, and prints a table
+    Run,
+    /// Makes the project a patch series and has checkpatch check it
+    Series,
+    /// Runs and counts every test
+    Test {
+        /// Only tests whose name has this
+        #[arg(long)]
+        filter: Option<String>,
+    },
+}
+
+#[derive(Args)]
+struct Tree {
+    /// Kernel tree to use in place of the one that is fetched
+    #[arg(long)]
+    kdir: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().command) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Carries out a command; says whether all that it checked was as it should be.
+fn run(action: Action) -> Result<bool> {
+    let layout = Layout::find()?;
+    let _lock = lock(&layout.build)?;
+    match action {
+        Action::Setup => setup::install(&layout)?,
+        Action::Fetch => {
+            setup::install(&layout)?;
+            fetch::kernel_tree(&layout)?;
+            fetch::distribution_kernel(&layout)?;
+            fetch::crates(&layout)?;
+        }
+        Action::Graft(Tree { kdir }) => {
+            let tree = graft::kernel_tree(&layout, kdir.as_deref())?;
+            graft::graft(&layout, &tree)?;
+        }
+        Action::Ungraft(Tree { kdir }) => {
+            let tree = kdir.unwrap_or_else(|| layout.tree());
+            graft::ungraft(&tree.canonicalize()?)?;
+        }
+        Action::Kernel {
+            tree: Tree { kdir },
+            output,
+            verify,
+        } => {
+            setup::install(&layout)?;
+            let tree = graft::kernel_tree(&layout, kdir.as_deref())?;
+            graft::graft(&layout, &tree)?;
+            let kernel = kernel::build(&layout, &tree, output.as_deref(), verify)?;
+            println!("{}", kernel.image().display());
+        }
+        Action::Run => {
+            setup::install(&layout)?;
+            return run::run(&layout);
+        }
+        Action::Series => {
+            setup::install(&layout)?;
+            let tree = graft::kernel_tree(&layout, None)?;
+            return series::make(&layout, &tree);
+        }
+        Action::Test { filter } => {
+            setup::install(&layout)?;
+            return Ok(test::run(&layout, filter));
+        }
+    }
+    Ok(true)
+}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! How long steps show that they are alive.
+
+use std::io::{IsTerminal, stderr};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// Without a terminal, how often a long step prints a line.
+const PLAIN_INTERVAL: Duration = Duration::from_secs(30);
+
+/// One step, shown on standard error from its start to its end.
+pub struct Step {
+    label: String,
+    started: Instant,
+    printed: Instant,
+    lines: u64,
+    spinner: Option<ProgressBar>,
+}
+
+impl Step {
+    /// Starts a step.
+    pub fn start(label: impl Into<String>) -> Self {
+        let label = label.into();
+        let spinner = stderr().is_terminal().then(|| {
+            let style = ProgressStyle::with_template("{spinner} {prefix} [{elapsed}] {wide_msg}")
+                .unwrap_or_else(|_| ProgressStyle::default_spinner());
+            let bar = ProgressBar::new_spinner()
+                .with_style(style)
+                .with_prefix(label.clone());
+            bar.enable_steady_tick(Duration::from_millis(120));
+            bar
+        });
+        if spinner.is_none() {
+            eprintln!("{label} ...");
+        }
+        Self {
+            label,
+            started: Instant::now(),
+            printed: Instant::now(),
+            lines: 0,
+            spinner,
+        }
+    }
+
+    /// Shows the last line that the step's program printed.
+    pub fn line(&mut self, line: &str) {
+        self.lines += 1;
+        let message = format!("{}: {}", self.lines, line.trim());
+        match &self.spinner {
+            Some(bar) => bar.set_message(message),
+            None if self.printed.elapsed() >= PLAIN_INTERVAL => {
+                eprintln!("{} [{} s] {message}", self.label, self.seconds());
+                self.printed = Instant::now();
+            }
+            None => {}
+        }
+    }
+
+    /// Ends a step that went well.
+    pub fn done(self) {
+        let line = format!("{}: {} s", self.label, self.seconds());
+        if let Some(bar) = &self.spinner {
+            bar.finish_and_clear();
+        }
+        eprintln!("{line}");
+    }
+
+    fn seconds(&self) -> u64 {
+        self.started.elapsed().as_secs()
+    }
+}
+
+impl Drop for Step {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.spinner {
+            bar.finish_and_clear();
+        }
+    }
+}

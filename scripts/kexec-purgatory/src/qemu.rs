@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Running a kernel in QEMU until it ends, with its serial console in a log.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use crate::command::{command, tail};
+use crate::guest::{CONSOLE, Guest};
+use crate::layout::Layout;
+use crate::progress::Step;
+
+/// A guest that prints nothing for so long hangs. Slow machines are well below.
+const SILENCE: Duration = Duration::from_secs(600);
+
+const MEMORY: &str = "1536M";
+const PROCESSORS: &str = "2";
+
+/// What was printed on the serial console of a guest that ended by itself.
+pub struct SerialLog {
+    text: String,
+}
+
+impl SerialLog {
+    /// The lines, without the kernel's time stamps.
+    pub fn lines(&self) -> impl Iterator<Item = &str> {
+        self.text.lines().map(|line| {
+            let line = line.trim_end();
+            match line
+                .strip_prefix('[')
+                .and_then(|rest| rest.split_once("] "))
+            {
+                Some((stamp, message)) if is_time_stamp(stamp) => message,
+                _ => line,
+            }
+        })
+    }
+
+    /// What follows `prefix` in the first line that begins with it.
+    pub fn after(&self, prefix: &str) -> Option<&str> {
+        self.lines().find_map(|line| line.strip_prefix(prefix))
+    }
+
+    /// The end of the log, for a message.
+    pub fn tail(&self) -> String {
+        tail(&self.text)
+    }
+}
+
+fn is_time_stamp(stamp: &str) -> bool {
+    stamp.trim_start().parse::<f64>().is_ok()
+}
+
+/// Boots `kernel` with a guest, and waits until the guest resets or powers off its machine.
+pub fn boot(layout: &Layout, name: &str, kernel: &Path, guest: &Guest) -> Result<SerialLog> {
+    let path = layout.log(name)?;
+    let mut step = Step::start(format!("boot {name}"));
+    let mut qemu = command("qemu-system-x86_64");
+    qemu.args(["-nodefaults", "-display", "none", "-no-reboot"])
+        .args(["-accel", accelerator(), "-cpu", "max"])
+        .args(["-m", MEMORY, "-smp", PROCESSORS])
+        .args(["-serial", "stdio"])
+        .arg("-kernel")
+        .arg(kernel)
+        .arg("-initrd")
+        .arg(&guest.initramfs)
+        .arg("-append")
+        .arg(format!(
+            "{CONSOLE} earlyprintk=ttyS0,115200 {}",
+            guest.arguments
+        ));
+    let mut child = qemu
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .context("cannot run qemu-system-x86_64")?;
+    let followed = follow(&mut child, &path, &mut step);
+    if followed.is_err() {
+        child.kill()?;
+    }
+    let ended = child.wait_with_output()?;
+    let text = String::from_utf8_lossy(&fs::read(&path)?).into_owned();
+    followed.with_context(|| format!("{}:\n{}", path.display(), tail(&text)))?;
+    if !ended.status.success() {
+        bail!(
+            "qemu-system-x86_64: {}\n{}",
+            ended.status,
+            String::from_utf8_lossy(&ended.stderr)
+        );
+    }
+    step.done();
+    Ok(SerialLog { text })
+}
+
+/// Copies the serial console to the log until QEMU ends.
+fn follow(child: &mut Child, path: &Path, step: &mut Step) -> Result<()> {
+    let mut serial = child.stdout.take().context("QEMU has no output")?;
+    let mut log = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok(length) = serial.read(&mut buffer) {
+            if length == 0 || sender.send(buffer[..length].to_vec()).is_err() {
+                break;
+            }
+        }
+    });
+    loop {
+        match receiver.recv_timeout(SILENCE) {
+            Ok(bytes) => {
+                log.write_all(&bytes)?;
+                let text = String::from_utf8_lossy(&bytes);
+                if let Some(line) = text.lines().rfind(|line| !line.trim().is_empty()) {
+                    step.line(line);
+                }
+            }
+            Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            Err(RecvTimeoutError::Timeout) => {
+                bail!("the guest printed nothing for {} s", SILENCE.as_secs())
+            }
+        }
+    }
+}
+
+/// KVM only where the processor says so: `/dev/kvm` alone can be there and not work.
+fn accelerator() -> &'static str {
+    let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let virtualises = cpuinfo
+        .lines()
+        .filter(|line| line.starts_with("flags"))
+        .any(|line| {
+            line.split_whitespace()
+                .any(|flag| flag == "vmx" || flag == "svm")
+        });
+    match virtualises && Path::new("/dev/kvm").exists() {
+        true => "kvm",
+        false => "tcg",
+    }
+}

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The whole project as a patch series against the kernel.
+//!
+//! `patches/series` names each patch of the overlay and, indented below it, the overlay's files
+//! that belong to the same commit; a path that ends in a slash stands for every file below it.
+//! The commits are made in a scratch repository that holds only the files they touch.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::command::{command, output};
+use crate::graft::{map, patches};
+use crate::layout::Layout;
+use crate::pristine;
+
+/// The patches of the overlay.
+fn hooks(layout: &Layout) -> Result<Vec<PathBuf>> {
+    patches::files(&layout.overlay.join("patches"))
+}
+
+/// Writes the top Makefile and the files that the patches change, as they were fetched, to `tree`.
+pub fn extract_touched(layout: &Layout, tree: &Path) -> Result<()> {
+    let mut files = vec!["Makefile".to_owned()];
+    for patch in hooks(layout)? {
+        let text = fs::read_to_string(&patch)
+            .with_context(|| format!("cannot read {}", patch.display()))?;
+        files.extend(
+            text.lines()
+                .filter_map(|line| line.strip_prefix("--- a/"))
+                .map(str::to_owned),
+        );
+    }
+    files.sort();
+    files.dedup();
+    pristine::extract(layout, &files, tree)
+}
+
+/// Makes `tree` a repository and applies the patches with `git am`.
+pub fn apply_hooks(layout: &Layout, tree: &Path) -> Result<()> {
+    start_repository(tree)?;
+    for patch in hooks(layout)? {
+        output(git(tree).args(["am", "--quiet"]).arg(&patch))?;
+    }
+    Ok(())
+}
+
+/// Makes `tree` a repository with one commit of all that is there.
+fn start_repository(tree: &Path) -> Result<()> {
+    output(git(tree).args(["init", "--quiet"]))?;
+    output(git(tree).args(["add", "--all"]))?;
+    output(git(tree).args(["commit", "--quiet", "--message", "pristine"]))?;
+    Ok(())
+}
+
+/// git in a scratch repository, with nothing of the user's configuration.
+fn git(tree: &Path) -> Command {
+    let mut git = command("git");
+    git.current_dir(tree)
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env("GIT_CONFIG_SYSTEM", "/dev/null")
+        .args(["-c", "user.name=Kexec Purgatory"])
+        .args(["-c", "user.email=kexec-purgatory@example.org"]);
+    git
+}
+
+/// A commit: a patch of the overlay, and new files by their path in the kernel tree.
+struct Commit {
+    patch: PathBuf,
+    files: BTreeMap<PathBuf, PathBuf>,
+}
+
+/// Writes the series to `build/series`; says whether checkpatch accepts all of it.
+pub fn make(layout: &Layout, tree: &Path) -> Result<bool> {
+    let commits = commits(layout)?;
+    let scratch = tempfile::tempdir_in(&layout.build)?;
+    extract_touched(layout, scratch.path())?;
+    start_repository(scratch.path())?;
+    for commit in &commits {
+        output(
+            git(scratch.path())
+                .args(["am", "--quiet"])
+                .arg(&commit.patch),
+        )?;
+        add(scratch.path(), commit)?;
+    }
+    let series = layout.build.join("series");
+    if series.exists() {
+        fs::remove_dir_all(&series)?;
+    }
+    output(
+        git(scratch.path())
+            .args(["format-patch", "--quiet", "--output-directory"])
+            .arg(&series)
+            .arg(format!("-{}", commits.len())),
+    )?;
+    let mut good = true;
+    for patch in patches::files(&series)? {
+        good &= checkpatch(tree, &patch)?;
+    }
+    Ok(good)
+}
+
+/// Adds a commit's new files to it.
+fn add(repository: &Path, commit: &Commit) -> Result<()> {
+    for (path, file) in &commit.files {
+        let to = repository.join(path);
+        fs::create_dir_all(to.parent().context("no folder")?)?;
+        fs::copy(file, &to).with_context(|| format!("cannot copy {}", file.display()))?;
+    }
+    output(git(repository).args(["add", "--all", "--force"]))?;
+    output(git(repository).args(["commit", "--quiet", "--amend", "--no-edit"]))?;
+    Ok(())
+}
+
+/// Reads `patches/series`; every file of the overlay must be in one commit.
+fn commits(layout: &Layout) -> Result<Vec<Commit>> {
+    let folder = layout.overlay.join("patches");
+    let path = folder.join("series");
+    let text =
+        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let mut left = map::links(layout)?;
+    let mut commits: Vec<Commit> = Vec::new();
+    for line in text.lines() {
+        let line = line.split('#').next().unwrap_or_default().trim_end();
+        let name = line.trim_start();
+        if name.is_empty() {
+            continue;
+        }
+        if name == line {
+            commits.push(Commit {
+                patch: folder.join(name),
+                files: BTreeMap::new(),
+            });
+            continue;
+        }
+        let wanted = layout.overlay.join(name);
+        let found: Vec<PathBuf> = left
+            .iter()
+            .filter(|(_, file)| file.starts_with(&wanted))
+            .map(|(path, _)| path.clone())
+            .collect();
+        if found.is_empty() {
+            bail!("{}: no file {name} is left for this commit", path.display());
+        }
+        let commit = commits
+            .last_mut()
+            .with_context(|| format!("{}: {name} comes before any patch", path.display()))?;
+        commit.files.extend(
+            found
+                .into_iter()
+                .filter_map(|path| left.remove_entry(&path)),
+        );
+    }
+    if let Some(file) = left.values().next() {
+        bail!("{}: {} is in no commit", path.display(), file.display());
+    }
+    Ok(commits)
+}
+
+/// Prints what the kernel's own checker says of a patch.
+fn checkpatch(tree: &Path, patch: &Path) -> Result<bool> {
+    let checked = command("perl")
+        .args([
+            "scripts/checkpatch.pl",
+            "--strict",
+            "--terse",
+            "--show-types",
+        ])
+        .arg(patch)
+        .current_dir(tree)
+        .output()?;
+    print!("{}", String::from_utf8_lossy(&checked.stdout));
+    Ok(checked.status.success())
+}

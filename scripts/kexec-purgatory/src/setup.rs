@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The programs that the other steps need, from the distribution's packages.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::apt::PrivateApt;
+use crate::command::{cargo, command, logged, output};
+use crate::layout::{Layout, lock};
+use crate::progress::Step;
+
+/// Packages of the machine's own suites, for kernel builds, guests and checks.
+const PACKAGES: &[&str] = &[
+    "bc",
+    "bison",
+    "busybox-static",
+    "ca-certificates",
+    "clang-19",
+    "cpio",
+    "flex",
+    "gcc",
+    "git",
+    "kexec-tools",
+    "kmod",
+    "libc6-dev",
+    "libclang-19-dev",
+    "libelf-dev",
+    "libssl-dev",
+    "lld-19",
+    "llvm-19",
+    "make",
+    "perl",
+    "python3",
+    "rust-web-clippy",
+    "rustfmt-web",
+    "xz-utils",
+];
+
+/// The oldest QEMU that emulates the SHA extensions.
+const QEMU: (u32, u32) = (8, 2);
+const QEMU_PACKAGE: &str = "qemu-system-x86";
+/// What Debian 12 has it from.
+const QEMU_SUITE: &str = "bookworm-backports";
+
+/// The oldest bindgen that the kernel takes, and the one that is built where that is not packaged.
+const BINDGEN: (u32, u32) = (0, 71);
+const BINDGEN_BUILT: &str = "0.72.1";
+
+/// Where libclang 19 lies, so that bindgen takes no other.
+pub const LIBCLANG: &str = "/usr/lib/llvm-19/lib";
+
+/// A distribution that packages are installed on.
+#[derive(Clone, Copy, PartialEq)]
+enum Debian {
+    Bookworm,
+    Trixie,
+}
+
+impl Debian {
+    fn of_this_machine() -> Option<Self> {
+        let text = fs::read_to_string("/etc/os-release").ok()?;
+        let field = |key: &str| {
+            text.lines()
+                .find_map(|line| line.strip_prefix(key)?.strip_prefix('='))
+                .map(|value| value.trim_matches('"'))
+        };
+        match (field("ID")?, field("VERSION_ID")?) {
+            ("debian", "12") => Some(Self::Bookworm),
+            ("debian", "13") => Some(Self::Trixie),
+            _ => None,
+        }
+    }
+}
+
+/// Installs what is missing, or says what that is.
+pub fn install(layout: &Layout) -> Result<()> {
+    let debian = Debian::of_this_machine();
+    let mut missing: Vec<&str> = PACKAGES.iter().copied().filter(|p| !installed(p)).collect();
+    if !bindgen_is_packaged() && debian == Some(Debian::Trixie) {
+        missing.push("bindgen");
+    }
+    let qemu = !version_is("qemu-system-x86_64", QEMU);
+    if qemu && debian != Some(Debian::Bookworm) {
+        missing.push(QEMU_PACKAGE);
+    }
+    if !missing.is_empty() {
+        may_install(debian, &format!("apt-get install {}", missing.join(" ")))?;
+        let mut step = Step::start(format!("install {} packages", missing.len()));
+        if missing.iter().any(|package| !known(package)) {
+            output(command("apt-get").args(["-qq", "update"]))?;
+        }
+        logged(
+            command("apt-get")
+                .env("DEBIAN_FRONTEND", "noninteractive")
+                .args(["-y", "install", "--no-install-recommends"])
+                .args(&missing),
+            &layout.log("install")?,
+            &mut step,
+        )?;
+        step.done();
+    }
+    if qemu && debian == Some(Debian::Bookworm) {
+        may_install(
+            debian,
+            &format!("apt-get install -t {QEMU_SUITE} {QEMU_PACKAGE}"),
+        )?;
+        let mut step = Step::start(format!("install {QEMU_PACKAGE} from {QEMU_SUITE}"));
+        let apt = PrivateApt::new(&layout.cache.join("apt"), QEMU_SUITE, true)?;
+        logged(
+            apt.command("apt-get")
+                .args(["-y", "install", "--no-install-recommends", "-t", QEMU_SUITE])
+                .arg(QEMU_PACKAGE),
+            &layout.log("install-qemu")?,
+            &mut step,
+        )?;
+        step.done();
+    }
+    bindgen(layout).map(drop)
+}
+
+/// The bindgen that the kernel is built with; built where no package is new enough.
+pub fn bindgen(layout: &Layout) -> Result<PathBuf> {
+    if bindgen_is_packaged() {
+        return Ok(PathBuf::from("/usr/bin/bindgen"));
+    }
+    let root = layout.cache.join(format!("bindgen-{BINDGEN_BUILT}"));
+    let bindgen = root.join("bin/bindgen");
+    let _lock = lock(&layout.cache)?;
+    if !bindgen.is_file() {
+        let mut step = Step::start(format!("build bindgen {BINDGEN_BUILT}"));
+        logged(
+            cargo()
+                .args(["install", "bindgen-cli", "--locked", "--version"])
+                .arg(BINDGEN_BUILT)
+                .arg("--root")
+                .arg(&root)
+                .env("CARGO_TARGET_DIR", layout.build.join("bindgen")),
+            &layout.log("bindgen")?,
+            &mut step,
+        )?;
+        step.done();
+    }
+    Ok(bindgen)
+}
+
+fn bindgen_is_packaged() -> bool {
+    Path::new("/usr/bin/bindgen").is_file() && version_is("/usr/bin/bindgen", BINDGEN)
+}
+
+/// Fails with the command that installs what is missing, unless it can be run here.
+fn may_install(debian: Option<Debian>, by_hand: &str) -> Result<()> {
+    // SAFETY: `geteuid()` takes nothing, reads no memory and always succeeds.
+    let root = unsafe { libc::geteuid() } == 0;
+    if root && debian.is_some() {
+        return Ok(());
+    }
+    bail!("something is missing; as root, on Debian 12 or 13:\n  {by_hand}")
+}
+
+/// Whether dpkg has a package installed.
+fn installed(package: &str) -> bool {
+    output(command("dpkg-query").args(["-W", "-f", "${db:Status-Status}\n", package]))
+        .is_ok_and(|status| status.lines().any(|line| line == "installed"))
+}
+
+/// Whether APT's lists have a package.
+fn known(package: &str) -> bool {
+    output(command("apt-cache").args(["show", "--quiet=2", package])).is_ok()
+}
+
+/// Whether a program is there in some version or a newer one.
+fn version_is(program: &str, wanted: (u32, u32)) -> bool {
+    output(command(program).arg("--version"))
+        .and_then(|text| version(&text))
+        .is_ok_and(|version| version >= wanted)
+}
+
+/// The first `<major>.<minor>` in a text.
+fn version(text: &str) -> Result<(u32, u32)> {
+    text.split(|c: char| !c.is_ascii_digit() && c != '.')
+        .find_map(|word| {
+            let mut numbers = word.split('.').map(str::parse);
+            Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+        })
+        .context("no version in what --version prints")
+}

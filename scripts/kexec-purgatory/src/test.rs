@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Every test, counted.
+
+mod boot;
+mod crates;
+mod kernels;
+mod ktap;
+mod patches;
+mod report;
+mod selftests;
+
+use anyhow::Result;
+
+use self::kernels::Kernels;
+use self::report::Report;
+use crate::layout::Layout;
+
+/// Runs the tests whose name has `filter`; says whether all passed. Quick ones come first.
+pub fn run(layout: &Layout, filter: Option<String>) -> bool {
+    let mut report = Report::new(filter);
+    group(&mut report, "crates", |report| crates::run(layout, report));
+    group(&mut report, "patches", |report| {
+        patches::run(layout, report)
+    });
+    if report.wants_group("boot") || report.wants_group("selftests") {
+        match Kernels::new(layout) {
+            Ok(mut kernels) => {
+                group(&mut report, "boot", |report| {
+                    boot::run(&mut kernels, report)
+                });
+                group(&mut report, "selftests", |report| {
+                    selftests::run(&mut kernels, report)
+                });
+            }
+            Err(error) => report.record("boot/kernels", Err(error)),
+        }
+    }
+    report.finish()
+}
+
+/// Runs the tests whose names begin with `name`; what keeps them from running is a failure too.
+fn group(report: &mut Report, name: &str, run: impl FnOnce(&mut Report) -> Result<()>) {
+    if report.wants_group(name)
+        && let Err(error) = run(report)
+    {
+        report.record(name, Err(error));
+    }
+}

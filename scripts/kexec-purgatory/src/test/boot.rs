@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Kernels of every state, built and booted.
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::{Kernels, Report, ktap};
+use crate::guest::{Loader, Purpose};
+use crate::kernel::Verify;
+use crate::kexec::{self, Kexec};
+
+/// The module that verifies normal images where the option is `m`.
+const MODULE: &str = "kexec_purgatory_verify";
+
+/// What a kexec is expected to do with the image.
+#[derive(Clone, Copy)]
+enum Expected {
+    Verified,
+    Direct,
+    /// Mainline's own purgatory, which does not say what it does.
+    Mainline,
+}
+
+/// One kexec in a guest.
+#[derive(Clone, Copy)]
+struct Case {
+    name: &'static str,
+    verify: Verify,
+    purpose: Purpose,
+    expected: Expected,
+    loader: Loader,
+    modules: &'static [&'static str],
+}
+
+impl Case {
+    const fn new(name: &'static str, verify: Verify, purpose: Purpose, expected: Expected) -> Self {
+        Self {
+            name,
+            verify,
+            purpose,
+            expected,
+            loader: Loader::Kexec,
+            modules: &[],
+        }
+    }
+
+    /// With modules loaded.
+    const fn modules(mut self, modules: &'static [&'static str]) -> Self {
+        self.modules = modules;
+        self
+    }
+
+    /// With `KEXEC_FILE_DEBUG`, so that the purgatory says what it did.
+    const fn debug(mut self) -> Self {
+        self.loader = Loader::Debug;
+        self
+    }
+}
+
+use Expected::{Direct, Mainline, Verified};
+use Purpose::{Crash, Enter};
+use Verify::{M, N, Norust, Y};
+
+const CASES: &[Case] = &[
+    Case::new("boot/norust-normal", Norust, Enter, Mainline),
+    Case::new("boot/norust-crash", Norust, Crash, Mainline),
+    Case::new("boot/y-normal", Y, Enter, Verified),
+    Case::new("boot/y-normal-debug", Y, Enter, Verified).debug(),
+    Case::new("boot/y-crash", Y, Crash, Verified),
+    Case::new("boot/m-normal", M, Enter, Direct),
+    Case::new("boot/m-module-normal", M, Enter, Verified).modules(&[MODULE]),
+    Case::new("boot/m-crash", M, Crash, Verified),
+    Case::new("boot/n-normal", N, Enter, Direct),
+    Case::new("boot/n-normal-debug", N, Enter, Direct).debug(),
+    Case::new("boot/n-crash", N, Crash, Verified),
+    Case::new("boot/n-crash-debug", N, Crash, Verified).debug(),
+];
+
+pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
+    for case in CASES {
+        if report.wants_group(case.name) {
+            one(kernels, report, case);
+        }
+    }
+    Ok(())
+}
+
+/// Runs one case; the KUnit tests that the kernel ran at boot are reported as well.
+fn one(kernels: &mut Kernels, report: &mut Report, case: &Case) {
+    let log = case.name.replace('/', "-");
+    let ran = kernels.get(case.verify).and_then(|kernel| {
+        let modules = case
+            .modules
+            .iter()
+            .map(|name| kernel.module(name))
+            .collect::<Result<Vec<_>>>()?;
+        kexec::run(
+            kernels.layout,
+            &log,
+            &kernel,
+            &kernels.next,
+            case.purpose,
+            case.loader,
+            &modules,
+        )
+    });
+    match ran {
+        Ok(kexec) => {
+            report.record(
+                case.name,
+                check(&kexec, case).with_context(|| kexec.log.tail()),
+            );
+            // The same in every boot of one kernel.
+            if case.purpose == Enter && case.loader == Loader::Kexec {
+                let group = format!("boot/{}-kunit", case.verify.name());
+                for outcome in ktap::parse(kexec.log.lines()) {
+                    outcome.report(report, &group, false);
+                }
+            }
+        }
+        Err(error) => report.record(case.name, Err(error)),
+    }
+}
+
+fn check(kexec: &Kexec, case: &Case) -> Result<()> {
+    match case.expected {
+        Verified => kexec.check(true)?,
+        Direct => kexec.check(false)?,
+        Mainline => {
+            if let Some(decision) = &kexec.decision {
+                bail!("mainline's kexec does not decide, this one did: {decision}");
+            }
+            kexec.outcome()?
+        }
+    };
+    if case.loader == Loader::Debug {
+        purgatory_spoke(kexec, matches!(case.expected, Verified))?;
+    }
+    ensure!(
+        kexec.log.after("guest: finished").is_some(),
+        "the guest did not finish"
+    );
+    Ok(())
+}
+
+/// Whether the purgatory said that it verified what the kernel announced; it must not have run
+/// where the next kernel is entered directly.
+fn purgatory_spoke(kexec: &Kexec, verified: bool) -> Result<()> {
+    let said = kexec.log.after("purgatory: ");
+    if !verified {
+        ensure!(said.is_none(), "purgatory ran: {said:?}");
+        return Ok(());
+    }
+    let said = said.context("purgatory said nothing")?;
+    let bytes = format!(" {} bytes,", kexec.bytes.unwrap_or(0));
+    ensure!(
+        said.starts_with("verified ") && said.contains(&bytes),
+        "purgatory said {said:?}, not that it verified{bytes}"
+    );
+    Ok(())
+}

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The patches on the kernel's own files.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, ensure};
+use walkdir::WalkDir;
+
+use super::Report;
+use crate::checksum;
+use crate::graft;
+use crate::layout::Layout;
+use crate::series;
+
+pub fn run(layout: &Layout, report: &mut Report) -> Result<()> {
+    let scratch = tempfile::tempdir_in(&layout.build)?;
+    let tree = scratch.path().canonicalize()?;
+    series::extract_touched(layout, &tree)?;
+    report.test("patches/round-trip", || round_trip(layout, &tree));
+    report.test("patches/am", || series::apply_hooks(layout, &tree));
+    Ok(())
+}
+
+/// Grafts and takes the graft back; the tree must be what it was, byte for byte.
+fn round_trip(layout: &Layout, tree: &Path) -> Result<()> {
+    let before = snapshot(tree)?;
+    graft::graft(layout, tree)?;
+    let grafted = snapshot(tree)?;
+    ensure!(grafted != before, "nothing was grafted");
+    graft::graft(layout, tree)?;
+    ensure!(
+        snapshot(tree)? == grafted,
+        "a second graft changed the tree"
+    );
+    graft::ungraft(tree)?;
+    ensure!(snapshot(tree)? == before, "the tree is not what it was");
+    Ok(())
+}
+
+/// Every path of a tree with what it holds.
+fn snapshot(tree: &Path) -> Result<BTreeMap<PathBuf, String>> {
+    let mut all = BTreeMap::new();
+    for entry in WalkDir::new(tree) {
+        let entry = entry?;
+        let kind = entry.file_type();
+        let content = if kind.is_symlink() {
+            fs::read_link(entry.path())?.display().to_string()
+        } else if kind.is_file() {
+            checksum::of_file(entry.path())?
+        } else {
+            String::new()
+        };
+        let mode = entry.metadata()?.permissions();
+        all.insert(entry.into_path(), format!("{mode:?} {content}"));
+    }
+    Ok(all)
+}
