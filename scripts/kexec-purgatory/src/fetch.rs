@@ -41,10 +41,21 @@ pub struct DistributionKernel {
     pub release: String,
 }
 
-/// The pristine kernel tree of this clone, extracted where that was not done yet.
+/// The kernel tree of this clone, which the overlay is grafted onto, extracted where that was not
+/// done yet.
 pub fn kernel_tree(layout: &Layout) -> Result<PathBuf> {
-    let tree = layout.tree();
-    let marker = layout.build.join(format!("linux-{SERIES}.json"));
+    extracted(layout, layout.tree())
+}
+
+/// A second kernel tree of this clone, which nothing is grafted onto.
+pub fn pristine_tree(layout: &Layout) -> Result<PathBuf> {
+    extracted(layout, layout.build.join(format!("pristine-{SERIES}")))
+}
+
+fn extracted(layout: &Layout, tree: PathBuf) -> Result<PathBuf> {
+    let mut marker = tree.clone().into_os_string();
+    marker.push(".json");
+    let marker = PathBuf::from(marker);
     if marker.is_file() && tree.is_dir() {
         return Ok(tree);
     }

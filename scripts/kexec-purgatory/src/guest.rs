@@ -53,7 +53,7 @@ pub struct Payload {
 
 /// Makes a guest that loads the distribution's kernel and goes there.
 ///
-/// The payload travels with the initramfs of that kernel if it is entered normally.
+/// The payload travels with the initramfs of that kernel.
 pub fn loading(
     layout: &Layout,
     next: &DistributionKernel,
@@ -61,10 +61,11 @@ pub fn loading(
     loader: Loader,
     modules: &[PathBuf],
 ) -> Result<(Guest, Payload)> {
-    let (job, arguments, payload) = match purpose {
-        Purpose::Enter => ("enter", "", content::payload()),
-        Purpose::Crash => ("crash", CRASH_MEMORY, Vec::new()),
+    let (job, arguments) = match purpose {
+        Purpose::Enter => ("enter", ""),
+        Purpose::Crash => ("crash", CRASH_MEMORY),
     };
+    let payload = content::payload();
     let second = second(layout, purpose, &payload)?;
 
     let initramfs = archive(layout, job)?;
@@ -97,12 +98,18 @@ pub fn selftests(
     layout: &Layout,
     next: &DistributionKernel,
     programs: &[PathBuf],
+    modules: &[PathBuf],
 ) -> Result<Guest> {
-    let second = second(layout, Purpose::Crash, &[])?;
+    // Larger than what the sample of a policy calls small.
+    let second = second(layout, Purpose::Crash, &content::payload())?;
     let initramfs = archive(layout, "selftests")?;
     let mut content = Content::new(layout, &initramfs)?;
     content.add_boot(&next.image, &second)?;
+    content.add_kexec()?;
+    content.add_kexec()?;
     content.add_selftests(programs)?;
+    content.add_modules(modules)?;
+    content.add_modules(modules)?;
     content.finish()?;
     Ok(Guest {
         initramfs,

@@ -2,7 +2,7 @@
 
 //! Building kernels, one for each state of `CONFIG_KEXEC_PURGATORY_VERIFY`.
 
-mod config;
+pub mod config;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,6 @@ use std::thread;
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
-use walkdir::WalkDir;
 
 use crate::command::{command, logged};
 use crate::layout::Layout;
@@ -49,57 +48,103 @@ impl Verify {
     }
 }
 
-/// Where a build leaves the kernel.
-const IMAGE: &str = "arch/x86/boot/bzImage";
+/// The module that verifies normal images where the option is `m`.
+pub const VERIFY_MODULE: &str = "kexec_purgatory_verify";
 
-/// A kernel that was built.
+/// The sample of another one.
+pub const SAMPLE_MODULE: &str = "rust_kexec_policy";
+
+/// A kernel that was built, and its modules.
 #[derive(Clone)]
 pub struct Built {
-    output: PathBuf,
+    image: PathBuf,
+    modules: Vec<PathBuf>,
 }
 
 impl Built {
+    /// What a build left in its folder; modules of other states may lie there too.
+    fn in_place(output: &Path) -> Result<Self> {
+        let modules = output.join("modules.order");
+        let order = fs::read_to_string(&modules)
+            .with_context(|| format!("cannot read {}", modules.display()))?;
+        Ok(Self {
+            image: output.join("arch/x86/boot/bzImage"),
+            modules: order
+                .lines()
+                .map(|object| output.join(object).with_extension("ko"))
+                .collect(),
+        })
+    }
+
+    /// Copies what was built, so that another state can be built in the same folder.
+    fn kept(self, layout: &Layout, verify: Verify, output: &Path) -> Result<Self> {
+        let images = layout.build.join("images");
+        fs::create_dir_all(&images)?;
+        let new = tempfile::tempdir_in(&images)?;
+        let folder = images.join(verify.name());
+        let keep = |file: &Path| {
+            let name = file.file_name().context("a file without a name")?;
+            fs::copy(file, new.path().join(name))
+                .with_context(|| format!("cannot copy {}", file.display()))?;
+            Ok(folder.join(name))
+        };
+        keep(&output.join("vmlinux"))?;
+        keep(&output.join(".config"))?;
+        let kept = Self {
+            image: keep(&self.image)?,
+            modules: self
+                .modules
+                .iter()
+                .map(|module| keep(module))
+                .collect::<Result<_>>()?,
+        };
+        if folder.exists() {
+            fs::remove_dir_all(&folder)?;
+        }
+        fs::rename(new.keep(), &folder)?;
+        Ok(kept)
+    }
+
     /// The bzImage.
-    pub fn image(&self) -> PathBuf {
-        self.output.join(IMAGE)
+    pub fn image(&self) -> &Path {
+        &self.image
     }
 
     /// The module of that name.
     pub fn module(&self, name: &str) -> Result<PathBuf> {
-        let file = format!("{name}.ko");
-        WalkDir::new(&self.output)
-            .into_iter()
-            .filter_map(|entry| Some(entry.ok()?.into_path()))
-            .find(|path| path.ends_with(&file))
-            .with_context(|| format!("{file} was not built"))
+        self.modules
+            .iter()
+            .find(|path| path.file_stem().is_some_and(|stem| stem == name))
+            .cloned()
+            .with_context(|| format!("{name}.ko was not built"))
     }
 }
 
 /// Builds the kernel of a grafted tree.
+///
+/// With no folder named, all states are built in one, where a state builds again only what depends
+/// on the option, and what was built is kept in `build/images`. (Copies of a folder would not do:
+/// objtool is built again in each for the paths that it recorded, and all objects with it.)
 pub fn build(layout: &Layout, tree: &Path, output: Option<&Path>, verify: Verify) -> Result<Built> {
-    let output = match output {
-        Some(dir) => dir.to_path_buf(),
-        None => default_output(layout, verify)?,
-    };
-    fs::create_dir_all(&output)?;
-    let output = output.canonicalize()?;
-    let make = || make(layout, tree, &output);
-
-    let mut step = Step::start(format!("configure kernel {}", verify.name()));
-    let log = layout.log(&format!("config-{}", verify.name()))?;
-    let wanted = config::read(layout, verify.fragments())?;
-    logged(make()?.arg("tinyconfig"), &log, &mut step)?;
-    config::append(&output.join(".config"), &wanted)?;
-    logged(make()?.arg("olddefconfig"), &log, &mut step)?;
-    let missing = config::missing(&wanted, &fs::read_to_string(output.join(".config"))?);
-    if !missing.is_empty() {
-        bail!(
-            "the configuration in {} is not as asked:\n  {}",
-            output.display(),
-            missing.join("\n  ")
-        );
+    match output {
+        Some(output) => {
+            build_in(layout, tree, output, verify)?;
+            Built::in_place(&output.canonicalize()?)
+        }
+        None => {
+            let output = layout.build.join("kernel");
+            build_in(layout, tree, &output, verify)?;
+            Built::in_place(&output)?.kept(layout, verify, &output)
+        }
     }
-    step.done();
+}
+
+fn build_in(layout: &Layout, tree: &Path, output: &Path, verify: Verify) -> Result<()> {
+    fs::create_dir_all(output)?;
+    let output = output.canonicalize()?;
+    let make = || make(layout, tree, &output, "x86_64");
+
+    configure(layout, verify, &output, &make)?;
 
     let mut step = Step::start(format!("build kernel {}", verify.name()));
     let log = layout.log(&format!("build-{}", verify.name()))?;
@@ -111,42 +156,49 @@ pub fn build(layout: &Layout, tree: &Path, output: Option<&Path>, verify: Verify
         &mut step,
     )?;
     step.done();
-    Ok(Built { output })
+    Ok(())
 }
 
-/// The build directory of a state.
-///
-/// A new one starts as a copy of another state's: only what depends on the option is built again.
-fn default_output(layout: &Layout, verify: Verify) -> Result<PathBuf> {
-    let folder = |verify: &Verify| layout.build.join(format!("kernel-{}", verify.name()));
-    let output = folder(&verify);
-    let other = Verify::value_variants()
-        .iter()
-        .map(folder)
-        .find(|other| other.join(IMAGE).is_file());
-    if let Some(other) = other
-        && !output.exists()
-    {
-        let temporary = tempfile::tempdir_in(&layout.build)?;
-        let copy = temporary.path().join("copy");
-        crate::command::output(
-            command("cp")
-                .args(["--archive", "--reflink=auto"])
-                .arg(other)
-                .arg(&copy),
-        )?;
-        fs::rename(copy, &output)?;
+/// Makes the configuration, and checks that it is what the fragments ask for.
+fn configure(
+    layout: &Layout,
+    verify: Verify,
+    output: &Path,
+    make: &dyn Fn() -> Result<Command>,
+) -> Result<()> {
+    let mut step = Step::start(format!("configure kernel {}", verify.name()));
+    let log = layout.log(&format!("config-{}", verify.name()))?;
+    let wanted = config::read(layout, verify.fragments())?;
+    let config = output.join(".config");
+    // What the configuration was last made from; where that is the same it need not start anew.
+    let stamp = output.join(".fragments");
+    let text = config::text(&wanted);
+    if !config.is_file() || fs::read_to_string(&stamp).unwrap_or_default() != text {
+        logged(make()?.arg("tinyconfig"), &log, &mut step)?;
+        config::append(&config, &wanted)?;
     }
-    Ok(output)
+    logged(make()?.arg("olddefconfig"), &log, &mut step)?;
+    let missing = config::missing(&wanted, &fs::read_to_string(&config)?);
+    if !missing.is_empty() {
+        bail!(
+            "{} is not as asked:\n  {}",
+            config.display(),
+            missing.join("\n  ")
+        );
+    }
+    fs::write(stamp, text)?;
+    step.done();
+    Ok(())
 }
 
 /// make in a kernel tree, with the toolchain that the overlay is built with.
-fn make(layout: &Layout, tree: &Path, output: &Path) -> Result<Command> {
+pub fn make(layout: &Layout, tree: &Path, output: &Path, arch: &str) -> Result<Command> {
     let mut make = command("make");
     make.arg("-C")
         .arg(tree)
         .arg(format!("O={}", output.display()))
-        .args(["ARCH=x86_64", "LLVM=-19"])
+        .arg(format!("ARCH={arch}"))
+        .arg("LLVM=-19")
         .args(["RUSTC=/usr/bin/rustc", "HOSTRUSTC=/usr/bin/rustc"])
         .arg(format!("BINDGEN={}", setup::bindgen(layout)?.display()))
         .args(["KBUILD_BUILD_USER=kexec", "KBUILD_BUILD_HOST=purgatory"])

@@ -91,7 +91,7 @@ pub fn run(
     modules: &[PathBuf],
 ) -> Result<Kexec> {
     let (guest, payload) = guest::loading(layout, next, purpose, loader, modules)?;
-    let log = qemu::boot(layout, name, &kernel.image(), &guest)?;
+    let log = qemu::boot(layout, name, kernel.image(), &guest)?;
     let image = format!("kexec: {} image: ", purpose.name());
     let said = || log.lines().filter_map(|line| line.strip_prefix(&image));
     let decision = said().find_map(Decision::parse);

@@ -8,18 +8,39 @@ use comfy_table::{Table, presets::ASCII_MARKDOWN};
 use crate::fetch;
 use crate::graft;
 use crate::guest::{Loader, Purpose};
-use crate::kernel::{self, Verify};
+use crate::kernel::{self, VERIFY_MODULE, Verify};
 use crate::kexec::{self, Kexec};
 use crate::layout::Layout;
 
-/// The states, the images, and whether those are verified: the rows of the table.
-const CONTRACT: &[(Verify, Purpose, bool)] = &[
-    (Verify::Y, Purpose::Enter, true),
-    // The module is not loaded.
-    (Verify::M, Purpose::Enter, false),
-    (Verify::N, Purpose::Enter, false),
-    (Verify::N, Purpose::Crash, true),
+/// A row of the table: a state, the module that is loaded, an image, and whether it is verified.
+struct Row {
+    verify: Verify,
+    module: Option<&'static str>,
+    purpose: Purpose,
+    verified: bool,
+}
+
+const CONTRACT: &[Row] = &[
+    row(Verify::Y, None, Purpose::Enter, true),
+    row(Verify::M, Some(VERIFY_MODULE), Purpose::Enter, true),
+    row(Verify::M, None, Purpose::Enter, false),
+    row(Verify::N, None, Purpose::Enter, false),
+    row(Verify::N, None, Purpose::Crash, true),
 ];
+
+const fn row(
+    verify: Verify,
+    module: Option<&'static str>,
+    purpose: Purpose,
+    verified: bool,
+) -> Row {
+    Row {
+        verify,
+        module,
+        purpose,
+        verified,
+    }
+}
 
 /// Builds, boots and prints the table; says whether every row is as it should be.
 pub fn run(layout: &Layout) -> Result<bool> {
@@ -36,11 +57,30 @@ pub fn run(layout: &Layout) -> Result<bool> {
         "outcome",
     ]);
     let mut good = true;
-    for &(verify, purpose, verified) in CONTRACT {
-        let kernel = kernel::build(layout, &tree, None, verify)?;
-        let name = format!("run-{}-{}", verify.name(), purpose.name());
-        let kexec = kexec::run(layout, &name, &kernel, &next, purpose, Loader::Kexec, &[])?;
-        let checked = kexec.check(verified);
+    for row in CONTRACT {
+        let kernel = kernel::build(layout, &tree, None, row.verify)?;
+        let modules = row
+            .module
+            .map(|module| kernel.module(module))
+            .transpose()?
+            .into_iter()
+            .collect::<Vec<_>>();
+        let name = format!(
+            "run-{}{}-{}",
+            row.verify.name(),
+            if row.module.is_some() { "-module" } else { "" },
+            row.purpose.name()
+        );
+        let kexec = kexec::run(
+            layout,
+            &name,
+            &kernel,
+            &next,
+            row.purpose,
+            Loader::Kexec,
+            &modules,
+        )?;
+        let checked = kexec.check(row.verified);
         if let Err(error) = &checked {
             good = false;
             eprintln!(
@@ -49,19 +89,23 @@ pub fn run(layout: &Layout) -> Result<bool> {
                 kexec.log.tail()
             );
         }
-        table.add_row(row(verify, &kexec, &checked));
+        table.add_row(cells(row, &kexec, &checked));
     }
     println!("{table}");
     Ok(good)
 }
 
-fn row(verify: Verify, kexec: &Kexec, checked: &Result<&str>) -> [String; 6] {
+fn cells(row: &Row, kexec: &Kexec, checked: &Result<&str>) -> [String; 6] {
     let (decision, reason) = match &kexec.decision {
         Some(decision) => (decision.name(), decision.reason.as_str()),
         None => ("none", ""),
     };
     [
-        verify.name().to_owned(),
+        match (row.verify, row.module) {
+            (Verify::M, Some(_)) => "m, module".to_owned(),
+            (Verify::M, None) => "m, none".to_owned(),
+            (verify, _) => verify.name().to_owned(),
+        },
         kexec.purpose.name().to_owned(),
         decision.to_owned(),
         reason.to_owned(),

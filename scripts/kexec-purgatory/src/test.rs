@@ -6,6 +6,7 @@ mod boot;
 mod crates;
 mod kernels;
 mod ktap;
+mod mainline;
 mod patches;
 mod report;
 mod selftests;
@@ -23,9 +24,15 @@ pub fn run(layout: &Layout, filter: Option<String>) -> bool {
     group(&mut report, "patches", |report| {
         patches::run(layout, report)
     });
-    if report.wants_group("boot") || report.wants_group("selftests") {
+    if ["boot", "mainline", "selftests"]
+        .iter()
+        .any(|name| report.wants_group(name))
+    {
         match Kernels::new(layout) {
             Ok(mut kernels) => {
+                group(&mut report, "mainline", |report| {
+                    mainline::run(&kernels, report)
+                });
                 group(&mut report, "boot", |report| {
                     boot::run(&mut kernels, report)
                 });

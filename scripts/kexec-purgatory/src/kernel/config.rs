@@ -48,12 +48,18 @@ fn parse(line: &str) -> Option<Setting> {
     })
 }
 
+/// The settings in the form of a configuration.
+pub fn text(settings: &[Setting]) -> String {
+    settings
+        .iter()
+        .map(|setting| format!("{}\n", setting.line))
+        .collect()
+}
+
 /// Adds settings at the end of a configuration, where they override earlier ones.
 pub fn append(config: &Path, settings: &[Setting]) -> Result<()> {
     let mut file = OpenOptions::new().append(true).open(config)?;
-    for setting in settings {
-        writeln!(file, "{}", setting.line)?;
-    }
+    file.write_all(text(settings).as_bytes())?;
     Ok(())
 }
 
@@ -71,4 +77,29 @@ pub fn missing(settings: &[Setting], config: &str) -> Vec<String> {
         })
         .map(|setting| setting.line.clone())
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{missing, parse};
+
+    const CONFIG: &str = "CONFIG_A=y\nCONFIG_B=m\n# CONFIG_C is not set\n";
+
+    fn lacks(line: &str) -> bool {
+        !missing(&[parse(line).unwrap()], CONFIG).is_empty()
+    }
+
+    #[test]
+    fn a_value_must_be_the_one_asked_for() {
+        assert!(!lacks("CONFIG_A=y"));
+        assert!(lacks("CONFIG_B=y"));
+        assert!(lacks("CONFIG_D=y"));
+    }
+
+    #[test]
+    fn off_is_the_same_as_absent() {
+        assert!(!lacks("# CONFIG_C is not set"));
+        assert!(!lacks("# CONFIG_D is not set"));
+        assert!(lacks("# CONFIG_A is not set"));
+    }
 }

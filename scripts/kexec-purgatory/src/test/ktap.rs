@@ -27,7 +27,7 @@ impl Outcome {
         let name = format!("{group}/{}", self.name);
         match self.verdict {
             Verdict::Passed => report.record(&name, Ok(())),
-            Verdict::Skipped(_) if may_skip => {}
+            Verdict::Skipped(_) if may_skip => report.skip(&name),
             Verdict::Failed(why) | Verdict::Skipped(why) => report.record(&name, Err(anyhow!(why))),
         }
     }

@@ -61,6 +61,13 @@ impl Report {
         }
     }
 
+    /// Tells of a test that could not be run here; it is not counted.
+    pub fn skip(&self, name: &str) {
+        if self.wants(name) {
+            println!("# skipped {name}");
+        }
+    }
+
     /// Prints the counts; says whether tests were run and all passed.
     pub fn finish(self) -> bool {
         println!("{} passed, {} failed", self.passed, self.failed);

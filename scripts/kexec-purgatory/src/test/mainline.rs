@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What must not change: without the Rust purgatory, the objects of the grafted tree are those of the
+//! pristine one, byte for byte.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use anyhow::{Context, Result, anyhow, ensure};
+
+use super::{Kernels, Report};
+use crate::command::{command, logged, output};
+use crate::fetch;
+use crate::kernel::{self, config};
+use crate::layout::Layout;
+use crate::progress::Step;
+
+/// An architecture, and objects of it that a patch touches or that see a header that one touches.
+struct Case {
+    name: &'static str,
+    arch: &'static str,
+    fragments: &'static [&'static str],
+    objects: &'static [&'static str],
+}
+
+const CASES: &[Case] = &[
+    Case {
+        name: "x86_64",
+        arch: "x86_64",
+        fragments: &["base", "norust"],
+        objects: &[
+            "kernel/kexec.o",
+            "kernel/kexec_core.o",
+            "kernel/kexec_file.o",
+            "arch/x86/kernel/crash.o",
+            "arch/x86/kernel/kexec-bzimage64.o",
+            "arch/x86/kernel/machine_kexec_64.o",
+            "arch/x86/kernel/relocate_kernel_64.o",
+            "arch/x86/purgatory/purgatory.ro",
+        ],
+    },
+    Case {
+        name: "i386",
+        arch: "i386",
+        fragments: &["kexec"],
+        objects: &[
+            "kernel/kexec.o",
+            "kernel/kexec_core.o",
+            "arch/x86/kernel/machine_kexec_32.o",
+            "arch/x86/kernel/relocate_kernel_32.o",
+        ],
+    },
+    Case {
+        name: "riscv",
+        arch: "riscv",
+        fragments: &["kexec_file"],
+        objects: &["kernel/kexec_core.o", "kernel/kexec_file.o"],
+    },
+    Case {
+        name: "s390",
+        arch: "s390",
+        fragments: &["kexec_file"],
+        objects: &["kernel/kexec_core.o", "kernel/kexec_file.o"],
+    },
+];
+
+pub fn run(kernels: &Kernels, report: &mut Report) -> Result<()> {
+    let layout = kernels.layout;
+    let mut pristine = None;
+
+    for case in CASES {
+        let name = format!("mainline/{}", case.name);
+        if !report.wants(&name) {
+            continue;
+        }
+        if pristine.is_none() {
+            pristine = Some(fetch::pristine_tree(layout)?);
+        }
+        let pristine = pristine.as_deref().context("no pristine tree")?;
+        report.test(&name, || compare(layout, case, pristine, kernels.tree()));
+    }
+    Ok(())
+}
+
+fn compare(layout: &Layout, case: &Case, pristine: &Path, grafted: &Path) -> Result<()> {
+    // Most of a build of few objects is spent on steps that use one processor.
+    let (before, after) = thread::scope(|scope| {
+        let before = scope.spawn(|| build(layout, case, pristine, "pristine"));
+        let after = build(layout, case, grafted, "grafted");
+        (before.join(), after)
+    });
+    let before = before.map_err(|_| anyhow!("the build panicked"))??;
+    let after = after?;
+
+    for object in case.objects {
+        let (before, after) = (
+            stripped(&before.join(object))?,
+            stripped(&after.join(object))?,
+        );
+
+        ensure!(!before.is_empty(), "{object} is empty");
+        ensure!(before == after, "{object} differs");
+    }
+    Ok(())
+}
+
+/// An object without its local symbols: the name of an initcall has a line number in it.
+fn stripped(object: &Path) -> Result<Vec<u8>> {
+    let to = object.with_extension("stripped");
+
+    output(
+        command("llvm-objcopy-19")
+            .arg("--strip-unneeded")
+            .args([object, &to]),
+    )?;
+    fs::read(&to).with_context(|| format!("no {}", to.display()))
+}
+
+/// What make is asked for, to have an object: kbuild links a program only with all of its folder.
+fn target(object: &str) -> &str {
+    match object.rsplit_once('/') {
+        Some((_, file)) if file.ends_with(".ro") => object.trim_end_matches(file),
+        _ => object,
+    }
+}
+
+/// Builds the objects of a case; returns the build folder.
+fn build(layout: &Layout, case: &Case, tree: &Path, which: &str) -> Result<PathBuf> {
+    let output = layout.build.join(format!("mainline-{}-{which}", case.name));
+    let mut step = Step::start(format!("build objects of {}, {which}", case.name));
+    let log = layout.log(&format!("mainline-{}-{which}", case.name))?;
+    let wanted = config::read(layout, case.fragments)?;
+    let make = || kernel::make(layout, tree, &output, case.arch);
+
+    fs::create_dir_all(&output)?;
+    logged(make()?.arg("tinyconfig"), &log, &mut step)?;
+    config::append(&output.join(".config"), &wanted)?;
+    logged(make()?.arg("olddefconfig"), &log, &mut step)?;
+    let missing = config::missing(&wanted, &fs::read_to_string(output.join(".config"))?);
+    ensure!(missing.is_empty(), "not as asked: {}", missing.join(", "));
+    logged(
+        make()?
+            .arg(format!("-j{}", thread::available_parallelism()?))
+            .args(case.objects.iter().map(|object| target(object))),
+        &log,
+        &mut step,
+    )?;
+    step.done();
+    Ok(output)
+}
