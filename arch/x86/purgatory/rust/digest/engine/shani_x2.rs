@@ -6,6 +6,9 @@
 //! before. The instructions of two streams alternate here, so that one stream's run while the other's
 //! wait.
 
+// Clippy takes safe functions with target features for unsafe ones; the compiler checks their callers.
+#![allow(clippy::missing_safety_doc)]
+
 use super::{
     Block,
     Engine,
