@@ -80,8 +80,8 @@ impl Decision {
         }
     }
 
-    /// The decision and its reason, as in the log and in sysfs; there, the name of the module follows
-    /// if one decided.
+    /// The decision and its reason, as in the log and in sysfs; there, the name of the module
+    /// follows if one decided.
     pub fn as_c_str(self) -> &'static CStr {
         match self {
             Decision::VerifiedCrash => c"verified: crash image",

@@ -167,8 +167,8 @@ impl LoadingImage {
     ///
     /// # Errors
     ///
-    /// `EINVAL` if the image has as many segments as it can have or has a purgatory, `EADDRNOTAVAIL`
-    /// if there is no room; the image is as it was before.
+    /// `EINVAL` if the image has as many segments as it can have or has a purgatory,
+    /// `EADDRNOTAVAIL` if there is no room; the image is as it was before.
     pub fn add_purgatory(&mut self, purgatory: VVec<u8>, mem_size: usize, min: u64) -> Result<u64> {
         let image = self.raw_mut();
 

@@ -34,7 +34,8 @@ pub enum ResetRegister {
 pub struct Machine {
     /// I/O port of the 8250 that `earlyprintk` set up, or 0.
     pub console_port: u16,
-    /// Physical address of the registers, 32 bits apart, of the 8250 that `earlyprintk` set up, or 0.
+    /// Physical address of the registers, 32 bits apart, of the 8250 that `earlyprintk` set up, or
+    /// 0.
     pub console_mmio32: u64,
     /// The reset register, if there is one that needs no mapping.
     pub reset: Option<ResetRegister>,

@@ -2,9 +2,9 @@
 
 //! What the loader and the purgatory blob share.
 //!
-//! This file is compiled into the kernel's loader, into the blob and into the host tests, and is the
-//! only definition of the interface between them. The interface is private to one kernel build:
-//! loader and blob are always built together, so that there is no compatibility to keep.
+//! This file is compiled into the kernel's loader, into the blob and into the host tests, and is
+//! the only definition of the interface between them. The interface is private to one kernel
+//! build: loader and blob are always built together, so that there is no compatibility to keep.
 //! [`VERSION`] only guards against a blob from a stale build.
 //!
 //! Contract:
@@ -36,12 +36,13 @@ pub type Digest = [u8; DIGEST_SIZE];
 /// Bytes in a leaf of the digest tree.
 ///
 /// The digest of a region is SHA-256 over the digests of its leaves, in order, followed by the
-/// region's length in bytes as a little-endian `u64`. Every leaf but the last is this long; the last
-/// one holds what remains. A region of length 0 has no leaf.
+/// region's length in bytes as a little-endian `u64`. Every leaf but the last is this long; the
+/// last one holds what remains. A region of length 0 has no leaf.
 ///
-/// The size is one for which `digest-tests/benches/leaf_size.rs` finds nothing faster. Smaller leaves
-/// cost more digests of digests, larger ones more idle lanes at the end of a region. It is not a power
-/// of two, so that the lanes of an engine do not all read from the same set of the cache.
+/// The size is one for which `digest-tests/benches/leaf_size.rs` finds nothing faster. Smaller
+/// leaves cost more digests of digests, larger ones more idle lanes at the end of a region. It is
+/// not a power of two, so that the lanes of an engine do not all read from the same set of the
+/// cache.
 pub const LEAF_SIZE: usize = 32 * 1024 + 64;
 
 /// Most regions that an image can have: one for each segment of `struct kimage`
@@ -65,8 +66,8 @@ pub struct Header {
     /// Bytes that the blob occupies in memory, a multiple of the page size.
     pub mem_size: u32,
     /// Offset of a function with C's calling convention that computes the digest of a region, for
-    /// tests and measurements: `void digest(u32 engine, const void *start, size_t len, u8 out[32])`.
-    /// `engine` is an [`EngineKind`] that the CPU is ready for; the stack needs no alignment.
+    /// tests and measurements. It takes an [`EngineKind`] that the CPU is ready for, the region's
+    /// start and length, and where to put the digest. The stack needs no alignment.
     pub digest: u32,
 }
 
@@ -190,8 +191,8 @@ impl EngineKind {
         }
     }
 
-    /// Bits that `XCR0` must hold while the engine runs. 0: the engine needs no `XSAVE` state beyond
-    /// what `CR4.OSFXSR` enables. (Intel SDM volume 1, section 13.3.)
+    /// Bits that `XCR0` must hold while the engine runs. 0: the engine needs no `XSAVE` state
+    /// beyond what `CR4.OSFXSR` enables. (Intel SDM volume 1, section 13.3.)
     pub fn xcr0(self) -> u64 {
         const X87_SSE_AVX: u64 = 0x7;
         const OPMASK_ZMM: u64 = 0xe0;

@@ -33,8 +33,8 @@ impl Console {
     ///
     /// # Safety
     ///
-    /// `params` must come from the loader: the registers that it names must be those of an 8250, and
-    /// mapped if they are in memory.
+    /// `params` must come from the loader: the registers that it names must be those of an 8250,
+    /// and mapped if they are in memory.
     pub(crate) unsafe fn new(params: &Params) -> Console {
         if params.console_port != 0 {
             Console::Port(params.console_port)

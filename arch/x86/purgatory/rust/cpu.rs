@@ -20,7 +20,12 @@ pub(crate) unsafe fn inb(port: u16) -> u8 {
 
     // SAFETY: By the safety requirements of this function.
     unsafe {
-        asm!("inb %dx, %al", in("dx") port, out("al") byte, options(att_syntax, nomem, nostack, preserves_flags))
+        asm!(
+            "inb %dx, %al",
+            in("dx") port,
+            out("al") byte,
+            options(att_syntax, nomem, nostack, preserves_flags),
+        )
     };
     byte
 }
@@ -33,7 +38,12 @@ pub(crate) unsafe fn inb(port: u16) -> u8 {
 pub(crate) unsafe fn outb(port: u16, byte: u8) {
     // SAFETY: By the safety requirements of this function.
     unsafe {
-        asm!("outb %al, %dx", in("dx") port, in("al") byte, options(att_syntax, nomem, nostack, preserves_flags))
+        asm!(
+            "outb %al, %dx",
+            in("dx") port,
+            in("al") byte,
+            options(att_syntax, nomem, nostack, preserves_flags),
+        )
     };
 }
 
@@ -45,7 +55,12 @@ pub(crate) unsafe fn outb(port: u16, byte: u8) {
 pub(crate) unsafe fn outl(port: u16, value: u32) {
     // SAFETY: By the safety requirements of this function.
     unsafe {
-        asm!("outl %eax, %dx", in("dx") port, in("eax") value, options(att_syntax, nomem, nostack, preserves_flags))
+        asm!(
+            "outl %eax, %dx",
+            in("dx") port,
+            in("eax") value,
+            options(att_syntax, nomem, nostack, preserves_flags),
+        )
     };
 }
 
@@ -139,7 +154,13 @@ fn read_xcr0() -> u64 {
 
     // SAFETY: `ExtendedStates`, the only user, has set `CR4.OSXSAVE`.
     unsafe {
-        asm!("xgetbv", in("ecx") 0, out("eax") low, out("edx") high, options(nomem, nostack, preserves_flags))
+        asm!(
+            "xgetbv",
+            in("ecx") 0,
+            out("eax") low,
+            out("edx") high,
+            options(nomem, nostack, preserves_flags),
+        )
     };
     u64::from(high) << 32 | u64::from(low)
 }

@@ -2,9 +2,9 @@
 
 //! The purgatory: verifies the next kernel between two kernels.
 //!
-//! `relocate_kernel` of the previous kernel enters it when every segment is in its place. It computes
-//! a digest of every region that the loader recorded, and enters the next kernel only if each is
-//! what it was when the image was loaded.
+//! `relocate_kernel` of the previous kernel enters it when every segment is in its place. It
+//! computes a digest of every region that the loader recorded, and enters the next kernel only if
+//! each is what it was when the image was loaded.
 
 #![no_std]
 

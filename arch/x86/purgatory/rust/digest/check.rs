@@ -72,10 +72,10 @@ impl Fault {
 
 /// Checks `params`.
 ///
-/// `extent` is the memory that the purgatory occupies, `own_digest` the digest of its code as it is,
-/// `params_digest` that of its parameters as they are (see [`Params::blob_digest`] and
-/// [`Params::params_digest`]). Everything is checked, also what the digest of the parameters vouches
-/// for: that digest lies beside them.
+/// `extent` is the memory that the purgatory occupies, `own_digest` the digest of its code as it
+/// is, `params_digest` that of its parameters as they are (see [`Params::blob_digest`] and
+/// [`Params::params_digest`]). Everything is checked, also what the digest of the parameters
+/// vouches for: that digest lies beside them.
 pub fn check<'a>(
     params: &'a Params,
     extent: Range<u64>,

@@ -57,15 +57,15 @@ pub unsafe fn region_digest_with_leaf<const LEAF: usize>(
     start: *const u8,
     len: usize,
 ) -> Digest {
-    // SAFETY: By the safety requirements, the range is valid for reads and does not change. Bytes need
-    // no alignment.
+    // SAFETY: By the safety requirements, the range is valid for reads and does not change. Bytes
+    // need no alignment.
     let region = unsafe { slice::from_raw_parts(start, len) };
 
     match engine {
         EngineKind::Scalar => tree::region_digest::<_, 1, LEAF>(Scalar, region),
         EngineKind::ShaNiX2 => {
-            // SAFETY: By the safety requirements, the CPU is ready for the engine while this function
-            // runs. The value does not outlive it.
+            // SAFETY: By the safety requirements, the CPU is ready for the engine while this
+            // function runs. The value does not outlive it.
             let engine = unsafe { ShaNiX2::new() };
 
             tree::region_digest::<_, 2, LEAF>(engine, region)
@@ -92,8 +92,8 @@ pub unsafe fn region_digest_with_leaf<const LEAF: usize>(
 /// `start` is not null, and the `len` bytes from there, at most `isize::MAX`, are initialized,
 /// readable, and not written while this function runs.
 pub unsafe fn sha256(start: *const u8, len: usize) -> Digest {
-    // SAFETY: By the safety requirements, the range is valid for reads and does not change. Bytes need
-    // no alignment.
+    // SAFETY: By the safety requirements, the range is valid for reads and does not change. Bytes
+    // need no alignment.
     let data = unsafe { slice::from_raw_parts(start, len) };
 
     tree::sha256(Single::Scalar, data)

@@ -2,8 +2,9 @@
 
 //! The choice of an engine.
 //!
-//! The kernel's loader decides, and the blob does what it is told; so this file is compiled into the
-//! loader as well as into this crate. It depends on nothing but the `abi` module at the crate's root.
+//! The kernel's loader decides, and the blob does what it is told; so this file is compiled into
+//! the loader as well as into this crate. It depends on nothing but the `abi` module at the
+//! crate's root.
 
 use crate::abi::EngineKind;
 use core::arch::x86_64::{__cpuid_count, CpuidResult};
@@ -74,8 +75,8 @@ fn cpuid(leaf: u32) -> CpuidResult {
 
 /// Whether a CPU can run an engine, once somebody has set up `CR0`, `CR4` and `XCR0` for it.
 ///
-/// What the running system has enabled does not count: the blob sets `CR4.OSXSAVE` and `XCR0` itself,
-/// so that the question is only what they may be set to.
+/// What the running system has enabled does not count: the blob sets `CR4.OSXSAVE` and `XCR0`
+/// itself, so that the question is only what they may be set to.
 pub fn supports(cpuid: &Cpuid, engine: EngineKind) -> bool {
     let (leaf_1_ecx, leaf_7_ebx) = match engine {
         EngineKind::Scalar => (0, 0),

@@ -49,8 +49,8 @@ pub(crate) fn sha256(engine: Single, data: &[u8]) -> Digest {
     finish(engine, state, tail, data.len())
 }
 
-/// Hashes up to `LANES` leaves at once and hands their digests to `outer`. Only the last leaf may be
-/// shorter than `LEAF`.
+/// Hashes up to `LANES` leaves at once and hands their digests to `outer`. Only the last leaf may
+/// be shorter than `LEAF`.
 fn hash_batch<E: Engine<LANES>, const LANES: usize, const LEAF: usize>(
     engine: E,
     batch: &[u8],
@@ -66,8 +66,8 @@ fn hash_batch<E: Engine<LANES>, const LANES: usize, const LEAF: usize>(
     let (tail_blocks, tail_bytes) = tail.as_chunks();
     let mut states: States<LANES> = INIT.map(|word| [word; LANES]);
 
-    // A short leaf runs in the lane behind the full ones, and all lanes go as far as its whole blocks
-    // do. Lanes without a leaf repeat the first one.
+    // A short leaf runs in the lane behind the full ones, and all lanes go as far as its whole
+    // blocks do. Lanes without a leaf repeat the first one.
     engine.compress(
         &mut states,
         &array::from_fn(|lane| match full.get(lane) {
@@ -122,7 +122,8 @@ const fn length_field(len: usize) -> [u8; LENGTH_SIZE] {
     (len as u64 * 8).to_be_bytes()
 }
 
-/// Ends a stream of `len` bytes: feeds the last of them, `tail`, less than a block, and the padding.
+/// Ends a stream of `len` bytes: feeds the last of them, `tail`, less than a block, and the
+/// padding.
 fn finish(engine: Single, mut state: State, tail: &[u8], len: usize) -> Digest {
     let mut block = [0; BLOCK_SIZE];
 

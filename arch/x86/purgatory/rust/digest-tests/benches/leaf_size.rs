@@ -2,10 +2,10 @@
 
 //! Throughput of every engine for every leaf size that `abi::LEAF_SIZE` could have.
 //!
-//! The runs of all engines and leaf sizes are interleaved, so that a disturbance hits them alike. The
-//! table gives the median of each in MB/s, the distance between the quartiles in percent of it, and what
-//! the fastest twentieth of the runs reached. On a machine that is not idle, the last one is what can be
-//! compared.
+//! The runs of all engines and leaf sizes are interleaved, so that a disturbance hits them alike.
+//! The table gives the median of each in MB/s, the distance between the quartiles in percent of
+//! it, and what the fastest twentieth of the runs reached. On a machine that is not idle, the last
+//! one is what can be compared.
 //!
 //! Arguments: the size of the region in MiB, and the number of rounds.
 

@@ -10,12 +10,13 @@ use std::{
 
 const PAGE_SIZE: usize = 4096;
 
-/// Bytes with an inaccessible page on either side, so that any access out of bounds kills the process.
+/// Bytes with an inaccessible page on either side, so that any access out of bounds kills the
+/// process.
 ///
 /// # Invariants
 ///
-/// `map` is a private mapping of `len + 2 * PAGE_SIZE` bytes that nothing else uses. All but its first
-/// and its last page are readable and writable.
+/// `map` is a private mapping of `len + 2 * PAGE_SIZE` bytes that nothing else uses. All but its
+/// first and its last page are readable and writable.
 pub struct Guarded {
     map: *mut u8,
     len: usize,
@@ -76,15 +77,16 @@ impl Guarded {
 
     /// The bytes between the guard pages.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
-        // SAFETY: By the type invariants, the range is writable, and `&mut self` is the only reference.
+        // SAFETY: By the type invariants, the range is writable, and `&mut self` is the only
+        // reference.
         unsafe { slice::from_raw_parts_mut(self.inner(), self.len) }
     }
 }
 
 impl Drop for Guarded {
     fn drop(&mut self) {
-        // SAFETY: By the type invariants, the mapping has this size and nothing else uses it. All borrows
-        // of its bytes have ended.
+        // SAFETY: By the type invariants, the mapping has this size and nothing else uses it. All
+        // borrows of its bytes have ended.
         unsafe { libc::munmap(self.map.cast(), self.len + 2 * PAGE_SIZE) };
     }
 }

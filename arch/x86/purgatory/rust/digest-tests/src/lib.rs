@@ -38,8 +38,8 @@ pub fn engines() -> &'static [EngineKind] {
             .partition(|&engine| supports(&Cpuid::read(), engine) && enabled(engine));
 
         for engine in cannot {
-            // Not `eprintln!()`: the test harness would swallow it. If standard error is closed, there is
-            // nobody to tell.
+            // Not `eprintln!()`: the test harness would swallow it. If standard error is closed,
+            // there is nobody to tell.
             let _ = writeln!(
                 io::stderr(),
                 "NOT RUN: {}: this machine does not have it",

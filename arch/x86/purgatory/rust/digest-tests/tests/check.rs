@@ -202,7 +202,8 @@ proptest! {
     #[test]
     fn any_parameters_are_judged_without_a_panic(
         entry in any::<u64>(), boot_params in any::<u64>(), engine in any::<u32>(),
-        xcr0 in any::<u64>(), nr_regions in any::<u32>(), start in any::<u64>(), len in any::<u64>(),
+        xcr0 in any::<u64>(), nr_regions in any::<u32>(), start in any::<u64>(),
+        len in any::<u64>(),
     ) {
         let mut params = sound();
 

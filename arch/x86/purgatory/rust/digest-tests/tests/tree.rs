@@ -130,7 +130,9 @@ proptest! {
 
     /// Any single flipped bit shows, whichever engine computes the digest.
     #[test]
-    fn any_flipped_bit(seed: u64, len in 1_usize..20_000, at: prop::sample::Index, bit in 0..8_u32) {
+    fn any_flipped_bit(
+        seed: u64, len in 1_usize..20_000, at: prop::sample::Index, bit in 0..8_u32,
+    ) {
         let mut data = noise(seed, len);
         let before = reference(512, &data);
 

@@ -56,8 +56,9 @@ fn sha256_examples() {
     }
 }
 
-/// Tree digests of the bytes `i % 251` with leaves of 1024 bytes, computed with Python's `hashlib`:
-/// `sha256(b"".join(sha256(d[i:i+1024]).digest() for i in range(0, n, 1024)) + n.to_bytes(8, "little"))`.
+/// Tree digests of the bytes `i % 251` with leaves of 1024 bytes, computed with Python's
+/// `hashlib`: `sha256(b"".join(sha256(d[i:i+1024]).digest() for i in range(0, n, 1024)) +
+/// n.to_bytes(8, "little"))`.
 #[test]
 fn tree_examples() {
     let data: Vec<u8> = (0..100_000_usize).map(|i| (i % 251) as u8).collect();

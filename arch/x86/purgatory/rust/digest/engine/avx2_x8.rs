@@ -2,7 +2,8 @@
 
 //! AVX2, eight streams.
 
-// Clippy takes safe functions with target features for unsafe ones; the compiler checks their callers.
+// Clippy takes safe functions with target features for unsafe ones; the compiler checks their
+// callers.
 #![allow(clippy::missing_safety_doc)]
 
 use super::{
@@ -46,8 +47,8 @@ impl Engine<8> for Avx2X8 {
 
 #[target_feature(enable = "avx2")]
 fn compress(states: &mut States<8>, data: &[&[Block]; 8]) {
-    // SAFETY: This function has the instructions enabled, so that whoever called it has made sure that
-    // the CPU is ready for them.
+    // SAFETY: This function has the instructions enabled, so that whoever called it has made sure
+    // that the CPU is ready for them.
     unsafe { lanes::compress::<Vector, 8>(states, data) }
 }
 
@@ -62,9 +63,8 @@ struct Vector(__m256i);
 impl Words<8> for Vector {
     #[inline(always)]
     unsafe fn load(words: &[u32; 8]) -> Self {
-        // SAFETY: By the safety requirements, the CPU has the instruction. It reads the 32 bytes that
-        // the reference covers, at any alignment.
-        // INVARIANT: By the safety requirements.
+        // SAFETY: By the safety requirements, the CPU has the instruction. It reads the 32 bytes
+        // that the reference covers, at any alignment. INVARIANT: By the safety requirements.
         Vector(unsafe { _mm256_loadu_si256(words.as_ptr().cast()) })
     }
 
@@ -75,10 +75,10 @@ impl Words<8> for Vector {
         quarter: usize,
         first: usize,
     ) -> Self {
-        // SAFETY: By the safety requirements, the CPU has the instructions, `first` is less than 4, so that
-        // the numbers of the streams are less than 8, each stream has the block, and `quarter` is less
-        // than 4, so that the 16 bytes from there are part of the block. They are read at any alignment.
-        // INVARIANT: By the safety requirements.
+        // SAFETY: By the safety requirements, the CPU has the instructions, `first` is less than
+        // 4, so that the numbers of the streams are less than 8, each stream has the block, and
+        // `quarter` is less than 4, so that the 16 bytes from there are part of the block. They
+        // are read at any alignment. INVARIANT: By the safety requirements.
         unsafe {
             let address = |lane: usize| -> *const __m128i {
                 let block = data.get_unchecked(lane).as_ptr().add(block);
@@ -94,8 +94,8 @@ impl Words<8> for Vector {
 
     #[inline(always)]
     fn store(self, words: &mut [u32; 8]) {
-        // SAFETY: By the type invariants, the CPU has the instruction. It writes the 32 bytes that the
-        // reference covers, at any alignment.
+        // SAFETY: By the type invariants, the CPU has the instruction. It writes the 32 bytes that
+        // the reference covers, at any alignment.
         unsafe { _mm256_storeu_si256(words.as_mut_ptr().cast(), self.0) }
     }
 

@@ -2,7 +2,8 @@
 
 //! AVX-512, sixteen streams.
 
-// Clippy takes safe functions with target features for unsafe ones; the compiler checks their callers.
+// Clippy takes safe functions with target features for unsafe ones; the compiler checks their
+// callers.
 #![allow(clippy::missing_safety_doc)]
 
 use super::{
@@ -46,13 +47,13 @@ impl Engine<16> for Avx512X16 {
 
 #[target_feature(enable = "avx512f,avx512bw")]
 fn compress(states: &mut States<16>, data: &[&[Block]; 16]) {
-    // SAFETY: This function has the instructions enabled, so that whoever called it has made sure that
-    // the CPU is ready for them.
+    // SAFETY: This function has the instructions enabled, so that whoever called it has made sure
+    // that the CPU is ready for them.
     unsafe { lanes::compress::<Vector, 16>(states, data) }
 }
 
-// What `vpternlogd` computes of `a`, `b` and `c`: the result for 1, 1, 1 in the highest bit, and so on
-// down to the one for 0, 0, 0.
+// What `vpternlogd` computes of `a`, `b` and `c`: the result for 1, 1, 1 in the highest bit, and
+// so on down to the one for 0, 0, 0.
 const XOR: i32 = 0b1001_0110;
 const CHOOSE: i32 = 0b1100_1010;
 const MAJORITY: i32 = 0b1110_1000;
@@ -68,9 +69,8 @@ struct Vector(__m512i);
 impl Words<16> for Vector {
     #[inline(always)]
     unsafe fn load(words: &[u32; 16]) -> Self {
-        // SAFETY: By the safety requirements, the CPU has the instruction. It reads the 64 bytes that
-        // the reference covers, at any alignment.
-        // INVARIANT: By the safety requirements.
+        // SAFETY: By the safety requirements, the CPU has the instruction. It reads the 64 bytes
+        // that the reference covers, at any alignment. INVARIANT: By the safety requirements.
         Vector(unsafe { _mm512_loadu_si512(words.as_ptr().cast()) })
     }
 
@@ -81,10 +81,10 @@ impl Words<16> for Vector {
         quarter: usize,
         first: usize,
     ) -> Self {
-        // SAFETY: By the safety requirements, the CPU has the instructions, `first` is less than 4, so that
-        // the numbers of the streams are less than 16, each stream has the block, and `quarter` is less
-        // than 4, so that the 16 bytes from there are part of the block. They are read at any alignment.
-        // INVARIANT: By the safety requirements.
+        // SAFETY: By the safety requirements, the CPU has the instructions, `first` is less than
+        // 4, so that the numbers of the streams are less than 16, each stream has the block, and
+        // `quarter` is less than 4, so that the 16 bytes from there are part of the block. They
+        // are read at any alignment. INVARIANT: By the safety requirements.
         unsafe {
             let address = |lane: usize| -> *const __m128i {
                 let block = data.get_unchecked(lane).as_ptr().add(block);
@@ -102,8 +102,8 @@ impl Words<16> for Vector {
 
     #[inline(always)]
     fn store(self, words: &mut [u32; 16]) {
-        // SAFETY: By the type invariants, the CPU has the instruction. It writes the 64 bytes that the
-        // reference covers, at any alignment.
+        // SAFETY: By the type invariants, the CPU has the instruction. It writes the 64 bytes that
+        // the reference covers, at any alignment.
         unsafe { _mm512_storeu_si512(words.as_mut_ptr().cast(), self.0) }
     }
 

@@ -101,8 +101,8 @@ pub(super) unsafe fn compress<W: Words<LANES>, const LANES: usize>(
         // SAFETY: The CPU is ready by this function's requirements.
         let mut state = unsafe { load_state(states) };
 
-        // SAFETY: The CPU is ready by this function's requirements. `block` is less than the number of
-        // blocks of the shortest stream.
+        // SAFETY: The CPU is ready by this function's requirements. `block` is less than the
+        // number of blocks of the shortest stream.
         unsafe { load_block(&mut w, data, block) };
 
         for (i, k) in K.0.as_chunks().0.iter().enumerate() {
@@ -176,8 +176,9 @@ unsafe fn load_block<W: Words<LANES>, const LANES: usize>(
     block: usize,
 ) {
     for (quarter, w) in w.as_chunks_mut::<4>().0.iter_mut().enumerate() {
-        // SAFETY: By this function's requirements, the CPU is ready and `block` is in range. `quarter` is
-        // less than 4, since `w` has four quarters, and so are the numbers of the streams.
+        // SAFETY: By this function's requirements, the CPU is ready and `block` is in range.
+        // `quarter` is less than 4, since `w` has four quarters, and so are the numbers of the
+        // streams.
         let [a, b, c, d] = unsafe {
             [
                 W::load_quarter(data, block, quarter, 0).swap_bytes(),
@@ -243,8 +244,8 @@ fn schedule_word<const I: usize, W: Words<LANES>, const LANES: usize>(w: &mut [W
 fn rounds<W: Words<LANES>, const LANES: usize>(state: &mut [W; 8], w: &[W; 16], k: &[u32; 16]) {
     let [mut a, mut b, mut c, mut d, mut e, mut f, mut g, mut h] = *state;
 
-    // The variables change their roles from round to round, so that nothing needs to be copied. After
-    // eight rounds they are back in place.
+    // The variables change their roles from round to round, so that nothing needs to be copied.
+    // After eight rounds they are back in place.
     for (w, k) in w.as_chunks::<8>().0.iter().zip(k.as_chunks::<8>().0) {
         round(a, b, c, &mut d, e, f, g, &mut h, w[0], k[0]);
         round(h, a, b, &mut c, d, e, f, &mut g, w[1], k[1]);

@@ -10,8 +10,8 @@ use super::{
 };
 use sha2::block_api::compress256;
 
-// Otherwise `sha2` brings SHA-NI code of its own and runs it where CPUID has it, and this engine would
-// not be what its name says.
+// Otherwise `sha2` brings SHA-NI code of its own and runs it where CPUID has it, and this engine
+// would not be what its name says.
 #[cfg(not(sha2_backend = "soft"))]
 compile_error!("sha2 must be built with --cfg sha2_backend=\"soft\"");
 

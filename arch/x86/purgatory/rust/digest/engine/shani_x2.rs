@@ -2,11 +2,12 @@
 
 //! SHA-NI, two streams.
 //!
-//! `sha256rnds2` takes several cycles until its result is there, and each one needs that of the one
-//! before. The instructions of two streams alternate here, so that one stream's run while the other's
-//! wait.
+//! `sha256rnds2` takes several cycles until its result is there, and each one needs that of the
+//! one before. The instructions of two streams alternate here, so that one stream's run while the
+//! other's wait.
 
-// Clippy takes safe functions with target features for unsafe ones; the compiler checks their callers.
+// Clippy takes safe functions with target features for unsafe ones; the compiler checks their
+// callers.
 #![allow(clippy::missing_safety_doc)]
 
 use super::{
@@ -81,8 +82,8 @@ fn compress(states: &mut States<2>, data: &[&[Block]; 2]) {
         let mut w0 = load_block(block_0);
         let mut w1 = load_block(block_1);
 
-        // 48 rounds that make room for the message words of 16 rounds later, and 16 rounds that do not.
-        // What is written out here has to be, so that everything stays in registers.
+        // 48 rounds that make room for the message words of 16 rounds later, and 16 rounds that do
+        // not. What is written out here has to be, so that everything stays in registers.
         let (k, last_k) = K.0.split_at(48);
 
         for k in k.as_chunks().0 {
