@@ -89,9 +89,8 @@ pub fn install(layout: &Layout) -> Result<()> {
     if !missing.is_empty() {
         may_install(debian, &format!("apt-get install {}", missing.join(" ")))?;
         let mut step = Step::start(format!("install {} packages", missing.len()));
-        if missing.iter().any(|package| !known(package)) {
-            output(command("apt-get").args(["-qq", "update"]))?;
-        }
+        // What lists there are may be older than the packages that are wanted.
+        output(command("apt-get").args(["-qq", "update"]))?;
         logged(
             command("apt-get")
                 .env("DEBIAN_FRONTEND", "noninteractive")
@@ -164,11 +163,6 @@ fn may_install(debian: Option<Debian>, by_hand: &str) -> Result<()> {
 fn installed(package: &str) -> bool {
     output(command("dpkg-query").args(["-W", "-f", "${db:Status-Status}\n", package]))
         .is_ok_and(|status| status.lines().any(|line| line == "installed"))
-}
-
-/// Whether APT's lists have a package.
-fn known(package: &str) -> bool {
-    output(command("apt-cache").args(["show", "--quiet=2", package])).is_ok()
 }
 
 /// Whether a program is there in some version or a newer one.

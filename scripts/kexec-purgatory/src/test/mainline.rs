@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What must not change: without the Rust purgatory, the objects of the grafted tree are those of the
-//! pristine one, byte for byte.
+//! What must not change: without the Rust purgatory, the objects of the grafted tree are those of
+//! the pristine one, byte for byte.
 
 use std::fs;
 use std::path::{Path, PathBuf};
