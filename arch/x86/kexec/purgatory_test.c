@@ -9,12 +9,12 @@
 
 #include <crypto/sha2.h>
 #include <kunit/test.h>
+#include <linux/cpufeature.h>
 #include <linux/kexec.h>
 #include <linux/prandom.h>
 #include <linux/set_memory.h>
 #include <linux/sizes.h>
 #include <linux/vmalloc.h>
-#include <asm/cpufeature.h>
 #include <asm/fpu/api.h>
 
 /* struct Header, LEAF_SIZE and EngineKind of arch/x86/purgatory/rust/abi.rs */
