@@ -27,7 +27,10 @@ impl Outcome {
         let name = format!("{group}/{}", self.name);
         match self.verdict {
             Verdict::Passed => report.record(&name, Ok(())),
-            Verdict::Skipped(_) if may_skip => report.skip(&name),
+            Verdict::Skipped(why) if may_skip => {
+                let reason = why.rsplit("# SKIP").next().unwrap_or_default();
+                report.skip(&name, reason.trim());
+            }
             Verdict::Failed(why) | Verdict::Skipped(why) => report.record(&name, Err(anyhow!(why))),
         }
     }

@@ -62,9 +62,9 @@ impl Report {
     }
 
     /// Tells of a test that could not be run here; it is not counted.
-    pub fn skip(&self, name: &str) {
+    pub fn skip(&self, name: &str, reason: &str) {
         if self.wants(name) {
-            println!("# skipped {name}");
+            println!("# skipped {name}: {reason}");
         }
     }
 
