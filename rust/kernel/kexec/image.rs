@@ -119,6 +119,7 @@ impl LoadingImage {
     }
 
     /// Pointer for functions that take a `struct kimage`.
+    #[cfg(CONFIG_KEXEC_PURGATORY_VERIFY = "m")]
     pub(super) fn as_raw(&self) -> *mut RawImage {
         self.0.get()
     }
