@@ -96,6 +96,7 @@ extern "C" fn kexec_purgatory_policy() -> *const c_char {
 fn place(image: &mut LoadingImage, entry: u64, boot_params: u64) -> Result {
     let decision = kexec::decide(image.circumstances(), || kexec::ask_policy(image));
 
+    image.leave_kernel_tail();
     if !decision.is_verified() {
         image.set_handoff(decision, entry, boot_params);
         return Ok(());

@@ -231,6 +231,19 @@ impl LoadingImage {
         image.arch.purgatory.boot_params = boot_params as usize;
     }
 
+    /// Has the memory of the next kernel's segment that its file does not fill left as it is, in
+    /// place of being allocated, zeroed and copied.
+    ///
+    /// By the boot protocol it is scratch space, `init_size` in `Documentation/arch/x86/boot.rst`.
+    pub fn leave_kernel_tail(&mut self) {
+        let kernel = self
+            .segments()
+            .find(|segment| segment.role == Role::Kernel)
+            .map_or(0, |segment| segment.start);
+
+        self.raw_mut().arch.purgatory.kernel = kernel as usize;
+    }
+
     /// The decision and its reason, with the name of the module if one decided.
     pub fn decision_text(&self) -> impl fmt::Display + '_ {
         struct Text<'a>(&'a LoadingImage);

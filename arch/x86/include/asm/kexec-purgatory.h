@@ -7,6 +7,7 @@
 #include <linux/moduleparam.h>
 #include <linux/types.h>
 
+struct kexec_segment;
 struct kimage;
 struct kobj_attribute;
 struct module;
@@ -20,12 +21,16 @@ struct module;
  * @boot_params:	physical address of struct boot_params, %rsi of the next
  *			kernel, where kimage::start is the next kernel itself;
  *			else 0
+ * @kernel:		physical address of the next kernel's segment, of which
+ *			only the file's bytes are loaded; 0 for an image that
+ *			kexec_load() loaded
  * @policy:		name of the module that decided, "" if none did
  */
 struct kexec_purgatory {
 	u8 decision;
 	bool verified;
 	unsigned long boot_params;
+	unsigned long kernel;
 #ifdef CONFIG_KEXEC_PURGATORY_VERIFY_MODULE
 	char policy[MODULE_NAME_LEN];
 #endif
@@ -58,6 +63,23 @@ int kexec_purgatory_place(struct kimage *image, unsigned long entry,
  * Return: 0 or a negative errno, which is logged.
  */
 int kexec_purgatory_seal(struct kimage *image);
+
+/**
+ * kexec_purgatory_load_size() - tell how much of a segment's memory to load
+ * @image: image being loaded, by either system call
+ * @segment: one of its segments
+ *
+ * A kernel's segment has room for the kernel to decompress itself, init_size of
+ * Documentation/arch/x86/boot.rst, several times what there is to load. The
+ * kernel takes that room as it finds it.
+ *
+ * Return: bytes, a multiple of the page size.
+ */
+size_t kexec_purgatory_load_size(const struct kimage *image,
+				 const struct kexec_segment *segment);
+#ifdef CONFIG_KEXEC_PURGATORY_RUST
+#define arch_kexec_load_size kexec_purgatory_load_size
+#endif
 
 /**
  * kexec_purgatory_decision() - describe a decision
