@@ -92,9 +92,14 @@ pub fn make(layout: &Layout, tree: &Path) -> Result<bool> {
     if series.exists() {
         fs::remove_dir_all(&series)?;
     }
+    // checkpatch wants to have seen MAINTAINERS before it sees a new file.
+    let order = scratch.path().join(".git/order");
+    fs::write(&order, "MAINTAINERS\n")?;
     output(
         git(scratch.path())
-            .args(["format-patch", "--quiet", "--output-directory"])
+            .args(["format-patch", "--quiet", "-O"])
+            .arg(&order)
+            .arg("--output-directory")
             .arg(&series)
             .arg(format!("-{}", commits.len())),
     )?;

@@ -21,6 +21,11 @@ pub fn run(layout: &Layout, report: &mut Report) -> Result<()> {
     series::extract_touched(layout, &tree)?;
     report.test("patches/round-trip", || round_trip(layout, &tree));
     report.test("patches/am", || series::apply_hooks(layout, &tree));
+    report.test("patches/checkpatch", || {
+        let tree = graft::kernel_tree(layout, None)?;
+        ensure!(series::make(layout, &tree)?, "checkpatch.pl complains");
+        Ok(())
+    });
     Ok(())
 }
 
