@@ -34,6 +34,8 @@ const PACKAGES: &[&str] = &[
     "make",
     "perl",
     "python3",
+    "python3-sphinx",
+    "python3-yaml",
     "rust-web-clippy",
     "rustfmt-web",
     "xz-utils",

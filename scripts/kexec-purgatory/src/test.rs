@@ -4,6 +4,7 @@
 
 mod boot;
 mod crates;
+mod documentation;
 mod kernels;
 mod ktap;
 mod mainline;
@@ -24,12 +25,15 @@ pub fn run(layout: &Layout, filter: Option<String>) -> bool {
     group(&mut report, "patches", |report| {
         patches::run(layout, report)
     });
-    if ["boot", "mainline", "selftests"]
+    if ["boot", "documentation", "mainline", "selftests"]
         .iter()
         .any(|name| report.wants_group(name))
     {
         match Kernels::new(layout) {
             Ok(mut kernels) => {
+                group(&mut report, "documentation", |report| {
+                    documentation::run(&kernels, report)
+                });
                 group(&mut report, "mainline", |report| {
                     mainline::run(&kernels, report)
                 });

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The kernel's own rules for documentation, on the overlay's files.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Result, ensure};
+
+use super::{Kernels, Report};
+use crate::command::{command, logged, output};
+use crate::kernel;
+use crate::progress::Step;
+
+/// The pages, below `Documentation/` and without their extension.
+const PAGES: &str = "arch/x86";
+
+/// What the names of all pages of the overlay have, and no other's.
+const NAMES: &[&str] = &["kexec-purgatory", "sysfs-kernel-kexec-verify"];
+
+pub fn run(kernels: &Kernels, report: &mut Report) -> Result<()> {
+    report.test("documentation/html", || html(kernels));
+    report.test("documentation/abi", || abi(kernels.tree()));
+    Ok(())
+}
+
+/// `make htmldocs` makes every page and has nothing to say about it.
+fn html(kernels: &Kernels) -> Result<()> {
+    let layout = kernels.layout;
+    let made = tempfile::tempdir_in(&layout.build)?;
+    let log = layout.log("htmldocs")?;
+    let mut step = Step::start("make htmldocs".to_owned());
+    logged(
+        kernel::make(layout, kernels.tree(), made.path(), "x86_64")?
+            .arg("htmldocs")
+            .arg(format!("SPHINXDIRS={PAGES}")),
+        &log,
+        &mut step,
+    )?;
+    step.done();
+
+    let pages: Vec<_> = fs::read_dir(layout.overlay.join("Documentation").join(PAGES))?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<Result<_>>()?;
+    ensure!(!pages.is_empty(), "no page in Documentation/{PAGES}");
+    for page in pages {
+        let html = made
+            .path()
+            .join("Documentation/output")
+            .join(PAGES)
+            .join(page.file_name().unwrap_or_default())
+            .with_extension("html");
+        ensure!(html.is_file(), "{} was not made", html.display());
+    }
+    quiet(&fs::read_to_string(&log)?)
+}
+
+/// The script that reads descriptions of sysfs files finds ours, and has nothing to say about them.
+fn abi(tree: &Path) -> Result<()> {
+    let script = || {
+        let mut script = command("/usr/bin/python3");
+        script
+            .current_dir(tree)
+            .args(["tools/docs/get_abi.py", "--dir", "Documentation/ABI"]);
+        script
+    };
+    let validated = script().arg("validate").output()?;
+    ensure!(validated.status.success(), "get_abi.py validate failed");
+    quiet(&String::from_utf8_lossy(&validated.stderr))?;
+    quiet(&String::from_utf8_lossy(&validated.stdout))?;
+
+    for file in ["verify_policy", "verify_loaded", "verify_crash"] {
+        let path = format!("/sys/kernel/kexec/{file}");
+        let found = output(script().args(["search", &path]))?;
+        ensure!(found.contains(&path), "{path} is not described");
+    }
+    Ok(())
+}
+
+/// Nothing in `text` is about a file of the overlay.
+fn quiet(text: &str) -> Result<()> {
+    let about: Vec<_> = text
+        .lines()
+        .filter(|line| NAMES.iter().any(|name| line.contains(name)))
+        .collect();
+    ensure!(about.is_empty(), "{}", about.join("\n"));
+    Ok(())
+}
