@@ -17,6 +17,7 @@ help:
 	@echo 'make run       build, boot in QEMU and enter a distribution kernel, for'
 	@echo '               KEXEC_PURGATORY_VERIFY=y, m and n; then crash under n'
 	@echo 'make test      every test; FILTER=<text> runs those whose name has it'
+	@echo 'make bench     measure the purgatory and the one in C; tables, and build/bench'
 	@echo 'make kernel    the grafted, built kernel; KDIR= O= VERIFY=y|m|n|norust'
 	@echo 'make graft     link the overlay into the kernel tree; KDIR='
 	@echo 'make ungraft   take it out again; KDIR='
@@ -34,6 +35,10 @@ run: tool
 .PHONY: test
 test: tool
 	@$(TOOL) test $(TEST_ARGS)
+
+.PHONY: bench
+bench: tool
+	@$(TOOL) bench
 
 .PHONY: kernel
 kernel: tool

@@ -3,6 +3,7 @@
 //! Building kernels, one for each state of `CONFIG_KEXEC_PURGATORY_VERIFY`.
 
 pub mod config;
+pub mod objects;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -120,6 +121,11 @@ impl Built {
     }
 }
 
+/// The folder that all states are built in.
+pub fn folder(layout: &Layout) -> PathBuf {
+    layout.build.join("kernel")
+}
+
 /// Builds the kernel of a grafted tree.
 ///
 /// With no folder named, all states are built in one, where a state builds again only what depends
@@ -132,7 +138,7 @@ pub fn build(layout: &Layout, tree: &Path, output: Option<&Path>, verify: Verify
             Built::in_place(&output.canonicalize()?)
         }
         None => {
-            let output = layout.build.join("kernel");
+            let output = folder(layout);
             build_in(layout, tree, &output, verify)?;
             Built::in_place(&output)?.kept(layout, verify, &output)
         }

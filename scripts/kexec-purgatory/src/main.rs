@@ -2,7 +2,12 @@
 
 //! Builds, boots and tests the kexec purgatory overlay.
 
+// The one definition of what loader and blob share; not all of it is of use here.
+#[allow(dead_code)]
+#[path = "../../../arch/x86/purgatory/rust/abi.rs"]
+mod abi;
 mod apt;
+mod bench;
 mod checksum;
 mod command;
 mod fetch;
@@ -59,6 +64,12 @@ enum Action {
     },
     /// Enters a distribution's kernel in every state, crashes, and prints a table
     Run,
+    /// Measures the purgatory and the copy in front of it, against mainline's
+    Bench {
+        /// How often each piece of work is done
+        #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u16).range(1..))]
+        rounds: u16,
+    },
     /// Makes the project a patch series and has checkpatch check it
     Series,
     /// Runs and counts every test
@@ -121,6 +132,10 @@ fn run(action: Action) -> Result<bool> {
         Action::Run => {
             setup::install(&layout)?;
             return run::run(&layout);
+        }
+        Action::Bench { rounds } => {
+            setup::install(&layout)?;
+            bench::run(&layout, rounds.into())?;
         }
         Action::Series => {
             setup::install(&layout)?;

@@ -2,6 +2,7 @@
 
 //! Every test, counted.
 
+mod bench;
 mod boot;
 mod crates;
 mod documentation;
@@ -25,7 +26,7 @@ pub fn run(layout: &Layout, filter: Option<String>) -> bool {
     group(&mut report, "patches", |report| {
         patches::run(layout, report)
     });
-    if ["boot", "documentation", "mainline", "selftests"]
+    if ["bench", "boot", "documentation", "mainline", "selftests"]
         .iter()
         .any(|name| report.wants_group(name))
     {
@@ -36,6 +37,9 @@ pub fn run(layout: &Layout, filter: Option<String>) -> bool {
                 });
                 group(&mut report, "mainline", |report| {
                     mainline::run(&kernels, report)
+                });
+                group(&mut report, "bench", |report| {
+                    bench::run(&mut kernels, report)
                 });
                 group(&mut report, "boot", |report| {
                     boot::run(&mut kernels, report)

@@ -10,11 +10,10 @@ use std::thread;
 use anyhow::{Context, Result, anyhow, ensure};
 
 use super::{Kernels, Report};
-use crate::command::{command, logged, output};
+use crate::command::{command, output};
 use crate::fetch;
-use crate::kernel::{self, config};
+use crate::kernel::objects::Objects;
 use crate::layout::Layout;
-use crate::progress::Step;
 
 /// An architecture, and objects of it that a patch touches or that see a header that one touches.
 struct Case {
@@ -117,35 +116,14 @@ fn stripped(object: &Path) -> Result<Vec<u8>> {
     fs::read(&to).with_context(|| format!("no {}", to.display()))
 }
 
-/// What make is asked for, to have an object: kbuild links a program only with all of its folder.
-fn target(object: &str) -> &str {
-    match object.rsplit_once('/') {
-        Some((_, file)) if file.ends_with(".ro") => object.trim_end_matches(file),
-        _ => object,
-    }
-}
-
 /// Builds the objects of a case; returns the build folder.
 fn build(layout: &Layout, case: &Case, tree: &Path, which: &str) -> Result<PathBuf> {
-    let output = layout.build.join(format!("mainline-{}-{which}", case.name));
-    let mut step = Step::start(format!("build objects of {}, {which}", case.name));
-    let log = layout.log(&format!("mainline-{}-{which}", case.name))?;
-    let wanted = config::read(layout, case.fragments)?;
-    let make = || kernel::make(layout, tree, &output, case.arch);
-
-    fs::create_dir_all(&output)?;
-    logged(make()?.arg("tinyconfig"), &log, &mut step)?;
-    config::append(&output.join(".config"), &wanted)?;
-    logged(make()?.arg("olddefconfig"), &log, &mut step)?;
-    let missing = config::missing(&wanted, &fs::read_to_string(output.join(".config"))?);
-    ensure!(missing.is_empty(), "not as asked: {}", missing.join(", "));
-    logged(
-        make()?
-            .arg(format!("-j{}", thread::available_parallelism()?))
-            .args(case.objects.iter().map(|object| target(object))),
-        &log,
-        &mut step,
-    )?;
-    step.done();
-    Ok(output)
+    Objects {
+        name: &format!("mainline-{}-{which}", case.name),
+        tree,
+        arch: case.arch,
+        fragments: case.fragments,
+        objects: case.objects,
+    }
+    .build(layout)
 }

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The blob that was built, mapped into this process so that its code can be called.
+
+use std::fs;
+use std::mem;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use memmap2::{Mmap, MmapMut};
+
+use super::image::Image;
+use crate::abi::{self, EngineKind, Header};
+
+/// What the blob's digest entry is; see `Header::digest`.
+type DigestEntry = unsafe extern "C" fn(u32, *const u8, usize, *mut abi::Digest);
+
+/// An engine that this machine can run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Engine(EngineKind);
+
+impl Engine {
+    /// None where the processor or the running kernel lacks what the engine needs.
+    pub fn new(kind: EngineKind) -> Option<Self> {
+        let usable = match kind {
+            EngineKind::Scalar => true,
+            EngineKind::ShaNiX2 => {
+                is_x86_feature_detected!("sha")
+                    && is_x86_feature_detected!("ssse3")
+                    && is_x86_feature_detected!("sse4.1")
+            }
+            EngineKind::Avx2X8 => is_x86_feature_detected!("avx2"),
+            EngineKind::Avx512X16 => {
+                is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw")
+            }
+        };
+        usable.then_some(Self(kind))
+    }
+
+    /// Those of all engines that this machine can run.
+    pub fn all() -> Vec<Self> {
+        EngineKind::ALL.into_iter().filter_map(Self::new).collect()
+    }
+
+    pub fn name(self) -> &'static str {
+        self.0.name()
+    }
+}
+
+/// What an engine needs, for a message.
+pub fn needs(kind: EngineKind) -> &'static str {
+    match kind {
+        EngineKind::Scalar => "nothing",
+        EngineKind::ShaNiX2 => "SHA-NI",
+        EngineKind::Avx2X8 => "AVX2",
+        EngineKind::Avx512X16 => "AVX-512",
+    }
+}
+
+/// The blob's own code.
+///
+/// # Invariants
+///
+/// `digest` points at the digest entry in `code`.
+pub struct Blob {
+    code: Mmap,
+    digest: DigestEntry,
+    /// Bytes in front of the parameters, which the blob checks first.
+    checked: usize,
+}
+
+impl Blob {
+    /// Maps a blob.
+    pub fn load(path: &Path) -> Result<Self> {
+        let file = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let field = |offset: usize| -> Result<u32> {
+            let bytes = file
+                .get(offset..offset + size_of::<u32>())
+                .with_context(|| format!("{} is too short", path.display()))?;
+            Ok(u32::from_le_bytes(bytes.try_into()?))
+        };
+        ensure!(
+            file.starts_with(&abi::MAGIC.to_le_bytes())
+                && field(mem::offset_of!(Header, version))? == abi::VERSION,
+            "{} is not the purgatory of this overlay; build it again",
+            path.display()
+        );
+        let entry = field(mem::offset_of!(Header, digest))? as usize;
+        let checked = field(mem::offset_of!(Header, params))? as usize;
+        ensure!(
+            entry < checked && checked <= file.len(),
+            "{} has a bad header",
+            path.display()
+        );
+
+        let mut code = MmapMut::map_anon(file.len())?;
+        code.copy_from_slice(&file);
+        let code = code.make_exec()?;
+        // SAFETY: The header says that a function of this type is there. The code is position
+        // independent and stays mapped, at the same address, for as long as `code` lives.
+        let digest = unsafe { mem::transmute::<*const u8, DigestEntry>(code[entry..].as_ptr()) };
+        // INVARIANT: As above.
+        Ok(Self {
+            code,
+            digest,
+            checked,
+        })
+    }
+
+    /// The digest of a region, by the blob's code.
+    pub fn digest(&self, engine: Engine, region: &[u8]) -> abi::Digest {
+        let mut digest = [0; abi::DIGEST_SIZE];
+        // SAFETY: By the type's invariants this is the digest entry. The region is borrowed, and
+        // an `Engine` is one that this machine can run.
+        unsafe { (self.digest)(engine.0 as u32, region.as_ptr(), region.len(), &mut digest) };
+        digest
+    }
+
+    /// All digests that the blob computes before it enters an image: of itself, with the scalar
+    /// engine as it does, and of what was loaded of each segment.
+    pub fn verify(&self, engine: Engine, image: &Image) -> Vec<abi::Digest> {
+        let itself = self.digest(Engine(EngineKind::Scalar), &self.code[..self.checked]);
+        let mut digests = vec![itself];
+        for segment in &image.segments {
+            digests.push(self.digest(engine, &image.memory[segment.loaded_range()]));
+        }
+        digests
+    }
+
+    /// Fails unless every segment's digest is what other code computes.
+    pub fn check(&self, engine: Engine, image: &Image) -> Result<()> {
+        let found = self.verify(engine, image);
+        for (segment, found) in image.segments.iter().zip(&found[1..]) {
+            let expected = super::image::region_digest(&image.memory[segment.loaded_range()]);
+            ensure!(
+                *found == expected,
+                "{}: wrong digest of {}",
+                engine.name(),
+                segment.name
+            );
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The image that is copied and verified: its segments, as the kernel's loader would make them.
+
+use std::fs;
+use std::ops::Range;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use super::memory::{Memory, PAGE};
+use crate::abi;
+
+/// Bytes of initramfs that go with the distribution's kernel.
+const INITRAMFS: usize = 30 << 20;
+
+/// `sizeof(struct boot_params)`, the longest `elfcorehdr=`, and `struct setup_data` for the EFI
+/// maps and the seed: what `bzImage64_load()` allocates beside the command line.
+const BOOT_PARAMS: usize = 4096 + 30 + 16 + 48 + 16 + 32;
+const CMDLINE: &str = "root=/dev/sda1 ro quiet console=ttyS0,115200";
+
+/// Fields of `struct setup_header` (Documentation/arch/x86/boot.rst), by their offset in the file.
+const SETUP_SECTS: usize = 0x1f1;
+const HEADER_MAGIC: usize = 0x202;
+const INIT_SIZE: usize = 0x260;
+
+const SECTOR: usize = 512;
+
+/// A segment.
+#[derive(Clone, Serialize)]
+pub struct Segment {
+    pub name: &'static str,
+    /// Bytes that were loaded (`bufsz`).
+    pub loaded: usize,
+    /// Bytes that it takes (`memsz`); those behind the loaded ones are zero.
+    pub memory: usize,
+    /// Where it starts in the memory of the image, in bytes.
+    #[serde(skip)]
+    pub start: usize,
+}
+
+impl Segment {
+    /// The bytes that were loaded.
+    pub fn loaded_range(&self) -> Range<usize> {
+        self.start..self.start + self.loaded
+    }
+
+    /// Those and the zero tail.
+    pub fn memory_range(&self) -> Range<usize> {
+        self.start..self.start + self.memory
+    }
+}
+
+/// Segments in their places, one after the other, each at the start of a page.
+pub struct Image {
+    pub segments: Vec<Segment>,
+    pub memory: Memory,
+}
+
+impl Image {
+    /// A kernel with 30 MiB of random bytes for its initramfs.
+    pub fn of_kernel(bzimage: &Path) -> Result<Self> {
+        let file =
+            fs::read(bzimage).with_context(|| format!("cannot read {}", bzimage.display()))?;
+        let (kernel, init_size) = protected_mode(&file)
+            .with_context(|| format!("{} is no bzImage", bzimage.display()))?;
+        let boot_params = BOOT_PARAMS + CMDLINE.len();
+
+        let mut image = Self::with_segments(&[
+            ("boot_params", boot_params, boot_params),
+            ("kernel", kernel.len(), init_size.next_multiple_of(PAGE)),
+            ("initramfs", INITRAMFS, INITRAMFS),
+        ])?;
+        let [boot_params, place, initramfs] = [0, 1, 2].map(|i| image.segments[i].loaded_range());
+        image.memory[boot_params][..CMDLINE.len()].copy_from_slice(CMDLINE.as_bytes());
+        image.memory[place].copy_from_slice(kernel);
+        fastrand::Rng::with_seed(1).fill(&mut image.memory[initramfs]);
+        Ok(image)
+    }
+
+    /// An initramfs alone, so that there is no tail.
+    pub fn of_size(bytes: usize) -> Result<Self> {
+        let mut image = Self::with_segments(&[("initramfs", bytes, bytes)])?;
+        fastrand::Rng::with_seed(2).fill(&mut image.memory);
+        Ok(image)
+    }
+
+    fn with_segments(segments: &[(&'static str, usize, usize)]) -> Result<Self> {
+        let mut start = 0;
+        let mut placed = Vec::new();
+        for &(name, loaded, memory) in segments {
+            ensure!(loaded <= memory, "{name} is larger than its memory");
+            placed.push(Segment {
+                name,
+                loaded,
+                memory,
+                start,
+            });
+            start += memory.next_multiple_of(PAGE);
+        }
+        Ok(Self {
+            segments: placed,
+            memory: Memory::new(start)?,
+        })
+    }
+
+    /// Overwrites what was loaded of a segment.
+    pub fn overwrite(&self, segment: &Segment) {
+        let range = segment.loaded_range();
+        // SAFETY: The range is inside of the memory, which nobody borrows: an image is not shared
+        // between threads, and no borrow outlives the functions that read it.
+        unsafe {
+            self.memory
+                .as_raw()
+                .add(range.start)
+                .write_bytes(0xa5, range.len());
+        }
+    }
+
+    /// Changes one bit.
+    pub fn flip(&mut self, at: usize) {
+        self.memory[at] ^= 1;
+    }
+
+    /// Bytes that were loaded.
+    pub fn loaded(&self) -> usize {
+        self.segments.iter().map(|segment| segment.loaded).sum()
+    }
+
+    /// Those and the zero tails.
+    pub fn total(&self) -> usize {
+        self.segments.iter().map(|segment| segment.memory).sum()
+    }
+
+    /// The digest that mainline's loader records: SHA-256 over all segments, tails included.
+    pub fn mainline_digest(&self) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        for segment in &self.segments {
+            hash.update(&self.memory[segment.memory_range()]);
+        }
+        hash.finalize().into()
+    }
+}
+
+/// The part of a bzImage that is entered in protected or long mode, and its `init_size`.
+fn protected_mode(file: &[u8]) -> Option<(&[u8], usize)> {
+    let number = |at: usize| Some(u32::from_le_bytes(file.get(at..at + 4)?.try_into().ok()?));
+    if file.get(HEADER_MAGIC..HEADER_MAGIC + 4)? != b"HdrS" {
+        return None;
+    }
+    let sectors = match *file.get(SETUP_SECTS)? {
+        0 => 4,
+        sectors => usize::from(sectors),
+    };
+    let kernel = file.get((sectors + 1) * SECTOR..)?;
+    Some((kernel, number(INIT_SIZE)? as usize))
+}
+
+/// The digest of a region, computed as `abi::LEAF_SIZE` defines it, by other code than the blob's.
+pub fn region_digest(region: &[u8]) -> abi::Digest {
+    let mut hash = Sha256::new();
+    for leaf in region.chunks(abi::LEAF_SIZE) {
+        hash.update(Sha256::digest(leaf));
+    }
+    hash.update((region.len() as u64).to_le_bytes());
+    hash.finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_setup_sectors_are_not_loaded() {
+        let mut file = vec![0; 4096];
+        file[SETUP_SECTS] = 3;
+        file[HEADER_MAGIC..HEADER_MAGIC + 4].copy_from_slice(b"HdrS");
+        file[INIT_SIZE..INIT_SIZE + 4].copy_from_slice(&0x5000_u32.to_le_bytes());
+        file[4 * SECTOR] = 7;
+        let (kernel, init_size) = protected_mode(&file).unwrap();
+        assert_eq!((kernel.len(), kernel[0], init_size), (2048, 7, 0x5000));
+        assert!(protected_mode(&file[..0x250]).is_none());
+        file[HEADER_MAGIC] = 0;
+        assert!(protected_mode(&file).is_none());
+    }
+}

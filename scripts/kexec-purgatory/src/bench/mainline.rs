@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Mainline's own purgatory, linked into this process as `kexec_load_purgatory()` does it.
+
+use std::fs;
+use std::mem;
+use std::ops::Range;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use memmap2::{Mmap, MmapMut};
+use object::read::{Object, ObjectSection, ObjectSymbol, Relocation, SectionIndex, SymbolIndex};
+use object::{File, RelocationFlags, RelocationTarget, SectionFlags, SectionKind, elf};
+
+use super::image::Image;
+
+/// `KEXEC_SEGMENT_MAX`.
+const REGIONS: usize = 16;
+
+/// `struct kexec_sha_region`: the address and the length of a segment, in bytes.
+type Region = [u64; 2];
+
+/// `for (;;);`, and an instruction that raises an exception.
+const JUMP_TO_ITSELF: [u8; 2] = [0xeb, 0xfe];
+const UD2: [u8; 2] = [0x0f, 0x0b];
+
+/// The purgatory, told to check one image.
+///
+/// # Invariants
+///
+/// `purgatory` is the function of that name in `_code`, and the regions that it reads are those of
+/// an image that outlives this value.
+pub struct Mainline<'a> {
+    purgatory: extern "C" fn(),
+    _code: Mmap,
+    _image: &'a Image,
+}
+
+impl<'a> Mainline<'a> {
+    /// Links `purgatory.ro` and fills in the regions of `image` with its digest, as
+    /// `kexec_calculate_store_digests()` does.
+    pub fn link(path: &Path, image: &'a Image) -> Result<Self> {
+        Self::link_patched(path, image, |_| Ok(()))
+    }
+
+    /// Whether mainline's purgatory takes the image for what it was when `digest` was computed.
+    ///
+    /// As it never returns from another one, it runs in a process of its own, and with an invalid
+    /// instruction in place of its endless loop.
+    pub fn accepts(path: &Path, image: &'a Image, digest: [u8; 32]) -> Result<bool> {
+        let mainline = Self::link_patched(path, image, |program| {
+            program.set("purgatory_sha256_digest", &digest)?;
+            let function = program.symbol("purgatory")?;
+            let function = &mut program.memory[function];
+            let mut loops = function
+                .windows(JUMP_TO_ITSELF.len())
+                .enumerate()
+                .filter(|(_, code)| *code == JUMP_TO_ITSELF)
+                .map(|(at, _)| at);
+            let at = loops.next().context("purgatory() has no endless loop")?;
+            ensure!(loops.next().is_none(), "purgatory() has several loops");
+            function[at..at + UD2.len()].copy_from_slice(&UD2);
+            Ok(())
+        })?;
+        // SAFETY: The child calls nothing but code that needs no other thread, and then ends.
+        match unsafe { libc::fork() } {
+            0 => {
+                mainline.verify();
+                // SAFETY: As above.
+                unsafe { libc::_exit(0) }
+            }
+            child if child > 0 => {
+                let mut status = 0;
+                // SAFETY: The function only writes to `status`.
+                let ended = unsafe { libc::waitpid(child, &mut status, 0) };
+                ensure!(ended == child, "cannot wait for mainline's purgatory");
+                if libc::WIFEXITED(status) {
+                    return Ok(true);
+                }
+                let signal = libc::WTERMSIG(status);
+                ensure!(signal == libc::SIGILL, "it died of signal {signal}");
+                Ok(false)
+            }
+            _ => bail!("cannot fork"),
+        }
+    }
+
+    fn link_patched(
+        path: &Path,
+        image: &'a Image,
+        patch: impl FnOnce(&mut Program) -> Result<()>,
+    ) -> Result<Self> {
+        let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let mut program =
+            Program::link(&bytes).with_context(|| format!("cannot link {}", path.display()))?;
+
+        ensure!(image.segments.len() <= REGIONS, "too many segments");
+        let mut regions: [Region; REGIONS] = [[0; 2]; REGIONS];
+        for (region, segment) in regions.iter_mut().zip(&image.segments) {
+            let memory = &image.memory[segment.memory_range()];
+            *region = [memory.as_ptr().addr() as u64, memory.len() as u64];
+        }
+        let regions: Vec<u8> = regions
+            .iter()
+            .flatten()
+            .flat_map(|word| word.to_le_bytes())
+            .collect();
+        program.set("purgatory_sha_regions", &regions)?;
+        program.set("purgatory_sha256_digest", &image.mainline_digest())?;
+
+        patch(&mut program)?;
+
+        let symbol = program.symbol("purgatory")?;
+        let code = program.memory.make_exec()?;
+        // SAFETY: That is the function's type in C, and it stays mapped for as long as `code` is.
+        let purgatory =
+            unsafe { mem::transmute::<*const u8, extern "C" fn()>(code[symbol.start..].as_ptr()) };
+        // INVARIANT: As above.
+        Ok(Self {
+            purgatory,
+            _code: code,
+            _image: image,
+        })
+    }
+
+    /// Checks the image. Returns only if it is what the digest says; that is how mainline's
+    /// purgatory tells.
+    pub fn verify(&self) {
+        (self.purgatory)();
+    }
+}
+
+/// Sections in memory, with relocations applied.
+struct Program<'a> {
+    file: File<'a>,
+    memory: MmapMut,
+    /// Where each section was placed, in the order of the file.
+    places: Vec<(SectionIndex, usize)>,
+}
+
+impl<'a> Program<'a> {
+    fn link(bytes: &'a [u8]) -> Result<Self> {
+        let file = File::parse(bytes)?;
+        let mut places = Vec::new();
+        let mut end = 0_usize;
+        for section in file.sections().filter(is_allocated) {
+            end = end.next_multiple_of(usize::try_from(section.align().max(1))?);
+            places.push((section.index(), end));
+            end += usize::try_from(section.size())?;
+        }
+        ensure!(end > 0, "nothing to load");
+
+        let mut program = Self {
+            file,
+            memory: MmapMut::map_anon(end)?,
+            places,
+        };
+        for i in 0..program.places.len() {
+            let (index, place) = program.places[i];
+            let section = program.file.section_by_index(index)?;
+            if section.kind() != SectionKind::UninitializedData {
+                let data = section.data()?;
+                program.memory[place..place + data.len()].copy_from_slice(data);
+            }
+            let relocations: Vec<_> = section.relocations().collect();
+            for (offset, relocation) in relocations {
+                program.relocate(place + usize::try_from(offset)?, &relocation)?;
+            }
+        }
+        Ok(program)
+    }
+
+    /// As `arch_kexec_apply_relocations_add()`.
+    fn relocate(&mut self, at: usize, relocation: &Relocation) -> Result<()> {
+        let RelocationTarget::Symbol(index) = relocation.target() else {
+            bail!("a relocation without a symbol");
+        };
+        let base = self.memory.as_ptr().addr();
+        let value = (base + self.place_of(index)?) as i64 + relocation.addend();
+        let RelocationFlags::Elf { r_type } = relocation.flags() else {
+            bail!("not an ELF file");
+        };
+        let mut write = |bytes: &[u8]| self.memory[at..at + bytes.len()].copy_from_slice(bytes);
+        match r_type {
+            elf::R_X86_64_64 => write(&value.to_le_bytes()),
+            elf::R_X86_64_PC32 | elf::R_X86_64_PLT32 => {
+                write(&i32::try_from(value - (base + at) as i64)?.to_le_bytes());
+            }
+            other => bail!("a relocation of type {other}"),
+        }
+        Ok(())
+    }
+
+    /// Where a symbol lies in memory.
+    fn place_of(&self, index: SymbolIndex) -> Result<usize> {
+        let symbol = self.file.symbol_by_index(index)?;
+        let section = symbol.section_index().context("an undefined symbol")?;
+        let (_, place) = self
+            .places
+            .iter()
+            .find(|(index, _)| *index == section)
+            .context("a symbol that is not loaded")?;
+        Ok(place + usize::try_from(symbol.address())?)
+    }
+
+    /// The bytes of a symbol.
+    fn symbol(&self, name: &str) -> Result<Range<usize>> {
+        let symbol = self
+            .file
+            .symbols()
+            .find(|symbol| symbol.name() == Ok(name))
+            .with_context(|| format!("it has no {name}"))?;
+        let start = self.place_of(symbol.index())?;
+        Ok(start..start + usize::try_from(symbol.size())?)
+    }
+
+    /// As `kexec_purgatory_get_set_symbol()`.
+    fn set(&mut self, name: &str, value: &[u8]) -> Result<()> {
+        let range = self.symbol(name)?;
+        ensure!(
+            range.len() == value.len(),
+            "{name} has {} bytes in place of {}",
+            range.len(),
+            value.len()
+        );
+        self.memory[range].copy_from_slice(value);
+        Ok(())
+    }
+}
+
+fn is_allocated<'a>(section: &impl ObjectSection<'a>) -> bool {
+    matches!(section.flags(), SectionFlags::Elf { sh_flags, .. } if sh_flags.contains(elf::SHF_ALLOC))
+}

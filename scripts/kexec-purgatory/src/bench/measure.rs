@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Runs of several pieces of work in turn, so that what disturbs one disturbs all, and what is
+//! said of them.
+
+use std::arch::x86_64::_rdtsc;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use serde::Serialize;
+
+use crate::progress::Step;
+
+/// Some work that is measured.
+pub struct Case<'a> {
+    pub name: String,
+    /// What the work is counted in.
+    pub bytes: usize,
+    pub work: Box<dyn FnMut() + 'a>,
+}
+
+impl<'a> Case<'a> {
+    pub fn new(name: impl Into<String>, bytes: usize, work: impl FnMut() + 'a) -> Self {
+        Self {
+            name: name.into(),
+            bytes,
+            work: Box::new(work),
+        }
+    }
+}
+
+/// How long each run took, in the order of the rounds.
+///
+/// Only the time that this process had the processor counts: what else runs on the machine would
+/// hit long runs more than short ones.
+#[derive(Default, Serialize)]
+pub struct Samples {
+    pub bytes: usize,
+    pub seconds: Vec<f64>,
+}
+
+/// What was measured, by name.
+#[derive(Serialize)]
+pub struct Measured {
+    /// Frequency of the time stamp counter.
+    pub tsc_hz: f64,
+    pub samples: BTreeMap<String, Samples>,
+}
+
+/// Does all work once to warm up, then `rounds` times in turn.
+pub fn interleaved(mut cases: Vec<Case<'_>>, rounds: usize, step: &mut Step) -> Result<Measured> {
+    let mut measured = BTreeMap::new();
+    let (started, first) = (Instant::now(), time_stamp());
+    for round in 0..=rounds {
+        for case in &mut cases {
+            step.line(&format!("round {round} of {rounds}: {}", case.name));
+            let start = processor_time()?;
+            (case.work)();
+            let seconds = processor_time()? - start;
+            if round == 0 {
+                continue;
+            }
+            let samples: &mut Samples = measured.entry(case.name.clone()).or_default();
+            samples.bytes = case.bytes;
+            samples.seconds.push(seconds.as_secs_f64());
+        }
+    }
+    let ticks = time_stamp() - first;
+    Ok(Measured {
+        tsc_hz: ticks as f64 / started.elapsed().as_secs_f64(),
+        samples: measured,
+    })
+}
+
+fn time_stamp() -> u64 {
+    // SAFETY: Every 64-bit processor has the instruction, and Linux lets user space have it.
+    unsafe { _rdtsc() }
+}
+
+/// How long this thread has had a processor.
+fn processor_time() -> Result<Duration> {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: The function only writes to `time`.
+    let failed = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
+    ensure!(
+        failed == 0,
+        "the kernel does not tell how long a thread ran"
+    );
+    Ok(Duration::new(
+        u64::try_from(time.tv_sec)?,
+        u32::try_from(time.tv_nsec)?,
+    ))
+}
+
+/// The middle of some figures, and how far they lie apart.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Spread {
+    pub median: f64,
+    pub lower_quartile: f64,
+    pub upper_quartile: f64,
+    pub min: f64,
+    pub max: f64,
+}
+
+impl Spread {
+    /// None of no figures.
+    pub fn of(figures: impl IntoIterator<Item = f64>) -> Option<Self> {
+        let mut figures: Vec<f64> = figures.into_iter().collect();
+        figures.sort_by(f64::total_cmp);
+        let last = figures.len().checked_sub(1)?;
+        // Between the two neighbours of a place that is not whole.
+        let at = |part: f64| {
+            let place = last as f64 * part;
+            let (below, above) = (
+                figures[place.floor() as usize],
+                figures[place.ceil() as usize],
+            );
+            below + (above - below) * place.fract()
+        };
+        Some(Self {
+            median: at(0.5),
+            lower_quartile: at(0.25),
+            upper_quartile: at(0.75),
+            min: figures[0],
+            max: figures[last],
+        })
+    }
+
+    /// The distance of the quartiles, in percent of the median.
+    pub fn percent(&self) -> f64 {
+        (self.upper_quartile - self.lower_quartile) / self.median * 100.0
+    }
+}
+
+impl Measured {
+    fn of(&self, name: &str) -> Result<&Samples> {
+        self.samples
+            .get(name)
+            .with_context(|| format!("{name} was not measured"))
+    }
+
+    /// Milliseconds for a run.
+    pub fn milliseconds(&self, name: &str) -> Result<Spread> {
+        let seconds = self.of(name)?.seconds.iter();
+        Spread::of(seconds.map(|seconds| seconds * 1e3)).context("no rounds")
+    }
+
+    /// Millions of bytes in a second.
+    pub fn speed(&self, name: &str) -> Result<Spread> {
+        let samples = self.of(name)?;
+        let bytes = samples.bytes as f64;
+        let speeds = samples.seconds.iter().map(|seconds| bytes / seconds / 1e6);
+        Spread::of(speeds).context("no rounds")
+    }
+
+    /// Cycles of the time stamp counter for a byte.
+    pub fn cycles_per_byte(&self, name: &str) -> Result<Spread> {
+        let samples = self.of(name)?;
+        let cycles = self.tsc_hz / samples.bytes as f64;
+        Spread::of(samples.seconds.iter().map(|seconds| seconds * cycles)).context("no rounds")
+    }
+
+    /// How much longer one takes than another, each time in the same round.
+    pub fn ratio(&self, one: &str, other: &str) -> Result<Spread> {
+        self.ratio_of(one, other, |_| 1.0)
+    }
+
+    /// As `ratio()`, for the time that each needs for a byte.
+    pub fn ratio_per_byte(&self, one: &str, other: &str) -> Result<Spread> {
+        self.ratio_of(one, other, |samples| samples.bytes as f64)
+    }
+
+    fn ratio_of(&self, one: &str, other: &str, unit: fn(&Samples) -> f64) -> Result<Spread> {
+        let (one, other) = (self.of(one)?, self.of(other)?);
+        let units = unit(other) / unit(one);
+        let rounds = one.seconds.iter().zip(&other.seconds);
+        Spread::of(rounds.map(|(one, other)| one / other * units)).context("no rounds")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spread_has_the_quartiles() {
+        let spread = Spread::of([5.0, 1.0, 2.0, 4.0]).unwrap();
+        assert_eq!((spread.min, spread.max), (1.0, 5.0));
+        assert_eq!(spread.median, 3.0);
+        assert_eq!((spread.lower_quartile, spread.upper_quartile), (1.75, 4.25));
+        assert_eq!(Spread::of([]), None);
+    }
+
+    #[test]
+    fn ratios_are_of_the_same_round() {
+        let samples = |bytes, seconds: &[f64]| Samples {
+            bytes,
+            seconds: seconds.to_vec(),
+        };
+        let measured = Measured {
+            tsc_hz: 1e9,
+            samples: BTreeMap::from([
+                ("slow".to_owned(), samples(20, &[8.0, 80.0, 800.0])),
+                ("fast".to_owned(), samples(10, &[2.0, 20.0, 200.0])),
+            ]),
+        };
+        let ratio = measured.ratio("slow", "fast").unwrap();
+        assert_eq!((ratio.min, ratio.median, ratio.max), (4.0, 4.0, 4.0));
+        assert_eq!(measured.ratio_per_byte("slow", "fast").unwrap().median, 2.0);
+        assert!(measured.ratio("slow", "absent").is_err());
+    }
+}

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Building a few objects of a kernel, in a folder of their own.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use anyhow::{Result, bail};
+
+use super::{config, make};
+use crate::command::logged;
+use crate::layout::Layout;
+use crate::progress::Step;
+
+/// What objects are built from, and where.
+pub struct Objects<'a> {
+    /// Of the folder in `build/` and of the log.
+    pub name: &'a str,
+    pub tree: &'a Path,
+    pub arch: &'a str,
+    /// The fragments that make the configuration, on top of tinyconfig.
+    pub fragments: &'a [&'a str],
+    /// Paths in the build folder.
+    pub objects: &'a [&'a str],
+}
+
+impl Objects<'_> {
+    /// Builds the objects; returns the build folder.
+    pub fn build(&self, layout: &Layout) -> Result<PathBuf> {
+        let output = layout.build.join(self.name);
+        let mut step = Step::start(format!("build objects of {}", self.name));
+        let log = layout.log(self.name)?;
+        let wanted = config::read(layout, self.fragments)?;
+        let make = || make(layout, self.tree, &output, self.arch);
+
+        fs::create_dir_all(&output)?;
+        logged(make()?.arg("tinyconfig"), &log, &mut step)?;
+        config::append(&output.join(".config"), &wanted)?;
+        logged(make()?.arg("olddefconfig"), &log, &mut step)?;
+        let missing = config::missing(&wanted, &fs::read_to_string(output.join(".config"))?);
+        if !missing.is_empty() {
+            bail!("not as asked: {}", missing.join(", "));
+        }
+        logged(
+            make()?
+                .arg(format!("-j{}", thread::available_parallelism()?))
+                .args(self.objects.iter().map(|object| target(object))),
+            &log,
+            &mut step,
+        )?;
+        step.done();
+        Ok(output)
+    }
+}
+
+/// What make is asked for, to have an object: kbuild links a program only with all of its folder.
+fn target(object: &str) -> &str {
+    match object.rsplit_once('/') {
+        Some((_, file)) if file.ends_with(".ro") => object.trim_end_matches(file),
+        _ => object,
+    }
+}
