@@ -8,6 +8,7 @@ mod image;
 mod mainline;
 mod measure;
 mod memory;
+mod picture;
 pub mod processor;
 mod report;
 
@@ -43,6 +44,9 @@ pub fn run(layout: &Layout, rounds: usize) -> Result<()> {
     let path = folder.join("bench.json");
     let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
     serde_json::to_writer_pretty(BufWriter::new(file), &report)?;
+    println!("{}", path.display());
+    let path = folder.join("bench.svg");
+    picture::draw(&path, &report.panels()?)?;
     println!("{}", path.display());
     Ok(())
 }

@@ -3,7 +3,7 @@
 //! Builds, boots and tests the kexec purgatory overlay.
 
 // The one definition of what loader and blob share; not all of it is of use here.
-#[allow(dead_code)]
+#[expect(dead_code, reason = "shared with the purgatory")]
 #[path = "../../../arch/x86/purgatory/rust/abi.rs"]
 mod abi;
 mod apt;

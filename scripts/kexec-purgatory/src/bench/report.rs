@@ -13,6 +13,7 @@ use super::blob::{Engine, needs};
 use super::copy::{Loop, Pages};
 use super::image::{Image, Segment};
 use super::measure::{Measured, Spread};
+use super::picture::{Bar, Panel};
 use super::processor::{self, names};
 use crate::abi::EngineKind;
 use crate::command::{command, output};
@@ -101,6 +102,7 @@ struct OnImage {
 
 #[derive(Serialize)]
 struct CopyFigures {
+    ms: Spread,
     mb_per_s: Spread,
     /// The time that `rep movsq` for each page takes over that of this loop.
     ratio: Spread,
@@ -192,6 +194,45 @@ impl Report {
         println!("{}\n", self.copy_loops());
         println!("Verification of images of several sizes without a tail, in ms.\n");
         println!("{}\n", self.sizes());
+    }
+
+    /// What the picture shows.
+    pub fn panels(&self) -> Result<Vec<Panel>> {
+        let copy = self
+            .copy
+            .get(Loop::PROJECT.name())
+            .and_then(|by| by.get(processor::PAGES.name()))
+            .context("the copy was not measured")?
+            .ms
+            .median;
+        let mut bars = vec![Bar {
+            name: "mainline".to_owned(),
+            parts: Ok(vec![
+                self.mainline.copy_ms.median,
+                self.mainline.verify_ms.median,
+            ]),
+        }];
+        for kind in EngineKind::ALL {
+            let image = self.image.get(kind.name());
+            let parts = match image.and_then(|image| image.verify_ms) {
+                Some(verify) => Ok(vec![copy, verify.median]),
+                None => Err(format!("not measured: no {}", needs(kind))),
+            };
+            bars.push(Bar {
+                name: kind.name().to_owned(),
+                parts,
+            });
+        }
+        bars.push(Bar {
+            name: "direct".to_owned(),
+            parts: Ok(vec![copy, 0.0]),
+        });
+        Ok(vec![Panel {
+            title: format!("Copy and verify, measured on {}", self.machine.processor),
+            unit: "ms",
+            parts: vec!["copy", "verify"],
+            bars,
+        }])
     }
 
     fn verification(&self) -> Table {
@@ -367,6 +408,7 @@ impl CopyFigures {
     fn of(how: Loop, pages: Pages, measured: &Measured) -> Result<Self> {
         let name = names::copy(how, pages);
         Ok(Self {
+            ms: measured.milliseconds(&name)?,
             mb_per_s: measured.speed(&name)?,
             ratio: measured.ratio(&names::copy(Loop::Movsq, pages), &name)?,
         })
