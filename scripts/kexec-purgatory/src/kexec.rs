@@ -49,6 +49,15 @@ impl fmt::Display for Decision {
     }
 }
 
+/// How an image is loaded, and on what machine.
+pub struct Plan<'a> {
+    pub purpose: Purpose,
+    pub loader: Loader,
+    pub modules: &'a [PathBuf],
+    /// For QEMU's `-cpu`.
+    pub processor: &'a str,
+}
+
 /// What a guest's log says of one kexec.
 pub struct Kexec {
     pub purpose: Purpose,
@@ -58,6 +67,8 @@ pub struct Kexec {
     pub sysfs: Option<Decision>,
     /// How many bytes are verified, as the kernel said when the image was loaded.
     pub bytes: Option<u64>,
+    /// Which engine is to verify it, as the kernel said.
+    pub engine: Option<String>,
     /// What the second kernel found.
     pub outcome: Result<String>,
     pub log: SerialLog,
@@ -86,16 +97,15 @@ pub fn run(
     name: &str,
     kernel: &Built,
     next: &DistributionKernel,
-    purpose: Purpose,
-    loader: Loader,
-    modules: &[PathBuf],
+    plan: &Plan<'_>,
 ) -> Result<Kexec> {
-    let (guest, payload) = guest::loading(layout, next, purpose, loader, modules)?;
-    let log = qemu::boot(layout, name, kernel.image(), &guest)?;
+    let purpose = plan.purpose;
+    let (guest, payload) = guest::loading(layout, next, purpose, plan.loader, plan.modules)?;
+    let log = qemu::boot(layout, name, kernel.image(), &guest, plan.processor)?;
     let image = format!("kexec: {} image: ", purpose.name());
     let said = || log.lines().filter_map(|line| line.strip_prefix(&image));
     let decision = said().find_map(Decision::parse);
-    let bytes = said().find_map(bytes_to_verify);
+    let (bytes, engine) = said().find_map(to_verify).unzip();
     let sysfs = log
         .after(&format!("guest: {} ", purpose.sysfs()))
         .and_then(Decision::parse);
@@ -108,15 +118,17 @@ pub fn run(
         decision,
         sysfs,
         bytes,
+        engine,
         outcome,
         log,
     })
 }
 
-/// Reads `<R> regions, <B> bytes to verify, engine <name>`.
-fn bytes_to_verify(text: &str) -> Option<u64> {
-    let (_, bytes) = text.split_once(" bytes to verify")?.0.split_once(", ")?;
-    bytes.parse().ok()
+/// Reads `<R> regions, <B> bytes to verify, engine <name>`: the bytes and the engine.
+fn to_verify(text: &str) -> Option<(u64, String)> {
+    let (numbers, engine) = text.split_once(" bytes to verify, engine ")?;
+    let (_, bytes) = numbers.split_once(", ")?;
+    Some((bytes.parse().ok()?, engine.to_owned()))
 }
 
 impl Kexec {

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+use crate::abi::EngineKind;
 use crate::command::{command, tail};
 use crate::guest::{CONSOLE, Guest};
 use crate::layout::Layout;
@@ -58,13 +59,34 @@ fn is_time_stamp(stamp: &str) -> bool {
     stamp.trim_start().parse::<f64>().is_ok()
 }
 
+/// A processor with all that QEMU can give it here, for `-cpu`.
+pub const ANY_PROCESSOR: &str = "max";
+
+/// A processor, for `-cpu`, on which the loader picks that engine; None where QEMU emulates none.
+pub fn processor_for(engine: EngineKind) -> Option<&'static str> {
+    match engine {
+        EngineKind::Scalar => Some("qemu64"),
+        EngineKind::ShaNiX2 => Some("max,-avx2"),
+        EngineKind::Avx2X8 => Some("max,-sha-ni"),
+        EngineKind::Avx512X16 => None,
+    }
+}
+
 /// Boots `kernel` with a guest, and waits until the guest resets or powers off its machine.
-pub fn boot(layout: &Layout, name: &str, kernel: &Path, guest: &Guest) -> Result<SerialLog> {
+///
+/// `processor` is what `-cpu` is given.
+pub fn boot(
+    layout: &Layout,
+    name: &str,
+    kernel: &Path,
+    guest: &Guest,
+    processor: &str,
+) -> Result<SerialLog> {
     let path = layout.log(name)?;
     let mut step = Step::start(format!("boot {name}"));
     let mut qemu = command("qemu-system-x86_64");
     qemu.args(["-nodefaults", "-display", "none", "-no-reboot"])
-        .args(["-accel", accelerator(), "-cpu", "max"])
+        .args(["-accel", accelerator(), "-cpu", processor])
         .args(["-m", MEMORY, "-smp", PROCESSORS])
         .args(["-serial", "stdio"])
         .arg("-kernel")

@@ -9,8 +9,9 @@ use crate::fetch;
 use crate::graft;
 use crate::guest::{Loader, Purpose};
 use crate::kernel::{self, VERIFY_MODULE, Verify};
-use crate::kexec::{self, Kexec};
+use crate::kexec::{self, Kexec, Plan};
 use crate::layout::Layout;
+use crate::qemu::ANY_PROCESSOR;
 
 /// A row of the table: a state, the module that is loaded, an image, and whether it is verified.
 struct Row {
@@ -76,9 +77,12 @@ pub fn run(layout: &Layout) -> Result<bool> {
             &name,
             &kernel,
             &next,
-            row.purpose,
-            Loader::Kexec,
-            &modules,
+            &Plan {
+                purpose: row.purpose,
+                loader: Loader::Kexec,
+                modules: &modules,
+                processor: ANY_PROCESSOR,
+            },
         )?;
         let checked = kexec.check(row.verified);
         if let Err(error) = &checked {

@@ -5,9 +5,11 @@
 use anyhow::{Context, Result, bail, ensure};
 
 use super::{Kernels, Report, ktap};
+use crate::abi::EngineKind;
 use crate::guest::{Loader, Purpose};
 use crate::kernel::{VERIFY_MODULE, Verify};
-use crate::kexec::{self, Kexec};
+use crate::kexec::{self, Kexec, Plan};
+use crate::qemu::{self, ANY_PROCESSOR};
 
 /// What a kexec is expected to do with the image.
 #[derive(Clone, Copy)]
@@ -27,6 +29,8 @@ struct Case {
     expected: Expected,
     loader: Loader,
     modules: &'static [&'static str],
+    /// The engine that must verify it; any one that the processor has if none is named.
+    engine: Option<EngineKind>,
 }
 
 impl Case {
@@ -38,12 +42,19 @@ impl Case {
             expected,
             loader: Loader::Kexec,
             modules: &[],
+            engine: None,
         }
     }
 
     /// With modules loaded.
     const fn modules(mut self, modules: &'static [&'static str]) -> Self {
         self.modules = modules;
+        self
+    }
+
+    /// On a processor for that engine.
+    const fn engine(mut self, engine: EngineKind) -> Self {
+        self.engine = Some(engine);
         self
     }
 
@@ -54,6 +65,7 @@ impl Case {
     }
 }
 
+use EngineKind::{Avx2X8, Scalar, ShaNiX2};
 use Expected::{Direct, Mainline, Verified};
 use Purpose::{Crash, Enter};
 use Verify::{M, N, Norust, Y};
@@ -64,6 +76,15 @@ const CASES: &[Case] = &[
     Case::new("boot/y-normal", Y, Enter, Verified),
     Case::new("boot/y-normal-debug", Y, Enter, Verified).debug(),
     Case::new("boot/y-crash", Y, Crash, Verified),
+    Case::new("boot/y-scalar", Y, Enter, Verified)
+        .engine(Scalar)
+        .debug(),
+    Case::new("boot/y-shani-x2", Y, Enter, Verified)
+        .engine(ShaNiX2)
+        .debug(),
+    Case::new("boot/y-avx2-x8", Y, Enter, Verified)
+        .engine(Avx2X8)
+        .debug(),
     Case::new("boot/m-normal", M, Enter, Direct),
     Case::new("boot/m-module-normal", M, Enter, Verified).modules(&[VERIFY_MODULE]),
     Case::new("boot/m-crash", M, Crash, Verified),
@@ -91,14 +112,22 @@ fn one(kernels: &mut Kernels, report: &mut Report, case: &Case) {
             .iter()
             .map(|name| kernel.module(name))
             .collect::<Result<Vec<_>>>()?;
+        let processor = match case.engine {
+            Some(engine) => qemu::processor_for(engine)
+                .with_context(|| format!("QEMU has no processor for {}", engine.name()))?,
+            None => ANY_PROCESSOR,
+        };
         kexec::run(
             kernels.layout,
             &log,
             &kernel,
             &kernels.next,
-            case.purpose,
-            case.loader,
-            &modules,
+            &Plan {
+                purpose: case.purpose,
+                loader: case.loader,
+                modules: &modules,
+                processor,
+            },
         )
     });
     match ran {
@@ -130,6 +159,14 @@ fn check(kexec: &Kexec, case: &Case) -> Result<()> {
             kexec.outcome()?
         }
     };
+    if let Some(engine) = case.engine {
+        ensure!(
+            kexec.engine.as_deref() == Some(engine.name()),
+            "the engine is {:?}, not {}",
+            kexec.engine,
+            engine.name()
+        );
+    }
     if case.loader == Loader::Debug {
         purgatory_spoke(kexec, matches!(case.expected, Verified))?;
     }
@@ -149,10 +186,11 @@ fn purgatory_spoke(kexec: &Kexec, verified: bool) -> Result<()> {
         return Ok(());
     }
     let said = said.context("purgatory said nothing")?;
-    let bytes = format!(" {} bytes,", kexec.bytes.unwrap_or(0));
+    let engine = kexec.engine.as_deref().unwrap_or("none");
+    let work = format!(" {} bytes, engine {engine},", kexec.bytes.unwrap_or(0));
     ensure!(
-        said.starts_with("verified ") && said.contains(&bytes),
-        "purgatory said {said:?}, not that it verified{bytes}"
+        said.starts_with("verified ") && said.contains(&work),
+        "purgatory said {said:?}, not that it verified{work}"
     );
     Ok(())
 }

@@ -12,7 +12,7 @@ use super::{Kernels, Report, ktap};
 use crate::command::{command, output};
 use crate::guest;
 use crate::kernel::{SAMPLE_MODULE, VERIFY_MODULE, Verify};
-use crate::qemu::{self, SerialLog};
+use crate::qemu::{self, ANY_PROCESSOR, SerialLog};
 
 /// Where they lie, in the overlay as in the kernel tree.
 const FOLDER: &str = "tools/testing/selftests/kexec";
@@ -40,9 +40,9 @@ pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
             continue;
         }
         let log = group.replace('/', "-");
-        let booted = kernels
-            .get(verify)
-            .and_then(|kernel| qemu::boot(kernels.layout, &log, kernel.image(), &guest));
+        let booted = kernels.get(verify).and_then(|kernel| {
+            qemu::boot(kernels.layout, &log, kernel.image(), &guest, ANY_PROCESSOR)
+        });
         match booted {
             // Mainline's purgatory has nothing that the tests of ours could look at.
             Ok(log) => read(
