@@ -81,7 +81,7 @@ impl Loop {
     ];
 
     /// The one that the project's kernel has.
-    pub const PROJECT: Self = Self::Movsq;
+    pub const PROJECT: Self = Self::MovntiPrefetch;
 
     pub fn name(self) -> &'static str {
         match self {
