@@ -2,7 +2,7 @@
 
 //! How fast the purgatory is, against mainline's.
 
-mod blob;
+pub mod blob;
 mod copy;
 mod image;
 mod mainline;

@@ -23,6 +23,7 @@ mod qemu;
 mod run;
 mod series;
 mod setup;
+mod stack;
 mod test;
 
 use std::path::PathBuf;

@@ -10,6 +10,7 @@ mod kernels;
 mod ktap;
 mod mainline;
 mod patches;
+mod purgatory;
 mod report;
 mod selftests;
 
@@ -26,7 +27,7 @@ pub fn run(layout: &Layout, filter: Option<String>) -> bool {
     group(&mut report, "patches", |report| {
         patches::run(layout, report)
     });
-    if ["bench", "boot", "documentation", "mainline", "selftests"]
+    if ["bench", "boot", "documentation", "mainline", "purgatory", "selftests"]
         .iter()
         .any(|name| report.wants_group(name))
     {
@@ -40,6 +41,9 @@ pub fn run(layout: &Layout, filter: Option<String>) -> bool {
                 });
                 group(&mut report, "bench", |report| {
                     bench::run(&mut kernels, report)
+                });
+                group(&mut report, "purgatory", |report| {
+                    purgatory::run(&mut kernels, report)
                 });
                 group(&mut report, "boot", |report| {
                     boot::run(&mut kernels, report)

@@ -2,6 +2,7 @@
 
 //! The blob that was built, mapped into this process so that its code can be called.
 
+use std::arch::asm;
 use std::fs;
 use std::mem;
 use std::path::Path;
@@ -114,6 +115,37 @@ impl Blob {
         // an `Engine` is one that this machine can run.
         unsafe { (self.digest)(engine.0 as u32, region.as_ptr(), region.len(), &mut digest) };
         digest
+    }
+
+    /// Bytes of stack that the digest of a region takes.
+    pub fn stack_used(&self, engine: Engine, region: &[u8]) -> usize {
+        const PAINT: u8 = 0xa5;
+        let mut stack = vec![PAINT; 1 << 20];
+        let mut digest: abi::Digest = [0; abi::DIGEST_SIZE];
+        let end = stack.as_mut_ptr_range().end.addr() & !0xf;
+        // SAFETY: As in `digest()`. The function returns with the stack pointer as it was, and by
+        // the C convention with `%r12` as it was. The stack is large enough by far: the function
+        // does not recurse.
+        unsafe {
+            asm!(
+                "movq %rsp, %r12",
+                "movq %r13, %rsp",
+                "callq *%r14",
+                "movq %r12, %rsp",
+                out("r12") _,
+                in("r13") end,
+                in("r14") self.digest,
+                in("edi") engine.0 as u32,
+                in("rsi") region.as_ptr(),
+                in("rdx") region.len(),
+                in("rcx") &mut digest,
+                clobber_abi("C"),
+                options(att_syntax),
+            );
+        }
+        let unused = stack.iter().take_while(|byte| **byte == PAINT).count();
+        // Not the return address of the call above, which is this function's.
+        end - size_of::<usize>() - (stack.as_ptr().addr() + unused)
     }
 
     /// All digests that the blob computes before it enters an image: of itself, with the scalar

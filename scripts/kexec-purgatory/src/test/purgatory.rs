@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The purgatory that was built, looked at from outside.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use object::{File, Object, ObjectSection, ObjectSymbol};
+
+use super::{Kernels, Report};
+use crate::abi::LEAF_SIZE;
+use crate::bench::blob::{Blob, Engine};
+use crate::bench::processor::BLOB;
+use crate::kernel::{self, Verify};
+use crate::stack::Program;
+
+/// Its first instruction, and what tests and measurements call, see `entry.rs`.
+const ENTRY: &str = "purgatory_entry";
+const DIGEST_ENTRY: &str = "purgatory_digest_entry";
+const STACK_END: &str = "purgatory_stack_end";
+
+pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
+    if !report.wants_group("purgatory/stack") {
+        return Ok(());
+    }
+    kernels.get(Verify::Y)?;
+    let blob = kernel::folder(kernels.layout).join(BLOB);
+    let elf = blob.with_extension("elf");
+    report.test("purgatory/stack-bound", || stack_bound(&elf));
+    for engine in Engine::all() {
+        let name = format!("purgatory/stack-{}", engine.name());
+        report.test(&name, || stack_used(&blob, &elf, engine));
+    }
+    Ok(())
+}
+
+/// The purgatory's stack is larger than what any path through its code takes.
+fn stack_bound(elf: &Path) -> Result<()> {
+    let bytes = fs::read(elf).with_context(|| format!("cannot read {}", elf.display()))?;
+    let file = File::parse(bytes.as_slice())?;
+    let end = file
+        .symbols()
+        .find(|symbol| symbol.name() == Ok(STACK_END))
+        .with_context(|| format!("no {STACK_END}"))?
+        .address();
+    // The stack is all that the section has in front of this symbol.
+    let start = file.section_by_name(".bss").context("no .bss")?.address();
+    let bound = Program::of_elf(&file)?.bound(ENTRY)?;
+    ensure!(
+        bound <= end - start,
+        "up to {bound} bytes are used of a stack of {}",
+        end - start
+    );
+    Ok(())
+}
+
+/// What an engine really uses is within that bound, and not far from it.
+fn stack_used(blob: &Path, elf: &Path, engine: Engine) -> Result<()> {
+    let bytes = fs::read(elf).with_context(|| format!("cannot read {}", elf.display()))?;
+    let bound = Program::of_elf(&File::parse(bytes.as_slice())?)?.bound(DIGEST_ENTRY)?;
+    // Leaves in every lane, an odd number of them, and a short one.
+    let region = vec![1; 35 * LEAF_SIZE + 1];
+    let used = Blob::load(blob)?.stack_used(engine, &region) as u64;
+    ensure!(used <= bound, "{used} bytes are used, of at most {bound}");
+    ensure!(used > bound / 8, "only {used} bytes are used, of {bound}");
+    Ok(())
+}
