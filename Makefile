@@ -9,6 +9,8 @@ TOOL := build/tool/release/kexec-purgatory
 # make kernel KDIR=<tree> O=<build directory> VERIFY=<y|m|n|norust>
 KERNEL_ARGS := $(if $(KDIR),--kdir '$(KDIR)') $(if $(O),--output '$(O)') \
 	$(if $(VERIFY),--verify '$(VERIFY)')
+# make faults COUNT=<faults> SEED=<number>
+FAULTS_ARGS := $(if $(COUNT),--count '$(COUNT)') $(if $(SEED),--seed '$(SEED)')
 # make test FILTER=<part of a test's name>
 TEST_ARGS := $(if $(FILTER),--filter '$(FILTER)')
 
@@ -18,6 +20,8 @@ help:
 	@echo '               KEXEC_PURGATORY_VERIFY=y, m and n; then crash under n'
 	@echo 'make test      every test; FILTER=<text> runs those whose name has it'
 	@echo 'make bench     measure the purgatory and the one in C; tables, and build/bench'
+	@echo 'make faults    damage images in memory of guests, and see that the purgatory'
+	@echo '               notices; COUNT=<faults> SEED=<number>'
 	@echo 'make kernel    the grafted, built kernel; KDIR= O= VERIFY=y|m|n|norust'
 	@echo 'make graft     link the overlay into the kernel tree; KDIR='
 	@echo 'make ungraft   take it out again; KDIR='
@@ -39,6 +43,10 @@ test: tool
 .PHONY: bench
 bench: tool
 	@$(TOOL) bench
+
+.PHONY: faults
+faults: tool
+	@$(TOOL) faults $(FAULTS_ARGS)
 
 .PHONY: kernel
 kernel: tool

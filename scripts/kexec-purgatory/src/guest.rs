@@ -20,6 +20,12 @@ pub const CONSOLE: &str = "console=ttyS0,115200 printk.devkmsg=on panic=-1";
 /// Memory that is kept for the crash kernel.
 const CRASH_MEMORY: &str = "crashkernel=320M";
 
+/// The same in a guest that takes commands; its images are small.
+const SMALL_CRASH_MEMORY: &str = "crashkernel=128M";
+
+/// Bytes of the payload in a small image.
+const SMALL_PAYLOAD: usize = 256 << 10;
+
 /// An initramfs, and what a guest does with it.
 pub struct Guest {
     pub initramfs: PathBuf,
@@ -28,7 +34,7 @@ pub struct Guest {
 }
 
 /// What the image that a guest loads is for.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Purpose {
     /// `kexec -l`, then `kexec -e`.
     Enter,
@@ -114,6 +120,24 @@ pub fn selftests(
     Ok(Guest {
         initramfs,
         arguments: format!("guest.job=selftests {CRASH_MEMORY}"),
+    })
+}
+
+/// Makes a guest that loads `next`, an image of a few megabytes, and goes there, as it is told on
+/// its console: see `commands` in its `/init`.
+pub fn commanded(layout: &Layout, next: &Path) -> Result<Guest> {
+    let second = second(layout, Purpose::Enter, &content::payload()[..SMALL_PAYLOAD])?;
+    let initramfs = archive(layout, "commands")?;
+    let mut content = Content::new(layout, &initramfs)?;
+    content.add_kexec()?;
+    content.add_boot(next, &second)?;
+    content.add_debug_loader(layout)?;
+    content.finish()?;
+    Ok(Guest {
+        initramfs,
+        arguments: format!(
+            "nokaslr guest.job=commands guest.loader={DEBUG_LOADER} {SMALL_CRASH_MEMORY}"
+        ),
     })
 }
 

@@ -111,6 +111,16 @@ impl Built {
         &self.image
     }
 
+    /// The same kernel as ELF, with its symbols, where it is kept.
+    pub fn vmlinux(&self) -> PathBuf {
+        self.image.with_file_name("vmlinux")
+    }
+
+    /// Its configuration, where it is kept.
+    pub fn config(&self) -> PathBuf {
+        self.image.with_file_name(".config")
+    }
+
     /// The module of that name.
     pub fn module(&self, name: &str) -> Result<PathBuf> {
         self.modules

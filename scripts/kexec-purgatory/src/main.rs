@@ -2,7 +2,6 @@
 
 //! Builds, boots and tests the kexec purgatory overlay.
 
-// The one definition of what loader and blob share; not all of it is of use here.
 #[expect(dead_code, reason = "shared with the purgatory")]
 #[path = "../../../arch/x86/purgatory/rust/abi.rs"]
 mod abi;
@@ -10,6 +9,7 @@ mod apt;
 mod bench;
 mod checksum;
 mod command;
+mod faults;
 mod fetch;
 mod graft;
 mod guest;
@@ -17,6 +17,7 @@ mod initramfs;
 mod kernel;
 mod kexec;
 mod layout;
+mod machine;
 mod pristine;
 mod progress;
 mod qemu;
@@ -73,6 +74,15 @@ enum Action {
     },
     /// Makes the project a patch series and has checkpatch check it
     Series,
+    /// Damages images in memory, and checks that the purgatory notices
+    Faults {
+        /// How many faults to inject
+        #[arg(long, default_value_t = 1000)]
+        count: usize,
+        /// Where the choice of faults begins; the same seed chooses the same faults
+        #[arg(long)]
+        seed: Option<u64>,
+    },
     /// Runs and counts every test
     Test {
         /// Only tests whose name has this
@@ -142,6 +152,10 @@ fn run(action: Action) -> Result<bool> {
             setup::install(&layout)?;
             let tree = graft::kernel_tree(&layout, None)?;
             return series::make(&layout, &tree);
+        }
+        Action::Faults { count, seed } => {
+            setup::install(&layout)?;
+            return faults::run(&layout, count, seed);
         }
         Action::Test { filter } => {
             setup::install(&layout)?;

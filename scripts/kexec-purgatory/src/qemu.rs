@@ -24,12 +24,18 @@ const SILENCE: Duration = Duration::from_secs(600);
 const MEMORY: &str = "1536M";
 const PROCESSORS: &str = "2";
 
-/// What was printed on the serial console of a guest that ended by itself.
+/// What was printed on the serial console of a guest.
 pub struct SerialLog {
     text: String,
 }
 
 impl SerialLog {
+    pub fn new(console: &[u8]) -> Self {
+        Self {
+            text: String::from_utf8_lossy(console).into_owned(),
+        }
+    }
+
     /// The lines, without the kernel's time stamps.
     pub fn lines(&self) -> impl Iterator<Item = &str> {
         self.text.lines().map(|line| {
@@ -108,8 +114,8 @@ pub fn boot(
         child.kill()?;
     }
     let ended = child.wait_with_output()?;
-    let text = String::from_utf8_lossy(&fs::read(&path)?).into_owned();
-    followed.with_context(|| format!("{}:\n{}", path.display(), tail(&text)))?;
+    let log = SerialLog::new(&fs::read(&path)?);
+    followed.with_context(|| format!("{}:\n{}", path.display(), log.tail()))?;
     if !ended.status.success() {
         bail!(
             "qemu-system-x86_64: {}\n{}",
@@ -118,7 +124,7 @@ pub fn boot(
         );
     }
     step.done();
-    Ok(SerialLog { text })
+    Ok(log)
 }
 
 /// Copies the serial console to the log until QEMU ends.

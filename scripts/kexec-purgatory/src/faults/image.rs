@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What a kernel has loaded: the segments of an image, and where their pages lie until they are
+//! copied.
+//!
+//! All of it comes from the kernel's own code, and nothing from what the purgatory is told, which
+//! is what is on trial.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::abi::RegionKind;
+use crate::qemu::SerialLog;
+
+pub const PAGE: u64 = 4096;
+
+/// Where the 64-bit entry point of a kernel lies in what is loaded of it, see
+/// Documentation/arch/x86/boot.rst.
+const ENTRY_OFFSET: u64 = 0x200;
+
+/// Flags of an entry in the indirection list, `IND_*` in include/linux/kexec.h.
+const DESTINATION: u64 = 1 << 0;
+const INDIRECTION: u64 = 1 << 1;
+const DONE: u64 = 1 << 2;
+const SOURCE: u64 = 1 << 3;
+
+/// A segment, by its place after the copy. Addresses are physical.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Segment {
+    pub kind: RegionKind,
+    pub start: u64,
+    /// Bytes that were loaded.
+    pub length: u64,
+    /// Bytes that it takes in memory.
+    pub memory: u64,
+}
+
+impl Segment {
+    pub fn end(&self) -> u64 {
+        self.start + self.length
+    }
+
+    /// Reads what `kexec_file_load()` logs of a segment with `KEXEC_FILE_DEBUG`.
+    fn parse(line: &str) -> Option<Self> {
+        let (_, line) = line.split_once(": Loaded ")?;
+        let (name, numbers) = line.split_once(" at ")?;
+        let kind = match name {
+            "64bit kernel" => RegionKind::Kernel,
+            "initrd" => RegionKind::Initramfs,
+            "boot_param, command line and misc" => RegionKind::BootParams,
+            "ELF headers" => RegionKind::ElfCoreHdr,
+            _ => return None,
+        };
+        let mut numbers = numbers.split_whitespace().map(|number| {
+            let digits = number.rsplit_once("0x")?.1;
+            u64::from_str_radix(digits, 16).ok()
+        });
+        Some(Self {
+            kind,
+            start: numbers.next()??,
+            length: numbers.next()??,
+            memory: numbers.next()??,
+        })
+    }
+}
+
+/// The segments of an image that was loaded, but for the purgatory's.
+#[derive(Clone)]
+pub struct Loaded {
+    pub segments: Vec<Segment>,
+}
+
+impl Loaded {
+    /// Reads the log of a guest that has loaded an image and then printed `marker`.
+    pub fn parse(log: &SerialLog, marker: &str) -> Result<Self> {
+        let lines: Vec<&str> = log.lines().collect();
+        let end = lines
+            .iter()
+            .position(|line| *line == marker)
+            .with_context(|| format!("the guest did not print {marker:?}"))?;
+        // The lines of an image that was loaded earlier end with its marker.
+        let mut segments: Vec<Segment> = lines[..end]
+            .iter()
+            .rev()
+            .take_while(|line| !line.starts_with("guest: "))
+            .filter_map(|line| Segment::parse(line))
+            .collect();
+        segments.sort_by_key(|segment| segment.start);
+        let loaded = Self { segments };
+        loaded.segment(RegionKind::BootParams)?;
+        loaded.segment(RegionKind::Kernel)?;
+        loaded.segment(RegionKind::Initramfs)?;
+        Ok(loaded)
+    }
+
+    pub fn segment(&self, kind: RegionKind) -> Result<&Segment> {
+        self.segments
+            .iter()
+            .find(|segment| segment.kind == kind)
+            .with_context(|| format!("the kernel's log has no segment {}", kind.name()))
+    }
+
+    /// The first instruction of the next kernel.
+    pub fn entry(&self) -> Result<u64> {
+        Ok(self.segment(RegionKind::Kernel)?.start + ENTRY_OFFSET)
+    }
+}
+
+/// Where pages lie whose place after the copy is known; those that are in their place already are
+/// left out.
+#[derive(Clone, Default)]
+pub struct Pages(BTreeMap<u64, u64>);
+
+impl Pages {
+    /// Walks the indirection list of `kimage::head`; `read` reads a word of physical memory.
+    pub fn walk(head: u64, read: impl Fn(u64) -> Result<u64>) -> Result<Self> {
+        let mut pages = BTreeMap::new();
+        let (mut entry, mut next, mut destination) = (head, None, None);
+        loop {
+            let address = entry & !(PAGE - 1);
+            match entry & (PAGE - 1) {
+                DONE => return Ok(Self(pages)),
+                INDIRECTION => next = Some(address),
+                DESTINATION => destination = Some(address),
+                SOURCE => {
+                    let to = destination.context("a source page without a destination")?;
+                    ensure!(
+                        pages.insert(to, address).is_none(),
+                        "{to:#x} is copied to twice"
+                    );
+                    destination = Some(to + PAGE);
+                }
+                flags => bail!("an entry of the indirection list with flags {flags:#x}"),
+            }
+            let at = next.context("the indirection list does not begin with a page of it")?;
+            entry = read(at)?;
+            next = Some(at + size_of::<u64>() as u64);
+        }
+    }
+
+    /// Where the byte lies that will be at `destination`.
+    pub fn source(&self, destination: u64) -> u64 {
+        let offset = destination % PAGE;
+        let page = destination - offset;
+        self.0.get(&page).copied().unwrap_or(page) + offset
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Loaded, Pages, RegionKind, Segment};
+    use crate::qemu::SerialLog;
+
+    const LOG: &[u8] = b"\
+[    1.0] kexec-bzImage64: Loaded boot_param, command line and misc at 0x9a000 bufsz=0x1320 memsz=0x2000
+[    1.0] kexec-bzImage64: Loaded 64bit kernel at 0x1000000 bufsz=0x20d000 memsz=0x1600000
+[    1.0] kexec-bzImage64: Loaded initrd at 0x17db0000 bufsz=0x24f7ac memsz=0x24f7ac
+guest: loaded crash\r
+[    2.0] kexec-bzImage64: Loaded boot_param, command line and misc at 0x9b000 bufsz=0x1320 memsz=0x2000
+[    2.0] kexec-bzImage64: Loaded 64bit kernel at 0x3000000 bufsz=0x20d000 memsz=0x1600000
+[    2.0] kexec-bzImage64: Loaded initrd at 0x7db0000 bufsz=0x24f7ac memsz=0x24f7ac
+[    2.0] guest: loaded normal
+";
+
+    #[test]
+    fn segments_are_those_before_their_marker() {
+        let log = SerialLog::new(LOG);
+        let crash = Loaded::parse(&log, "guest: loaded crash").unwrap();
+        assert_eq!(
+            crash.segment(RegionKind::Initramfs).unwrap(),
+            &Segment {
+                kind: RegionKind::Initramfs,
+                start: 0x17d_b0000,
+                length: 0x24f7ac,
+                memory: 0x24f7ac,
+            }
+        );
+        let normal = Loaded::parse(&log, "guest: loaded normal").unwrap();
+        assert_eq!(normal.segments.len(), 3);
+        assert_eq!(normal.entry().unwrap(), 0x300_0200);
+        assert!(Loaded::parse(&log, "guest: loaded").is_err());
+    }
+
+    /// An indirection list in two pages.
+    fn walk(head: u64, first: &[u64], second: &[u64]) -> anyhow::Result<Pages> {
+        Pages::walk(head, |address| {
+            let page = if address < 0x20000 { first } else { second };
+            Ok(page[(address % 4096) as usize / 8])
+        })
+    }
+
+    #[test]
+    fn pages_of_a_destination_follow_each_other() {
+        let first = [0x5001, 0x8008, 0x9008, 0x20002];
+        let pages = walk(0x10002, &first, &[0xa008, 0x1_b001, 0x3008, 4]).unwrap();
+        assert_eq!(pages.source(0x5123), 0x8123);
+        assert_eq!(pages.source(0x6fff), 0x9fff);
+        assert_eq!(pages.source(0x7000), 0xa000);
+        assert_eq!(pages.source(0x1_b000), 0x3000);
+        assert_eq!(pages.source(0x2_0001), 0x2_0001);
+    }
+
+    #[test]
+    fn a_list_that_is_none_is_refused() {
+        assert!(walk(0x10002, &[0x8008], &[]).is_err());
+        assert!(walk(0x10002, &[0x5001, 0x8008, 0x5001, 0x9008], &[]).is_err());
+        assert!(walk(0x10003, &[], &[]).is_err());
+        assert!(walk(0x5001, &[], &[]).is_err());
+    }
+}

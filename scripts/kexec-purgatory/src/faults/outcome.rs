@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! How a machine that was on its way to the next kernel ended.
+
+use anyhow::{Result, bail, ensure};
+
+use super::image::Segment;
+use crate::machine::gdb::Break;
+use crate::machine::{Machine, Stop};
+use crate::qemu::SerialLog;
+
+/// What the purgatory's lines begin with, and its last one if it does not reset the machine.
+const PREFIX: &str = "purgatory: ";
+const STOPPED: &str = "purgatory: stopped";
+const MISMATCH: &str = "MISMATCH in ";
+
+/// What QEMU calls the end of a machine that its guest has reset.
+const GUEST_RESET: &str = "guest-reset";
+
+/// Where a machine ended.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum End {
+    /// At the first instruction of the next kernel.
+    Entered,
+    /// The processor is halted with interrupts off.
+    Halted,
+    /// The machine was reset.
+    Reset,
+    /// It still runs, and says nothing.
+    Silent,
+}
+
+/// What became of a machine.
+#[derive(Debug)]
+pub struct Outcome {
+    pub end: End,
+    /// What the purgatory printed, a line each, without its name.
+    pub said: Vec<String>,
+}
+
+/// Lets a stopped machine run until it comes to `entry`, a virtual address, or ends.
+pub fn follow(machine: &mut Machine, entry: u64) -> Result<Outcome> {
+    machine.gdb.insert(Break::Execute, entry)?;
+    let end = match machine.run(|log| log.after(STOPPED).is_some())? {
+        Stop::Breakpoint => {
+            let rip = machine.gdb.registers()?.get("rip")?;
+            ensure!(rip == entry, "stopped at {rip:#x}, not at {entry:#x}");
+            End::Entered
+        }
+        Stop::Printed if halts(machine)? => End::Halted,
+        Stop::Printed | Stop::Silent => End::Silent,
+        Stop::Ended => match machine.shutdown_reason()? {
+            reason if reason == GUEST_RESET => End::Reset,
+            reason => bail!("the machine ended: {reason}"),
+        },
+    };
+    Ok(Outcome {
+        end,
+        said: said(&machine.log()),
+    })
+}
+
+/// Whether the processor comes to a halt that no interrupt ends.
+fn halts(machine: &mut Machine) -> Result<bool> {
+    // What it still has to do takes a few instructions; the answer takes some thousand.
+    for _ in 0..10_000 {
+        let registers = machine.monitor("info registers")?;
+        let flag = |name: &str| {
+            registers
+                .split_whitespace()
+                .find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
+        };
+        if flag("HLT") == Some("1") {
+            const INTERRUPTS: u64 = 1 << 9;
+            let flags = flag("RFL").and_then(|flags| u64::from_str_radix(flags, 16).ok());
+            return Ok(flags.is_some_and(|flags| flags & INTERRUPTS == 0));
+        }
+    }
+    Ok(false)
+}
+
+fn said(log: &SerialLog) -> Vec<String> {
+    log.lines()
+        .filter_map(|line| line.strip_prefix(PREFIX))
+        .map(str::to_owned)
+        .collect()
+}
+
+impl Outcome {
+    /// Checks that the purgatory named these regions as damaged and no others, and then did as
+    /// `panic=` asks.
+    pub fn check_mismatch(&self, damaged: &[Segment], panic: i32) -> Result<()> {
+        let mut wanted: Vec<String> = damaged.iter().map(mismatch).collect();
+        let mut named = Vec::new();
+        for line in &self.said {
+            if let Some(rest) = line.strip_prefix(MISMATCH) {
+                let (region, digests) = rest.split_once(": ").unwrap_or((rest, ""));
+                check_digests(digests)?;
+                named.push(region.to_owned());
+            }
+        }
+        wanted.sort();
+        named.sort();
+        ensure!(
+            named == wanted,
+            "named {named:?} in place of {wanted:?}, and {:?}",
+            self.end
+        );
+        self.check_end(panic)
+    }
+
+    /// Checks that the next kernel was entered without complaint.
+    pub fn check_entered(&self) -> Result<()> {
+        let complaint = self.said.iter().find(|line| !line.starts_with("verified "));
+        ensure!(
+            self.end == End::Entered && complaint.is_none(),
+            "{:?}, and said {:?}",
+            self.end,
+            self.said
+        );
+        Ok(())
+    }
+
+    fn check_end(&self, panic: i32) -> Result<()> {
+        let (end, last) = match panic {
+            0 => (End::Halted, "stopped".to_owned()),
+            ..0 => (End::Reset, "resetting the machine".to_owned()),
+            _ => (
+                End::Reset,
+                format!("resetting the machine in {panic} seconds"),
+            ),
+        };
+        ensure!(
+            self.end == end && self.said.last() == Some(&last),
+            "{:?} in place of {end:?} with panic={panic}, and said {:?}",
+            self.end,
+            self.said
+        );
+        Ok(())
+    }
+}
+
+/// How the purgatory names a region.
+fn mismatch(region: &Segment) -> String {
+    format!(
+        "{} {:#x}-{:#x}",
+        region.kind.name(),
+        region.start,
+        region.end() - 1
+    )
+}
+
+/// Checks that two digests that differ follow.
+fn check_digests(text: &str) -> Result<()> {
+    let digests = text
+        .strip_prefix("expected ")
+        .and_then(|rest| rest.split_once(", found "));
+    let is_digest = |text: &str| text.len() == 16 && u64::from_str_radix(text, 16).is_ok();
+    match digests {
+        Some((one, two)) if one != two && is_digest(one) && is_digest(two) => Ok(()),
+        _ => bail!("no digests in {text:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{End, Outcome};
+    use crate::abi::RegionKind;
+    use crate::faults::image::Segment;
+
+    const KERNEL: Segment = Segment {
+        kind: RegionKind::Kernel,
+        start: 0x100_0000,
+        length: 0x20_d000,
+        memory: 0x160_0000,
+    };
+    const LINE: &str =
+        "MISMATCH in kernel 0x1000000-0x120cfff: expected cc4d3ce42f0fc6c2, found f5e375bfce204ef0";
+
+    fn outcome(end: End, said: &[&str]) -> Outcome {
+        Outcome {
+            end,
+            said: said.iter().map(|&line| line.to_owned()).collect(),
+        }
+    }
+
+    #[test]
+    fn a_mismatch_must_be_named_and_end_as_asked() {
+        let check =
+            |end, said: &[&str], panic| outcome(end, said).check_mismatch(&[KERNEL], panic).is_ok();
+        assert!(check(End::Halted, &[LINE, "stopped"], 0));
+        assert!(check(End::Reset, &[LINE, "resetting the machine"], -1));
+        assert!(!check(End::Entered, &[LINE, "stopped"], 0));
+        assert!(!check(End::Halted, &["stopped"], 0));
+        assert!(!check(End::Halted, &[LINE, LINE, "stopped"], 0));
+        assert!(!check(End::Halted, &[LINE, "stopped"], -1));
+        assert!(!check(
+            End::Halted,
+            &[&LINE.replace("kernel", "initramfs"), "stopped"],
+            0
+        ));
+        assert!(!check(
+            End::Halted,
+            &[&LINE.replace("cfff", "dfff"), "stopped"],
+            0
+        ));
+        assert!(!check(
+            End::Halted,
+            &[
+                &LINE.replace("f5e375bfce204ef0", "cc4d3ce42f0fc6c2"),
+                "stopped"
+            ],
+            0
+        ));
+    }
+
+    #[test]
+    fn an_image_is_entered_without_complaint() {
+        assert!(outcome(End::Entered, &[]).check_entered().is_ok());
+        assert!(
+            outcome(End::Entered, &["verified 3 regions"])
+                .check_entered()
+                .is_ok()
+        );
+        assert!(outcome(End::Entered, &[LINE]).check_entered().is_err());
+        assert!(outcome(End::Reset, &[]).check_entered().is_err());
+    }
+}

@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Guests with an image, stopped at the moments at which it is damaged.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+
+use super::image::{Loaded, Pages, Segment};
+use crate::abi::{EngineKind, RegionKind};
+use crate::guest::{CONSOLE, Guest, Purpose};
+use crate::kernel::Built;
+use crate::machine::gdb::Space;
+use crate::machine::symbols::Symbols;
+use crate::machine::{Boot, Machine, Template};
+use crate::progress::Step;
+
+/// Where in `struct kimage` of include/linux/kexec.h its head and its start lie.
+const KIMAGE_HEAD: u64 = 0;
+const KIMAGE_START: u64 = 24;
+
+/// When an image is damaged.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Stage {
+    /// It is loaded, and the kernel goes about its work.
+    AtRest,
+    /// At the entry of `machine_kexec()`; a normal image lies in pages all over memory.
+    BeforeCopy,
+    /// At the purgatory's first instruction; everything lies in its place.
+    BeforeCheck,
+}
+
+/// An image, and when it is damaged.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Scenario {
+    pub purpose: Purpose,
+    pub stage: Stage,
+}
+
+impl Scenario {
+    pub const CRASH_AT_REST: Self = Self::new(Purpose::Crash, Stage::AtRest);
+    pub const CRASH_BEFORE_CHECK: Self = Self::new(Purpose::Crash, Stage::BeforeCheck);
+    pub const NORMAL_BEFORE_COPY: Self = Self::new(Purpose::Enter, Stage::BeforeCopy);
+    pub const NORMAL_BEFORE_CHECK: Self = Self::new(Purpose::Enter, Stage::BeforeCheck);
+
+    /// Those that faults are injected in. A normal image at rest is the same as before the copy; a
+    /// crash image is not copied.
+    pub const ALL: [Self; 4] = [
+        Self::CRASH_AT_REST,
+        Self::NORMAL_BEFORE_COPY,
+        Self::CRASH_BEFORE_CHECK,
+        Self::NORMAL_BEFORE_CHECK,
+    ];
+
+    const fn new(purpose: Purpose, stage: Stage) -> Self {
+        Self { purpose, stage }
+    }
+
+    pub fn name(self) -> String {
+        let stage = match self.stage {
+            Stage::AtRest => "at rest",
+            Stage::BeforeCopy => "before the copy",
+            Stage::BeforeCheck => "before the check",
+        };
+        format!("{} image {stage}", self.purpose.name())
+    }
+}
+
+impl Purpose {
+    /// What loads such an image, and what goes to it: words for the guest's console.
+    pub fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Enter => ("load-normal", "enter"),
+            Self::Crash => ("load-crash", "crash"),
+        }
+    }
+
+    fn loaded(self) -> String {
+        format!("guest: loaded {}", self.name())
+    }
+}
+
+/// A stopped guest with an image.
+pub struct Scene {
+    pub scenario: Scenario,
+    pub template: Template,
+    pub image: Loaded,
+    /// Where the image lies now.
+    pub pages: Pages,
+}
+
+impl Scene {
+    /// Reads memory by its address after the copy.
+    pub fn read(&self, address: u64, length: usize) -> Result<Vec<u8>> {
+        let mut bytes = Vec::with_capacity(length);
+        for (part, source) in self.pieces(address, length) {
+            bytes.extend(self.template.read(source, part)?);
+        }
+        Ok(bytes)
+    }
+
+    /// Replaces memory of a machine made of this scene, by its address after the copy.
+    pub fn write(&self, machine: &mut Machine, address: u64, bytes: &[u8]) -> Result<()> {
+        let mut rest = bytes;
+        for (part, source) in self.pieces(address, bytes.len()) {
+            let (piece, more) = rest.split_at(part);
+            machine.gdb.write(Space::Physical, source, piece)?;
+            rest = more;
+        }
+        Ok(())
+    }
+
+    /// Cuts a range where pages end; lengths, and addresses before the copy.
+    fn pieces(&self, address: u64, length: usize) -> Vec<(usize, u64)> {
+        use super::image::PAGE;
+        let (mut at, end) = (address, address + length as u64);
+        let mut pieces = Vec::new();
+        while at < end {
+            let next = (at / PAGE + 1) * PAGE;
+            pieces.push(((next.min(end) - at) as usize, self.pages.source(at)));
+            at = next;
+        }
+        pieces
+    }
+}
+
+/// What is the same in all guests.
+pub struct Setting<'a> {
+    /// Where memory and states are kept.
+    pub folder: &'a Path,
+    pub kernel: &'a Built,
+    pub symbols: Symbols,
+    pub guest: &'a Guest,
+    /// Whether the ELF core header may change after it was loaded (`CONFIG_CRASH_HOTPLUG`).
+    pub hotplug: bool,
+}
+
+impl<'a> Setting<'a> {
+    pub fn new(folder: &'a Path, kernel: &'a Built, guest: &'a Guest) -> Result<Self> {
+        let config = std::fs::read_to_string(kernel.config())
+            .with_context(|| format!("cannot read {}", kernel.config().display()))?;
+        Ok(Self {
+            folder,
+            kernel,
+            symbols: Symbols::read(&kernel.vmlinux())?,
+            guest,
+            hotplug: config.lines().any(|line| line == "CONFIG_CRASH_HOTPLUG=y"),
+        })
+    }
+
+    /// Boots a guest until it takes commands.
+    pub fn boot(&self, name: &str, cpu: &str) -> Result<Template> {
+        let memory = self.folder.join(name);
+        let cmdline = format!(
+            "{CONSOLE} earlyprintk=ttyS0,115200 {}",
+            self.guest.arguments
+        );
+        let boot = Boot {
+            kernel: self.kernel.image(),
+            initramfs: &self.guest.initramfs,
+            cmdline: &cmdline,
+        };
+        let mut machine = Machine::boot(cpu, &memory, &boot)?;
+        machine.run_until("guest: ready")?;
+        machine.save(&memory)
+    }
+
+    /// Has a stopped guest that takes commands load an image, and stops it.
+    pub fn load(&self, machine: &mut Machine, purpose: Purpose) -> Result<Loaded> {
+        let (word, _) = purpose.words();
+        machine.type_line(word)?;
+        machine.run_until(&purpose.loaded())?;
+        Loaded::parse(&machine.log(), &purpose.loaded())
+    }
+
+    /// Has a stopped guest with an image go to it, and stops at the entry of `machine_kexec()`.
+    /// Returns `kimage::head` and `kimage::start`.
+    pub fn leave(&self, machine: &mut Machine, purpose: Purpose) -> Result<(u64, u64)> {
+        let (_, word) = purpose.words();
+        machine.type_line(word)?;
+        machine.run_to(self.symbols.address("machine_kexec")?)?;
+        let image = machine.gdb.registers()?.get("rdi")?;
+        let mut field = |offset| {
+            let bytes = machine.gdb.read(Space::Virtual, image + offset, 8)?;
+            Ok::<_, anyhow::Error>(bytes.try_into().map_or(0, u64::from_le_bytes))
+        };
+        Ok((field(KIMAGE_HEAD)?, field(KIMAGE_START)?))
+    }
+
+    /// Makes the scenes of one engine.
+    pub fn scenes(&self, engine: Engine) -> Result<Scenes> {
+        let name = engine.kind.name();
+        let mut step = Step::start(format!("prepare guests, engine {name}"));
+        let memory = |which: &str| self.folder.join(format!("{name}-{which}"));
+        let ready = self.boot(name, engine.cpu)?;
+
+        step.line("load the images");
+        let mut machine = ready.copy(&memory("loaded"))?;
+        let crash = self.load(&mut machine, Purpose::Crash)?;
+        let normal = self.load(&mut machine, Purpose::Enter)?;
+        check_engine(&machine, engine.kind)?;
+        let loaded = machine.save(&memory("loaded"))?;
+
+        step.line("crash");
+        let mut machine = loaded.copy(&memory("crash"))?;
+        let (_, start) = self.leave(&mut machine, Purpose::Crash)?;
+        machine.run_to(start)?;
+        let crash_in_place = machine.save(&memory("crash"))?;
+
+        step.line("kexec");
+        let mut machine = loaded.copy(&memory("kexec"))?;
+        let (head, start) = self.leave(&mut machine, Purpose::Enter)?;
+        let before_copy = machine.save(&memory("kexec"))?;
+        let pages = Pages::walk(head, |address| {
+            let bytes = before_copy.read(address, 8)?;
+            Ok(bytes.try_into().map_or(0, u64::from_le_bytes))
+        })?;
+        ensure!(!pages.is_empty(), "the normal image is not copied");
+        let mut machine = before_copy.copy(&memory("normal"))?;
+        machine.run_to(start)?;
+        let normal_in_place = machine.save(&memory("normal"))?;
+
+        let scene = |scenario, template, image: &Loaded, pages| Scene {
+            scenario,
+            template,
+            image: image.clone(),
+            pages,
+        };
+        let scenes = vec![
+            scene(Scenario::CRASH_AT_REST, loaded, &crash, Pages::default()),
+            scene(Scenario::NORMAL_BEFORE_COPY, before_copy, &normal, pages),
+            scene(
+                Scenario::CRASH_BEFORE_CHECK,
+                crash_in_place,
+                &crash,
+                Pages::default(),
+            ),
+            scene(
+                Scenario::NORMAL_BEFORE_CHECK,
+                normal_in_place,
+                &normal,
+                Pages::default(),
+            ),
+        ];
+        step.done();
+        Ok(Scenes {
+            engine,
+            ready,
+            scenes,
+        })
+    }
+
+    /// The segments of an image that are verified.
+    pub fn regions(&self, image: &Loaded) -> Vec<Segment> {
+        let verified = |segment: &&Segment| {
+            segment.length > 0 && !(self.hotplug && segment.kind == RegionKind::ElfCoreHdr)
+        };
+        image.segments.iter().filter(verified).copied().collect()
+    }
+}
+
+/// An engine, and a processor that has the loader choose it.
+#[derive(Clone, Copy)]
+pub struct Engine {
+    pub kind: EngineKind,
+    pub cpu: &'static str,
+}
+
+/// Those that QEMU's emulator can run.
+pub const ENGINES: &[Engine] = &[
+    Engine {
+        kind: EngineKind::Scalar,
+        cpu: "max,-sha-ni,-avx2",
+    },
+    Engine {
+        kind: EngineKind::ShaNiX2,
+        cpu: "max",
+    },
+    Engine {
+        kind: EngineKind::Avx2X8,
+        cpu: "max,-sha-ni",
+    },
+];
+
+/// The scenes of one engine.
+pub struct Scenes {
+    pub engine: Engine,
+    /// A guest that has loaded nothing yet.
+    pub ready: Template,
+    scenes: Vec<Scene>,
+}
+
+impl Scenes {
+    pub fn get(&self, scenario: Scenario) -> Result<&Scene> {
+        self.scenes
+            .iter()
+            .find(|scene| scene.scenario == scenario)
+            .context("no such scene")
+    }
+}
+
+/// Whether the loader chose the engine for both images.
+fn check_engine(machine: &Machine, engine: EngineKind) -> Result<()> {
+    let log = machine.log();
+    let name = format!(" bytes to verify, engine {}", engine.name());
+    for purpose in [Purpose::Crash, Purpose::Enter] {
+        let line = format!("kexec: {} image: ", purpose.name());
+        let said = log
+            .lines()
+            .filter_map(|text| text.strip_prefix(&line))
+            .any(|text| text.ends_with(&name));
+        ensure!(
+            said,
+            "the {} image is not verified with {}:\n{}",
+            purpose.name(),
+            engine.name(),
+            log.tail()
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! A machine in QEMU that is stopped, looked into, changed and saved from outside.
+//!
+//! Its memory lies in a file. A stopped machine can be saved as a [`Template`], of which any number
+//! of machines can be made, each with that state and with memory of its own: what one of them
+//! writes no other one sees.
+
+pub mod gdb;
+pub mod memory;
+mod qmp;
+pub mod symbols;
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::os::unix::fs::FileExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use tempfile::TempDir;
+
+use self::gdb::{Break, Gdb};
+use self::qmp::Qmp;
+use crate::command::command;
+use crate::qemu::SerialLog;
+
+/// A machine that neither prints nor stops for so long hangs.
+const SILENCE: Duration = Duration::from_secs(120);
+
+/// How long QEMU may take to start.
+const START: Duration = Duration::from_secs(60);
+const START_POLL: Duration = Duration::from_millis(2);
+
+/// What a guest of such a machine boots.
+pub struct Boot<'a> {
+    pub kernel: &'a Path,
+    pub initramfs: &'a Path,
+    pub cmdline: &'a str,
+}
+
+/// Where a machine's memory comes from.
+enum Memory<'a> {
+    /// This file, which holds what the machine writes.
+    Shared(&'a Path),
+    /// What is in this file now; the file stays as it is.
+    Private(&'a Path),
+}
+
+/// Why [`Machine::run`] returned.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Stop {
+    /// A breakpoint was hit; the machine is stopped.
+    Breakpoint,
+    /// What was waited for was printed; the machine runs.
+    Printed,
+    /// The machine was reset, or powered off: QEMU has ended.
+    Ended,
+    /// Nothing of that for [`SILENCE`]; the machine runs.
+    Silent,
+}
+
+/// A running QEMU, which ends with this value.
+pub struct Machine {
+    process: Child,
+    cpu: String,
+    input: ChildStdin,
+    output: ChildStdout,
+    /// All that was printed on the serial console.
+    console: Vec<u8>,
+    qmp: Qmp,
+    pub gdb: Gdb,
+    /// Its sockets.
+    _folder: TempDir,
+}
+
+/// The saved state of a machine.
+pub struct Template {
+    cpu: String,
+    memory: PathBuf,
+    state: PathBuf,
+}
+
+impl Machine {
+    /// Makes a machine that is stopped before its first instruction, with that much of `-cpu` and
+    /// its memory in a new file.
+    pub fn boot(cpu: &str, memory: &Path, boot: &Boot<'_>) -> Result<Self> {
+        memory::create(memory)?;
+        Self::start(cpu, Memory::Shared(memory), |qemu| {
+            qemu.arg("-kernel")
+                .arg(boot.kernel)
+                .arg("-initrd")
+                .arg(boot.initramfs)
+                .args(["-append", boot.cmdline]);
+        })
+    }
+
+    fn start(cpu: &str, memory: Memory<'_>, more: impl FnOnce(&mut Command)) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let (path, share) = match memory {
+            Memory::Shared(path) => (path, "on"),
+            Memory::Private(path) => (path, "off"),
+        };
+        let socket = |name: &str| folder.path().join(name);
+        let mut qemu = command("qemu-system-x86_64");
+        qemu.args(["-S", "-nodefaults", "-display", "none", "-no-reboot"])
+            .args(["-accel", "tcg", "-cpu", cpu, "-smp", "1"])
+            .args(["-machine", "q35,memory-backend=memory"])
+            .args(["-m", &format!("{}M", memory::SIZE >> 20)])
+            .arg("-object")
+            .arg(format!(
+                "memory-backend-file,id=memory,size={},share={share},mem-path={}",
+                memory::SIZE,
+                path.display()
+            ))
+            // A state that was saved at a breakpoint would not be taken back.
+            .args(["-global", "migration.store-global-state=off"])
+            .args(["-chardev", "stdio,id=serial,signal=off"])
+            .args(["-serial", "chardev:serial"]);
+        for (name, option) in [("gdb", "-gdb"), ("qmp", "-qmp")] {
+            qemu.arg("-chardev")
+                .arg(format!(
+                    "socket,id={name},server=on,wait=off,path={}",
+                    socket(name).display()
+                ))
+                .args([option, &format!("chardev:{name}")]);
+        }
+        more(&mut qemu);
+        let mut process = qemu
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .context("cannot run qemu-system-x86_64")?;
+        let connected = connect(&mut process, &socket("qmp"))
+            .and_then(Qmp::connect)
+            .and_then(|qmp| Ok((qmp, connect(&mut process, &socket("gdb"))?)));
+        let (qmp, gdb) = match connected {
+            Ok((qmp, gdb)) => (qmp, Gdb::connect(gdb)?),
+            Err(error) => {
+                process.kill()?;
+                let ended = process.wait_with_output()?;
+                return Err(error.context(String::from_utf8_lossy(&ended.stderr).into_owned()));
+            }
+        };
+        Ok(Self {
+            input: process.stdin.take().context("QEMU has no input")?,
+            output: process.stdout.take().context("QEMU has no output")?,
+            process,
+            cpu: cpu.to_owned(),
+            console: Vec::new(),
+            qmp,
+            gdb,
+            _folder: folder,
+        })
+    }
+
+    /// Lets the stopped machine run until a breakpoint is hit, or `printed` says so of what was
+    /// printed so far, or it ends.
+    pub fn run(&mut self, printed: impl Fn(&SerialLog) -> bool) -> Result<Stop> {
+        self.gdb.resume()?;
+        self.wait(printed)
+    }
+
+    /// As [`Machine::run`], for a machine that runs.
+    pub fn wait(&mut self, printed: impl Fn(&SerialLog) -> bool) -> Result<Stop> {
+        let silence = Timespec::try_from(SILENCE)?;
+        loop {
+            let mut ready = [
+                PollFd::new(&self.output, PollFlags::IN),
+                PollFd::new(&self.gdb, PollFlags::IN),
+            ];
+            if poll(&mut ready, Some(&silence))? == 0 {
+                return Ok(Stop::Silent);
+            }
+            let [output, gdb] = ready.map(|ready| !ready.revents().is_empty());
+            if output {
+                let mut buffer = [0; 4096];
+                let length = self.output.read(&mut buffer)?;
+                if length == 0 {
+                    return Ok(Stop::Ended);
+                }
+                self.console.extend(&buffer[..length]);
+                if printed(&self.log()) {
+                    return Ok(Stop::Printed);
+                }
+            } else if gdb {
+                match self.gdb.has_stopped() {
+                    Ok(true) => return Ok(Stop::Breakpoint),
+                    Ok(false) => {}
+                    // QEMU closes this connection when it ends, and then its console.
+                    Err(error) => return self.end().map_err(|ended| ended.context(error)),
+                }
+            }
+        }
+    }
+
+    /// Reads what was printed before QEMU ended.
+    fn end(&mut self) -> Result<Stop> {
+        self.output.read_to_end(&mut self.console)?;
+        let status = self.process.wait()?;
+        match status.success() {
+            true => Ok(Stop::Ended),
+            false => {
+                let mut errors = String::new();
+                if let Some(stderr) = &mut self.process.stderr {
+                    stderr.read_to_string(&mut errors)?;
+                }
+                bail!("qemu-system-x86_64: {status}\n{errors}")
+            }
+        }
+    }
+
+    /// Lets the stopped machine run to the instruction at a virtual address.
+    pub fn run_to(&mut self, address: u64) -> Result<()> {
+        self.gdb.insert(Break::Execute, address)?;
+        let stop = self.run(|_| false)?;
+        if stop != Stop::Breakpoint || self.gdb.registers()?.get("rip")? != address {
+            bail!(
+                "the machine did not come to {address:#x}: {stop:?}\n{}",
+                self.log().tail()
+            );
+        }
+        self.gdb.remove(Break::Execute, address)
+    }
+
+    /// Lets the stopped machine run until a line begins with `line`, and stops it.
+    pub fn run_until(&mut self, line: &str) -> Result<()> {
+        match self.run(|log| log.after(line).is_some())? {
+            Stop::Printed => {}
+            stop => bail!("{line:?} was not printed: {stop:?}\n{}", self.log().tail()),
+        }
+        self.gdb.interrupt()?;
+        match self.wait(|_| false)? {
+            Stop::Breakpoint => Ok(()),
+            stop => bail!("the machine does not stop: {stop:?}"),
+        }
+    }
+
+    /// Writes to the serial console.
+    pub fn type_line(&mut self, line: &str) -> Result<()> {
+        writeln!(self.input, "{line}").context("cannot write to the guest's console")
+    }
+
+    /// What was printed on the serial console.
+    pub fn log(&self) -> SerialLog {
+        SerialLog::new(&self.console)
+    }
+
+    /// Carries out a command of QEMU's monitor.
+    pub fn monitor(&mut self, command: &str) -> Result<String> {
+        self.qmp.monitor(command)
+    }
+
+    /// Why the machine ended, as QEMU calls it.
+    pub fn shutdown_reason(&mut self) -> Result<String> {
+        self.qmp.shutdown_reason()
+    }
+
+    /// Saves the stopped machine, whose memory is in `memory`; the machine is of no use any more.
+    pub fn save(mut self, memory: &Path) -> Result<Template> {
+        let state = memory.with_extension("state");
+        self.qmp.save(&state)?;
+        Ok(Template {
+            cpu: self.cpu.clone(),
+            memory: memory.to_owned(),
+            state,
+        })
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        // Fails if it has ended.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+impl Template {
+    /// Makes a machine with this state, stopped. What it writes to memory does not come back here.
+    pub fn spawn(&self) -> Result<Machine> {
+        self.resume(Memory::Private(&self.memory))
+    }
+
+    /// Makes a machine with this state, stopped, with a copy of the memory in `memory`, to save it
+    /// later on.
+    pub fn copy(&self, memory: &Path) -> Result<Machine> {
+        memory::copy(&self.memory, memory)?;
+        self.resume(Memory::Shared(memory))
+    }
+
+    fn resume(&self, memory: Memory<'_>) -> Result<Machine> {
+        let mut machine = Machine::start(&self.cpu, memory, |qemu| {
+            qemu.args(["-incoming", "defer"]);
+        })?;
+        if let Err(error) = machine.qmp.restore(&self.state) {
+            // What QEMU says when it ends for that says more.
+            return Err(match machine.end() {
+                Ok(_) => error,
+                Err(ended) => ended,
+            });
+        }
+        Ok(machine)
+    }
+
+    /// Reads physical memory.
+    pub fn read(&self, address: u64, length: usize) -> Result<Vec<u8>> {
+        let mut bytes = vec![0; length];
+        File::open(&self.memory)?
+            .read_exact_at(&mut bytes, address)
+            .with_context(|| format!("no memory at {address:#x}"))?;
+        Ok(bytes)
+    }
+}
+
+impl Drop for Template {
+    fn drop(&mut self) {
+        // They lie in a folder that goes as well, but a lot of memory is free earlier this way.
+        let _ = fs::remove_file(&self.memory);
+        let _ = fs::remove_file(&self.state);
+    }
+}
+
+/// Connects to a socket that QEMU is about to make.
+fn connect(process: &mut Child, socket: &Path) -> Result<UnixStream> {
+    let started = Instant::now();
+    loop {
+        match UnixStream::connect(socket) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => {
+                if let Some(status) = process.try_wait()? {
+                    bail!("qemu-system-x86_64: {status}");
+                }
+                if started.elapsed() > START {
+                    return Err(error).context("QEMU does not start");
+                }
+                thread::sleep(START_POLL);
+            }
+        }
+    }
+}

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! A client of QEMU's gdb stub.
+//!
+//! What is spoken is gdb's remote serial protocol, appendix E of gdb's manual, with QEMU's own
+//! extension for physical addresses.
+
+mod packet;
+mod registers;
+
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+
+use anyhow::{Context, Result, bail, ensure};
+
+pub use self::registers::Registers;
+use self::registers::{Layout, TARGET};
+
+/// Bytes of memory in one packet, twice that in hexadecimal; older stubs take packets of 4096.
+const CHUNK: usize = 1024;
+
+/// Which addresses a command means.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Space {
+    /// As the stopped processor translates them.
+    Virtual,
+    Physical,
+}
+
+/// What a breakpoint waits for.
+#[derive(Clone, Copy)]
+pub enum Break {
+    /// The instruction at a virtual address, before it runs. A hardware breakpoint: memory stays
+    /// as it is.
+    Execute = 1,
+}
+
+/// A connection to the stub. The processor is stopped, except after [`Gdb::resume`] and until
+/// [`Gdb::has_stopped`] says so.
+pub struct Gdb {
+    stream: UnixStream,
+    received: Vec<u8>,
+    layout: Layout,
+    space: Space,
+}
+
+impl Gdb {
+    pub fn connect(stream: UnixStream) -> Result<Self> {
+        let mut gdb = Self {
+            stream,
+            received: Vec::new(),
+            layout: Layout::default(),
+            space: Space::Virtual,
+        };
+        let features = gdb.ask("qSupported:multiprocess+")?;
+        ensure!(
+            features.contains("qXfer:features:read+"),
+            "the gdb stub does not describe its registers"
+        );
+        let target = gdb.feature(TARGET)?;
+        for file in registers::included(&target)? {
+            let text = gdb.feature(&file)?;
+            gdb.layout.add(&text)?;
+        }
+        Ok(gdb)
+    }
+
+    pub fn registers(&mut self) -> Result<Registers> {
+        let reply = self.ask("g")?;
+        self.layout.read(&packet::bytes(&reply)?)
+    }
+
+    pub fn set_register(&mut self, name: &str, value: u64) -> Result<()> {
+        let (number, size) = self.layout.find(name)?;
+        let bytes = value.to_le_bytes();
+        let value = bytes.get(..size).context("a register of over 64 bits")?;
+        self.order(&format!("P{number:x}={}", packet::hex(value)))
+    }
+
+    pub fn read(&mut self, space: Space, address: u64, length: usize) -> Result<Vec<u8>> {
+        self.select(space)?;
+        let mut memory = Vec::with_capacity(length);
+        while memory.len() < length {
+            let at = address + memory.len() as u64;
+            let size = (length - memory.len()).min(CHUNK);
+            let reply = self.ask(&format!("m{at:x},{size:x}"))?;
+            let bytes =
+                packet::bytes(&reply).with_context(|| format!("cannot read memory at {at:#x}"))?;
+            ensure!(bytes.len() == size, "memory ends at {at:#x}");
+            memory.extend(bytes);
+        }
+        Ok(memory)
+    }
+
+    /// Writes memory; what was translated of it is thrown away, as it is when the guest writes.
+    pub fn write(&mut self, space: Space, address: u64, bytes: &[u8]) -> Result<()> {
+        self.select(space)?;
+        for (chunk, at) in bytes.chunks(CHUNK).zip((address..).step_by(CHUNK)) {
+            self.order(&format!("M{at:x},{:x}:{}", chunk.len(), packet::hex(chunk)))
+                .with_context(|| format!("cannot write memory at {at:#x}"))?;
+        }
+        Ok(())
+    }
+
+    pub fn insert(&mut self, kind: Break, address: u64) -> Result<()> {
+        self.order(&format!("Z{},{address:x},1", kind as u8))
+    }
+
+    pub fn remove(&mut self, kind: Break, address: u64) -> Result<()> {
+        self.order(&format!("z{},{address:x},1", kind as u8))
+    }
+
+    /// Lets the processor run.
+    pub fn resume(&mut self) -> Result<()> {
+        self.send("c")
+    }
+
+    /// Asks the running processor to stop.
+    pub fn interrupt(&mut self) -> Result<()> {
+        self.stream.write_all(&[packet::INTERRUPT])?;
+        Ok(())
+    }
+
+    /// Reads what the stub has sent, and waits if that is nothing; says whether the processor has
+    /// stopped.
+    pub fn has_stopped(&mut self) -> Result<bool> {
+        self.fill()?;
+        match self.next()? {
+            None => Ok(false),
+            Some(reply) if reply.starts_with(['T', 'S']) => Ok(true),
+            Some(reply) => bail!("the gdb stub said {reply:?}, not that the processor stopped"),
+        }
+    }
+
+    fn select(&mut self, space: Space) -> Result<()> {
+        if self.space != space {
+            let physical = u8::from(space == Space::Physical);
+            self.order(&format!("Qqemu.PhyMemMode:{physical}"))?;
+            self.space = space;
+        }
+        Ok(())
+    }
+
+    /// Reads a file of the target's description, which comes in pieces.
+    fn feature(&mut self, file: &str) -> Result<String> {
+        let mut text = String::new();
+        loop {
+            let reply = self.ask(&format!(
+                "qXfer:features:read:{file}:{:x},{CHUNK:x}",
+                text.len()
+            ))?;
+            let (more, piece) = reply.split_at_checked(1).context("an empty reply")?;
+            text += piece;
+            match more {
+                "m" => {}
+                "l" => return Ok(text),
+                _ => bail!("the gdb stub has no {file}"),
+            }
+        }
+    }
+
+    fn order(&mut self, command: &str) -> Result<()> {
+        match self.ask(command)?.as_str() {
+            "OK" => Ok(()),
+            reply => bail!("the gdb stub refused {command:.40}: {reply:?}"),
+        }
+    }
+
+    fn ask(&mut self, command: &str) -> Result<String> {
+        self.send(command)?;
+        self.receive()
+    }
+
+    fn send(&mut self, command: &str) -> Result<()> {
+        self.stream
+            .write_all(&packet::frame(command))
+            .context("cannot write to the gdb stub")
+    }
+
+    fn receive(&mut self) -> Result<String> {
+        loop {
+            if let Some(packet) = self.next()? {
+                return Ok(packet);
+            }
+            self.fill()?;
+        }
+    }
+
+    /// The next packet of what was read, if all of it was.
+    fn next(&mut self) -> Result<Option<String>> {
+        // Acknowledgements of what was sent: the stream loses nothing.
+        let acknowledgements = self
+            .received
+            .iter()
+            .take_while(|&&byte| byte == packet::ACKNOWLEDGED)
+            .count();
+        self.received.drain(..acknowledgements);
+        let Some((packet, length)) = packet::parse(&self.received)? else {
+            return Ok(None);
+        };
+        self.received.drain(..length);
+        self.stream.write_all(&[packet::ACKNOWLEDGED])?;
+        Ok(Some(packet))
+    }
+
+    fn fill(&mut self) -> Result<()> {
+        let mut buffer = [0; 8192];
+        let length = self
+            .stream
+            .read(&mut buffer)
+            .context("cannot read from the gdb stub")?;
+        ensure!(length > 0, "the gdb stub is gone");
+        self.received.extend(&buffer[..length]);
+        Ok(())
+    }
+}
+
+impl AsFd for Gdb {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}

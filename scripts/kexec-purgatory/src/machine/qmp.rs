@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! A client of QEMU's machine protocol: a JSON object in each line.
+//!
+//! Of a thousand commands six are used here; a crate with all of them costs minutes to compile.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::{Value, json};
+
+/// How often a migration is asked whether it is done.
+const POLL: Duration = Duration::from_millis(2);
+
+/// Migration leaves out memory that lies in a shared file.
+const IGNORE_SHARED: &str = "x-ignore-shared";
+
+/// A connection that can take commands.
+pub struct Qmp {
+    stream: UnixStream,
+    lines: BufReader<UnixStream>,
+    events: Vec<Value>,
+}
+
+impl Qmp {
+    pub fn connect(stream: UnixStream) -> Result<Self> {
+        let lines = BufReader::new(stream.try_clone()?);
+        let mut qmp = Self {
+            stream,
+            lines,
+            events: Vec::new(),
+        };
+        let greeting = qmp.line()?.context("QEMU did not greet")?;
+        ensure!(
+            greeting.get("QMP").is_some(),
+            "QEMU greeted with {greeting}"
+        );
+        qmp.execute("qmp_capabilities", json!({}))?;
+        Ok(qmp)
+    }
+
+    /// Saves the state of the stopped machine, all but the memory that lies in a shared file.
+    pub fn save(&mut self, to: &Path) -> Result<()> {
+        self.ignore_shared()?;
+        self.execute("migrate", json!({ "uri": uri(to) }))?;
+        self.migrated()
+    }
+
+    /// Restores what [`Qmp::save`] saved, in a machine that was started to wait for it.
+    pub fn restore(&mut self, from: &Path) -> Result<()> {
+        self.ignore_shared()?;
+        self.execute("migrate-incoming", json!({ "uri": uri(from) }))?;
+        self.migrated()
+    }
+
+    /// Carries out a command that is meant for people; returns what it prints.
+    pub fn monitor(&mut self, command: &str) -> Result<String> {
+        let printed = self.execute("human-monitor-command", json!({ "command-line": command }))?;
+        Ok(printed.as_str().unwrap_or_default().to_owned())
+    }
+
+    /// Why QEMU ended: `reason` of its event `SHUTDOWN`. Only to be asked once it has.
+    pub fn shutdown_reason(&mut self) -> Result<String> {
+        while let Some(event) = self.line()? {
+            self.events.push(event);
+        }
+        self.events
+            .iter()
+            .find(|event| event["event"] == "SHUTDOWN")
+            .and_then(|event| event["data"]["reason"].as_str())
+            .map(str::to_owned)
+            .context("QEMU ended without a reason")
+    }
+
+    fn ignore_shared(&mut self) -> Result<()> {
+        let capability = json!({ "capability": IGNORE_SHARED, "state": true });
+        self.execute(
+            "migrate-set-capabilities",
+            json!({ "capabilities": [capability] }),
+        )
+        .map(drop)
+    }
+
+    fn migrated(&mut self) -> Result<()> {
+        loop {
+            let state = self.execute("query-migrate", json!({}))?;
+            match state["status"].as_str() {
+                Some("completed") => return Ok(()),
+                Some("failed" | "cancelled") => bail!("the machine's state: {state}"),
+                _ => thread::sleep(POLL),
+            }
+        }
+    }
+
+    fn execute(&mut self, command: &str, arguments: Value) -> Result<Value> {
+        let request = json!({ "execute": command, "arguments": arguments });
+        writeln!(self.stream, "{request}").context("cannot write to QEMU's monitor")?;
+        loop {
+            let mut reply = self
+                .line()?
+                .with_context(|| format!("QEMU ended during {command}"))?;
+            if reply.get("event").is_some() {
+                self.events.push(reply);
+            } else if let Some(error) = reply.get("error") {
+                bail!("{command}: {error}");
+            } else {
+                return Ok(reply["return"].take());
+            }
+        }
+    }
+
+    fn line(&mut self) -> Result<Option<Value>> {
+        let mut line = String::new();
+        match self.lines.read_line(&mut line)? {
+            0 => Ok(None),
+            _ => Ok(Some(serde_json::from_str(&line)?)),
+        }
+    }
+}
+
+fn uri(path: &Path) -> String {
+    format!("file:{}", path.display())
+}
