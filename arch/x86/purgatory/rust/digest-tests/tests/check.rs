@@ -4,7 +4,9 @@
 
 use proptest::prelude::*;
 use purgatory_digest::{
-    abi::{EngineKind, MAGIC, Params, REGIONS_MAX, Region, RegionKind, Reset, VERSION},
+    abi::{
+        DIGEST_SIZE, EngineKind, MAGIC, Params, REGIONS_MAX, Region, RegionKind, Reset, VERSION,
+    },
     check::{Fault, check, check_regions},
 };
 
@@ -99,6 +101,20 @@ fn every_damage_has_its_fault() {
 
         damage(&mut params);
         assert_eq!(fault_of(&params), Some(fault), "case {i}");
+    }
+}
+
+/// Not just the first byte, or the first half.
+#[test]
+fn every_bit_of_the_digests_counts() {
+    for bit in 0..8 * DIGEST_SIZE {
+        let mut params = sound();
+        params.blob_digest[bit / 8] ^= 1 << (bit % 8);
+        assert_eq!(fault_of(&params), Some(Fault::BlobDigest), "bit {bit}");
+
+        let mut params = sound();
+        params.params_digest[bit / 8] ^= 1 << (bit % 8);
+        assert_eq!(fault_of(&params), Some(Fault::ParamsDigest), "bit {bit}");
     }
 }
 
