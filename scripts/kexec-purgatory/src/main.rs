@@ -6,6 +6,7 @@
 #[path = "../../../arch/x86/purgatory/rust/abi.rs"]
 mod abi;
 mod apt;
+mod bare;
 mod bench;
 mod checksum;
 mod command;

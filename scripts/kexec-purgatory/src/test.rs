@@ -2,6 +2,7 @@
 
 //! Every test, counted.
 
+mod bare;
 mod bench;
 mod boot;
 mod crates;
@@ -27,6 +28,7 @@ pub fn run(layout: &Layout, filter: Option<String>) -> bool {
     group(&mut report, "patches", |report| {
         patches::run(layout, report)
     });
+    group(&mut report, "bare", |report| bare::run(layout, report));
     if ["bench", "boot", "documentation", "mainline", "purgatory", "selftests"]
         .iter()
         .any(|name| report.wants_group(name))

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Stands for the previous kernel and its relocate_kernel: enters the purgatory
+ * in the state that these leave.  QEMU enters it by the PVH boot protocol, in
+ * 32-bit mode without paging.
+ *
+ * JOB is where src/bare/image.rs put what differs from run to run.
+ */
+
+#define JOB_CR0		(JOB + 0)
+#define JOB_CR4		(JOB + 8)
+#define JOB_XCR0	(JOB + 16)
+#define JOB_ENTRY	(JOB + 24)
+#define JOB_TIMEOUT	(JOB + 32)
+
+#define CR0_PG		0x80000000
+#define CR4_PAE		0x20
+#define CR4_OSXSAVE	0x40000
+#define MSR_EFER	0xc0000080
+#define EFER_LME	0x100
+
+#define XEN_ELFNOTE_PHYS32_ENTRY	18
+
+	.section .note.pvh, "a", @note
+	.long	4, 4, XEN_ELFNOTE_PHYS32_ENTRY
+	.asciz	"Xen"
+	.long	_start
+
+	.text
+	.code32
+	.globl	_start
+_start:
+	cli
+	cld
+
+	/* The first 4 GiB one to one, in pages of 2 MiB, writable. */
+	movl	$pdpt + 3, pml4
+	movl	$pd + 3, %eax
+	xorl	%ecx, %ecx
+0:	movl	%eax, pdpt(,%ecx,8)
+	addl	$0x1000, %eax
+	incl	%ecx
+	cmpl	$4, %ecx
+	jne	0b
+
+	movl	$0x83, %eax
+	xorl	%ecx, %ecx
+0:	movl	%eax, pd(,%ecx,8)
+	addl	$0x200000, %eax
+	incl	%ecx
+	cmpl	$2048, %ecx
+	jne	0b
+
+	movl	$pml4, %eax
+	movl	%eax, %cr3
+	movl	$CR4_PAE, %eax
+	movl	%eax, %cr4
+	movl	$MSR_EFER, %ecx
+	rdmsr
+	orl	$EFER_LME, %eax
+	wrmsr
+	movl	%cr0, %eax
+	orl	$CR0_PG, %eax
+	movl	%eax, %cr0
+	lgdt	gdt_pointer
+	ljmpl	$0x08, $long_mode
+
+	.code64
+long_mode:
+	movl	$0x18, %eax
+	movl	%eax, %ds
+	movl	%eax, %es
+	movl	%eax, %ss
+	movl	%eax, %fs
+	movl	%eax, %gs
+
+	/* XCR0 keeps its value when CR4.OSXSAVE is cleared. */
+	movq	JOB_XCR0, %rdx
+	testq	%rdx, %rdx
+	jz	0f
+	movl	$CR4_PAE | CR4_OSXSAVE, %eax
+	movq	%rax, %cr4
+	movl	%edx, %eax
+	xorl	%edx, %edx
+	xorl	%ecx, %ecx
+	xsetbv
+0:
+	movq	JOB_CR4, %rax
+	movq	%rax, %cr4
+	movq	JOB_CR0, %rax
+	movq	%rax, %cr0
+	lidt	none
+	lgdt	none
+
+	movl	$stack_end, %esp
+	pushq	JOB_ENTRY
+	movq	JOB_TIMEOUT, %rsi
+	xorl	%eax, %eax
+	xorl	%ebx, %ebx
+	xorl	%ecx, %ecx
+	xorl	%edx, %edx
+	xorl	%edi, %edi
+	xorl	%ebp, %ebp
+	xorl	%r8d, %r8d
+	xorl	%r9d, %r9d
+	xorl	%r10d, %r10d
+	xorl	%r11d, %r11d
+	xorl	%r12d, %r12d
+	xorl	%r13d, %r13d
+	xorl	%r14d, %r14d
+	xorl	%r15d, %r15d
+	ret
+
+	/* Other selectors than the purgatory's and a 64-bit kernel's. */
+	.data
+	.balign	8
+gdt:
+	.quad	0
+	.quad	0x00af9b000000ffff
+	.quad	0
+	.quad	0x00cf93000000ffff
+gdt_end:
+gdt_pointer:
+	.word	gdt_end - gdt - 1
+	.long	gdt
+none:
+	.skip	10
+
+	.bss
+	.balign	4096
+pml4:	.skip	4096
+pdpt:	.skip	4096
+pd:	.skip	4 * 4096
+	.skip	4096
+stack_end:

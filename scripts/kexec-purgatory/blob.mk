@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Builds the purgatory without a kernel around it: with the purgatory's own
+# Makefile, and with the kernel's rules, of which it needs few.
+#
+# make -f blob.mk KERNEL=<kernel tree> BLOB=<its sources> vendor=<crates>
+#
+# In the current folder, which gets a folder "blob".
+
+MAKEFLAGS += --no-builtin-rules --no-builtin-variables --no-print-directory
+
+.SUFFIXES:
+PHONY := FORCE
+.PHONY: all
+all: blob/purgatory.bin
+
+srctree	:= $(KERNEL)
+objtree	:= .
+src	:= $(BLOB)
+obj	:= blob
+Q	:= @
+quiet	:= quiet_
+
+CONFIG_SHELL	:= sh
+RUSTC		?= /usr/bin/rustc
+LD		:= ld.lld-19
+NM		:= llvm-nm-19
+OBJCOPY		:= llvm-objcopy-19
+READELF		:= llvm-readelf-19
+RUSTC_OR_CLIPPY		:= $(RUSTC)
+RUSTC_OR_CLIPPY_QUIET	:= RUSTC
+export RUSTC_BOOTSTRAP := 1
+
+CONFIG_RUSTC_VERSION := $(shell $(srctree)/scripts/rustc-version.sh $(RUSTC))
+
+include $(srctree)/scripts/Kbuild.include
+include $(srctree)/scripts/Makefile.compiler
+
+# Without fixdep, which only matters to files that CONFIG_ symbols are in: the
+# compiler's list of sources as it is.
+cmd_and_fixdep = $(cmd_and_savecmd)
+
+# As in scripts/Makefile.lib.
+quiet_cmd_objcopy = OBJCOPY $@
+      cmd_objcopy = $(OBJCOPY) $(OBJCOPYFLAGS) $(OBJCOPYFLAGS_$(@F)) $< $@
+
+include $(src)/Makefile
+
+$(shell mkdir -p $(obj))
+-include $(foreach t,$(targets),$(wildcard $(obj)/.$(t).cmd $(obj)/.$(t).d))
+
+FORCE:
+.PHONY: $(PHONY)

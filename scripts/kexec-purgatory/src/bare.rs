@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The purgatory on a machine in QEMU without any kernel.
+//!
+//! A few instructions of ours stand for the previous kernel, some more for the next one, so that a
+//! run takes a second where one with real kernels takes half a minute, and everything that the
+//! purgatory is told and finds can be chosen. What stands for the loader is [`Image`], which
+//! computes digests with a third implementation.
+
+#[path = "../../../arch/x86/purgatory/rust/abi.rs"]
+#[expect(dead_code, unreachable_pub, reason = "shared with the purgatory")]
+mod abi;
+mod blob;
+mod cases;
+mod image;
+mod machine;
+mod state;
+
+pub use self::blob::{Blob, SOURCES};
+pub use self::cases::CASES;
+use self::image::{BLOB, Image};
+pub use self::machine::Bare;
+use self::state::State;

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Building the purgatory without a kernel around it, with the flags that it has in one.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+
+use super::abi;
+use crate::command::{command, logged};
+use crate::fetch;
+use crate::layout::Layout;
+use crate::progress::Step;
+
+/// The purgatory's sources, below the top of the overlay.
+pub const SOURCES: &str = "arch/x86/purgatory/rust";
+
+/// The purgatory as the kernel includes it.
+#[derive(Clone)]
+pub struct Blob {
+    pub bytes: Vec<u8>,
+}
+
+impl Blob {
+    /// Builds the purgatory of these sources in `build/bare`.
+    pub fn build(layout: &Layout, sources: &Path) -> Result<Self> {
+        let tree = fetch::kernel_tree(layout)?;
+        let crates = fetch::crates(layout)?.context("the purgatory names no crates")?;
+        let folder = layout.build.join("bare");
+        fs::create_dir_all(&folder)?;
+        let mut step = Step::start("build the purgatory alone");
+        logged(
+            command("make")
+                .arg("-f")
+                .arg(layout.tool("blob.mk"))
+                .arg(format!("KERNEL={}", tree.display()))
+                .arg(format!("BLOB={}", sources.display()))
+                .arg(format!("vendor={}", crates.display()))
+                .current_dir(&folder),
+            &layout.log("build-bare")?,
+            &mut step,
+        )?;
+        step.done();
+        Self::read(&folder.join("blob/purgatory.bin"))
+    }
+
+    /// Reads a purgatory that was built.
+    pub fn read(path: &Path) -> Result<Self> {
+        let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let blob = Self { bytes };
+        ensure!(
+            blob.bytes.get(..8) == Some(&abi::MAGIC.to_le_bytes()),
+            "{} is no purgatory",
+            path.display()
+        );
+        Ok(blob)
+    }
+
+    /// Offset of the first instruction.
+    pub fn entry(&self) -> u64 {
+        self.field(std::mem::offset_of!(abi::Header, entry)).into()
+    }
+
+    /// Offset of the parameters.
+    pub fn params(&self) -> usize {
+        self.field(std::mem::offset_of!(abi::Header, params)) as usize
+    }
+
+    /// Bytes that the purgatory occupies in memory.
+    pub fn mem_size(&self) -> u64 {
+        self.field(std::mem::offset_of!(abi::Header, mem_size))
+            .into()
+    }
+
+    /// A field of [`abi::Header`].
+    fn field(&self, offset: usize) -> u32 {
+        self.bytes
+            .get(offset..)
+            .and_then(<[u8]>::first_chunk)
+            .map_or(0, |bytes| u32::from_le_bytes(*bytes))
+    }
+}

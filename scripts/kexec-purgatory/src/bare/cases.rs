@@ -1,0 +1,483 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What the purgatory must do on a machine without a kernel, case by case.
+
+use std::mem::offset_of;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::abi::{EngineKind, LEAF_SIZE, Params, REGIONS_MAX, RESET_IO, Region, RegionKind, Reset};
+use super::image::{BOOT_PARAMS, EXIT_PORT, OTHERS, region_digest};
+use super::machine::{Bare, Ending, RESET_VALUE, Run, processor};
+use super::{BLOB, Image};
+
+/// A name for reports, and the case.
+pub type Case = (&'static str, fn(&Bare) -> Result<()>);
+
+/// Those that most mutants fail in come first.
+pub const CASES: &[Case] = &[
+    ("sound-image", sound_image),
+    ("every-region-damaged", every_region_damaged),
+    ("one-region-damaged", one_region_damaged),
+    ("one-byte-damaged", one_byte_damaged),
+    ("damage-between-regions", damage_between_regions),
+    ("engine/scalar", |bare| engine(bare, EngineKind::Scalar)),
+    ("engine/shani-x2", |bare| engine(bare, EngineKind::ShaNiX2)),
+    ("engine/avx2-x8", |bare| engine(bare, EngineKind::Avx2X8)),
+    ("engines-differ", engines_differ),
+    ("xcr0-of-the-previous-kernel", xcr0_of_the_previous_kernel),
+    ("stack", stack),
+    ("own-code-damaged", own_code_damaged),
+    ("parameters-damaged", parameters_damaged),
+    ("parameters-forged", parameters_forged),
+    ("no-console", no_console),
+    ("console-in-memory", console_in_memory),
+    ("reset-at-once", reset_at_once),
+    ("reset-after-seconds", reset_after_seconds),
+    ("reset-register", reset_register),
+];
+
+/// Engines that QEMU can run.
+const ENGINES: [EngineKind; 3] = [EngineKind::Scalar, EngineKind::ShaNiX2, EngineKind::Avx2X8];
+
+/// Has whatever any engine needs.
+const MAX: &str = "max";
+
+/// RFLAGS.
+const INTERRUPTS: u64 = 1 << 9;
+const DIRECTION: u64 = 1 << 10;
+
+/// The descriptors that the boot protocol asks for: 64-bit code, flat data, both accessed.
+const CODE: u64 = 0x00af_9b00_0000_ffff;
+const DATA: u64 = 0x00cf_9300_0000_ffff;
+
+fn sound_image(bare: &Bare) -> Result<()> {
+    let image = bare.image(4);
+    let run = bare.run(MAX, &image)?;
+    printed(&run, "")?;
+    entered(&run, &image)
+}
+
+fn every_region_damaged(bare: &Bare) -> Result<()> {
+    let mut image = bare.image(REGIONS_MAX - 2);
+    let mut expected = String::new();
+    for region in 0..image.regions.len() {
+        expected += &mismatch(&mut image, region, 0);
+    }
+    refused(&bare.run(MAX, &image)?, &expected)
+}
+
+fn one_region_damaged(bare: &Bare) -> Result<()> {
+    for region in [0, REGIONS_MAX / 2, REGIONS_MAX - 1] {
+        let mut image = bare.image(REGIONS_MAX - 2);
+        let expected = mismatch(&mut image, region, 0);
+        refused(&bare.run(MAX, &image)?, &expected)
+            .with_context(|| format!("damage in region {region}"))?;
+    }
+    Ok(())
+}
+
+fn one_byte_damaged(bare: &Bare) -> Result<()> {
+    let last = bare.image(0).regions[1].bytes.len() - 1;
+    for byte in [LEAF_SIZE - 1, LEAF_SIZE, last] {
+        let mut image = bare.image(0);
+        let expected = mismatch(&mut image, 1, byte);
+        refused(&bare.run(MAX, &image)?, &expected)
+            .with_context(|| format!("damage in byte {byte} of the kernel"))?;
+    }
+    Ok(())
+}
+
+/// What is not part of a region is not verified: the tail of a segment is scratch space.
+fn damage_between_regions(bare: &Bare) -> Result<()> {
+    let mut image = bare.image(2);
+    for region in &image.regions {
+        let end = region.start + region.bytes.len() as u64;
+        image.damage.push((end, vec![0xa5; 64]));
+        image.damage.push((region.start - 64, vec![0xa5; 64]));
+    }
+    let run = bare.run(MAX, &image)?;
+    printed(&run, "")?;
+    entered(&run, &image)
+}
+
+/// An engine on a processor that has nothing else, so that no other one can run in its place.
+fn engine(bare: &Bare, engine: EngineKind) -> Result<()> {
+    let mut image = bare.image(3);
+    image.engine = engine;
+    image.debug = true;
+    let run = bare.run(processor(engine), &image)?;
+    cycles(&run, &image)?;
+    entered(&run, &image)?;
+
+    let expected = mismatch(&mut image, 2, 3 * LEAF_SIZE);
+    refused(&bare.run(processor(engine), &image)?, &expected)
+}
+
+/// Each engine computes as its name says: they differ in instructions per byte by far. The
+/// machine's time stamp counter counts instructions here.
+fn engines_differ(bare: &Bare) -> Result<()> {
+    let mut counts = Vec::new();
+    for engine in ENGINES {
+        let mut image = bare.image(1);
+        image.engine = engine;
+        image.debug = true;
+        counts.push(cycles(&bare.run(MAX, &image)?, &image)?);
+    }
+    let [scalar, shani, avx2] = counts[..] else {
+        bail!("not three engines");
+    };
+    ensure!(
+        scalar > 4 * avx2 && scalar > 4 * shani,
+        "scalar takes {scalar} instructions, shani-x2 {shani}, avx2-x8 {avx2}"
+    );
+    ensure!(
+        avx2.abs_diff(shani) > shani / 10,
+        "shani-x2 takes {shani} instructions, avx2-x8 {avx2}"
+    );
+    Ok(())
+}
+
+fn xcr0_of_the_previous_kernel(bare: &Bare) -> Result<()> {
+    const X87: u64 = 1;
+    const SSE: u64 = 2;
+    const CR0_MP: u64 = 2;
+    const CR4_OSXSAVE: u64 = 1 << 18;
+
+    for xcr0 in [X87, X87 | SSE] {
+        for cr4 in [0, CR4_OSXSAVE] {
+            let mut image = bare.image(0);
+            image.engine = EngineKind::Avx2X8;
+            image.xcr0 = xcr0;
+            image.cr0 |= CR0_MP;
+            image.cr4 |= cr4;
+            let run = bare.run(MAX, &image)?;
+            printed(&run, "")?;
+            entered(&run, &image).with_context(|| format!("XCR0 {xcr0:#x}, CR4 {cr4:#x}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// A part of the stack is never used, with any engine, so that nothing below it is overwritten.
+fn stack(bare: &Bare) -> Result<()> {
+    const UNUSED: usize = 1024;
+
+    let bottom = BLOB + bare.blob.bytes.len().next_multiple_of(16) as u64;
+    for engine in ENGINES {
+        let mut image = bare.image(REGIONS_MAX - 2);
+        image.engine = engine;
+        mismatch(&mut image, 0, 0);
+        let run = bare.run(MAX, &image)?;
+        ensure!(
+            run.memory(bottom, UNUSED)?.iter().all(|byte| *byte == 0),
+            "{} leaves less than {UNUSED} bytes of the stack",
+            engine.name()
+        );
+    }
+    Ok(())
+}
+
+fn own_code_damaged(bare: &Bare) -> Result<()> {
+    let damaged = |byte: usize| {
+        let mut image = bare.image(0);
+        let flipped = bare.blob.bytes[byte] ^ 1;
+        image.damage.push((BLOB + byte as u64, vec![flipped]));
+        bare.run(MAX, &image)
+    };
+    // The offset of a function that is not called here.
+    refused(
+        &damaged(offset_of!(super::abi::Header, digest))?,
+        &fault("the purgatory itself is damaged"),
+    )?;
+
+    // A constant of the digest, so that no digest is right any more.
+    let run = damaged(bare.blob.params() - 1)?;
+    ensure!(
+        run.printed.starts_with(&fault("")[..fault("").len() - 1]),
+        "printed {:?}",
+        run.printed
+    );
+    ended(&run, Ending::Halted)
+}
+
+fn parameters_damaged(bare: &Bare) -> Result<()> {
+    let expected = [
+        (
+            offset_of!(Params, magic),
+            "its parameters have a bad magic number",
+        ),
+        (
+            offset_of!(Params, reserved2),
+            "the parameters of the purgatory are damaged",
+        ),
+        (
+            offset_of!(Params, params_digest) + 31,
+            "the parameters of the purgatory are damaged",
+        ),
+        (
+            size_of::<Params>() - 1,
+            "the parameters of the purgatory are damaged",
+        ),
+    ];
+    for (offset, message) in expected {
+        let mut image = bare.image(0);
+        image.overwrite_params(offset, &[0x5a]);
+        refused(&bare.run(MAX, &image)?, &fault(message))
+            .with_context(|| format!("damage in byte {offset} of the parameters"))?;
+    }
+    Ok(())
+}
+
+/// Parameters whose digest fits and whose content does not.
+fn parameters_forged(bare: &Bare) -> Result<()> {
+    let region = |index: usize, field: usize| {
+        offset_of!(Params, regions) + index * size_of::<Region>() + field
+    };
+    let start = offset_of!(Region, start);
+    let cases: [(usize, &[u8], &str); 9] = [
+        (
+            offset_of!(Params, version),
+            &[0xff],
+            "its parameters are of another version",
+        ),
+        (
+            offset_of!(Params, size),
+            &[0],
+            "its parameters have a bad size",
+        ),
+        (
+            offset_of!(Params, blob),
+            &(BLOB + 0x1000).to_le_bytes(),
+            "the purgatory is not where it was placed",
+        ),
+        (offset_of!(Params, engine), &[4], "there is no such engine"),
+        (
+            offset_of!(Params, nr_regions),
+            &[17],
+            "there are no regions, or too many",
+        ),
+        (
+            region(1, start),
+            &u64::MAX.to_le_bytes(),
+            "a region wraps or overlaps another one",
+        ),
+        (
+            region(1, start),
+            &BLOB.to_le_bytes(),
+            "a region wraps or overlaps another one",
+        ),
+        (
+            offset_of!(Params, entry),
+            &OTHERS.to_le_bytes(),
+            "its entry point or boot_params lie outside of what is verified",
+        ),
+        (
+            offset_of!(Params, boot_params),
+            &(BOOT_PARAMS - 1).to_le_bytes(),
+            "its entry point or boot_params lie outside of what is verified",
+        ),
+    ];
+    for (offset, bytes, message) in cases {
+        let mut image = bare.image(1);
+        image.forge_params(offset, bytes);
+        refused(&bare.run(MAX, &image)?, &fault(message))
+            .with_context(|| format!("{bytes:x?} at {offset} of the parameters"))?;
+    }
+    Ok(())
+}
+
+fn no_console(bare: &Bare) -> Result<()> {
+    let mut image = bare.image(0);
+    image.console_port = 0;
+    mismatch(&mut image, 1, 0);
+    let run = bare.run(MAX, &image)?;
+    printed(&run, "")?;
+    ended(&run, Ending::Halted)
+}
+
+/// Memory stands for the registers; what was written last remains.
+fn console_in_memory(bare: &Bare) -> Result<()> {
+    const UART: u64 = 0x700_0000;
+    const LSR: u64 = 5;
+    const TRANSMITTER_EMPTY: u8 = 0x20;
+
+    let mut image = bare.image(0);
+    image.console_port = 0;
+    image.console_mmio32 = UART;
+    image.damage.push((UART + 4 * LSR, vec![TRANSMITTER_EMPTY]));
+    mismatch(&mut image, 1, 0);
+    let run = bare.run(MAX, &image)?;
+    printed(&run, "")?;
+    ended(&run, Ending::Halted)?;
+    let mut registers = [0; 32];
+    registers[0] = b'\n';
+    registers[4 * LSR as usize] = TRANSMITTER_EMPTY;
+    let found = run.memory(UART, registers.len())?;
+    ensure!(found == registers, "the registers hold {found:x?}");
+    Ok(())
+}
+
+fn reset_at_once(bare: &Bare) -> Result<()> {
+    let mut image = bare.image(0);
+    image.timeout = -1;
+    let expected = mismatch(&mut image, 0, 0) + "purgatory: resetting the machine\n";
+    let run = bare.run(MAX, &image)?;
+    printed(&run, &expected)?;
+    ended(&run, Ending::Reset)
+}
+
+fn reset_after_seconds(bare: &Bare) -> Result<()> {
+    let mut image = bare.image(0);
+    image.timeout = 3;
+    image.tsc_khz = 1000;
+    let expected = mismatch(&mut image, 0, 0) + "purgatory: resetting the machine in 3 seconds\n";
+    let run = bare.run(MAX, &image)?;
+    printed(&run, &expected)?;
+    ended(&run, Ending::Reset)
+}
+
+/// The machine's reset register comes first; not if the parameters that name it are damaged.
+fn reset_register(bare: &Bare) -> Result<()> {
+    let mut image = bare.image(0);
+    image.timeout = -1;
+    image.reset = Reset {
+        address: EXIT_PORT.into(),
+        space: RESET_IO,
+        value: RESET_VALUE,
+    };
+    mismatch(&mut image, 0, 0);
+    ended(&bare.run(MAX, &image)?, Ending::ResetRegister)?;
+
+    image.overwrite_params(offset_of!(Params, reserved2), &[1]);
+    ended(&bare.run(MAX, &image)?, Ending::Reset)
+}
+
+/// Flips a bit of a region, and says what the purgatory must say about that.
+fn mismatch(image: &mut Image, region: usize, byte: usize) -> String {
+    image.flip(region, byte);
+    let region = &image.regions[region];
+    let mut damaged = region.bytes.clone();
+    for (address, bytes) in &image.damage {
+        if let Some(offset) = address.checked_sub(region.start)
+            && let Some(old) = damaged.get_mut(offset as usize)
+        {
+            *old = bytes[0];
+        }
+    }
+    let shortened = |bytes: &[u8]| -> String {
+        region_digest(bytes)[..8]
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
+    };
+    format!(
+        "purgatory: MISMATCH in {} {:#x}-{:#x}: expected {}, found {}\n",
+        name(region.kind),
+        region.start,
+        region.start + region.bytes.len() as u64 - 1,
+        shortened(&region.bytes),
+        shortened(&damaged),
+    )
+}
+
+/// The name of a region in messages; not what the purgatory's own table says.
+fn name(kind: RegionKind) -> &'static str {
+    match kind {
+        RegionKind::Segment => "segment",
+        RegionKind::Kernel => "kernel",
+        RegionKind::Initramfs => "initramfs",
+        RegionKind::BootParams => "boot_params",
+        RegionKind::ElfCoreHdr => "elfcorehdr",
+        RegionKind::DmCryptKeys => "dm_crypt_keys",
+        RegionKind::KhoFdt => "kho_fdt",
+        RegionKind::KhoScratch => "kho_scratch",
+    }
+}
+
+fn fault(message: &str) -> String {
+    format!("purgatory: not entering the next kernel: {message}\n")
+}
+
+/// That the purgatory said this, no more, and stopped the machine.
+fn refused(run: &Run, expected: &str) -> Result<()> {
+    printed(run, &format!("{expected}purgatory: stopped\n"))?;
+    ended(run, Ending::Halted)
+}
+
+fn printed(run: &Run, expected: &str) -> Result<()> {
+    let expected = expected.replace('\n', "\r\n");
+    ensure!(
+        run.printed == expected,
+        "printed, ending {:?}:\n{}\nin place of:\n{expected}",
+        run.ending,
+        run.printed
+    );
+    Ok(())
+}
+
+fn ended(run: &Run, expected: Ending) -> Result<()> {
+    ensure!(
+        run.ending == expected,
+        "ended {:?}, not {expected:?}; printed:\n{}",
+        run.ending,
+        run.printed
+    );
+    Ok(())
+}
+
+/// The cycles that a run reports, and nothing else.
+fn cycles(run: &Run, image: &Image) -> Result<u64> {
+    let bytes: usize = image.regions.iter().map(|region| region.bytes.len()).sum();
+    let expected = format!(
+        "purgatory: verified {} regions, {bytes} bytes, engine {}, ",
+        image.regions.len(),
+        image.engine.name()
+    );
+    run.printed
+        .strip_prefix(&expected)
+        .and_then(|rest| rest.strip_suffix(" cycles\r\n")?.parse().ok())
+        .with_context(|| {
+            format!(
+                "ended {:?}, printed {:?}, not {expected:?}",
+                run.ending, run.printed
+            )
+        })
+}
+
+/// That the next kernel was entered, in the state that the boot protocol asks for and with the
+/// control registers that the purgatory was entered with.
+fn entered(run: &Run, image: &Image) -> Result<()> {
+    ended(run, Ending::Entered)?;
+    let state = &run.state;
+    let stack = BLOB..=BLOB + image.blob.mem_size();
+    for (name, value) in state.general() {
+        let sound = match name {
+            "rsi" => value == BOOT_PARAMS,
+            "rsp" => stack.contains(&value),
+            _ => value == 0,
+        };
+        ensure!(sound, "{name} is {value:#x}");
+    }
+    let flags = state.rflags();
+    ensure!(
+        flags & (INTERRUPTS | DIRECTION) == 0,
+        "RFLAGS is {flags:#x}"
+    );
+    for (name, found, expected) in [
+        ("CR0", state.cr0(), image.cr0),
+        ("CR4", state.cr4(), image.cr4),
+        // The machine begins with the bit for the x87.
+        ("XCR0", state.xcr0() & !1, image.xcr0 & !1),
+    ] {
+        ensure!(found == expected, "{name} is {found:#x}, was {expected:#x}");
+    }
+    let [code, data @ ..] = state.selectors();
+    ensure!(code == 0x10, "CS is {code:#x}");
+    ensure!(data == [0x18; 5], "data segments are {data:x?}");
+    for (selector, expected) in [(code, CODE), (data[0], DATA)] {
+        let found = state.descriptor(selector)?;
+        ensure!(found == expected, "{selector:#x} is {found:#x}");
+    }
+    Ok(())
+}

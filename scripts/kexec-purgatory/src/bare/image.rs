@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What lies in the machine's memory: an image as the loader leaves it.
+
+use std::fs::File;
+use std::mem::offset_of;
+use std::os::unix::fs::FileExt;
+
+use anyhow::{Context, Result};
+use sha2::{Digest as _, Sha256};
+
+use super::Blob;
+use super::abi::{self, Digest, EngineKind, LEAF_SIZE, Params, Region, RegionKind};
+
+/// Physical addresses. `bare/boot.S` and `bare/probe.S` get theirs from [`super::machine`].
+pub const JOB: u64 = 0x80_0000;
+pub const STATE: u64 = 0x80_1000;
+pub const BLOB: u64 = 0x100_0000;
+pub const BOOT_PARAMS: u64 = 0x200_0000;
+pub const KERNEL: u64 = 0x300_0000;
+/// The first of the regions behind the kernel, and from one to the next.
+pub const OTHERS: u64 = 0x400_0000;
+const OTHERS_STEP: u64 = 0x10_0000;
+
+/// Where the next kernel is entered, in its region.
+const ENTRY_OFFSET: u64 = 0x200;
+
+/// Where port writes end QEMU, see [`super::machine`].
+pub const EXIT_PORT: u16 = 0xf4;
+
+/// The first UART of a PC.
+const UART: u16 = 0x3f8;
+
+/// A region of an image, and what is in it.
+pub struct Content {
+    pub kind: RegionKind,
+    pub start: u64,
+    pub bytes: Vec<u8>,
+}
+
+/// An image that can be entered, with the state that the purgatory is entered in.
+///
+/// Tests change what they like before they run it.
+pub struct Image {
+    pub blob: Blob,
+    pub regions: Vec<Content>,
+    pub engine: EngineKind,
+    pub debug: bool,
+    pub console_port: u16,
+    pub console_mmio32: u64,
+    pub reset: abi::Reset,
+    pub tsc_khz: u32,
+    /// `panic_timeout`, in seconds.
+    pub timeout: i32,
+    /// Control registers at the purgatory's entry. 0 in `xcr0`: as the machine begins.
+    pub cr0: u64,
+    pub cr4: u64,
+    pub xcr0: u64,
+    /// Written over the image after it was sealed: addresses and bytes.
+    pub damage: Vec<(u64, Vec<u8>)>,
+}
+
+impl Image {
+    /// An image with a kernel, which is `probe`, `boot_params`, and `others` more regions of all
+    /// kinds and of lengths around those of leaves.
+    pub fn new(blob: &Blob, probe: &[u8], others: usize) -> Self {
+        let mut kernel = noise(1, 3 * LEAF_SIZE + 77);
+        kernel[ENTRY_OFFSET as usize..][..probe.len()].copy_from_slice(probe);
+        let content = |kind, start, bytes| Content { kind, start, bytes };
+        let mut regions = vec![
+            content(RegionKind::BootParams, BOOT_PARAMS, noise(2, 0x1100)),
+            content(RegionKind::Kernel, KERNEL, kernel),
+        ];
+        let lengths = [
+            20 * LEAF_SIZE + 1,
+            1,
+            LEAF_SIZE,
+            2 * LEAF_SIZE - 1,
+            64,
+            4096,
+            LEAF_SIZE + 55,
+        ];
+        let kinds = RegionKind::ALL
+            .into_iter()
+            .filter(|kind| !matches!(kind, RegionKind::BootParams | RegionKind::Kernel))
+            .cycle();
+        for (i, kind) in kinds.take(others).enumerate() {
+            let start = OTHERS + i as u64 * OTHERS_STEP;
+            let bytes = noise(3 + i as u64, lengths[i % lengths.len()]);
+            regions.push(content(kind, start, bytes));
+        }
+        Self {
+            blob: blob.clone(),
+            regions,
+            engine: EngineKind::Scalar,
+            debug: false,
+            console_port: UART,
+            console_mmio32: 0,
+            reset: abi::Reset::default(),
+            tsc_khz: 0,
+            timeout: 0,
+            // Without MP: the purgatory has to set it, and to put it back.
+            cr0: CR0_PG | CR0_NE | CR0_ET | CR0_PE,
+            cr4: CR4_PAE,
+            xcr0: 0,
+            damage: Vec::new(),
+        }
+    }
+
+    /// Flips a bit of a region.
+    pub fn flip(&mut self, region: usize, byte: usize) {
+        let region = &self.regions[region];
+        let flipped = region.bytes[byte] ^ 0x10;
+        self.damage
+            .push((region.start + byte as u64, vec![flipped]));
+    }
+
+    /// Changes a field of the sealed parameters; `offset` is that of the field.
+    pub fn overwrite_params(&mut self, offset: usize, bytes: &[u8]) {
+        let address = BLOB + (self.blob.params() + offset) as u64;
+        self.damage.push((address, bytes.to_vec()));
+    }
+
+    /// As [`Image::overwrite_params`], with a digest of the parameters that fits.
+    pub fn forge_params(&mut self, offset: usize, bytes: &[u8]) {
+        let mut params = self.params();
+        put(&mut params, offset, bytes);
+        seal(&mut params);
+        self.overwrite_params(0, &params);
+    }
+
+    /// Writes it into the machine's memory.
+    pub(super) fn write(&self, memory: &File) -> Result<()> {
+        let write = |address, bytes: &[u8]| {
+            memory
+                .write_all_at(bytes, address)
+                .context("cannot write the machine's memory")
+        };
+        for region in &self.regions {
+            write(region.start, &region.bytes)?;
+        }
+        let mut blob = self.blob.bytes.clone();
+        put(&mut blob, self.blob.params(), &self.params());
+        write(BLOB, &blob)?;
+        for (offset, value) in [
+            self.cr0,
+            self.cr4,
+            self.xcr0,
+            BLOB + self.blob.entry(),
+            i64::from(self.timeout).cast_unsigned(),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            write(JOB + 8 * offset as u64, &value.to_le_bytes())?;
+        }
+        for (address, bytes) in &self.damage {
+            write(*address, bytes)?;
+        }
+        Ok(())
+    }
+
+    /// The parameters as the loader fills them.
+    fn params(&self) -> Vec<u8> {
+        let mut params = vec![0; size_of::<Params>()];
+        let mut set = |offset, bytes: &[u8]| put(&mut params, offset, bytes);
+
+        set(offset_of!(Params, magic), &abi::MAGIC.to_le_bytes());
+        set(offset_of!(Params, version), &abi::VERSION.to_le_bytes());
+        set(
+            offset_of!(Params, size),
+            &(size_of::<Params>() as u32).to_le_bytes(),
+        );
+        set(
+            offset_of!(Params, entry),
+            &(KERNEL + ENTRY_OFFSET).to_le_bytes(),
+        );
+        set(offset_of!(Params, boot_params), &BOOT_PARAMS.to_le_bytes());
+        set(offset_of!(Params, blob), &BLOB.to_le_bytes());
+        set(
+            offset_of!(Params, console_mmio32),
+            &self.console_mmio32.to_le_bytes(),
+        );
+        set(offset_of!(Params, xcr0), &self.engine.xcr0().to_le_bytes());
+        set(
+            offset_of!(Params, console_port),
+            &self.console_port.to_le_bytes(),
+        );
+        let flags = if self.debug { abi::FLAG_DEBUG } else { 0 };
+        set(offset_of!(Params, flags), &flags.to_le_bytes());
+        set(
+            offset_of!(Params, engine),
+            &(self.engine as u32).to_le_bytes(),
+        );
+        set(
+            offset_of!(Params, nr_regions),
+            &(self.regions.len() as u32).to_le_bytes(),
+        );
+        let reset = offset_of!(Params, reset);
+        set(
+            reset + offset_of!(abi::Reset, address),
+            &self.reset.address.to_le_bytes(),
+        );
+        set(
+            reset + offset_of!(abi::Reset, space),
+            &self.reset.space.to_le_bytes(),
+        );
+        set(
+            reset + offset_of!(abi::Reset, value),
+            &self.reset.value.to_le_bytes(),
+        );
+        set(offset_of!(Params, tsc_khz), &self.tsc_khz.to_le_bytes());
+        let code = &self.blob.bytes[..self.blob.params()];
+        set(offset_of!(Params, blob_digest), &Sha256::digest(code));
+        for (i, region) in self.regions.iter().enumerate() {
+            let at = offset_of!(Params, regions) + i * size_of::<Region>();
+            set(at + offset_of!(Region, start), &region.start.to_le_bytes());
+            set(
+                at + offset_of!(Region, len),
+                &(region.bytes.len() as u64).to_le_bytes(),
+            );
+            set(
+                at + offset_of!(Region, kind),
+                &(region.kind as u32).to_le_bytes(),
+            );
+            set(
+                at + offset_of!(Region, digest),
+                &region_digest(&region.bytes),
+            );
+        }
+        seal(&mut params);
+        params
+    }
+}
+
+const CR0_PE: u64 = 1 << 0;
+const CR0_ET: u64 = 1 << 4;
+const CR0_NE: u64 = 1 << 5;
+const CR0_PG: u64 = 1 << 31;
+const CR4_PAE: u64 = 1 << 5;
+
+/// Sets [`Params::params_digest`].
+fn seal(params: &mut [u8]) {
+    let at = offset_of!(Params, params_digest);
+    put(params, at, &[0; abi::DIGEST_SIZE]);
+    let digest = Sha256::digest(&*params);
+    put(params, at, &digest);
+}
+
+fn put(bytes: &mut [u8], offset: usize, value: &[u8]) {
+    bytes[offset..][..value.len()].copy_from_slice(value);
+}
+
+/// The digest of a region as [`LEAF_SIZE`] defines it.
+pub fn region_digest(region: &[u8]) -> Digest {
+    let mut outer = Sha256::new();
+    for leaf in region.chunks(LEAF_SIZE) {
+        outer.update(Sha256::digest(leaf));
+    }
+    outer.update((region.len() as u64).to_le_bytes());
+    outer.finalize().into()
+}
+
+/// `len` bytes that look random, the same ones for the same `seed` (the SplitMix64 generator).
+fn noise(seed: u64, len: usize) -> Vec<u8> {
+    let mut state = seed;
+    let mut bytes = Vec::with_capacity(len + 8);
+    while bytes.len() < len {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        bytes.extend_from_slice(&(z ^ (z >> 31)).to_le_bytes());
+    }
+    bytes.truncate(len);
+    bytes
+}

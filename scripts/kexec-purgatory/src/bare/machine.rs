@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Running an image in QEMU until it has ended one way or the other.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
+
+use super::abi::EngineKind;
+use super::image::{EXIT_PORT, Image, JOB, KERNEL, STATE};
+use super::{Blob, State};
+use crate::command::{command, output};
+use crate::layout::Layout;
+
+/// Megabytes of memory.
+const MEMORY: u64 = 128;
+
+/// How often a machine is looked at, and after how long it is given up. A run takes a second.
+const POLL: Duration = Duration::from_millis(20);
+const HANGS: Duration = Duration::from_secs(120);
+
+/// How QEMU ends when `bare/probe.S` writes to [`EXIT_PORT`].
+const EXIT_ENTERED: i32 = 0x2a << 1 | 1;
+
+/// A value for the same port that is written by a reset through it, and how QEMU ends then.
+pub const RESET_VALUE: u32 = 0x11;
+const EXIT_RESET: i32 = 0x11 << 1 | 1;
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Ending {
+    /// In the next kernel.
+    Entered,
+    /// The processor is halted with interrupts off.
+    Halted,
+    /// The machine was reset by its own means, or by a triple fault.
+    Reset,
+    /// The reset register that the image names was written to.
+    ResetRegister,
+    /// None of that for [`HANGS`].
+    Hangs,
+}
+
+/// A run that has ended.
+pub struct Run {
+    pub ending: Ending,
+    /// What was printed on the serial console, with the line ends that a terminal wants.
+    pub printed: String,
+    /// Of the processor when the next kernel was entered; of no meaning where it was not.
+    pub state: State,
+    memory: File,
+}
+
+impl Run {
+    /// What the machine's memory holds now.
+    pub fn memory(&self, address: u64, length: usize) -> Result<Vec<u8>> {
+        let mut bytes = vec![0; length];
+        self.memory
+            .read_exact_at(&mut bytes, address)
+            .context("cannot read the machine's memory")?;
+        Ok(bytes)
+    }
+}
+
+/// What every run needs: the machine's program, and the purgatory that is run.
+pub struct Bare {
+    folder: TempDir,
+    boot: PathBuf,
+    probe: Vec<u8>,
+    pub blob: Blob,
+}
+
+impl Bare {
+    /// Makes the machine's program for a purgatory.
+    pub fn new(layout: &Layout, blob: Blob) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let boot = folder.path().join("boot.elf");
+        assemble(&layout.tool("bare/boot.S"), &boot, 0x10_0000, "elf")?;
+        let probe = folder.path().join("probe.bin");
+        assemble(&layout.tool("bare/probe.S"), &probe, KERNEL, "binary")?;
+        Ok(Self {
+            boot,
+            probe: fs::read(probe)?,
+            folder,
+            blob,
+        })
+    }
+
+    /// An image with `others` regions beside the kernel's and its `boot_params`.
+    pub fn image(&self, others: usize) -> Image {
+        Image::new(&self.blob, &self.probe, others)
+    }
+
+    /// Runs an image on a processor as `-cpu` names it.
+    ///
+    /// The machine's time passes with its instructions, so that a run is the same every time.
+    pub fn run(&self, cpu: &str, image: &Image) -> Result<Run> {
+        let folder = tempfile::tempdir_in(self.folder.path())?;
+        let memory = folder.path().join("memory");
+        let serial = folder.path().join("serial");
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(&memory)?;
+        file.set_len(MEMORY << 20)?;
+        image.write(&file)?;
+
+        let mut qemu = command("qemu-system-x86_64");
+        qemu.args(["-nodefaults", "-display", "none", "-no-reboot"])
+            .args(["-accel", "tcg", "-icount", "shift=0,sleep=off"])
+            .args(["-machine", "q35,memory-backend=memory", "-cpu", cpu])
+            .args(["-m", &format!("{MEMORY}M")])
+            // Does little else than to start a kernel.
+            .args(["-bios", "qboot.rom"])
+            .arg("-object")
+            .arg(format!(
+                "memory-backend-file,id=memory,size={MEMORY}M,share=on,mem-path={}",
+                memory.display()
+            ))
+            .args(["-monitor", "stdio"])
+            .arg("-serial")
+            .arg(format!("file:{}", serial.display()))
+            .arg("-device")
+            .arg(format!("isa-debug-exit,iobase={EXIT_PORT:#x},iosize=4"))
+            .arg("-kernel")
+            .arg(&self.boot);
+        let mut child = qemu
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .context("cannot run qemu-system-x86_64")?;
+        let ending = watch(&mut child);
+        // Ends nothing that has ended.
+        child.kill()?;
+        let ended = child.wait_with_output()?;
+        let ending = ending.with_context(|| {
+            let errors = String::from_utf8_lossy(&ended.stderr);
+            format!("qemu-system-x86_64: {}\n{}", ended.status, errors.trim())
+        })?;
+        let printed = fs::read(&serial).context("no serial console")?;
+        Ok(Run {
+            ending,
+            printed: String::from_utf8_lossy(&printed).into_owned(),
+            state: State::read(&file)?,
+            memory: file,
+        })
+    }
+}
+
+/// Waits for a machine to end, or to stand still.
+fn watch(qemu: &mut Child) -> Result<Ending> {
+    let mut input = qemu.stdin.take().context("no monitor")?;
+    let mut output = BufReader::new(qemu.stdout.take().context("no monitor")?);
+    let start = Instant::now();
+    loop {
+        if let Some(status) = qemu.try_wait()? {
+            return match status.code() {
+                Some(EXIT_ENTERED) => Ok(Ending::Entered),
+                Some(EXIT_RESET) => Ok(Ending::ResetRegister),
+                Some(0) => Ok(Ending::Reset),
+                _ => bail!("ended in an unknown way"),
+            };
+        }
+        if is_halted(&mut input, &mut output) {
+            return Ok(Ending::Halted);
+        }
+        if start.elapsed() > HANGS {
+            return Ok(Ending::Hangs);
+        }
+        thread::sleep(POLL);
+    }
+}
+
+/// Whether the processor is halted and no interrupt can wake it, by what the monitor says. A QEMU
+/// that has ended says nothing.
+fn is_halted(input: &mut impl Write, output: &mut impl BufRead) -> bool {
+    const INTERRUPTS: u64 = 1 << 9;
+
+    if input.write_all(b"info registers\n").is_err() {
+        return false;
+    }
+    // RIP=000000000000fff0 RFL=00000002 [-------] CPL=0 II=0 A20=1 SMM=0 HLT=0
+    let mut line = String::new();
+    loop {
+        line.clear();
+        if output.read_line(&mut line).unwrap_or(0) == 0 {
+            return false;
+        }
+        let field = |name: &str| {
+            line.split_whitespace()
+                .find_map(|word| word.strip_prefix(name))
+                .and_then(|value| u64::from_str_radix(value, 16).ok())
+        };
+        if let Some(halted) = field("HLT=") {
+            let flags = field("RFL=")
+                .or_else(|| field("EFL="))
+                .unwrap_or(INTERRUPTS);
+            return halted == 1 && flags & INTERRUPTS == 0;
+        }
+    }
+}
+
+/// Assembles and links one of the programs in `bare/`.
+fn assemble(source: &Path, program: &Path, address: u64, format: &str) -> Result<()> {
+    output(
+        command("clang-19")
+            .args(["--target=x86_64-linux-gnu", "-nostdlib", "-static"])
+            .args(["-fuse-ld=lld-19", "-Wl,--build-id=none"])
+            .arg(format!("-Wl,-Ttext={address:#x},--oformat={format}"))
+            .arg(format!("-DJOB={JOB:#x}"))
+            .arg(format!("-DSTATE={STATE:#x}"))
+            .arg("-o")
+            .arg(program)
+            .arg(source),
+    )
+    .map(drop)
+}
+
+/// A processor that has what an engine needs, and lacks what the others need.
+pub fn processor(engine: EngineKind) -> &'static str {
+    match engine {
+        EngineKind::Scalar => "qemu64",
+        EngineKind::ShaNiX2 => "qemu64,+ssse3,+sse4.1,+sha-ni",
+        EngineKind::Avx2X8 => "max,-sha-ni",
+        EngineKind::Avx512X16 => "max,+avx512f,+avx512bw",
+    }
+}

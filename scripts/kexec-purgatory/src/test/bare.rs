@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The purgatory on a machine without a kernel, case by case.
+
+use anyhow::Result;
+
+use super::Report;
+use crate::bare::{Bare, Blob, CASES, SOURCES};
+use crate::layout::Layout;
+
+pub fn run(layout: &Layout, report: &mut Report) -> Result<()> {
+    let blob = Blob::build(layout, &layout.overlay.join(SOURCES))?;
+    let bare = Bare::new(layout, blob)?;
+    for (name, case) in CASES {
+        report.test(&format!("bare/{name}"), || case(&bare));
+    }
+    Ok(())
+}
