@@ -160,7 +160,7 @@ fn run(action: Action) -> Result<bool> {
         }
         Action::Test { filter } => {
             setup::install(&layout)?;
-            return Ok(test::run(&layout, filter));
+            return test::run(&layout, filter);
         }
     }
     Ok(true)

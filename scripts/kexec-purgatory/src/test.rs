@@ -5,6 +5,7 @@
 mod bare;
 mod bench;
 mod boot;
+mod config;
 mod crates;
 mod documentation;
 mod kernels;
@@ -21,50 +22,43 @@ use self::kernels::Kernels;
 use self::report::Report;
 use crate::layout::Layout;
 
-/// Runs the tests whose name has `filter`; says whether all passed. Quick ones come first.
-pub fn run(layout: &Layout, filter: Option<String>) -> bool {
+/// Tests whose names begin with that of the group.
+type Group = (
+    &'static str,
+    fn(kernels: &mut Kernels, report: &mut Report) -> Result<()>,
+);
+
+/// Quick ones come first.
+const GROUPS: &[Group] = &[
+    ("crates", |kernels, report| {
+        crates::run(kernels.layout, report)
+    }),
+    ("patches", |kernels, report| {
+        patches::run(kernels.layout, report)
+    }),
+    ("documentation", |kernels, report| {
+        documentation::run(kernels, report)
+    }),
+    ("config", |kernels, report| config::run(kernels, report)),
+    ("bare", |kernels, report| bare::run(kernels.layout, report)),
+    ("mainline", |kernels, report| mainline::run(kernels, report)),
+    ("bench", bench::run),
+    ("boot", boot::run),
+    ("purgatory", purgatory::run),
+    ("selftests", selftests::run),
+];
+
+/// Runs the tests whose name has `filter`; says whether all passed.
+pub fn run(layout: &Layout, filter: Option<String>) -> Result<bool> {
     let mut report = Report::new(filter);
-    group(&mut report, "crates", |report| crates::run(layout, report));
-    group(&mut report, "patches", |report| {
-        patches::run(layout, report)
-    });
-    group(&mut report, "bare", |report| bare::run(layout, report));
-    if ["bench", "boot", "documentation", "mainline", "purgatory", "selftests"]
-        .iter()
-        .any(|name| report.wants_group(name))
-    {
-        match Kernels::new(layout) {
-            Ok(mut kernels) => {
-                group(&mut report, "documentation", |report| {
-                    documentation::run(&kernels, report)
-                });
-                group(&mut report, "mainline", |report| {
-                    mainline::run(&kernels, report)
-                });
-                group(&mut report, "bench", |report| {
-                    bench::run(&mut kernels, report)
-                });
-                group(&mut report, "purgatory", |report| {
-                    purgatory::run(&mut kernels, report)
-                });
-                group(&mut report, "boot", |report| {
-                    boot::run(&mut kernels, report)
-                });
-                group(&mut report, "selftests", |report| {
-                    selftests::run(&mut kernels, report)
-                });
-            }
-            Err(error) => report.record("boot/kernels", Err(error)),
+    let mut kernels = Kernels::new(layout)?;
+    for (name, run) in GROUPS {
+        // What keeps a group from running is a failure too.
+        if report.wants_group(name)
+            && let Err(error) = run(&mut kernels, &mut report)
+        {
+            report.record(name, Err(error));
         }
     }
-    report.finish()
-}
-
-/// Runs the tests whose names begin with `name`; what keeps them from running is a failure too.
-fn group(report: &mut Report, name: &str, run: impl FnOnce(&mut Report) -> Result<()>) {
-    if report.wants_group(name)
-        && let Err(error) = run(report)
-    {
-        report.record(name, Err(error));
-    }
+    Ok(report.finish())
 }

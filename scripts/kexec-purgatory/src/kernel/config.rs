@@ -35,6 +35,14 @@ pub fn read(layout: &Layout, fragments: &[&str]) -> Result<Vec<Setting>> {
     Ok(settings)
 }
 
+/// Settings that are written out, each as in a configuration.
+pub fn parse_all(lines: &[&str]) -> Result<Vec<Setting>> {
+    lines
+        .iter()
+        .map(|line| parse(line).with_context(|| format!("not a setting: {line}")))
+        .collect()
+}
+
 fn parse(line: &str) -> Option<Setting> {
     let off = line
         .strip_prefix("# ")

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What the options of the overlay depend on, and where they are asked, by Kconfig itself.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+
+use super::{Kernels, Report};
+use crate::command::{logged, output};
+use crate::kernel::{self, config};
+use crate::layout::Layout;
+use crate::progress::Step;
+
+/// Settings on top of [`FRAGMENTS`], and what becomes of the options.
+struct Case {
+    name: &'static str,
+    arch: &'static str,
+    settings: &'static [&'static str],
+    expected: &'static [&'static str],
+}
+
+/// What every case starts from; it does not choose a state.
+const FRAGMENTS: &[&str] = &["base", "rust"];
+
+const BUILT: &str = "CONFIG_KEXEC_PURGATORY_RUST=y";
+const NOT_BUILT: &str = "# CONFIG_KEXEC_PURGATORY_RUST is not set";
+const Y: &str = "CONFIG_KEXEC_PURGATORY_VERIFY=y";
+const M: &str = "CONFIG_KEXEC_PURGATORY_VERIFY=m";
+const N: &str = "# CONFIG_KEXEC_PURGATORY_VERIFY is not set";
+const NO_MODULES: &str = "# CONFIG_MODULES is not set";
+const SAMPLES: [&str; 3] = [
+    "CONFIG_SAMPLES=y",
+    "CONFIG_SAMPLES_RUST=y",
+    "CONFIG_SAMPLE_RUST_KEXEC_POLICY=m",
+];
+const NO_SAMPLE: &str = "# CONFIG_SAMPLE_RUST_KEXEC_POLICY is not set";
+
+const CASES: &[Case] = &[
+    case("default", &[], &[BUILT, Y]),
+    case(
+        "m",
+        &[M, SAMPLES[0], SAMPLES[1], SAMPLES[2]],
+        &[BUILT, M, SAMPLES[2]],
+    ),
+    case("n", &[N], &[BUILT, N]),
+    // The interface that the sample uses is there with m only.
+    case(
+        "sample-with-y",
+        &[Y, SAMPLES[0], SAMPLES[1], SAMPLES[2]],
+        &[BUILT, Y, NO_SAMPLE],
+    ),
+    case("no-modules", &[NO_MODULES], &[BUILT, Y]),
+    case("no-modules-m", &[NO_MODULES, M], &[BUILT, Y]),
+    case("no-modules-n", &[NO_MODULES, N], &[BUILT, N]),
+    case(
+        "no-rust",
+        &["# CONFIG_RUST is not set", M],
+        &[NOT_BUILT, N, "CONFIG_KEXEC_FILE=y"],
+    ),
+    case(
+        "no-kexec-file",
+        &["# CONFIG_KEXEC_FILE is not set", M],
+        &[NOT_BUILT, N, "CONFIG_RUST=y"],
+    ),
+    Case {
+        arch: "i386",
+        ..case(
+            "i386",
+            &["# CONFIG_64BIT is not set", M],
+            &[NOT_BUILT, N, "CONFIG_KEXEC=y"],
+        )
+    },
+];
+
+const fn case(
+    name: &'static str,
+    settings: &'static [&'static str],
+    expected: &'static [&'static str],
+) -> Case {
+    Case {
+        name,
+        arch: "x86_64",
+        settings,
+        expected,
+    }
+}
+
+/// The menu that the option is asked in, and how it is asked there.
+const MENU: &str = "Kexec and crash features";
+const PROMPT: &str = "Verify normal kexec images between the two kernels (KEXEC_PURGATORY_VERIFY) ";
+
+pub fn run(kernels: &Kernels, report: &mut Report) -> Result<()> {
+    let scratch = Scratch::new(kernels)?;
+
+    for case in CASES {
+        report.test(&format!("config/{}", case.name), || {
+            let config = scratch.configure(case)?;
+            let missing = config::missing(&config::parse_all(case.expected)?, &config);
+            ensure!(
+                missing.is_empty(),
+                "not as expected: {}",
+                missing.join(", ")
+            );
+            Ok(())
+        });
+    }
+    report.test("config/prompt", || scratch.check_prompt(&[], "[Y/n/m/?]"));
+    report.test("config/prompt-no-modules", || {
+        scratch.check_prompt(&[NO_MODULES], "[Y/n/?]")
+    });
+    Ok(())
+}
+
+/// A folder with a configuration and nothing else.
+struct Scratch<'a> {
+    layout: &'a Layout,
+    tree: &'a Path,
+    folder: PathBuf,
+    /// What every case starts from.
+    base: String,
+}
+
+impl<'a> Scratch<'a> {
+    fn new(kernels: &'a Kernels) -> Result<Self> {
+        let mut scratch = Self {
+            layout: kernels.layout,
+            tree: kernels.tree(),
+            folder: kernels.layout.build.join("config"),
+            base: String::new(),
+        };
+        fs::create_dir_all(&scratch.folder)?;
+        scratch.make("base", "x86_64", "tinyconfig")?;
+        let fragments = config::read(scratch.layout, FRAGMENTS)?;
+        scratch.base = fs::read_to_string(scratch.file())? + &config::text(&fragments);
+        Ok(scratch)
+    }
+
+    fn file(&self) -> PathBuf {
+        self.folder.join(".config")
+    }
+
+    fn make(&self, name: &str, arch: &str, target: &str) -> Result<()> {
+        let mut step = Step::start(format!("configure {name}"));
+        let log = self.layout.log(&format!("config-{name}"))?;
+        let mut make = kernel::make(self.layout, self.tree, &self.folder, arch)?;
+        logged(make.arg(target), &log, &mut step)?;
+        step.done();
+        Ok(())
+    }
+
+    /// Has Kconfig complete a configuration; returns it.
+    fn configure(&self, case: &Case) -> Result<String> {
+        let settings = config::text(&config::parse_all(case.settings)?);
+        fs::write(self.file(), format!("{}{settings}", self.base))?;
+        self.make(case.name, case.arch, "olddefconfig")?;
+        Ok(fs::read_to_string(self.file())?)
+    }
+
+    /// Whether the option is asked in its menu, with these answers to choose from.
+    fn check_prompt(&self, settings: &'static [&'static str], answers: &str) -> Result<()> {
+        let (menu, found) = self.asked(settings)?;
+        ensure!(menu == MENU, "asked in the menu '{menu}'");
+        ensure!(found == answers, "asked with {found}");
+        Ok(())
+    }
+
+    /// The menu in which Kconfig asks about the option, when it was not answered yet, and the
+    /// answers that it offers, the default as a capital letter.
+    fn asked(&self, settings: &'static [&'static str]) -> Result<(String, String)> {
+        let open: String = self
+            .configure(&case("prompt", settings, &[]))?
+            .lines()
+            .filter(|line| !line.contains("CONFIG_KEXEC_PURGATORY_VERIFY"))
+            .map(|line| format!("{line}\n"))
+            .collect();
+        fs::write(self.file(), open)?;
+
+        // Every question is answered with its default: there is nothing to read answers from.
+        let mut make = kernel::make(self.layout, self.tree, &self.folder, "x86_64")?;
+        let dialogue = output(make.arg("oldconfig"))?;
+        let (before, after) = dialogue
+            .split_once(PROMPT)
+            .with_context(|| format!("not asked:\n{dialogue}"))?;
+        let menu = before
+            .lines()
+            .filter_map(|line| line.strip_prefix("* "))
+            .next_back()
+            .context("asked outside of all menus")?;
+        let answers = after.split_whitespace().next().unwrap_or_default();
+        Ok((menu.to_owned(), answers.to_owned()))
+    }
+}
