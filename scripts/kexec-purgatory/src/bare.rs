@@ -7,9 +7,6 @@
 //! purgatory is told and finds can be chosen. What stands for the loader is [`Image`], which
 //! computes digests with a third implementation.
 
-#[path = "../../../arch/x86/purgatory/rust/abi.rs"]
-#[expect(dead_code, unreachable_pub, reason = "shared with the purgatory")]
-mod abi;
 mod blob;
 mod cases;
 mod image;

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
-use super::abi;
+use crate::abi;
 use crate::command::{command, logged};
 use crate::fetch;
 use crate::layout::Layout;

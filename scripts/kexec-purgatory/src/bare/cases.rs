@@ -6,10 +6,12 @@ use std::mem::offset_of;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::abi::{EngineKind, LEAF_SIZE, Params, REGIONS_MAX, RESET_IO, Region, RegionKind, Reset};
 use super::image::{BOOT_PARAMS, EXIT_PORT, OTHERS, region_digest};
 use super::machine::{Bare, Ending, RESET_VALUE, Run, processor};
 use super::{BLOB, Image};
+use crate::abi::{
+    EngineKind, Header, LEAF_SIZE, Params, REGIONS_MAX, RESET_IO, Region, RegionKind, Reset,
+};
 
 /// A name for reports, and the case.
 pub type Case = (&'static str, fn(&Bare) -> Result<()>);
@@ -187,7 +189,7 @@ fn own_code_damaged(bare: &Bare) -> Result<()> {
     };
     // The offset of a function that is not called here.
     refused(
-        &damaged(offset_of!(super::abi::Header, digest))?,
+        &damaged(offset_of!(Header, digest))?,
         &fault("the purgatory itself is damaged"),
     )?;
 

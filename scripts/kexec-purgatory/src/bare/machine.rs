@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
-use super::abi::EngineKind;
 use super::image::{EXIT_PORT, Image, JOB, KERNEL, STATE};
 use super::{Blob, State};
+use crate::abi::EngineKind;
 use crate::command::{command, output};
 use crate::layout::Layout;
 
