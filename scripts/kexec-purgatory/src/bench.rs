@@ -5,6 +5,7 @@
 pub mod blob;
 mod copy;
 mod image;
+mod instructions;
 mod mainline;
 mod measure;
 mod memory;
@@ -29,16 +30,21 @@ use crate::kernel::{self, Verify};
 use crate::layout::Layout;
 
 /// Measures, prints tables, and writes them to `build/bench`.
-pub fn run(layout: &Layout, rounds: usize) -> Result<()> {
+pub fn run(layout: &Layout, rounds: usize, emulate: bool) -> Result<()> {
     let folder = layout.build.join("bench");
     fs::create_dir_all(&folder)?;
     let programs = Programs::load(&blob(layout)?, &mainline(layout)?)?;
-    let image = Image::of_kernel(&fetch::distribution_kernel(layout)?.image)?;
+    let next = fetch::distribution_kernel(layout)?;
+    let image = Image::of_kernel(&next.image)?;
+    // Before this process stays on one processor.
+    let instructions = emulate
+        .then(|| instructions::count(layout, &next))
+        .transpose()?;
 
     processor::stay_on_one()?;
     let measured = processor::on_image(&programs, &image, rounds)?;
     let sizes = processor::on_sizes(&programs, rounds.div_ceil(3))?;
-    let report = Report::new(&image, rounds, measured, &sizes)?;
+    let report = Report::new(&image, rounds, measured, &sizes, instructions)?;
     report.print();
 
     let path = folder.join("bench.json");

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use self::content::{Content, DEBUG_LOADER};
+use self::content::{Content, DEBUG_LOADER, TIME_STAMP};
 use crate::checksum;
 use crate::fetch::DistributionKernel;
 use crate::layout::Layout;
@@ -80,7 +80,7 @@ pub fn loading(
     content.add_boot(&next.image, &second)?;
     let mut arguments = format!("guest.job={job} {arguments}");
     if loader == Loader::Debug {
-        content.add_debug_loader(layout)?;
+        content.add_own(layout, DEBUG_LOADER)?;
         arguments += &format!(" guest.loader={DEBUG_LOADER}");
     }
     if !modules.is_empty() {
@@ -131,7 +131,7 @@ pub fn commanded(layout: &Layout, next: &Path) -> Result<Guest> {
     let mut content = Content::new(layout, &initramfs)?;
     content.add_kexec()?;
     content.add_boot(next, &second)?;
-    content.add_debug_loader(layout)?;
+    content.add_own(layout, DEBUG_LOADER)?;
     content.finish()?;
     Ok(Guest {
         initramfs,
@@ -155,6 +155,7 @@ fn second(layout: &Layout, purpose: Purpose, payload: &[u8]) -> Result<Second> {
     let initramfs = archive(layout, job)?;
     let mut content = Content::new(layout, &initramfs)?;
     content.add_payload(payload)?;
+    content.add_own(layout, TIME_STAMP)?;
     content.finish()?;
     Ok(Second {
         initramfs,

@@ -43,6 +43,16 @@ pub struct Boot<'a> {
     pub cmdline: &'a str,
 }
 
+impl Boot<'_> {
+    fn arguments(&self, qemu: &mut Command) {
+        qemu.arg("-kernel")
+            .arg(self.kernel)
+            .arg("-initrd")
+            .arg(self.initramfs)
+            .args(["-append", self.cmdline]);
+    }
+}
+
 /// Where a machine's memory comes from.
 enum Memory<'a> {
     /// This file, which holds what the machine writes.
@@ -90,12 +100,17 @@ impl Machine {
     /// its memory in a new file.
     pub fn boot(cpu: &str, memory: &Path, boot: &Boot<'_>) -> Result<Self> {
         memory::create(memory)?;
+        Self::start(cpu, Memory::Shared(memory), |qemu| boot.arguments(qemu))
+    }
+
+    /// As [`Machine::boot`], for a machine whose clock and time stamp counter advance by one with
+    /// each instruction, and in which nothing is random.
+    pub fn boot_counting(cpu: &str, memory: &Path, boot: &Boot<'_>) -> Result<Self> {
+        memory::create(memory)?;
         Self::start(cpu, Memory::Shared(memory), |qemu| {
-            qemu.arg("-kernel")
-                .arg(boot.kernel)
-                .arg("-initrd")
-                .arg(boot.initramfs)
-                .args(["-append", boot.cmdline]);
+            qemu.args(["-icount", "shift=0,sleep=off", "-seed", "1"])
+                .args(["-rtc", "base=2026-01-01,clock=vm"]);
+            boot.arguments(qemu);
         })
     }
 

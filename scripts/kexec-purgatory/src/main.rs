@@ -72,6 +72,9 @@ enum Action {
         /// How often each piece of work is done
         #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u16).range(1..))]
         rounds: u16,
+        /// Do not count instructions in QEMU, which takes most of the time
+        #[arg(long)]
+        no_emulation: bool,
     },
     /// Makes the project a patch series and has checkpatch check it
     Series,
@@ -145,9 +148,12 @@ fn run(action: Action) -> Result<bool> {
             setup::install(&layout)?;
             return run::run(&layout);
         }
-        Action::Bench { rounds } => {
+        Action::Bench {
+            rounds,
+            no_emulation,
+        } => {
             setup::install(&layout)?;
-            bench::run(&layout, rounds.into())?;
+            bench::run(&layout, rounds.into(), !no_emulation)?;
         }
         Action::Series => {
             setup::install(&layout)?;

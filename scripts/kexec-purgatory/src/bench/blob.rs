@@ -43,6 +43,16 @@ impl Engine {
         EngineKind::ALL.into_iter().filter_map(Self::new).collect()
     }
 
+    /// The one that the loader would pick.
+    pub fn fastest() -> Self {
+        use EngineKind::{Avx2X8, Avx512X16, Scalar, ShaNiX2};
+
+        [Avx512X16, ShaNiX2, Avx2X8]
+            .into_iter()
+            .find_map(Self::new)
+            .unwrap_or(Self(Scalar))
+    }
+
     pub fn name(self) -> &'static str {
         self.0.name()
     }

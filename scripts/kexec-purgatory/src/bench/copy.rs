@@ -7,7 +7,8 @@
 
 use std::arch::asm;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
+use serde::Serialize;
 
 use super::image::Image;
 use super::memory::{Memory, PAGE};
@@ -153,6 +154,40 @@ impl<'a> Copy<'a> {
         // destinations pages of the image, whose bytes nobody borrows meanwhile: a borrow would
         // have to come from another thread, and `Copy` is not `Sync`.
         unsafe { walk(how, self.list.as_raw().addr() as u64 | IND_INDIRECTION) }
+    }
+}
+
+/// How the pages of an image lie that a kernel has loaded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Runs {
+    /// Pages that are copied.
+    pub pages: u64,
+    /// Runs of pages that follow each other both where they lie and where they go.
+    pub runs: u64,
+}
+
+impl Runs {
+    /// Walks the list of an image, which begins with `head`; `read` reads an entry at a physical
+    /// address.
+    pub fn of_list(head: u64, mut read: impl FnMut(u64) -> Result<u64>) -> Result<Self> {
+        let page_of = |entry: u64| entry & !(PAGE as u64 - 1);
+        let mut found = Self::default();
+        let (mut entry, mut next, mut follows) = (head, 0, None);
+        loop {
+            match entry & (PAGE as u64 - 1) {
+                IND_DONE => return Ok(found),
+                IND_DESTINATION => follows = None,
+                IND_INDIRECTION => next = page_of(entry),
+                IND_SOURCE => {
+                    found.pages += 1;
+                    found.runs += u64::from(follows != Some(page_of(entry)));
+                    follows = Some(page_of(entry) + PAGE as u64);
+                }
+                flags => bail!("an entry of the indirection list with flags {flags:#x}"),
+            }
+            entry = read(next)?;
+            next += size_of::<u64>() as u64;
+        }
     }
 }
 
@@ -341,6 +376,15 @@ unsafe fn walk(how: Loop, head: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn runs_end_where_a_page_does_not_follow() {
+        let words = [0x5001, 0x8008, 0x9008, 0x3008, 0x7001, 0x4008, 4];
+        let read = |address: u64| Ok(words[(address - 0x10000) as usize / 8]);
+        let found = Runs::of_list(0x10002, read).unwrap();
+        assert_eq!(found, Runs { pages: 4, runs: 3 });
+        assert!(Runs::of_list(0x10003, read).is_err());
+    }
 
     #[test]
     fn every_loop_copies_every_page() {

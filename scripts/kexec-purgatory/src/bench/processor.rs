@@ -49,6 +49,11 @@ pub mod names {
         format!("{engine}/copy+verify")
     }
 
+    /// With the fastest engine.
+    pub fn copy_verify(how: Loop) -> String {
+        format!("{}/copy+verify", how.name())
+    }
+
     pub fn copy(how: Loop, pages: Pages) -> String {
         format!("{}/{}", how.name(), pages.name())
     }
@@ -104,16 +109,24 @@ pub fn on_image(programs: &Programs, image: &Image, rounds: usize) -> Result<Mea
         }
     }
     for engine in Engine::all() {
-        let name = engine.name();
-        cases.push(Case::new(names::verify(name), loaded, move || {
+        let name = names::verify(engine.name());
+        cases.push(Case::new(name, loaded, move || {
             black_box(blob.verify(engine, image));
         }));
-        let copy = copies.iter().find(|(pages, _)| *pages == PAGES);
-        if let Some((_, copy)) = copy {
-            cases.push(Case::new(names::verify_copy(name), loaded, move || {
-                copy.run(Loop::PROJECT);
+    }
+    if let Some((_, copy)) = copies.iter().find(|(pages, _)| *pages == PAGES) {
+        let both = |name, engine, how| {
+            Case::new(name, loaded, move || {
+                copy.run(how);
                 black_box(blob.verify(engine, image));
-            }));
+            })
+        };
+        for engine in Engine::all() {
+            let name = names::verify_copy(engine.name());
+            cases.push(both(name, engine, Loop::PROJECT));
+        }
+        for how in Loop::ALL {
+            cases.push(both(names::copy_verify(how), Engine::fastest(), how));
         }
     }
     let measured = interleaved(cases, rounds, &mut step)?;

@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::blob::{Engine, needs};
 use super::copy::{Loop, Pages};
 use super::image::{Image, Segment};
+use super::instructions::{Counted, Instructions};
 use super::measure::{Measured, Spread};
 use super::picture::{Bar, Panel};
 use super::processor::{self, names};
@@ -30,10 +31,20 @@ pub struct Report {
     image: BTreeMap<&'static str, OnImage>,
     /// Other code on the same memory.
     references: BTreeMap<&'static str, Speed>,
+    /// By loop: milliseconds for the copy of scattered pages and their verification by the
+    /// fastest engine.
+    copy_verify_ms: BTreeMap<&'static str, Spread>,
     /// By loop, then by how the pages lie.
     copy: BTreeMap<&'static str, BTreeMap<&'static str, CopyFigures>>,
     growth: Vec<Growth>,
-    samples: Measured,
+    /// By case: instructions in QEMU from `kexec -e` to the next kernel's first one. None if they
+    /// were not counted.
+    instructions: Option<BTreeMap<&'static str, u64>>,
+    /// The same in parts.
+    instructions_in_parts: Option<BTreeMap<&'static str, Counted>>,
+    /// Cases of which two runs did not count the same.
+    instructions_not_repeatable: BTreeMap<&'static str, Vec<Counted>>,
+    measured: Measured,
 }
 
 /// The machine that this ran on.
@@ -122,6 +133,7 @@ impl Report {
         rounds: usize,
         measured: Measured,
         sizes: &[(usize, Measured)],
+        instructions: Option<Instructions>,
     ) -> Result<Self> {
         let mut engines = BTreeMap::new();
         let mut on_image = BTreeMap::new();
@@ -141,6 +153,9 @@ impl Report {
             .into_iter()
             .map(|name| Ok((name, Speed::of(name, &measured)?)))
             .collect::<Result<_>>()?;
+        let cases = instructions
+            .as_ref()
+            .map(|instructions| &instructions.cases);
         Ok(Self {
             machine: Machine::this()?,
             work: Work {
@@ -160,12 +175,30 @@ impl Report {
             engines,
             image: on_image,
             references,
+            copy_verify_ms: Loop::ALL
+                .into_iter()
+                .map(|how| {
+                    let name = names::copy_verify(how);
+                    Ok((how.name(), measured.milliseconds(&name)?))
+                })
+                .collect::<Result<_>>()?,
             copy,
             growth: sizes
                 .iter()
                 .map(|(size, measured)| Growth::of(*size, measured))
                 .collect::<Result<_>>()?,
-            samples: measured,
+            instructions: cases.map(|cases| {
+                let totals = cases
+                    .iter()
+                    .map(|(name, counted)| (*name, counted.to_entry()));
+                totals.collect()
+            }),
+            instructions_in_parts: cases.map(|cases| cases.iter().cloned().collect()),
+            instructions_not_repeatable: instructions
+                .as_ref()
+                .map(|instructions| instructions.different.clone())
+                .unwrap_or_default(),
+            measured,
         })
     }
 
@@ -189,11 +222,29 @@ impl Report {
         }
         println!();
         println!(
-            "Copy loops, over what was loaded: MB/s, and times as fast as rep movsq for each page.\n"
+            "Copy loops, over what was loaded: MB/s, and times as fast as rep movsq for each page;\n\
+             then ms for a copy of scattered pages and their verification by {}.\n",
+            Engine::fastest().name()
         );
         println!("{}\n", self.copy_loops());
         println!("Verification of images of several sizes without a tail, in ms.\n");
         println!("{}\n", self.sizes());
+        if let Some(cases) = &self.instructions_in_parts {
+            println!(
+                "Millions of instructions from kexec -e to the next kernel's first one, and to its\n\
+                 /init, in QEMU: how many, not how long. Waits count a nanosecond as one.\n"
+            );
+            println!("{}", instructions_table(cases));
+            match self
+                .instructions_not_repeatable
+                .keys()
+                .copied()
+                .collect::<Vec<_>>()[..]
+            {
+                [] => println!("Two runs of each counted the same, to the instruction.\n"),
+                ref cases => println!("Two runs differ: {}\n", cases.join(", ")),
+            }
+        }
     }
 
     /// What the picture shows.
@@ -227,12 +278,16 @@ impl Report {
             name: "direct".to_owned(),
             parts: Ok(vec![copy, 0.0]),
         });
-        Ok(vec![Panel {
+        let mut panels = vec![Panel {
             title: format!("Copy and verify, measured on {}", self.machine.processor),
             unit: "ms",
             parts: vec!["copy", "verify"],
             bars,
-        }])
+        }];
+        if let Some(cases) = &self.instructions_in_parts {
+            panels.extend(instructions_panels(cases));
+        }
+        Ok(panels)
     }
 
     fn verification(&self) -> Table {
@@ -297,7 +352,14 @@ impl Report {
     }
 
     fn copy_loops(&self) -> Table {
-        let mut table = new_table(&["loop", "adjacent", "ratio", "scattered", "ratio"]);
+        let mut table = new_table(&[
+            "loop",
+            "adjacent",
+            "ratio",
+            "scattered",
+            "ratio",
+            "and verify",
+        ]);
         for how in Loop::ALL {
             let mut row = vec![how.name().to_owned()];
             for pages in Pages::ALL {
@@ -310,6 +372,9 @@ impl Report {
                 };
                 row.push(with_spread(&figures.mb_per_s, 0));
                 row.push(with_spread(&figures.ratio, 2));
+            }
+            if let Some(spread) = self.copy_verify_ms.get(how.name()) {
+                row.push(with_spread(spread, 1));
             }
             table.add_row(row);
         }
@@ -332,6 +397,75 @@ impl Report {
         }
         table
     }
+}
+
+/// Millions, of which a part of an instruction is nothing.
+fn millions(instructions: u64) -> f64 {
+    instructions as f64 / 1e6
+}
+
+fn instructions_table(cases: &BTreeMap<&'static str, Counted>) -> Table {
+    let mut table = new_table(&[
+        "case",
+        "shut down",
+        "copy",
+        "verify",
+        "to entry",
+        "next kernel",
+        "to /init",
+    ]);
+    for (name, counted) in cases {
+        let mut row = vec![(*name).to_owned()];
+        let parts = [
+            counted.shut_down,
+            counted.copy,
+            counted.verify,
+            counted.to_entry(),
+        ];
+        row.extend(parts.map(|part| format!("{:.3}", millions(part))));
+        if let Some(boot) = counted.boot {
+            let parts = [boot, counted.to_entry() + boot];
+            row.extend(parts.map(|part| format!("{:.3}", millions(part))));
+        }
+        table.add_row(row);
+    }
+    table
+}
+
+/// All cases to the next kernel's first instruction, and those that went on to its `/init`.
+fn instructions_panels(cases: &BTreeMap<&'static str, Counted>) -> [Panel; 2] {
+    let bar = |(name, parts): (&&str, Vec<u64>)| Bar {
+        name: (**name).to_owned(),
+        parts: Ok(parts.into_iter().map(millions).collect()),
+    };
+    let to_entry = cases.iter().map(|(name, counted)| {
+        let parts = vec![counted.shut_down, counted.copy, counted.verify];
+        bar((name, parts))
+    });
+    let to_init = cases.iter().filter_map(|(name, counted)| {
+        let parts = vec![
+            counted.shut_down,
+            counted.copy,
+            counted.verify,
+            counted.boot?,
+        ];
+        Some(bar((name, parts)))
+    });
+    [
+        Panel {
+            title: "To the next kernel's first instruction: instructions in QEMU, not time"
+                .to_owned(),
+            unit: "million",
+            parts: vec!["shut down", "copy", "verify"],
+            bars: to_entry.collect(),
+        },
+        Panel {
+            title: "To the next kernel's /init: instructions in QEMU, not time".to_owned(),
+            unit: "million",
+            parts: vec!["shut down", "copy", "verify", "enter"],
+            bars: to_init.collect(),
+        },
+    ]
 }
 
 /// Names to the left, figures to the right.

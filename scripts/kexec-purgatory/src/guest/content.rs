@@ -14,9 +14,11 @@ use crate::layout::Layout;
 
 const BUSYBOX: &str = "/bin/busybox";
 
-/// The name of our own loader, and of its crate's folder in the tool's.
+/// Our own loader.
 pub const DEBUG_LOADER: &str = "kexec-file-load";
-const DEBUG_LOADER_FOLDER: &str = "guest/kexec-file-load";
+
+/// What tells the time that the next kernel takes.
+pub const TIME_STAMP: &str = "time-stamp";
 
 /// 32 MiB: what the second kernel finds in its initramfs.
 const PAYLOAD: u64 = 32 << 20;
@@ -68,21 +70,19 @@ impl Content {
         Ok(())
     }
 
-    /// Adds the loader of ours, linked statically.
-    pub fn add_debug_loader(&mut self, layout: &Layout) -> Result<()> {
+    /// Adds a program of ours, linked statically; its crate lies in a folder of that name.
+    pub fn add_own(&mut self, layout: &Layout, name: &str) -> Result<()> {
         let target = layout.build.join("guest-programs");
         output(
             cargo()
                 .args(["rustc", "--quiet", "--release", "--locked"])
                 .arg("--manifest-path")
-                .arg(layout.tool(DEBUG_LOADER_FOLDER).join("Cargo.toml"))
+                .arg(layout.tool("guest").join(name).join("Cargo.toml"))
                 .args(["--", "-C", "target-feature=+crt-static"])
                 .env("CARGO_TARGET_DIR", &target),
         )?;
-        self.0.program(
-            &format!("bin/{DEBUG_LOADER}"),
-            &target.join("release").join(DEBUG_LOADER),
-        )
+        self.0
+            .program(&format!("bin/{name}"), &target.join("release").join(name))
     }
 
     /// Adds modules, and returns their names in the form that `/init` takes.

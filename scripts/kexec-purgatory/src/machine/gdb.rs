@@ -116,6 +116,13 @@ impl Gdb {
         self.send("c")
     }
 
+    /// Runs one instruction.
+    pub fn step(&mut self) -> Result<()> {
+        self.send("s")?;
+        while !self.has_stopped()? {}
+        Ok(())
+    }
+
     /// Asks the running processor to stop.
     pub fn interrupt(&mut self) -> Result<()> {
         self.stream.write_all(&[packet::INTERRUPT])?;

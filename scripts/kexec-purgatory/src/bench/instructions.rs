@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Instructions from `kexec -e` to the next kernel's first one, counted in QEMU.
+//!
+//! With `-icount shift=0` the guest's clock advances by a nanosecond with each instruction, and so
+//! does its time stamp counter; each turn of a `rep movsq` is an instruction. Where the processor
+//! waits for a timer, the clock jumps there, which only happens before `machine_kexec()` and in the
+//! next kernel: what lies between runs with interrupts off. Nothing of it depends on the machine
+//! that QEMU runs on.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::thread;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::Serialize;
+
+use super::copy::Runs;
+use super::memory::PAGE;
+use crate::abi::EngineKind;
+use crate::fetch::DistributionKernel;
+use crate::graft;
+use crate::guest::{self, CONSOLE, Guest, Loader, Purpose};
+use crate::kernel::{self, Built, VERIFY_MODULE, Verify};
+use crate::layout::Layout;
+use crate::machine::gdb::{Gdb, Space};
+use crate::machine::symbols::Symbols;
+use crate::machine::{Boot, Machine, Stop, memory};
+use crate::progress::Step;
+use crate::qemu::{self, SerialLog};
+
+/// `rdtsc`.
+const RDTSC: [u8; 2] = [0x0f, 0x31];
+
+/// How often each case is run.
+const RUNS: usize = 2;
+
+/// Where the 64-bit entry point of a kernel lies in what is loaded of it, see
+/// Documentation/arch/x86/boot.rst.
+const ENTRY_OFFSET: u64 = 0x200;
+
+/// A way to the next kernel.
+struct Case {
+    name: &'static str,
+    verify: Verify,
+    module: Option<&'static str>,
+    /// The engine that the processor is chosen for.
+    engine: EngineKind,
+    /// Whether the next kernel is followed until its `/init` runs.
+    to_init: bool,
+}
+
+const fn case(name: &'static str, verify: Verify, engine: EngineKind, to_init: bool) -> Case {
+    Case {
+        name,
+        verify,
+        module: None,
+        engine,
+        to_init,
+    }
+}
+
+use EngineKind::{Avx2X8, Scalar, ShaNiX2};
+
+/// All but two on the same processor.
+const CASES: &[Case] = &[
+    case("mainline", Verify::Norust, ShaNiX2, true),
+    case("y-scalar", Verify::Y, Scalar, false),
+    case("y-shani-x2", Verify::Y, ShaNiX2, true),
+    case("y-avx2-x8", Verify::Y, Avx2X8, false),
+    Case {
+        module: Some(VERIFY_MODULE),
+        ..case("m-module", Verify::M, ShaNiX2, false)
+    },
+    case("m", Verify::M, ShaNiX2, false),
+    case("n", Verify::N, ShaNiX2, true),
+];
+
+/// What one way takes, in instructions.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Counted {
+    /// Until `machine_kexec()`, with waits for timers in nanoseconds.
+    pub shut_down: u64,
+    /// Until the purgatory is entered, or the next kernel where there is none.
+    pub copy: u64,
+    pub verify: u64,
+    /// From the next kernel's first instruction until its `/init` runs, with waits.
+    pub boot: Option<u64>,
+    /// The image's pages before the copy.
+    pub image: Runs,
+}
+
+impl Counted {
+    /// From `kexec -e` to the next kernel's first instruction.
+    pub fn to_entry(&self) -> u64 {
+        self.shut_down + self.copy + self.verify
+    }
+}
+
+/// What was counted, by case, in the order of the cases.
+pub struct Instructions {
+    pub cases: Vec<(&'static str, Counted)>,
+    /// Cases whose runs did not count the same, with what each counted.
+    pub different: BTreeMap<&'static str, Vec<Counted>>,
+}
+
+/// What a case boots.
+struct Prepared {
+    case: &'static Case,
+    kernel: Built,
+    guest: Guest,
+}
+
+/// Counts all cases, each of them more than once.
+pub fn count(layout: &Layout, next: &DistributionKernel) -> Result<Instructions> {
+    let tree = graft::kernel_tree(layout, None)?;
+    let folder = memory::folder(layout)?;
+    let mut prepared = Vec::new();
+    let mut kernels = BTreeMap::new();
+    for case in CASES {
+        let kernel: &Built = match kernels.entry(case.verify.name()) {
+            Entry::Occupied(built) => built.into_mut(),
+            Entry::Vacant(place) => place.insert(kernel::build(layout, &tree, None, case.verify)?),
+        };
+        let modules = case
+            .module
+            .map(|module| kernel.module(module))
+            .transpose()?;
+        let modules: Vec<PathBuf> = modules.into_iter().collect();
+        let (guest, _) = guest::loading(layout, next, Purpose::Enter, Loader::Debug, &modules)?;
+        // The next case's guest is written to the same file.
+        let initramfs = folder.path().join(format!("{}.cpio", case.name));
+        fs::copy(&guest.initramfs, &initramfs)?;
+        prepared.push(Prepared {
+            case,
+            kernel: kernel.clone(),
+            guest: Guest { initramfs, ..guest },
+        });
+    }
+
+    let mut step = Step::start("count instructions in QEMU");
+    let runs: Vec<(usize, &Prepared)> = (0..RUNS)
+        .flat_map(|run| prepared.iter().map(move |prepared| (run, prepared)))
+        .collect();
+    let count = |&(run, prepared): &(usize, &Prepared)| {
+        let memory = folder.path().join(format!("{}-{run}", prepared.case.name));
+        let counted = prepared
+            .count(&memory)
+            .with_context(|| prepared.case.name.to_owned())?;
+        fs::remove_file(&memory)?;
+        Ok(counted)
+    };
+    let counted = in_parallel(&runs, count, |number| {
+        step.line(&format!("{} is counted", runs[number].1.case.name));
+    })?;
+    step.done();
+
+    let mut instructions = Instructions {
+        cases: Vec::new(),
+        different: BTreeMap::new(),
+    };
+    for (place, case) in CASES.iter().enumerate() {
+        let runs: Vec<Counted> = counted
+            .iter()
+            .skip(place)
+            .step_by(CASES.len())
+            .cloned()
+            .collect();
+        let first = runs.first().context("no run")?.clone();
+        if runs.iter().any(|run| *run != first) {
+            instructions.different.insert(case.name, runs);
+        }
+        instructions.cases.push((case.name, first));
+    }
+    Ok(instructions)
+}
+
+/// Does jobs, as many at a time as there are processors, and says which one ended; the results are
+/// in the order of the jobs.
+fn in_parallel<J: Sync, R: Send>(
+    jobs: &[J],
+    work: impl Fn(&J) -> Result<R> + Sync,
+    mut ended: impl FnMut(usize),
+) -> Result<Vec<R>> {
+    let next = AtomicUsize::new(0);
+    let (sender, results) = mpsc::channel();
+    let mut ordered = BTreeMap::new();
+    thread::scope(|scope| -> Result<()> {
+        for _ in 0..thread::available_parallelism()?.get() {
+            let (next, work, sender) = (&next, &work, sender.clone());
+            scope.spawn(move || {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(job) = jobs.get(number) else {
+                        break;
+                    };
+                    if sender.send((number, work(job))).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        for (number, result) in results {
+            ended(number);
+            ordered.insert(number, result?);
+        }
+        Ok(())
+    })?;
+    Ok(ordered.into_values().collect())
+}
+
+impl Prepared {
+    fn count(&self, memory: &Path) -> Result<Counted> {
+        let case = self.case;
+        let symbols = Symbols::read(&self.kernel.vmlinux())?;
+        let processor = qemu::processor_for(case.engine).context("no processor for the engine")?;
+        let boot = Boot {
+            kernel: self.kernel.image(),
+            initramfs: &self.guest.initramfs,
+            // The memory of the image must not lie elsewhere in each run.
+            cmdline: &format!("{CONSOLE} nokaslr {}", self.guest.arguments),
+        };
+        let mut machine = Machine::boot_counting(processor, memory, &boot)?;
+
+        machine.run_to(symbols.address("kernel_kexec")?)?;
+        let begin = time_stamp(&mut machine.gdb)?;
+        machine.run_to(symbols.address("machine_kexec")?)?;
+        let shut_down = time_stamp(&mut machine.gdb)?;
+        let image = image_pages(&mut machine.gdb)?;
+
+        let log = machine.log();
+        let start = number_after(&log, "start:0x")?;
+        let entry = number_after(&log, "Loaded 64bit kernel at 0x")? + ENTRY_OFFSET;
+        ensure!(
+            case.engine_is_right(&log),
+            "the engine is not {}",
+            case.engine.name()
+        );
+        machine.run_to(start)?;
+        let copied = time_stamp(&mut machine.gdb)?;
+        let entered = if start == entry {
+            copied
+        } else {
+            machine.run_to(entry)?;
+            time_stamp(&mut machine.gdb)?
+        };
+        let boot = match case.to_init {
+            true => Some(until_init(&mut machine)? - entered),
+            false => None,
+        };
+        Ok(Counted {
+            shut_down: shut_down - begin,
+            copy: copied - shut_down,
+            verify: entered - copied,
+            boot,
+            image,
+        })
+    }
+}
+
+impl Case {
+    /// Whether the log names the engine, if the image is verified by one.
+    fn engine_is_right(&self, log: &SerialLog) -> bool {
+        let named = log
+            .lines()
+            .find_map(|line| line.split_once(" bytes to verify, engine "));
+        named.is_none_or(|(_, engine)| engine == self.engine.name())
+    }
+}
+
+/// The time stamp counter of a stopped machine: the instruction that reads it is put in the place
+/// of the one that comes next, and then that one is put back.
+fn time_stamp(gdb: &mut Gdb) -> Result<u64> {
+    let before = gdb.registers()?;
+    let rip = before.get("rip")?;
+    let code = gdb.read(Space::Virtual, rip, RDTSC.len())?;
+    gdb.write(Space::Virtual, rip, &RDTSC)?;
+    gdb.step()?;
+    let after = gdb.registers()?;
+    gdb.write(Space::Virtual, rip, &code)?;
+    for register in ["rip", "rax", "rdx"] {
+        gdb.set_register(register, before.get(register)?)?;
+    }
+    ensure!(
+        after.get("rip")? == rip + RDTSC.len() as u64,
+        "the time stamp counter cannot be read at {rip:#x}"
+    );
+    Ok(after.get("rdx")? << 32 | after.get("rax")?)
+}
+
+/// How the pages lie of the image that `machine_kexec()` is called with; `struct kimage` begins with
+/// the first entry of the list.
+fn image_pages(gdb: &mut Gdb) -> Result<Runs> {
+    let kimage = gdb.registers()?.get("rdi")?;
+    let number = |bytes: &[u8]| Ok(u64::from_le_bytes(bytes.try_into()?));
+    let head = number(&gdb.read(Space::Virtual, kimage, size_of::<u64>())?)?;
+    // The page of the list that was read last.
+    let mut last: Option<(u64, Vec<u8>)> = None;
+    Runs::of_list(head, |address| {
+        let offset = address % PAGE as u64;
+        let page = match last.take() {
+            Some((start, page)) if start == address - offset => page,
+            _ => gdb.read(Space::Physical, address - offset, PAGE)?,
+        };
+        let entry = number(&page[offset as usize..][..size_of::<u64>()]);
+        last = Some((address - offset, page));
+        entry
+    })
+}
+
+/// The time stamp counter when the next kernel's `/init` has read it.
+fn until_init(machine: &mut Machine) -> Result<u64> {
+    const PREFIX: &str = "guest: time stamp ";
+    let stop =
+        machine.run(|log| log.after(PREFIX).is_some() && log.after("guest: release").is_some())?;
+    let log = machine.log();
+    match (stop, log.after(PREFIX)) {
+        (Stop::Printed | Stop::Ended, Some(number)) => number
+            .parse()
+            .with_context(|| format!("not a number: {number}")),
+        _ => bail!("the next kernel did not start: {stop:?}\n{}", log.tail()),
+    }
+}
+
+/// The last hexadecimal number that follows `prefix` in the log.
+fn number_after(log: &SerialLog, prefix: &str) -> Result<u64> {
+    let digits = log
+        .lines()
+        .filter_map(|line| line.split_once(prefix))
+        .map(|(_, rest)| {
+            rest.split(|c: char| !c.is_ascii_hexdigit())
+                .next()
+                .unwrap_or(rest)
+        })
+        .last()
+        .with_context(|| format!("the log has no {prefix}"))?;
+    u64::from_str_radix(digits, 16).with_context(|| format!("not a number: {digits}"))
+}
