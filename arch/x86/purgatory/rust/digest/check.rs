@@ -14,11 +14,15 @@ use crate::abi::{
 };
 use core::ops::Range;
 
+/// The end of what a CPU can address (Intel SDM volume 3, section 4.1.4: at most 52 bits).
+const PHYSICAL_END: u64 = 1 << 52;
+
 /// Parameters that were checked.
 ///
 /// # Invariants
 ///
-/// `regions` are the regions in use. None wraps, or overlaps another one or the purgatory.
+/// `regions` are the regions in use. None begins at address 0, ends behind what a CPU can address,
+/// or overlaps another one or the purgatory.
 #[derive(Debug)]
 pub struct Checked<'a> {
     /// How to compute digests.
@@ -46,7 +50,7 @@ pub enum Fault {
     Engine,
     /// [`Params::nr_regions`]
     RegionCount,
-    /// A region wraps, is of an unknown kind, or overlaps.
+    /// A region wraps, is not in memory, is of an unknown kind, or overlaps.
     Region,
     /// [`Params::entry`] or [`Params::boot_params`] lies in no region that is verified.
     Entry,
@@ -113,7 +117,8 @@ pub fn check<'a>(
     Ok(Checked { engine, regions })
 }
 
-/// Checks that no region is of an unknown kind, wraps, or overlaps another one or `extent`.
+/// Checks that no region is of an unknown kind, wraps, reaches behind what a CPU can address, or
+/// overlaps another one or `extent`.
 pub fn check_regions(regions: &[Region], extent: Range<u64>) -> Result<(), Fault> {
     for (i, region) in regions.iter().enumerate() {
         let this = range(region).ok_or(Fault::Region)?;
@@ -129,11 +134,11 @@ pub fn check_regions(regions: &[Region], extent: Range<u64>) -> Result<(), Fault
     Ok(())
 }
 
-/// The memory of a region, unless it wraps or lies at address 0.
+/// The memory of a region, unless it wraps, lies at address 0 or is none.
 fn range(region: &Region) -> Option<Range<u64>> {
     let end = region.start.checked_add(region.len)?;
 
-    (region.start != 0).then_some(region.start..end)
+    (region.start != 0 && end <= PHYSICAL_END).then_some(region.start..end)
 }
 
 fn overlap(a: &Range<u64>, b: &Range<u64>) -> bool {

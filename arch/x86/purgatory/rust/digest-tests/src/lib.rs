@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What the tests of `purgatory_digest` share: the engines of this machine, a reference
-//! implementation of the digest, and memory between guard pages.
+//! What the tests of `purgatory_digest` share: the engines of this machine, reference
+//! implementations of the digest and of the checks, and memory between guard pages.
 
 mod guarded;
+pub mod params;
 
 pub use guarded::Guarded;
 
