@@ -11,8 +11,8 @@ KERNEL_ARGS := $(if $(KDIR),--kdir '$(KDIR)') $(if $(O),--output '$(O)') \
 	$(if $(VERIFY),--verify '$(VERIFY)')
 # make faults COUNT=<faults> SEED=<number>
 FAULTS_ARGS := $(if $(COUNT),--count '$(COUNT)') $(if $(SEED),--seed '$(SEED)')
-# make test FILTER=<part of a test's name>
-TEST_ARGS := $(if $(FILTER),--filter '$(FILTER)')
+# make test FILTER=<part of a test's name>, make mutants FILTER=<part of a mutant's>
+FILTER_ARGS := $(if $(FILTER),--filter '$(FILTER)')
 
 .PHONY: help
 help:
@@ -22,6 +22,8 @@ help:
 	@echo 'make bench     measure the purgatory and the one in C; tables, and build/bench'
 	@echo 'make faults    damage images in memory of guests, and see that the purgatory'
 	@echo '               notices; COUNT=<faults> SEED=<number>'
+	@echo 'make mutants   break the purgatory in many ways; the tests must notice each;'
+	@echo '               FILTER=<text> tries those whose name has it'
 	@echo 'make kernel    the grafted, built kernel; KDIR= O= VERIFY=y|m|n|norust'
 	@echo 'make graft     link the overlay into the kernel tree; KDIR='
 	@echo 'make ungraft   take it out again; KDIR='
@@ -38,7 +40,11 @@ run: tool
 
 .PHONY: test
 test: tool
-	@$(TOOL) test $(TEST_ARGS)
+	@$(TOOL) test $(FILTER_ARGS)
+
+.PHONY: mutants
+mutants: tool
+	@$(TOOL) mutants $(FILTER_ARGS)
 
 .PHONY: bench
 bench: tool

@@ -19,6 +19,7 @@ mod kernel;
 mod kexec;
 mod layout;
 mod machine;
+mod mutants;
 mod pristine;
 mod progress;
 mod qemu;
@@ -36,6 +37,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::kernel::Verify;
 use crate::layout::{Layout, lock};
+use crate::mutants::Selection;
 
 #[derive(Parser)]
 #[command(about, version)]
@@ -75,6 +77,12 @@ enum Action {
         /// Do not count instructions in QEMU, which takes most of the time
         #[arg(long)]
         no_emulation: bool,
+    },
+    /// Breaks the purgatory in many ways, and says which tests notice
+    Mutants {
+        /// Only mutants whose name has this
+        #[arg(long)]
+        filter: Option<String>,
     },
     /// Makes the project a patch series and has checkpatch check it
     Series,
@@ -154,6 +162,11 @@ fn run(action: Action) -> Result<bool> {
         } => {
             setup::install(&layout)?;
             bench::run(&layout, rounds.into(), !no_emulation)?;
+        }
+        Action::Mutants { filter } => {
+            setup::install(&layout)?;
+            let selection = filter.as_deref().map_or(Selection::All, Selection::Named);
+            return mutants::run(&layout, selection);
         }
         Action::Series => {
             setup::install(&layout)?;

@@ -11,6 +11,7 @@ mod documentation;
 mod kernels;
 mod ktap;
 mod mainline;
+mod mutants;
 mod patches;
 mod purgatory;
 mod report;
@@ -41,6 +42,9 @@ const GROUPS: &[Group] = &[
     }),
     ("config", |kernels, report| config::run(kernels, report)),
     ("bare", |kernels, report| bare::run(kernels.layout, report)),
+    ("mutants", |kernels, report| {
+        mutants::run(kernels.layout, report)
+    }),
     ("mainline", |kernels, report| mainline::run(kernels, report)),
     ("bench", bench::run),
     ("boot", boot::run),

@@ -8,10 +8,9 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 
 use crate::abi;
-use crate::command::{command, logged};
+use crate::command::{command, output};
 use crate::fetch;
 use crate::layout::Layout;
-use crate::progress::Step;
 
 /// The purgatory's sources, below the top of the overlay.
 pub const SOURCES: &str = "arch/x86/purgatory/rust";
@@ -29,8 +28,7 @@ impl Blob {
         let crates = fetch::crates(layout)?.context("the purgatory names no crates")?;
         let folder = layout.build.join("bare");
         fs::create_dir_all(&folder)?;
-        let mut step = Step::start("build the purgatory alone");
-        logged(
+        output(
             command("make")
                 .arg("-f")
                 .arg(layout.tool("blob.mk"))
@@ -38,10 +36,7 @@ impl Blob {
                 .arg(format!("BLOB={}", sources.display()))
                 .arg(format!("vendor={}", crates.display()))
                 .current_dir(&folder),
-            &layout.log("build-bare")?,
-            &mut step,
         )?;
-        step.done();
         Self::read(&folder.join("blob/purgatory.bin"))
     }
 

@@ -40,6 +40,8 @@ pub enum Ending {
     Entered,
     /// The processor is halted with interrupts off.
     Halted,
+    /// It is halted with interrupts on, and goes on with the next one.
+    Sleeps,
     /// The machine was reset by its own means, or by a triple fault.
     Reset,
     /// The reset register that the image names was written to.
@@ -170,8 +172,8 @@ fn watch(qemu: &mut Child) -> Result<Ending> {
                 _ => bail!("ended in an unknown way"),
             };
         }
-        if is_halted(&mut input, &mut output) {
-            return Ok(Ending::Halted);
+        if let Some(ending) = halted(&mut input, &mut output) {
+            return Ok(ending);
         }
         if start.elapsed() > HANGS {
             return Ok(Ending::Hangs);
@@ -180,33 +182,33 @@ fn watch(qemu: &mut Child) -> Result<Ending> {
     }
 }
 
-/// Whether the processor is halted and no interrupt can wake it, by what the monitor says. A QEMU
-/// that has ended says nothing.
-fn is_halted(input: &mut impl Write, output: &mut impl BufRead) -> bool {
+/// Whether the processor is halted, by what the monitor says, and not in the firmware. A QEMU that
+/// has ended says nothing.
+fn halted(input: &mut impl Write, output: &mut impl BufRead) -> Option<Ending> {
     const INTERRUPTS: u64 = 1 << 9;
+    const FIRMWARE_END: u64 = 1 << 20;
 
-    if input.write_all(b"info registers\n").is_err() {
-        return false;
-    }
+    input.write_all(b"info registers\n").ok()?;
     // RIP=000000000000fff0 RFL=00000002 [-------] CPL=0 II=0 A20=1 SMM=0 HLT=0
     let mut line = String::new();
-    loop {
-        line.clear();
-        if output.read_line(&mut line).unwrap_or(0) == 0 {
-            return false;
-        }
+    while output.read_line(&mut line).ok()? > 0 {
         let field = |name: &str| {
             line.split_whitespace()
                 .find_map(|word| word.strip_prefix(name))
                 .and_then(|value| u64::from_str_radix(value, 16).ok())
         };
         if let Some(halted) = field("HLT=") {
-            let flags = field("RFL=")
-                .or_else(|| field("EFL="))
-                .unwrap_or(INTERRUPTS);
-            return halted == 1 && flags & INTERRUPTS == 0;
+            // In 64-bit mode; the firmware is in another one.
+            let (address, flags) = (field("RIP=")?, field("RFL=")?);
+            return match halted == 1 && address >= FIRMWARE_END {
+                true if flags & INTERRUPTS == 0 => Some(Ending::Halted),
+                true => Some(Ending::Sleeps),
+                false => None,
+            };
         }
+        line.clear();
     }
+    None
 }
 
 /// Assembles and links one of the programs in `bare/`.

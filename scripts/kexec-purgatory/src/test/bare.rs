@@ -7,9 +7,12 @@ use anyhow::Result;
 use super::Report;
 use crate::bare::{Bare, Blob, CASES, SOURCES};
 use crate::layout::Layout;
+use crate::progress::Step;
 
 pub fn run(layout: &Layout, report: &mut Report) -> Result<()> {
+    let step = Step::start("build the purgatory alone");
     let blob = Blob::build(layout, &layout.overlay.join(SOURCES))?;
+    step.done();
     let bare = Bare::new(layout, blob)?;
     for (name, case) in CASES {
         report.test(&format!("bare/{name}"), || case(&bare));

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Mutants that the tests on the host notice.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use anyhow::{Context, Result, bail};
+
+use super::{Fate, Sources};
+use crate::command::{cargo, tail};
+use crate::layout::Layout;
+
+/// Test programs in the order in which they are tried: those that most mutants fail in, and those
+/// that take milliseconds, first. Others come last.
+const ORDER: &[&str] = &["check", "vectors", "select", "abi", "tree", "bounds"];
+
+/// The tests of `digest-tests` with the sources of a mutant.
+pub struct HostTests<'a> {
+    crate_folder: PathBuf,
+    target: PathBuf,
+    sources: &'a Sources,
+    /// The names of the test programs.
+    tests: Vec<String>,
+}
+
+impl<'a> HostTests<'a> {
+    /// Makes sure that the tests pass without a mutant; what they say of one is worth nothing else.
+    pub fn new(layout: &Layout, sources: &'a Sources) -> Result<Self> {
+        let crate_folder = sources.folder().join("digest-tests");
+        let tests = tests(&crate_folder)?;
+        let this = Self {
+            crate_folder,
+            target: layout.build.join("mutants/host"),
+            sources,
+            tests,
+        };
+        if let Fate::Killed(test) = this.run()? {
+            bail!("{test} fails without a mutant");
+        }
+        Ok(this)
+    }
+
+    /// Runs the tests until one fails.
+    pub fn run(&self) -> Result<Fate> {
+        for test in &self.tests {
+            let output = self.cargo(test)?;
+            if !output.status.success() {
+                built(test, &output)?;
+                return Ok(Fate::Killed(failure(test, &output)));
+            }
+        }
+        Ok(Fate::Survived)
+    }
+
+    fn cargo(&self, test: &str) -> Result<Output> {
+        cargo()
+            .args(["test", "--quiet", "--locked", "--release", "--test", test])
+            // Where Cargo sees the configuration of the copy.
+            .current_dir(&self.crate_folder)
+            .env("CARGO_TARGET_DIR", &self.target)
+            .output()
+            .with_context(|| format!("cannot run cargo in {}", self.sources.folder().display()))
+    }
+}
+
+/// Fails if a test did not build. A mutant that is no program is none that a test notices.
+fn built(test: &str, output: &Output) -> Result<()> {
+    let errors = String::from_utf8_lossy(&output.stderr);
+    if errors.contains("error: could not compile") {
+        bail!("{test} does not build:\n{}", tail(&errors));
+    }
+    Ok(())
+}
+
+/// The names of a crate's test programs in the order of [`ORDER`].
+fn tests(crate_folder: &Path) -> Result<Vec<String>> {
+    let mut tests = Vec::new();
+    for entry in fs::read_dir(crate_folder.join("tests"))? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "rs") {
+            let name = path.file_stem().context("a file without a name")?;
+            tests.push(name.to_string_lossy().into_owned());
+        }
+    }
+    let place = |test: &String| ORDER.iter().position(|name| name == test);
+    tests.sort_by_key(|test| (place(test).unwrap_or(ORDER.len()), test.clone()));
+    Ok(tests)
+}
+
+/// The name of the test that failed; of the program if it died.
+fn failure(test: &str, output: &Output) -> String {
+    let text = String::from_utf8_lossy(&output.stdout);
+    let name = text
+        .lines()
+        .find_map(|line| line.strip_prefix("---- ")?.strip_suffix(" stdout ----"));
+    match name {
+        Some(name) => format!("{test}: {name}"),
+        None => {
+            let errors = String::from_utf8_lossy(&output.stderr);
+            let how = errors
+                .lines()
+                .find_map(|line| line.rsplit_once("(signal: ")?.1.strip_suffix(')'))
+                .unwrap_or("it did not end well");
+            format!("{test}: signal {how}")
+        }
+    }
+}

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! A copy of the purgatory's sources that mutants are applied to. The checkout stays as it is.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use walkdir::WalkDir;
+
+use super::list::Mutant;
+use crate::bare::SOURCES;
+use crate::layout::Layout;
+
+/// The copy.
+pub struct Sources {
+    folder: PathBuf,
+}
+
+/// A mutant in the copy, until this is dropped.
+pub struct Applied {
+    path: PathBuf,
+    original: String,
+}
+
+impl Sources {
+    /// Makes the copy, at the same place each time, so that Cargo finds what it built before.
+    pub fn copy(layout: &Layout) -> Result<Self> {
+        let folder = layout.build.join("mutants/sources");
+        if folder.exists() {
+            fs::remove_dir_all(&folder)?;
+        }
+        let from = layout.overlay.join(SOURCES);
+        for entry in WalkDir::new(&from) {
+            let entry = entry?;
+            let to = folder.join(entry.path().strip_prefix(&from)?);
+            if entry.file_type().is_dir() {
+                fs::create_dir_all(&to)?;
+            } else if entry.file_type().is_file() {
+                fs::copy(entry.path(), &to)
+                    .with_context(|| format!("cannot copy {}", entry.path().display()))?;
+            }
+        }
+        Ok(Self { folder })
+    }
+
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The text of the file that a mutant changes, as it is in the mutant.
+    pub fn mutated(&self, mutant: &Mutant) -> Result<String> {
+        let path = self.folder.join(&mutant.file);
+        let text = fs::read_to_string(&path).with_context(|| {
+            format!(
+                "mutant {}: cannot read {}",
+                mutant.name,
+                mutant.file.display()
+            )
+        })?;
+        match text.matches(&mutant.find).count() {
+            1 => Ok(text.replacen(&mutant.find, &mutant.replace, 1)),
+            count => bail!(
+                "mutant {}: {} has the text to replace {count} times, not once; \
+                 change the mutant with the source",
+                mutant.name,
+                mutant.file.display()
+            ),
+        }
+    }
+
+    /// Puts a mutant's text in the place of the original.
+    pub fn apply(&self, mutant: &Mutant, text: &str) -> Result<Applied> {
+        let path = self.folder.join(&mutant.file);
+        let original = fs::read_to_string(&path)?;
+        fs::write(&path, text)?;
+        Ok(Applied { path, original })
+    }
+}
+
+impl Drop for Applied {
+    fn drop(&mut self) {
+        if let Err(error) = fs::write(&self.path, &self.original) {
+            eprintln!("cannot restore {}: {error}", self.path.display());
+        }
+    }
+}
