@@ -13,6 +13,9 @@ KERNEL_ARGS := $(if $(KDIR),--kdir '$(KDIR)') $(if $(O),--output '$(O)') \
 FAULTS_ARGS := $(if $(COUNT),--count '$(COUNT)') $(if $(SEED),--seed '$(SEED)')
 # make test FILTER=<part of a test's name>, make mutants FILTER=<part of a mutant's>
 FILTER_ARGS := $(if $(FILTER),--filter '$(FILTER)')
+# make fuzz SECONDS=<for each property> RUNS=<inputs for each> KEEP=1
+FUZZ_ARGS := $(if $(SECONDS),--seconds '$(SECONDS)') $(if $(RUNS),--runs '$(RUNS)') \
+	$(if $(KEEP),--keep)
 
 .PHONY: help
 help:
@@ -24,6 +27,8 @@ help:
 	@echo '               notices; COUNT=<faults> SEED=<number>'
 	@echo 'make mutants   break the purgatory in many ways; the tests must notice each;'
 	@echo '               FILTER=<text> tries those whose name has it'
+	@echo 'make fuzz      look for inputs that the checks go wrong with; SECONDS= or RUNS='
+	@echo '               for each property, KEEP=1 adds to the corpus'
 	@echo 'make kernel    the grafted, built kernel; KDIR= O= VERIFY=y|m|n|norust'
 	@echo 'make graft     link the overlay into the kernel tree; KDIR='
 	@echo 'make ungraft   take it out again; KDIR='
@@ -53,6 +58,10 @@ bench: tool
 .PHONY: faults
 faults: tool
 	@$(TOOL) faults $(FAULTS_ARGS)
+
+.PHONY: fuzz
+fuzz: tool
+	@$(TOOL) fuzz $(FUZZ_ARGS)
 
 .PHONY: kernel
 kernel: tool

@@ -12,6 +12,7 @@ mod checksum;
 mod command;
 mod faults;
 mod fetch;
+mod fuzz;
 mod graft;
 mod guest;
 mod initramfs;
@@ -35,6 +36,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
+use crate::fuzz::Effort;
 use crate::kernel::Verify;
 use crate::layout::{Layout, lock};
 use crate::mutants::Selection;
@@ -83,6 +85,18 @@ enum Action {
         /// Only mutants whose name has this
         #[arg(long)]
         filter: Option<String>,
+    },
+    /// Looks for inputs that the purgatory's checks and digests go wrong with
+    Fuzz {
+        /// How long each property is tried
+        #[arg(long, default_value_t = 60, conflicts_with = "runs")]
+        seconds: u32,
+        /// How many inputs each property is tried with
+        #[arg(long)]
+        runs: Option<u64>,
+        /// Adds inputs that reach something new to the corpus in the overlay
+        #[arg(long)]
+        keep: bool,
     },
     /// Makes the project a patch series and has checkpatch check it
     Series,
@@ -167,6 +181,15 @@ fn run(action: Action) -> Result<bool> {
             setup::install(&layout)?;
             let selection = filter.as_deref().map_or(Selection::All, Selection::Named);
             return mutants::run(&layout, selection);
+        }
+        Action::Fuzz {
+            seconds,
+            runs,
+            keep,
+        } => {
+            setup::install(&layout)?;
+            let effort = runs.map_or(Effort::Seconds(seconds), Effort::Runs);
+            return fuzz::run(&layout, effort, keep);
         }
         Action::Series => {
             setup::install(&layout)?;

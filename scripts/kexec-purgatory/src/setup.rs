@@ -21,6 +21,7 @@ const PACKAGES: &[&str] = &[
     "clang-19",
     "cpio",
     "flex",
+    "g++",
     "gcc",
     "git",
     "kexec-tools",

@@ -3,6 +3,7 @@
 //! What the tests of `purgatory_digest` share: the engines of this machine, reference
 //! implementations of the digest and of the checks, and memory between guard pages.
 
+pub mod fuzz;
 mod guarded;
 pub mod params;
 

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The properties in `purgatory_digest_tests::fuzz` under libFuzzer.
+//!
+//! `FUZZ_TARGET` names the one that is tried, and libFuzzer's arguments are those of the program.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use purgatory_digest_tests::fuzz::{TARGETS, Target};
+use std::{
+    env,
+    sync::LazyLock, //
+};
+
+static TARGET: LazyLock<Target> = LazyLock::new(|| {
+    let wanted = env::var("FUZZ_TARGET").expect("FUZZ_TARGET names no target");
+
+    TARGETS
+        .into_iter()
+        .find(|target| target.name == wanted)
+        .expect("FUZZ_TARGET names no target")
+});
+
+fuzz_target!(|input: &[u8]| (TARGET.check)(input));

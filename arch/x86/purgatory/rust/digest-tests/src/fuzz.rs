@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What must hold for any input, as functions that panic where it does not.
+//!
+//! libFuzzer looks for such inputs (`fuzz/main.rs`); `tests/corpus.rs` tries those that it found
+//! worth to keep.
+
+use crate::{
+    digest,
+    engines,
+    noise,
+    params::{
+        BLOB,
+        BLOB_SIZE,
+        OWN_DIGEST,
+        Opinion,
+        PARAMS_DIGEST,
+        has,
+        opinion,
+        sound, //
+    },
+    reference, //
+};
+use purgatory_digest::{
+    abi::{
+        LEAF_SIZE,
+        Params, //
+    },
+    check::{
+        Fault,
+        check, //
+    }, //
+};
+
+/// A property, and its name on command lines and in the corpus.
+#[derive(Clone, Copy)]
+pub struct Target {
+    /// The name.
+    pub name: &'static str,
+    /// Panics if the property does not hold for an input.
+    pub check: fn(&[u8]),
+}
+
+/// All of them.
+pub const TARGETS: [Target; 2] = [
+    Target {
+        name: "params",
+        check: params,
+    },
+    Target {
+        name: "digest",
+        check: region,
+    },
+];
+
+/// Every fault, in the order in which `check()` looks for it.
+const FAULTS: [Fault; 10] = [
+    Fault::Magic,
+    Fault::Version,
+    Fault::Size,
+    Fault::ParamsDigest,
+    Fault::BlobDigest,
+    Fault::Address,
+    Fault::Engine,
+    Fault::RegionCount,
+    Fault::Region,
+    Fault::Entry,
+];
+
+/// Bytes of an edit: where, and what from there on.
+const EDIT: usize = 10;
+
+/// Parameters pass if nothing is wrong with them, and else are refused for the first thing that is.
+///
+/// The input is a list of edits of sound parameters: two bytes that say where, and eight bytes that
+/// are written there. Behind the parameters lies the size of the purgatory.
+fn params(input: &[u8]) {
+    let mut bytes = to_bytes(&sound());
+    let len = bytes.len();
+
+    bytes.extend_from_slice(&BLOB_SIZE.to_le_bytes());
+    bytes.extend_from_slice(&[0; 8]);
+    for edit in input.chunks_exact(EDIT) {
+        let at = usize::from(u16::from_le_bytes([edit[0], edit[1]])) % (len + 8);
+
+        bytes[at..at + 8].copy_from_slice(&edit[2..]);
+    }
+
+    let params = from_bytes(&bytes[..len]);
+    let size = u64::from_le_bytes(std::array::from_fn(|i| bytes[len + i]));
+    let extent = BLOB..BLOB.saturating_add(size);
+    let digests = [&OWN_DIGEST, &PARAMS_DIGEST];
+    let result = check(&params, extent.clone(), &OWN_DIGEST, &PARAMS_DIGEST);
+
+    let count = params.nr_regions as usize;
+    let doubtful = params
+        .regions
+        .get(..count)
+        .is_some_and(|regions| opinion(regions, &extent) == Opinion::Either);
+    let first = FAULTS
+        .into_iter()
+        .filter(|fault| !(*fault == Fault::Region && doubtful))
+        .find(|fault| has(*fault, &params, &extent, digests));
+
+    match result {
+        Ok(checked) => {
+            assert_eq!(first, None);
+            assert_eq!(checked.engine as u32, params.engine);
+            assert_eq!(checked.regions.len(), count);
+            assert!(std::ptr::eq(checked.regions.as_ptr(), &params.regions[0]));
+        }
+        Err(Fault::Region) if doubtful => {
+            assert!(first.is_none_or(|fault| fault == Fault::Entry));
+        }
+        Err(fault) => assert_eq!(Some(fault), first),
+    }
+}
+
+/// Every engine computes the digest by its definition, and reads nothing else.
+///
+/// The first three bytes of the input say how long a region is, the fourth how it is aligned, and
+/// the others are its content, over and over.
+fn region(input: &[u8]) {
+    let [a, b, c, align, content @ ..] = input else {
+        return;
+    };
+    let len = u32::from_le_bytes([*a, *b, *c, 0]) as usize % (20 * LEAF_SIZE);
+    let start = usize::from(align % 64);
+    let filler = noise(len as u64, 251);
+    let content = if content.is_empty() { &filler } else { content };
+    let data: Vec<u8> = content.iter().copied().cycle().take(start + len).collect();
+    let expected = reference(LEAF_SIZE, &data[start..]);
+    let small = reference(128, &data[start..]);
+
+    for &engine in engines() {
+        let name = engine.name();
+
+        assert_eq!(
+            digest::<LEAF_SIZE>(engine, &data[start..]),
+            expected,
+            "{name}"
+        );
+        assert_eq!(digest::<128>(engine, &data[start..]), small, "{name}");
+    }
+}
+
+fn to_bytes(params: &Params) -> Vec<u8> {
+    let bytes = std::ptr::from_ref(params).cast::<u8>();
+
+    // SAFETY: The structure is initialized and has no padding; `tests/abi.rs` holds it against the
+    // sum of its fields.
+    unsafe { std::slice::from_raw_parts(bytes, size_of::<Params>()) }.to_vec()
+}
+
+fn from_bytes(bytes: &[u8]) -> Params {
+    assert_eq!(bytes.len(), size_of::<Params>());
+
+    // SAFETY: There are enough bytes, and all fields are integers, or arrays and structures of
+    // them, so that every bit pattern is a value. The read needs no alignment.
+    unsafe { bytes.as_ptr().cast::<Params>().read_unaligned() }
+}

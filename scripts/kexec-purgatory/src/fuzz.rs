@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Fuzzing of what the purgatory reads: libFuzzer looks for inputs for which a property of
+//! `digest-tests/src/fuzz.rs` does not hold, guided by the branches that each input takes.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::command::{cargo, command, logged};
+use crate::layout::Layout;
+use crate::progress::Step;
+
+/// The crate with the properties and their corpus, in the overlay.
+const CRATE: &str = "arch/x86/purgatory/rust/digest-tests";
+
+/// The properties.
+const TARGETS: &[&str] = &["params", "digest"];
+
+/// The longest input, in bytes.
+const LONGEST: u32 = 400;
+
+/// The host. Named, so that the flags below are not those of build scripts as well.
+const HOST: &str = "x86_64-unknown-linux-gnu";
+
+/// What counts branches and records comparisons for libFuzzer, and finds overflows on the way.
+const FLAGS: &[&str] = &[
+    "-Cpasses=sancov-module",
+    "-Cllvm-args=-sanitizer-coverage-level=4",
+    "-Cllvm-args=-sanitizer-coverage-inline-8bit-counters",
+    "-Cllvm-args=-sanitizer-coverage-pc-table",
+    "-Cllvm-args=-sanitizer-coverage-trace-compares",
+    "-Ccodegen-units=1",
+    "-Cdebug-assertions",
+    "-Coverflow-checks",
+];
+
+/// How much is tried.
+#[derive(Clone, Copy)]
+pub enum Effort {
+    /// Seconds for each property.
+    Seconds(u32),
+    /// Inputs for each property.
+    Runs(u64),
+}
+
+/// Looks for inputs that break a property; says whether none was found.
+///
+/// `keep`: adds inputs that reach something new to the corpus in the overlay.
+pub fn run(layout: &Layout, effort: Effort, keep: bool) -> Result<bool> {
+    let program = build(layout)?;
+    let (mut tried, mut new, mut failed) = (0, 0, 0);
+    for name in TARGETS {
+        let target = Target::new(layout, name, &program)?;
+        let kept = target.write_corpus()?;
+        match target.fuzz(layout, effort) {
+            Ok(runs) => tried += runs,
+            Err(error) => {
+                failed += 1;
+                eprintln!("{name}: {error:#}");
+                continue;
+            }
+        }
+        let found = target.merge(layout)?;
+        let more = found.difference(&kept).count();
+        println!("{name}: {} inputs kept, {more} more found", kept.len());
+        new += more;
+        if keep && more > 0 {
+            target.keep(kept.union(&found))?;
+        }
+    }
+    if new > 0 && !keep {
+        println!("KEEP=1 adds them to the corpus in {CRATE}/corpus");
+    }
+    println!(
+        "{} properties, {tried} inputs tried, {failed} failed",
+        TARGETS.len()
+    );
+    Ok(failed == 0)
+}
+
+/// Builds the properties with libFuzzer.
+fn build(layout: &Layout) -> Result<PathBuf> {
+    let folder = layout.build.join("fuzz/crates");
+    let flags: Vec<String> = FLAGS.iter().map(|flag| format!("{flag:?}")).collect();
+    let mut step = Step::start("build with libFuzzer");
+    logged(
+        cargo()
+            .args(["build", "--locked", "--release", "--features", "fuzz"])
+            .args(["--bin", "fuzz", "--target", HOST])
+            // Joined with the flags of the crate's own configuration.
+            .arg("--config")
+            .arg(format!("build.rustflags=[{}]", flags.join(",")))
+            .current_dir(layout.overlay.join(CRATE))
+            .env("CARGO_TARGET_DIR", &folder),
+        &layout.log("fuzz-build")?,
+        &mut step,
+    )?;
+    step.done();
+    Ok(folder.join(HOST).join("release/fuzz"))
+}
+
+/// A property, and where its inputs lie.
+struct Target<'a> {
+    name: &'static str,
+    program: &'a Path,
+    /// The corpus in the overlay, in text form.
+    text: PathBuf,
+    /// The same as libFuzzer wants it, a file for each input.
+    corpus: PathBuf,
+    /// What libFuzzer found.
+    found: PathBuf,
+    /// The smallest part of both that reaches all that they reach.
+    merged: PathBuf,
+    /// Where inputs that break the property are put.
+    failures: PathBuf,
+}
+
+type Inputs = BTreeSet<Vec<u8>>;
+
+impl<'a> Target<'a> {
+    fn new(layout: &Layout, name: &'static str, program: &'a Path) -> Result<Self> {
+        let folder = layout.build.join("fuzz").join(name);
+        if folder.exists() {
+            fs::remove_dir_all(&folder)?;
+        }
+        let sub = |name: &str| {
+            let folder = folder.join(name);
+            fs::create_dir_all(&folder)?;
+            anyhow::Ok(folder)
+        };
+        Ok(Self {
+            name,
+            program,
+            text: layout
+                .overlay
+                .join(CRATE)
+                .join("corpus")
+                .join(name)
+                .with_extension("hex"),
+            corpus: sub("corpus")?,
+            found: sub("found")?,
+            merged: sub("merged")?,
+            failures: sub("failures")?,
+        })
+    }
+
+    /// Makes files of the corpus, and returns what is in it.
+    fn write_corpus(&self) -> Result<Inputs> {
+        let text = fs::read_to_string(&self.text)
+            .with_context(|| format!("cannot read {}", self.text.display()))?;
+        let inputs = text
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+            .map(|line| {
+                from_hex(line).with_context(|| format!("{} has {line:?}", self.text.display()))
+            })
+            .collect::<Result<Inputs>>()?;
+        for (i, input) in inputs.iter().enumerate() {
+            fs::write(self.corpus.join(i.to_string()), input)?;
+        }
+        Ok(inputs)
+    }
+
+    /// Runs libFuzzer; returns how many inputs it tried.
+    fn fuzz(&self, layout: &Layout, effort: Effort) -> Result<u64> {
+        let log = layout.log(&format!("fuzz-{}", self.name))?;
+        let mut step = Step::start(format!("fuzz {}", self.name));
+        let ran = logged(
+            self.libfuzzer()
+                .arg(match effort {
+                    Effort::Seconds(seconds) => format!("-max_total_time={seconds}"),
+                    Effort::Runs(runs) => format!("-runs={runs}"),
+                })
+                .args(["-print_final_stats=1", &format!("-max_len={LONGEST}")])
+                .arg(format!("-artifact_prefix={}/", self.failures.display()))
+                .args([&self.found, &self.corpus]),
+            &log,
+            &mut step,
+        );
+        for failure in fs::read_dir(&self.failures)? {
+            let input = fs::read(failure?.path())?;
+            eprintln!("the property does not hold for {}", to_hex(&input));
+        }
+        ran?;
+        step.done();
+        fs::read_to_string(&log)?
+            .lines()
+            .find_map(|line| line.strip_prefix("stat::number_of_executed_units:"))
+            .and_then(|count| count.trim().parse().ok())
+            .with_context(|| format!("{} does not say what was tried", log.display()))
+    }
+
+    /// Finds the inputs that are worth to keep.
+    fn merge(&self, layout: &Layout) -> Result<Inputs> {
+        let mut step = Step::start(format!("merge {}", self.name));
+        logged(
+            self.libfuzzer()
+                .arg("-merge=1")
+                .args([&self.merged, &self.corpus, &self.found]),
+            &layout.log(&format!("fuzz-{}-merge", self.name))?,
+            &mut step,
+        )?;
+        step.done();
+        fs::read_dir(&self.merged)?
+            .map(|entry| Ok(fs::read(entry?.path())?))
+            .collect()
+    }
+
+    /// Writes the corpus, with the comments that it has.
+    fn keep<'b>(&self, inputs: impl Iterator<Item = &'b Vec<u8>>) -> Result<()> {
+        let old = fs::read_to_string(&self.text)?;
+        let mut text: String = old
+            .lines()
+            .take_while(|line| line.starts_with('#'))
+            .map(|line| format!("{line}\n"))
+            .collect();
+        for input in inputs {
+            writeln!(text, "{}", to_hex(input))?;
+        }
+        fs::write(&self.text, text).with_context(|| format!("cannot write {}", self.text.display()))
+    }
+
+    fn libfuzzer(&self) -> Command {
+        let mut program = command(self.program);
+        program.env("FUZZ_TARGET", self.name);
+        program
+    }
+}
+
+fn to_hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn from_hex(text: &str) -> Result<Vec<u8>> {
+    let (pairs, []) = text.as_bytes().as_chunks::<2>() else {
+        bail!("half a byte");
+    };
+    pairs
+        .iter()
+        .map(|pair| Ok(u8::from_str_radix(std::str::from_utf8(pair)?, 16)?))
+        .collect()
+}
