@@ -21,6 +21,9 @@ use kernel::{
 #[path = "../purgatory/rust/abi.rs"]
 #[expect(dead_code, unreachable_pub, reason = "shared with the purgatory")]
 mod abi;
+#[path = "../purgatory/rust/digest/check.rs"]
+#[expect(dead_code, unreachable_pub, reason = "shared with the purgatory")]
+mod check;
 mod digest;
 mod params;
 #[path = "../purgatory/rust/digest/select.rs"]

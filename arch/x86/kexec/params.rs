@@ -12,6 +12,7 @@ use crate::{
         RegionKind,
         Reset, //
     },
+    check,
     digest::region_digest,
     select, //
 };
@@ -126,17 +127,22 @@ fn split<'a>(bytes: &'a mut [u8], header: &Header) -> Result<(&'a mut [u8], &'a 
 }
 
 /// Records in the purgatory of `image` what it has to verify and how.
+///
+/// # Errors
+///
+/// `EINVAL` if the image has no purgatory, has more segments than the purgatory can verify, or is
+/// one that the purgatory would refuse.
 pub(crate) fn seal(image: &mut LoadingImage, machine: Machine, debug: bool) -> Result<Sealed> {
     let engine = select::select(&select::Cpuid::read());
     let mut regions = [Region::UNUSED; abi::REGIONS_MAX];
     let mut count = 0;
     let mut bytes = 0;
-    let mut blob_start = 0;
+    let mut extent = 0..0;
     let boot_params = image_boot_params(image)?;
 
     for segment in image.segments() {
         if segment.role == Role::Purgatory {
-            blob_start = segment.start;
+            extent = segment.start..segment.start + segment.mem_size as u64;
         }
         if segment.role == Role::Purgatory || segment.mutable {
             continue;
@@ -173,7 +179,7 @@ pub(crate) fn seal(image: &mut LoadingImage, machine: Machine, debug: bool) -> R
         size: size_of::<Params>() as u32,
         entry: params.entry,
         boot_params: params.boot_params,
-        blob: blob_start,
+        blob: extent.start,
         console_mmio32: machine.console_mmio32,
         xcr0: engine.xcr0(),
         console_port: machine.console_port,
@@ -189,6 +195,13 @@ pub(crate) fn seal(image: &mut LoadingImage, machine: Machine, debug: bool) -> R
         regions,
     };
     params.params_digest = sha256::digest(params.as_bytes());
+
+    // What the purgatory would refuse when this kernel is gone is refused here.
+    let (own_digest, params_digest) = (params.blob_digest, params.params_digest);
+    check::check(params, extent, &own_digest, &params_digest).map_err(|fault| {
+        pr_err!("{}\n", fault.describe());
+        EINVAL
+    })?;
 
     Ok(Sealed {
         regions: count,

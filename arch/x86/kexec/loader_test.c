@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * KUnit tests of the loader's errors that no file makes kexec_file_load() run
+ * into: images with too many segments, without room, or with segments that wrap
+ * or overlap
+ */
+
+#include <kunit/test.h>
+#include <linux/kexec.h>
+#include <linux/sizes.h>
+#include <linux/slab.h>
+#include <linux/vmalloc.h>
+
+/* Physical addresses that no segment of the tests' images has. */
+#define ENTRY		(SZ_16M + 0x200)
+#define BOOT_PARAMS	SZ_1M
+
+/* Two segments that have what the purgatory asks for: a kernel and boot_params. */
+enum { KERNEL, PARAMS, NR_SEGMENTS };
+
+struct loader_test {
+	struct kimage *image;
+	u8 *data;
+};
+
+static void set_segment(struct loader_test *priv, int i, unsigned long mem, unsigned long memsz)
+{
+	priv->image->segment[i] = (struct kexec_segment) {
+		.kbuf = priv->data + i * PAGE_SIZE,
+		.bufsz = PAGE_SIZE,
+		.mem = mem,
+		.memsz = memsz,
+	};
+}
+
+/* Places the purgatory, in the tests' own memory: where it comes to lie does not matter. */
+static int place(struct loader_test *priv)
+{
+	return kexec_purgatory_place(priv->image, ENTRY, BOOT_PARAMS);
+}
+
+static void expect_unchanged(struct kunit *test, int segments)
+{
+	struct loader_test *priv = test->priv;
+
+	KUNIT_EXPECT_EQ(test, priv->image->nr_segments, segments);
+	KUNIT_EXPECT_NULL(test, priv->image->purgatory_info.purgatory_buf);
+	KUNIT_EXPECT_EQ(test, priv->image->start, 0);
+	KUNIT_EXPECT_EQ(test, priv->image->arch.purgatory.decision, 0);
+}
+
+static void test_good(struct kunit *test)
+{
+	struct loader_test *priv = test->priv;
+
+	KUNIT_ASSERT_EQ(test, place(priv), 0);
+	KUNIT_EXPECT_EQ(test, priv->image->nr_segments, NR_SEGMENTS + 1);
+	KUNIT_EXPECT_EQ(test, kexec_purgatory_seal(priv->image), 0);
+}
+
+static void test_too_many_segments(struct kunit *test)
+{
+	struct loader_test *priv = test->priv;
+	int i;
+
+	for (i = NR_SEGMENTS; i < KEXEC_SEGMENT_MAX; i++)
+		priv->image->segment[i] = priv->image->segment[PARAMS];
+	priv->image->nr_segments = KEXEC_SEGMENT_MAX;
+
+	KUNIT_EXPECT_EQ(test, place(priv), -EINVAL);
+	expect_unchanged(test, KEXEC_SEGMENT_MAX);
+}
+
+static void test_no_room(struct kunit *test)
+{
+	struct loader_test *priv = test->priv;
+
+	set_segment(priv, PARAMS, 0, ULONG_MAX);
+
+	KUNIT_EXPECT_EQ(test, place(priv), -EADDRNOTAVAIL);
+	expect_unchanged(test, NR_SEGMENTS);
+}
+
+static void test_placed_twice(struct kunit *test)
+{
+	struct loader_test *priv = test->priv;
+
+	KUNIT_ASSERT_EQ(test, place(priv), 0);
+	KUNIT_EXPECT_EQ(test, place(priv), -EINVAL);
+	KUNIT_EXPECT_EQ(test, priv->image->nr_segments, NR_SEGMENTS + 1);
+}
+
+static void test_not_placed(struct kunit *test)
+{
+	struct loader_test *priv = test->priv;
+
+	KUNIT_EXPECT_EQ(test, kexec_purgatory_seal(priv->image), -EINVAL);
+}
+
+static void test_segment_wraps(struct kunit *test)
+{
+	struct loader_test *priv = test->priv;
+
+	KUNIT_ASSERT_EQ(test, place(priv), 0);
+	priv->image->segment[KERNEL].mem = -PAGE_SIZE / 2;
+	KUNIT_EXPECT_EQ(test, kexec_purgatory_seal(priv->image), -EINVAL);
+}
+
+static void test_segments_overlap(struct kunit *test)
+{
+	struct loader_test *priv = test->priv;
+
+	KUNIT_ASSERT_EQ(test, place(priv), 0);
+	priv->image->segment[KERNEL].mem = BOOT_PARAMS + PAGE_SIZE - 1;
+	KUNIT_EXPECT_EQ(test, kexec_purgatory_seal(priv->image), -EINVAL);
+}
+
+static void test_overlaps_purgatory(struct kunit *test)
+{
+	struct loader_test *priv = test->priv;
+
+	KUNIT_ASSERT_EQ(test, place(priv), 0);
+	priv->image->segment[KERNEL].mem = priv->image->segment[NR_SEGMENTS].mem;
+	KUNIT_EXPECT_EQ(test, kexec_purgatory_seal(priv->image), -EINVAL);
+}
+
+static void test_entry_not_verified(struct kunit *test)
+{
+	struct loader_test *priv = test->priv;
+
+	KUNIT_ASSERT_EQ(test, kexec_purgatory_place(priv->image, BOOT_PARAMS, BOOT_PARAMS), 0);
+	KUNIT_EXPECT_EQ(test, kexec_purgatory_seal(priv->image), -EINVAL);
+}
+
+/* A crash image, which is verified in every state, in memory that need not be reserved. */
+static int loader_test_init(struct kunit *test)
+{
+	struct loader_test *priv;
+
+	if (!crashk_res.end)
+		kunit_skip(test, "no memory is reserved, see crashkernel=");
+
+	priv = kunit_kzalloc(test, sizeof(*priv), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, priv);
+	priv->image = kunit_kzalloc(test, sizeof(*priv->image), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, priv->image);
+	priv->data = kunit_kzalloc(test, NR_SEGMENTS * PAGE_SIZE, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, priv->data);
+	test->priv = priv;
+
+	INIT_LIST_HEAD(&priv->image->control_pages);
+	priv->image->file_mode = 1;
+	priv->image->type = KEXEC_TYPE_CRASH;
+	priv->image->kernel_buf = priv->data;
+	priv->image->kernel_buf_len = PAGE_SIZE;
+	priv->image->nr_segments = NR_SEGMENTS;
+	set_segment(priv, KERNEL, ENTRY - 0x200, PAGE_SIZE);
+	set_segment(priv, PARAMS, BOOT_PARAMS, PAGE_SIZE);
+	return 0;
+}
+
+static void loader_test_exit(struct kunit *test)
+{
+	struct loader_test *priv = test->priv;
+
+	if (priv)
+		vfree(priv->image->purgatory_info.purgatory_buf);
+}
+
+static struct kunit_case loader_test_cases[] = {
+	KUNIT_CASE(test_good),
+	KUNIT_CASE(test_too_many_segments),
+	KUNIT_CASE(test_no_room),
+	KUNIT_CASE(test_placed_twice),
+	KUNIT_CASE(test_not_placed),
+	KUNIT_CASE(test_segment_wraps),
+	KUNIT_CASE(test_segments_overlap),
+	KUNIT_CASE(test_overlaps_purgatory),
+	KUNIT_CASE(test_entry_not_verified),
+	{}
+};
+
+static struct kunit_suite loader_test_suite = {
+	.name = "kexec_purgatory_loader",
+	.init = loader_test_init,
+	.exit = loader_test_exit,
+	.test_cases = loader_test_cases,
+};
+
+kunit_test_suite(loader_test_suite);
