@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * CONFIG_KEXEC_PURGATORY_VERIFY=m: modules come and go while images are loaded
+ * and sysfs is read
+ *
+ * Whatever happens at the same time, an image has a decision that was in force
+ * while it was loaded, and one policy at most is in force. Most of use on a
+ * kernel with CONFIG_PROVE_LOCKING and CONFIG_KASAN.
+ *
+ * Loads images and modules, enters no image. Needs root. See kexec_image.h and
+ * kexec_module.h for the environment.
+ */
+#define _GNU_SOURCE
+#include <stdatomic.h>
+#include <sys/wait.h>
+
+#include "kexec_image.h"
+#include "kexec_module.h"
+
+/* How often each thing is done. */
+#define REFUSALS	100
+#define UNLOADS		30
+#define CYCLES		150
+
+#define NO_MODULE	"direct: KEXEC_PURGATORY_VERIFY=m and no policy module is loaded"
+#define BY_VERIFY	"verified: policy of " VERIFY_MODULE
+/* The sample verifies what has a small initramfs, or none. */
+#define BY_SAMPLE	" policy of " SAMPLE_MODULE
+
+/* What the processes that run at the same time tell each other. */
+static struct {
+	atomic_int cycles[2];		/* of the two modules */
+	atomic_int refused;		/* modules that came second */
+	atomic_int loads;		/* of images */
+	atomic_int verified, direct;	/* what was decided about these */
+	atomic_int reads;		/* of sysfs */
+	atomic_int wrong;
+	atomic_bool stop;
+} *shared;
+
+static int verify_fd, sample_fd;
+
+/* Has a process do something until all are told to stop. */
+static pid_t start(void (*step)(void))
+{
+	pid_t pid = fork();
+
+	if (pid < 0)
+		ksft_exit_fail_perror("fork");
+	if (pid)
+		return pid;
+	while (!shared->stop)
+		step();
+	_exit(0);
+}
+
+/* Tells of something that must not be. To standard output, from whichever process. */
+static void wrong(const char *what, const char *found)
+{
+	shared->wrong++;
+	ksft_print_msg("%s: %s\n", what, found);
+}
+
+/* Puts a module in and takes it out again, if it is not the second. */
+static void cycle(int index, int fd, const char *name)
+{
+	int error = insert_module(fd);
+
+	switch (error) {
+	case 0:
+		error = remove_module(name);
+		if (error)
+			wrong(name, strerrorname_np(error));
+		break;
+	case EBUSY:
+		shared->refused++;
+		break;
+	default:
+		wrong(name, strerrorname_np(error));
+	}
+	shared->cycles[index]++;
+}
+
+static void cycle_verify(void)
+{
+	cycle(0, verify_fd, VERIFY_MODULE);
+}
+
+static void cycle_sample(void)
+{
+	cycle(1, sample_fd, SAMPLE_MODULE);
+}
+
+static bool is_decision(const char *text)
+{
+	return !strcmp(text, NO_MODULE) || !strcmp(text, BY_VERIFY) ||
+	       !strcmp(text, "verified:" BY_SAMPLE) || !strcmp(text, "direct:" BY_SAMPLE);
+}
+
+/* EBUSY is what a load gets while sysfs is read: both take the kexec lock. */
+static void load_image(void)
+{
+	const char *decision;
+	int error = load(0);
+
+	if (error == EBUSY)
+		return;
+	decision = sysfs("verify_loaded");
+	if (error)
+		wrong("load", strerrorname_np(error));
+	else if (!is_decision(decision))
+		wrong("verify_loaded", decision);
+	else if (has_prefix(decision, "verified"))
+		shared->verified++;
+	else
+		shared->direct++;
+	shared->loads++;
+}
+
+static void read_sysfs(void)
+{
+	const char *policy = sysfs("verify_policy");
+	const char *decision = sysfs("verify_loaded");
+
+	if (strcmp(policy, NO_MODULE) && strcmp(policy, "policy: " VERIFY_MODULE) &&
+	    strcmp(policy, "policy: " SAMPLE_MODULE))
+		wrong("verify_policy", policy);
+	if (!is_decision(decision))
+		wrong("verify_loaded", decision);
+	shared->reads++;
+	/* Not all the time, or no image would be loaded any more. */
+	usleep(10000);
+}
+
+static void test_second(void)
+{
+	int others = 0;
+
+	if (insert_module(verify_fd))
+		ksft_exit_fail_perror(VERIFY_MODULE);
+	for (int i = 0; i < REFUSALS; i++)
+		others += insert_module(sample_fd) != EBUSY;
+	ksft_test_result(!others && !strcmp(sysfs("verify_policy"), "policy: " VERIFY_MODULE),
+			 "the second module gets EBUSY, %d times\n", REFUSALS);
+	remove_module(VERIFY_MODULE);
+}
+
+static void test_unload(void)
+{
+	int others = 0;
+
+	for (int i = 0; i < UNLOADS; i++) {
+		if (insert_module(verify_fd) || load(0) || remove_module(VERIFY_MODULE))
+			others++;
+		else if (strcmp(sysfs("verify_loaded"), BY_VERIFY) ||
+			 strcmp(sysfs("verify_policy"), NO_MODULE))
+			others++;
+	}
+	ksft_test_result(!others, "an image stays verified without the module, %d times\n",
+			 UNLOADS);
+}
+
+static void test_race(void)
+{
+	void (*const steps[])(void) = { cycle_verify, cycle_sample, load_image, read_sysfs };
+	pid_t pids[ARRAY_SIZE(steps)];
+	int status, died = 0, said = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(steps); i++)
+		pids[i] = start(steps[i]);
+	/* All of it is to have happened, however slow the machine is. */
+	while (shared->cycles[0] < CYCLES || shared->cycles[1] < CYCLES || !shared->refused ||
+	       !shared->verified || !shared->direct) {
+		if (shared->cycles[0] / 50 > said) {
+			said++;
+			ksft_print_msg("%d cycles, %d loads\n", shared->cycles[0], shared->loads);
+		}
+		if (waitpid(-1, &status, WNOHANG) > 0) {
+			died++;
+			break;
+		}
+		usleep(100000);
+	}
+	shared->stop = true;
+	for (size_t i = 0; i < ARRAY_SIZE(pids); i++) {
+		if (waitpid(pids[i], &status, 0) == pids[i])
+			died += status != 0;
+	}
+	ksft_print_msg("%d and %d cycles, %d refused\n", shared->cycles[0], shared->cycles[1],
+		       shared->refused);
+	ksft_print_msg("%d loads, %d verified, %d direct; %d reads\n", shared->loads,
+		       shared->verified, shared->direct, shared->reads);
+	ksft_test_result(!died && !shared->wrong,
+			 "modules come and go while images are loaded\n");
+	ksft_test_result(!strcmp(sysfs("verify_policy"), NO_MODULE), "and no policy is left\n");
+}
+
+int main(void)
+{
+	ksft_print_header();
+	open_image();
+	if (strcmp(sysfs("verify_policy"), NO_MODULE))
+		ksft_exit_skip("the policy is not to be chosen, but '%s'\n",
+			       sysfs("verify_policy"));
+	verify_fd = open_verify_module();
+	sample_fd = open_sample_module();
+	if (verify_fd < 0 || sample_fd < 0)
+		ksft_exit_skip("%s or %s is missing, set MODULES\n", VERIFY_MODULE, SAMPLE_MODULE);
+	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+		      -1, 0);
+	if (shared == MAP_FAILED)
+		ksft_exit_fail_perror("mmap");
+
+	ksft_set_plan(4);
+	test_second();
+	test_unload();
+	test_race();
+	unload(0);
+	ksft_finished();
+}
