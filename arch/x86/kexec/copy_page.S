@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-#ifndef _ASM_X86_KEXEC_COPY_H
-#define _ASM_X86_KEXEC_COPY_H
-
-#ifdef __ASSEMBLER__
+/*
+ * The copy loop of relocate_kernel(), included by relocate_kernel_64.S
+ */
 
 /*
  * KEXEC_COPY_PAGE - copy a page of an image that is not to be returned to
@@ -58,7 +57,3 @@
 .Lswap\@:
 #endif
 .endm
-
-#endif /* __ASSEMBLER__ */
-
-#endif /* _ASM_X86_KEXEC_COPY_H */
