@@ -67,7 +67,7 @@ _start:
 
 	.code64
 long_mode:
-	movl	$0x18, %eax
+	movl	$0x20, %eax
 	movl	%eax, %ds
 	movl	%eax, %es
 	movl	%eax, %ss
@@ -117,7 +117,7 @@ long_mode:
 gdt:
 	.quad	0
 	.quad	0x00af9b000000ffff
-	.quad	0
+	.quad	0, 0
 	.quad	0x00cf93000000ffff
 gdt_end:
 gdt_pointer:

@@ -6,11 +6,11 @@ use std::mem::offset_of;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::image::{BOOT_PARAMS, EXIT_PORT, OTHERS, region_digest};
+use super::image::{BOOT_PARAMS, Content, EXIT_PORT, OTHERS, put, region_digest};
 use super::machine::{Bare, Ending, RESET_VALUE, Run, processor};
 use super::{BLOB, Image};
 use crate::abi::{
-    EngineKind, Header, LEAF_SIZE, Params, REGIONS_MAX, RESET_IO, Region, RegionKind, Reset,
+    Digest, EngineKind, Header, LEAF_SIZE, Params, REGIONS_MAX, RESET_IO, Region, RegionKind, Reset,
 };
 
 /// A name for reports, and the case.
@@ -22,6 +22,7 @@ pub const CASES: &[Case] = &[
     ("every-region-damaged", every_region_damaged),
     ("one-region-damaged", one_region_damaged),
     ("one-byte-damaged", one_byte_damaged),
+    ("every-byte-of-the-digest", every_byte_of_the_digest),
     ("damage-between-regions", damage_between_regions),
     ("engine/scalar", |bare| engine(bare, EngineKind::Scalar)),
     ("engine/shani-x2", |bare| engine(bare, EngineKind::ShaNiX2)),
@@ -86,6 +87,27 @@ fn one_byte_damaged(bare: &Bare) -> Result<()> {
         let expected = mismatch(&mut image, 1, byte);
         refused(&bare.run(MAX, &image)?, &expected)
             .with_context(|| format!("damage in byte {byte} of the kernel"))?;
+    }
+    Ok(())
+}
+
+/// Regions whose recorded digest is wrong in one byte, another one in each.
+fn every_byte_of_the_digest(bare: &Bare) -> Result<()> {
+    for first in [0, REGIONS_MAX] {
+        let mut image = bare.image(REGIONS_MAX - 2);
+        let mut params = image.params();
+        let mut expected = String::new();
+        for (i, region) in image.regions.iter().enumerate() {
+            let found = region_digest(&region.bytes);
+            let mut recorded = found;
+            recorded[first + i] ^= 1;
+            let at = offset_of!(Params, regions) + i * size_of::<Region>();
+            put(&mut params, at + offset_of!(Region, digest), &recorded);
+            expected += &message(region, &recorded, &found);
+        }
+        image.forge(params);
+        refused(&bare.run(MAX, &image)?, &expected)
+            .with_context(|| format!("bytes from {first} on"))?;
     }
     Ok(())
 }
@@ -282,7 +304,9 @@ fn parameters_forged(bare: &Bare) -> Result<()> {
     ];
     for (offset, bytes, message) in cases {
         let mut image = bare.image(1);
-        image.forge_params(offset, bytes);
+        let mut params = image.params();
+        put(&mut params, offset, bytes);
+        image.forge(params);
         refused(&bare.run(MAX, &image)?, &fault(message))
             .with_context(|| format!("{bytes:x?} at {offset} of the parameters"))?;
     }
@@ -367,8 +391,17 @@ fn mismatch(image: &mut Image, region: usize, byte: usize) -> String {
             *old = bytes[0];
         }
     }
-    let shortened = |bytes: &[u8]| -> String {
-        region_digest(bytes)[..8]
+    message(
+        region,
+        &region_digest(&region.bytes),
+        &region_digest(&damaged),
+    )
+}
+
+/// What the purgatory says of a region with another digest than was recorded.
+fn message(region: &Content, recorded: &Digest, found: &Digest) -> String {
+    let shortened = |digest: &Digest| -> String {
+        digest[..8]
             .iter()
             .map(|byte| format!("{byte:02x}"))
             .collect()
@@ -378,8 +411,8 @@ fn mismatch(image: &mut Image, region: usize, byte: usize) -> String {
         name(region.kind),
         region.start,
         region.start + region.bytes.len() as u64 - 1,
-        shortened(&region.bytes),
-        shortened(&damaged),
+        shortened(recorded),
+        shortened(found),
     )
 }
 

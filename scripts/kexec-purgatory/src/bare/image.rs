@@ -121,10 +121,8 @@ impl Image {
         self.damage.push((address, bytes.to_vec()));
     }
 
-    /// As [`Image::overwrite_params`], with a digest of the parameters that fits.
-    pub fn forge_params(&mut self, offset: usize, bytes: &[u8]) {
-        let mut params = self.params();
-        put(&mut params, offset, bytes);
+    /// Puts other parameters in the place of the sealed ones, with a digest that fits.
+    pub fn forge(&mut self, mut params: Vec<u8>) {
         seal(&mut params);
         self.overwrite_params(0, &params);
     }
@@ -161,7 +159,7 @@ impl Image {
     }
 
     /// The parameters as the loader fills them.
-    fn params(&self) -> Vec<u8> {
+    pub fn params(&self) -> Vec<u8> {
         let mut params = vec![0; size_of::<Params>()];
         let mut set = |offset, bytes: &[u8]| put(&mut params, offset, bytes);
 
@@ -247,7 +245,8 @@ fn seal(params: &mut [u8]) {
     put(params, at, &digest);
 }
 
-fn put(bytes: &mut [u8], offset: usize, value: &[u8]) {
+/// Writes `value` at an offset.
+pub fn put(bytes: &mut [u8], offset: usize, value: &[u8]) {
     bytes[offset..][..value.len()].copy_from_slice(value);
 }
 
