@@ -28,7 +28,7 @@ fn sound_parameters_pass() {
 #[test]
 fn every_damage_has_its_fault() {
     type Damage = fn(&mut Params);
-    let cases: [(Damage, Fault); 23] = [
+    let cases: [(Damage, Fault); 24] = [
         (|p| p.magic ^= 1 << 63, Fault::Magic),
         (|p| p.version += 1, Fault::Version),
         (|p| p.size -= 8, Fault::Size),
@@ -36,6 +36,7 @@ fn every_damage_has_its_fault() {
         (|p| p.blob_digest[0] ^= 0x80, Fault::BlobDigest),
         (|p| p.blob += 0x1000, Fault::Address),
         (|p| p.engine = 4, Fault::Engine),
+        (|p| (p.engine, p.xcr0) = (4, 0), Fault::Engine),
         (|p| p.xcr0 = 0, Fault::Engine),
         (|p| p.engine = 0, Fault::Engine),
         (|p| p.nr_regions = 0, Fault::RegionCount),
