@@ -4,17 +4,17 @@
 //!
 //! A few instructions of ours stand for the previous kernel, some more for the next one, so that a
 //! run takes a second where one with real kernels takes half a minute, and everything that the
-//! purgatory is told and finds can be chosen. What stands for the loader is [`Image`], which
+//! purgatory is told and finds can be chosen. What stands for the loader is [`image::Image`], which
 //! computes digests with a third implementation.
 
 mod blob;
 mod cases;
+mod expect;
 mod image;
 mod machine;
 mod state;
 
 pub use self::blob::{Blob, SOURCES};
 pub use self::cases::CASES;
-use self::image::{BLOB, Image};
 pub use self::machine::Bare;
 use self::state::State;

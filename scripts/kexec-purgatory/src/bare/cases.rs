@@ -6,12 +6,10 @@ use std::mem::offset_of;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::image::{BOOT_PARAMS, Content, EXIT_PORT, OTHERS, put, region_digest};
-use super::machine::{Bare, Ending, RESET_VALUE, Run, processor};
-use super::{BLOB, Image};
-use crate::abi::{
-    Digest, EngineKind, Header, LEAF_SIZE, Params, REGIONS_MAX, RESET_IO, Region, RegionKind, Reset,
-};
+use crate::abi::{EngineKind, Header, LEAF_SIZE, Params, REGIONS_MAX, RESET_IO, Region, Reset};
+use super::expect::{cycles, ended, entered, fault, message, mismatch, printed, refused};
+use super::image::{BLOB, BOOT_PARAMS, EXIT_PORT, OTHERS, put, region_digest};
+use super::machine::{Bare, Ending, RESET_VALUE, processor};
 
 /// A name for reports, and the case.
 pub type Case = (&'static str, fn(&Bare) -> Result<()>);
@@ -45,14 +43,6 @@ const ENGINES: [EngineKind; 3] = [EngineKind::Scalar, EngineKind::ShaNiX2, Engin
 
 /// Has whatever any engine needs.
 const MAX: &str = "max";
-
-/// RFLAGS.
-const INTERRUPTS: u64 = 1 << 9;
-const DIRECTION: u64 = 1 << 10;
-
-/// The descriptors that the boot protocol asks for: 64-bit code, flat data, both accessed.
-const CODE: u64 = 0x00af_9b00_0000_ffff;
-const DATA: u64 = 0x00cf_9300_0000_ffff;
 
 fn sound_image(bare: &Bare) -> Result<()> {
     let image = bare.image(4);
@@ -377,142 +367,4 @@ fn reset_register(bare: &Bare) -> Result<()> {
 
     image.overwrite_params(offset_of!(Params, reserved2), &[1]);
     ended(&bare.run(MAX, &image)?, Ending::Reset)
-}
-
-/// Flips a bit of a region, and says what the purgatory must say about that.
-fn mismatch(image: &mut Image, region: usize, byte: usize) -> String {
-    image.flip(region, byte);
-    let region = &image.regions[region];
-    let mut damaged = region.bytes.clone();
-    for (address, bytes) in &image.damage {
-        if let Some(offset) = address.checked_sub(region.start)
-            && let Some(old) = damaged.get_mut(offset as usize)
-        {
-            *old = bytes[0];
-        }
-    }
-    message(
-        region,
-        &region_digest(&region.bytes),
-        &region_digest(&damaged),
-    )
-}
-
-/// What the purgatory says of a region with another digest than was recorded.
-fn message(region: &Content, recorded: &Digest, found: &Digest) -> String {
-    let shortened = |digest: &Digest| -> String {
-        digest[..8]
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
-    };
-    format!(
-        "purgatory: MISMATCH in {} {:#x}-{:#x}: expected {}, found {}\n",
-        name(region.kind),
-        region.start,
-        region.start + region.bytes.len() as u64 - 1,
-        shortened(recorded),
-        shortened(found),
-    )
-}
-
-/// The name of a region in messages; not what the purgatory's own table says.
-fn name(kind: RegionKind) -> &'static str {
-    match kind {
-        RegionKind::Segment => "segment",
-        RegionKind::Kernel => "kernel",
-        RegionKind::Initramfs => "initramfs",
-        RegionKind::BootParams => "boot_params",
-        RegionKind::ElfCoreHdr => "elfcorehdr",
-        RegionKind::DmCryptKeys => "dm_crypt_keys",
-        RegionKind::KhoFdt => "kho_fdt",
-        RegionKind::KhoScratch => "kho_scratch",
-    }
-}
-
-fn fault(message: &str) -> String {
-    format!("purgatory: not entering the next kernel: {message}\n")
-}
-
-/// That the purgatory said this, no more, and stopped the machine.
-fn refused(run: &Run, expected: &str) -> Result<()> {
-    printed(run, &format!("{expected}purgatory: stopped\n"))?;
-    ended(run, Ending::Halted)
-}
-
-fn printed(run: &Run, expected: &str) -> Result<()> {
-    let expected = expected.replace('\n', "\r\n");
-    ensure!(
-        run.printed == expected,
-        "printed, ending {:?}:\n{}\nin place of:\n{expected}",
-        run.ending,
-        run.printed
-    );
-    Ok(())
-}
-
-fn ended(run: &Run, expected: Ending) -> Result<()> {
-    ensure!(
-        run.ending == expected,
-        "ended {:?}, not {expected:?}; printed:\n{}",
-        run.ending,
-        run.printed
-    );
-    Ok(())
-}
-
-/// The cycles that a run reports, and nothing else.
-fn cycles(run: &Run, image: &Image) -> Result<u64> {
-    let bytes: usize = image.regions.iter().map(|region| region.bytes.len()).sum();
-    let expected = format!(
-        "purgatory: verified {} regions, {bytes} bytes, engine {}, ",
-        image.regions.len(),
-        image.engine.name()
-    );
-    run.printed
-        .strip_prefix(&expected)
-        .and_then(|rest| rest.strip_suffix(" cycles\r\n")?.parse().ok())
-        .with_context(|| {
-            format!(
-                "ended {:?}, printed {:?}, not {expected:?}",
-                run.ending, run.printed
-            )
-        })
-}
-
-/// That the next kernel was entered, in the state that the boot protocol asks for and with the
-/// control registers that the purgatory was entered with.
-fn entered(run: &Run, image: &Image) -> Result<()> {
-    ended(run, Ending::Entered)?;
-    let state = &run.state;
-    let stack = BLOB..=BLOB + image.blob.mem_size();
-    for (name, value) in state.general() {
-        let sound = match name {
-            "rsi" => value == BOOT_PARAMS,
-            "rsp" => stack.contains(&value),
-            _ => value == 0,
-        };
-        ensure!(sound, "{name} is {value:#x}");
-    }
-    let flags = state.rflags();
-    ensure!(
-        flags & (INTERRUPTS | DIRECTION) == 0,
-        "RFLAGS is {flags:#x}"
-    );
-    for (name, found, expected) in [
-        ("CR0", state.cr0(), image.cr0),
-        ("CR4", state.cr4(), image.cr4),
-        // The machine begins with the bit for the x87.
-        ("XCR0", state.xcr0() & !1, image.xcr0 & !1),
-    ] {
-        ensure!(found == expected, "{name} is {found:#x}, was {expected:#x}");
-    }
-    let [code, data @ ..] = state.selectors();
-    ensure!(code == 0x10, "CS is {code:#x}");
-    ensure!(data == [0x18; 5], "data segments are {data:x?}");
-    for (selector, expected) in [(code, CODE), (data[0], DATA)] {
-        let found = state.descriptor(selector)?;
-        ensure!(found == expected, "{selector:#x} is {found:#x}");
-    }
-    Ok(())
 }
