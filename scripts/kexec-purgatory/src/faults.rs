@@ -4,21 +4,24 @@
 
 mod fault;
 mod image;
+mod mmio;
 mod outcome;
 mod plan;
+mod purgatory;
 mod stage;
 mod trial;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
 
-use anyhow::{Error, Result};
+use anyhow::Result;
 
 use self::plan::{Planned, plan};
-use self::stage::{ENGINES, Scenes, Setting};
-use self::trial::Trial;
+use self::stage::{ENGINES, Scenario, Scenes, Setting};
+use self::trial::{Class, Trial};
 use crate::graft;
 use crate::guest;
 use crate::kernel::{self, Built, Verify};
@@ -29,83 +32,133 @@ use crate::progress::Step;
 /// One clean run for so many faults.
 const FAULTS_PER_CLEAN_RUN: usize = 5;
 
-/// Builds a kernel and injects faults; says whether all were detected and nothing else was.
+/// Faults in images that are entered directly, which nothing notices.
+const DIRECT: usize = 6;
+
+/// Builds kernels and injects faults; says whether all were detected and nothing else was.
 pub fn run(layout: &Layout, count: usize, seed: Option<u64>) -> Result<bool> {
     let seed = seed.unwrap_or_else(|| fastrand::u64(..));
     println!("seed {seed}");
     let tree = graft::kernel_tree(layout, None)?;
     graft::graft(layout, &tree)?;
-    let kernel = kernel::build(layout, &tree, None, Verify::Y)?;
-    let tally = inject(layout, &kernel, count, seed)?;
-    for (trial, error) in &tally.failures {
-        println!("FAILED {trial}: {error:#}");
-    }
-    println!("{}", tally.line());
+    let verified = kernel::build(layout, &tree, None, Verify::Y)?;
+    let direct = kernel::build(layout, &tree, None, Verify::N)?;
+    let tally = inject(layout, &verified, &direct, count, seed)?;
+    println!("{tally}");
     Ok(tally.is_good())
+}
+
+/// A trial that was run, the engine that it ran with, and how it went.
+pub struct Ran {
+    trial: Trial,
+    engine: &'static str,
+    pub result: Result<()>,
+}
+
+impl Ran {
+    pub fn name(&self) -> String {
+        format!("{} (engine {})", self.trial.name(), self.engine)
+    }
+
+    /// What it is a part of, for reports.
+    pub fn group(&self) -> String {
+        self.trial.group(self.engine)
+    }
 }
 
 /// What came of all trials.
 #[derive(Default)]
-pub struct Tally {
-    injected: usize,
-    detected: usize,
-    clean: usize,
-    false_alarms: usize,
-    pub failures: Vec<(String, Error)>,
-}
+pub struct Tally(pub Vec<Ran>);
 
 impl Tally {
-    fn add(&mut self, trial: &Trial, result: Result<()>) {
-        match trial {
-            Trial::Fault(_) => {
-                self.injected += 1;
-                self.detected += usize::from(result.is_ok());
-            }
-            Trial::Clean(_) | Trial::CleanLoad(_) => {
-                self.clean += 1;
-                self.false_alarms += usize::from(result.is_err());
-            }
-        }
-        if let Err(error) = result {
-            self.failures.push((trial.name(), error));
-        }
-    }
-
-    pub fn line(&self) -> String {
-        format!(
-            "injected {}, detected {}, missed {}, false alarms {}",
-            self.injected,
-            self.detected,
-            self.injected - self.detected,
-            self.false_alarms
+    /// How many trials of a class there were, and how many of them ended as they should.
+    fn count(&self, class: Class) -> (usize, usize) {
+        let of_class = || self.0.iter().filter(|ran| ran.trial.class() == class);
+        (
+            of_class().count(),
+            of_class().filter(|ran| ran.result.is_ok()).count(),
         )
     }
 
-    pub fn is_good(&self) -> bool {
-        self.failures.is_empty() && self.injected > 0 && self.detected == self.injected
+    /// Whether something was tried and all of it ended as it should.
+    fn is_good(&self) -> bool {
+        !self.0.is_empty() && self.0.iter().all(|ran| ran.result.is_ok())
     }
 }
 
-/// Injects faults, the engines one after the other.
-pub fn inject(layout: &Layout, kernel: &Built, count: usize, seed: u64) -> Result<Tally> {
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for ran in &self.0 {
+            if let Err(error) = &ran.result {
+                writeln!(f, "FAILED {}: {error:#}", ran.name())?;
+            }
+        }
+        let (purgatories, refused) = self.count(Class::Purgatory);
+        let (unverified, entered) = self.count(Class::Unverified);
+        let (clean, unharmed) = self.count(Class::Clean);
+        let (injected, detected) = self.count(Class::Fault);
+        writeln!(
+            f,
+            "damaged purgatories that did not enter the next kernel: {refused} of {purgatories}"
+        )?;
+        writeln!(
+            f,
+            "images damaged where nothing is verified that were entered: {entered} of {unverified}"
+        )?;
+        writeln!(
+            f,
+            "clean images that were entered, every other one loaded for it: {unharmed} of {clean}"
+        )?;
+        write!(
+            f,
+            "injected {injected}, detected {detected}, missed {}, false alarms {}",
+            injected - detected,
+            clean - unharmed
+        )
+    }
+}
+
+/// Injects faults, the engines one after the other. `verified` is a kernel that verifies normal
+/// images, `direct` one that does not.
+pub fn inject(
+    layout: &Layout,
+    verified: &Built,
+    direct: &Built,
+    count: usize,
+    seed: u64,
+) -> Result<Tally> {
     let folder = memory::folder(layout)?;
-    let guest = guest::commanded(layout, kernel.image())?;
-    let setting = Setting::new(folder.path(), kernel, &guest)?;
+    let guest = guest::commanded(layout, verified.image())?;
+    let setting = Setting::new(folder.path(), verified, &guest)?;
     let kinds: Vec<_> = ENGINES.iter().map(|engine| engine.kind).collect();
     let planned: Vec<Planned> = plan(seed, &kinds).take(count).collect();
     let mut tally = Tally::default();
-    for &engine in ENGINES {
+    for (index, &engine) in ENGINES.iter().enumerate() {
         let scenes = setting.scenes(engine)?;
-        let mut trials: Vec<Trial> = planned
-            .iter()
-            .filter(|planned| planned.engine == engine.kind)
-            .map(|&planned| Trial::Fault(planned))
-            .collect();
+        let mut trials = trial::fixed(setting.hotplug);
+        // Nothing of it depends on the engine.
+        if index == 0 {
+            trials.extend(trial::purgatory());
+        }
+        trials.extend(
+            planned
+                .iter()
+                .filter(|planned| planned.engine == engine.kind)
+                .map(|&planned| Trial::Fault(planned)),
+        );
         trials.extend(trial::clean(
             count.div_ceil(FAULTS_PER_CLEAN_RUN * ENGINES.len()),
         ));
         execute(&setting, &scenes, &trials, &mut tally)?;
     }
+
+    let setting = Setting::new(folder.path(), direct, &guest)?;
+    let trials: Vec<Trial> = plan(seed, &kinds)
+        .filter(|planned| planned.scenario == Scenario::NORMAL_BEFORE_COPY)
+        .map(Trial::Direct)
+        .take(DIRECT)
+        .collect();
+    execute(&setting, &setting.direct()?, &trials, &mut tally)?;
     Ok(tally)
 }
 
@@ -116,11 +169,7 @@ fn execute(
     trials: &[Trial],
     tally: &mut Tally,
 ) -> Result<()> {
-    let mut step = Step::start(format!(
-        "{} runs, engine {}",
-        trials.len(),
-        scenes.engine.kind.name()
-    ));
+    let mut step = Step::start(format!("{} runs, engine {}", trials.len(), scenes.name));
     let next = AtomicUsize::new(0);
     let (sender, results) = mpsc::channel();
     let mut ordered = BTreeMap::new();
@@ -149,7 +198,11 @@ fn execute(
         Ok(())
     })?;
     for (number, result) in ordered {
-        tally.add(&trials[number], result);
+        tally.0.push(Ran {
+            trial: trials[number],
+            engine: scenes.name,
+            result,
+        });
     }
     step.done();
     Ok(())

@@ -8,6 +8,9 @@ mod abi;
 mod apt;
 mod bare;
 mod bench;
+#[path = "../../../arch/x86/purgatory/rust/digest/check.rs"]
+#[expect(dead_code, reason = "shared with the purgatory")]
+mod check;
 mod checksum;
 mod command;
 mod faults;

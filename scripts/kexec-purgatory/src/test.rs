@@ -8,6 +8,7 @@ mod boot;
 mod config;
 mod crates;
 mod documentation;
+mod faults;
 mod kernels;
 mod ktap;
 mod mainline;
@@ -48,6 +49,7 @@ const GROUPS: &[Group] = &[
     ("mainline", |kernels, report| mainline::run(kernels, report)),
     ("bench", bench::run),
     ("boot", boot::run),
+    ("faults", faults::run),
     ("purgatory", purgatory::run),
     ("selftests", selftests::run),
 ];

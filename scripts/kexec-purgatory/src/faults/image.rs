@@ -80,12 +80,11 @@ impl Loaded {
             .position(|line| *line == marker)
             .with_context(|| format!("the guest did not print {marker:?}"))?;
         // The lines of an image that was loaded earlier end with its marker.
-        let mut segments: Vec<Segment> = lines[..end]
-            .iter()
-            .rev()
-            .take_while(|line| !line.starts_with("guest: "))
-            .filter_map(|line| Segment::parse(line))
-            .collect();
+        let lines = || {
+            let earlier = lines[..end].iter().rev();
+            earlier.take_while(|line| !line.starts_with("guest: "))
+        };
+        let mut segments: Vec<Segment> = lines().filter_map(|line| Segment::parse(line)).collect();
         segments.sort_by_key(|segment| segment.start);
         let loaded = Self { segments };
         loaded.segment(RegionKind::BootParams)?;

@@ -109,6 +109,33 @@ impl Outcome {
         self.check_end(panic)
     }
 
+    /// Checks that the purgatory gave a reason not to enter the next kernel that begins like this,
+    /// and then did as `panic=` asks.
+    pub fn check_refused(&self, reason: &str, panic: i32) -> Result<()> {
+        let wanted = format!("not entering the next kernel: {reason}");
+        ensure!(
+            self.said
+                .first()
+                .is_some_and(|line| line.starts_with(&wanted)),
+            "said {:?} in place of {wanted:?}, and {:?}",
+            self.said,
+            self.end
+        );
+        self.check_end(panic)
+    }
+
+    /// Checks that the purgatory stopped or reset the machine as `panic=` asks, and said nothing.
+    pub fn check_silent_stop(&self, panic: i32) -> Result<()> {
+        let end = if panic == 0 { End::Halted } else { End::Reset };
+        ensure!(
+            self.end == end && self.said.is_empty(),
+            "{:?} in place of {end:?} with panic={panic}, and said {:?}",
+            self.end,
+            self.said
+        );
+        Ok(())
+    }
+
     /// Checks that the next kernel was entered without complaint.
     pub fn check_entered(&self) -> Result<()> {
         let complaint = self.said.iter().find(|line| !line.starts_with("verified "));

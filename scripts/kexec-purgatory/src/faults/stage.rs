@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
-use super::image::{Loaded, Pages, Segment};
+use super::image::{Loaded, PAGE, Pages, Segment};
 use crate::abi::{EngineKind, RegionKind};
 use crate::guest::{CONSOLE, Guest, Purpose};
 use crate::kernel::Built;
@@ -85,6 +85,8 @@ pub struct Scene {
     pub scenario: Scenario,
     pub template: Template,
     pub image: Loaded,
+    /// What the kernel enters, `kimage::start`; 0 while it is not known.
+    pub start: u64,
     /// Where the image lies now.
     pub pages: Pages,
 }
@@ -112,7 +114,6 @@ impl Scene {
 
     /// Cuts a range where pages end; lengths, and addresses before the copy.
     fn pieces(&self, address: u64, length: usize) -> Vec<(usize, u64)> {
-        use super::image::PAGE;
         let (mut at, end) = (address, address + length as u64);
         let mut pieces = Vec::new();
         while at < end {
@@ -198,55 +199,85 @@ impl<'a> Setting<'a> {
         let mut machine = ready.copy(&memory("loaded"))?;
         let crash = self.load(&mut machine, Purpose::Crash)?;
         let normal = self.load(&mut machine, Purpose::Enter)?;
-        check_engine(&machine, engine.kind)?;
-        let loaded = machine.save(&memory("loaded"))?;
+        check_engine(&machine, &[Purpose::Crash, Purpose::Enter], engine.kind)?;
+        let at_rest = Scene {
+            scenario: Scenario::CRASH_AT_REST,
+            template: machine.save(&memory("loaded"))?,
+            image: crash.clone(),
+            start: 0,
+            pages: Pages::default(),
+        };
 
         step.line("crash");
-        let mut machine = loaded.copy(&memory("crash"))?;
+        let mut machine = at_rest.template.copy(&memory("crash"))?;
         let (_, start) = self.leave(&mut machine, Purpose::Crash)?;
         machine.run_to(start)?;
-        let crash_in_place = machine.save(&memory("crash"))?;
+        let crashed = Scene {
+            scenario: Scenario::CRASH_BEFORE_CHECK,
+            template: machine.save(&memory("crash"))?,
+            image: crash,
+            start,
+            pages: Pages::default(),
+        };
 
         step.line("kexec");
-        let mut machine = loaded.copy(&memory("kexec"))?;
+        let machine = at_rest.template.copy(&memory("kexec"))?;
+        let before_copy = self.before_copy(machine, &memory("kexec"), normal)?;
+        let mut machine = before_copy.template.copy(&memory("normal"))?;
+        machine.run_to(before_copy.start)?;
+        let copied = Scene {
+            scenario: Scenario::NORMAL_BEFORE_CHECK,
+            template: machine.save(&memory("normal"))?,
+            image: before_copy.image.clone(),
+            start: before_copy.start,
+            pages: Pages::default(),
+        };
+        step.done();
+        Ok(Scenes {
+            name,
+            ready,
+            scenes: vec![at_rest, crashed, before_copy, copied],
+        })
+    }
+
+    /// Makes the scene of a normal image that is entered directly.
+    pub fn direct(&self) -> Result<Scenes> {
+        let name = "none";
+        let step = Step::start("prepare a guest, direct");
+        let memory = |which: &str| self.folder.join(format!("direct-{which}"));
+        let ready = self.boot("direct", DIRECT_CPU)?;
+        let mut machine = ready.copy(&memory("kexec"))?;
+        let image = self.load(&mut machine, Purpose::Enter)?;
+        let scene = self.before_copy(machine, &memory("kexec"), image)?;
+        ensure!(
+            scene.start == scene.image.entry()?,
+            "the next kernel is not entered directly, but {:#x}",
+            scene.start
+        );
+        step.done();
+        Ok(Scenes {
+            name,
+            ready,
+            scenes: vec![scene],
+        })
+    }
+
+    /// Has a stopped guest with a normal image, whose memory is in `memory`, go to it, and stops
+    /// before the copy.
+    fn before_copy(&self, mut machine: Machine, memory: &Path, image: Loaded) -> Result<Scene> {
         let (head, start) = self.leave(&mut machine, Purpose::Enter)?;
-        let before_copy = machine.save(&memory("kexec"))?;
+        let template = machine.save(memory)?;
         let pages = Pages::walk(head, |address| {
-            let bytes = before_copy.read(address, 8)?;
+            let bytes = template.read(address, 8)?;
             Ok(bytes.try_into().map_or(0, u64::from_le_bytes))
         })?;
         ensure!(!pages.is_empty(), "the normal image is not copied");
-        let mut machine = before_copy.copy(&memory("normal"))?;
-        machine.run_to(start)?;
-        let normal_in_place = machine.save(&memory("normal"))?;
-
-        let scene = |scenario, template, image: &Loaded, pages| Scene {
-            scenario,
+        Ok(Scene {
+            scenario: Scenario::NORMAL_BEFORE_COPY,
             template,
-            image: image.clone(),
+            image,
+            start,
             pages,
-        };
-        let scenes = vec![
-            scene(Scenario::CRASH_AT_REST, loaded, &crash, Pages::default()),
-            scene(Scenario::NORMAL_BEFORE_COPY, before_copy, &normal, pages),
-            scene(
-                Scenario::CRASH_BEFORE_CHECK,
-                crash_in_place,
-                &crash,
-                Pages::default(),
-            ),
-            scene(
-                Scenario::NORMAL_BEFORE_CHECK,
-                normal_in_place,
-                &normal,
-                Pages::default(),
-            ),
-        ];
-        step.done();
-        Ok(Scenes {
-            engine,
-            ready,
-            scenes,
         })
     }
 
@@ -282,9 +313,13 @@ pub const ENGINES: &[Engine] = &[
     },
 ];
 
+/// The processor of a guest whose image no engine verifies.
+pub const DIRECT_CPU: &str = "max";
+
 /// The scenes of one engine.
 pub struct Scenes {
-    pub engine: Engine,
+    /// The engine's name.
+    pub name: &'static str,
     /// A guest that has loaded nothing yet.
     pub ready: Template,
     scenes: Vec<Scene>,
@@ -299,11 +334,11 @@ impl Scenes {
     }
 }
 
-/// Whether the loader chose the engine for both images.
-fn check_engine(machine: &Machine, engine: EngineKind) -> Result<()> {
+/// Checks that the loader chose the engine for images that a machine has loaded.
+pub fn check_engine(machine: &Machine, images: &[Purpose], engine: EngineKind) -> Result<()> {
     let log = machine.log();
     let name = format!(" bytes to verify, engine {}", engine.name());
-    for purpose in [Purpose::Crash, Purpose::Enter] {
+    for purpose in images {
         let line = format!("kexec: {} image: ", purpose.name());
         let said = log
             .lines()

@@ -2,18 +2,25 @@
 
 //! One machine on its way to the next kernel, with a fault or without.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail, ensure};
 
-use super::fault::{Fault, damaged};
-use super::outcome;
+use super::fault::{Change, Fault, damaged};
+use super::image::Segment;
+use super::mmio;
+use super::outcome::{self, End, Outcome};
 use super::plan::Planned;
+use super::purgatory::{DAMAGES, Damage, Expected, Purgatory};
 use super::stage::{Scenario, Scene, Scenes, Setting, Stage};
+use crate::abi::RegionKind;
 use crate::guest::Purpose;
 use crate::machine::Machine;
 use crate::machine::gdb::Space;
 
 /// How often a fault is chosen anew that would change nothing, such as zeroing a page of zeros.
 const ATTEMPTS: u64 = 64;
+
+/// What `panic=` is in a machine that should not come to need it.
+const KEEP_PANIC: i32 = -1;
 
 /// What is tried.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +31,39 @@ pub enum Trial {
     Clean(Scenario),
     /// An image that is loaded, and not touched.
     CleanLoad(Purpose),
+    /// What the purgatory is told to verify is what the kernel has loaded.
+    Coverage(Scenario),
+    /// A purgatory that is damaged itself.
+    Purgatory {
+        scenario: Scenario,
+        damage: &'static Damage,
+        panic: i32,
+    },
+    /// Damage where nothing is verified.
+    Unverified(Scenario, Unverified),
+    /// A fault in an image that is entered directly.
+    Direct(Planned),
+    /// A mismatch that is told on an 8250 in memory.
+    Mmio,
+}
+
+/// What the documentation says is not verified.
+#[derive(Clone, Copy, Debug)]
+pub enum Unverified {
+    /// The memory behind what was loaded of the kernel.
+    Tail,
+    /// The ELF core header, where it may follow hotplug.
+    ElfCoreHdr,
+}
+
+/// What trials are counted as.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Class {
+    Fault,
+    Clean,
+    Purgatory,
+    Unverified,
+    Other,
 }
 
 /// Clean trials: every other one loads its image.
@@ -34,12 +74,52 @@ pub fn clean(count: usize) -> impl Iterator<Item = Trial> {
     })
 }
 
+/// What is tried once with each engine, whatever the number of faults.
+pub fn fixed(hotplug: bool) -> Vec<Trial> {
+    let mut trials = vec![
+        Trial::Coverage(Scenario::CRASH_BEFORE_CHECK),
+        Trial::Coverage(Scenario::NORMAL_BEFORE_CHECK),
+        Trial::Unverified(Scenario::CRASH_AT_REST, Unverified::Tail),
+        Trial::Unverified(Scenario::NORMAL_BEFORE_CHECK, Unverified::Tail),
+        Trial::Mmio,
+    ];
+    if hotplug {
+        trials.push(Trial::Unverified(
+            Scenario::CRASH_AT_REST,
+            Unverified::ElfCoreHdr,
+        ));
+    }
+    trials
+}
+
+/// Every damage to a purgatory, in a crash image or a normal one.
+pub fn purgatory() -> impl Iterator<Item = Trial> {
+    let scenarios = [Scenario::CRASH_BEFORE_CHECK, Scenario::NORMAL_BEFORE_CHECK];
+    DAMAGES.iter().enumerate().map(move |(number, damage)| {
+        // That a machine is reset can be seen from outside even if it does not say so.
+        let speaks = matches!(
+            damage.expected,
+            Expected::Refused(_) | Expected::RefusedSomehow
+        );
+        Trial::Purgatory {
+            scenario: scenarios[number % 2],
+            damage,
+            panic: if speaks && number % 4 < 2 { 0 } else { -1 },
+        }
+    })
+}
+
 impl Trial {
     pub fn name(&self) -> String {
         match self {
-            Self::Fault(planned) => format!(
-                "{}: {}, engine {}: {}, panic={}",
+            Self::Fault(planned) | Self::Direct(planned) => format!(
+                "{}: {}{}, engine {}: {}, panic={}",
                 planned.number,
+                if matches!(self, Self::Direct(_)) {
+                    "direct "
+                } else {
+                    ""
+                },
                 planned.scenario.name(),
                 planned.engine.name(),
                 planned.fault,
@@ -47,6 +127,42 @@ impl Trial {
             ),
             Self::Clean(scenario) => format!("clean {}", scenario.name()),
             Self::CleanLoad(purpose) => format!("clean load of a {} image", purpose.name()),
+            Self::Coverage(scenario) => format!("regions of a {}", scenario.name()),
+            Self::Purgatory {
+                scenario,
+                damage,
+                panic,
+            } => format!(
+                "purgatory of a {}: {}, panic={panic}",
+                scenario.name(),
+                damage.name
+            ),
+            Self::Unverified(scenario, what) => format!("{what:?} of a {}", scenario.name()),
+            Self::Mmio => "mismatch on an 8250 in memory".to_owned(),
+        }
+    }
+
+    /// What the trial is a part of, for reports.
+    pub fn group(&self, engine: &str) -> String {
+        match self {
+            Self::Fault(planned) => format!("{}, {engine}", planned.scenario.name()),
+            Self::Direct(_) => "direct image".to_owned(),
+            Self::Clean(_) => format!("clean image, {engine}"),
+            Self::CleanLoad(_) => format!("clean load, {engine}"),
+            Self::Coverage(_) => format!("regions, {engine}"),
+            Self::Purgatory { .. } => "purgatory".to_owned(),
+            Self::Unverified(..) => format!("what is not verified, {engine}"),
+            Self::Mmio => format!("8250 in memory, {engine}"),
+        }
+    }
+
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Fault(_) => Class::Fault,
+            Self::Clean(_) | Self::CleanLoad(_) => Class::Clean,
+            Self::Purgatory { .. } => Class::Purgatory,
+            Self::Unverified(..) | Self::Direct(_) => Class::Unverified,
+            Self::Coverage(_) | Self::Mmio => Class::Other,
         }
     }
 
@@ -55,13 +171,25 @@ impl Trial {
         match *self {
             Self::Fault(planned) => {
                 let scene = scenes.get(planned.scenario)?;
-                inject(setting, scene, planned)
+                let (changes, damaged) = choose(setting, scene, planned.fault)?;
+                changed(setting, scene, &changes, planned.panic)?
+                    .check_mismatch(&damaged, planned.panic)
+                    .with_context(|| addresses(&changes))
+            }
+            Self::Direct(planned) => {
+                let scene = scenes.get(planned.scenario)?;
+                let (changes, _) = choose(setting, scene, planned.fault)?;
+                let outcome = changed(setting, scene, &changes, planned.panic)?;
+                ensure!(
+                    outcome.said.is_empty(),
+                    "a purgatory said {:?}",
+                    outcome.said
+                );
+                outcome.check_entered().with_context(|| addresses(&changes))
             }
             Self::Clean(scenario) => {
                 let scene = scenes.get(scenario)?;
-                let mut machine = scene.template.spawn()?;
-                leave(&mut machine, scene)?;
-                outcome::follow(&mut machine, scene.image.entry()?)?.check_entered()
+                changed(setting, scene, &[], KEEP_PANIC)?.check_entered()
             }
             Self::CleanLoad(purpose) => {
                 let mut machine = scenes.ready.spawn()?;
@@ -70,41 +198,116 @@ impl Trial {
                 machine.type_line(word)?;
                 outcome::follow(&mut machine, image.entry()?)?.check_entered()
             }
+            Self::Coverage(scenario) => coverage(setting, scenes.get(scenario)?),
+            Self::Purgatory {
+                scenario,
+                damage,
+                panic,
+            } => damaged_purgatory(setting, scenes.get(scenario)?, damage, panic),
+            Self::Unverified(scenario, what) => {
+                let scene = scenes.get(scenario)?;
+                let address = match what {
+                    Unverified::Tail => scene.image.segment(RegionKind::Kernel)?.end(),
+                    Unverified::ElfCoreHdr => scene.image.segment(RegionKind::ElfCoreHdr)?.start,
+                };
+                let before = scene.read(address, 1)?;
+                let after = vec![!before[0]];
+                let change = Change {
+                    address,
+                    before,
+                    after,
+                };
+                changed(setting, scene, &[change], KEEP_PANIC)?.check_entered()
+            }
+            Self::Mmio => mmio::run(setting, scenes),
         }
     }
 }
 
-fn inject(setting: &Setting<'_>, scene: &Scene, planned: Planned) -> Result<()> {
+/// Draws a fault. What has no effect is not counted as one: another one is drawn.
+fn choose(
+    setting: &Setting<'_>,
+    scene: &Scene,
+    fault: Fault,
+) -> Result<(Vec<Change>, Vec<Segment>)> {
     let regions = setting.regions(&scene.image);
-    // What has no effect is not counted as a fault: another one is drawn.
-    let (changes, damaged) = (0..ATTEMPTS)
-        .map(|attempt| {
-            let fault = Fault {
-                seed: planned.fault.seed.wrapping_add(attempt),
-                ..planned.fault
-            };
-            let changes = fault.changes(&regions, |address, length| scene.read(address, length))?;
-            let damaged = damaged(&regions, &changes);
-            Ok((changes, damaged))
-        })
-        .find(|drawn: &Result<_>| !matches!(drawn, Ok((_, damaged)) if damaged.is_empty()))
-        .context("no fault like this would change a byte")??;
+    for attempt in 0..ATTEMPTS {
+        let fault = Fault {
+            seed: fault.seed.wrapping_add(attempt),
+            ..fault
+        };
+        let changes = fault.changes(&regions, |address, length| scene.read(address, length))?;
+        let damaged = damaged(&regions, &changes);
+        if !damaged.is_empty() {
+            return Ok((changes, damaged));
+        }
+    }
+    bail!("no fault like this would change a byte")
+}
 
+/// Makes a machine of a scene, changes its image, and lets it run.
+fn changed(
+    setting: &Setting<'_>,
+    scene: &Scene,
+    changes: &[Change],
+    panic: i32,
+) -> Result<Outcome> {
     let mut machine = scene.template.spawn()?;
-    for change in &changes {
+    for change in changes {
         scene.write(&mut machine, change.address, &change.after)?;
     }
-    set_panic(setting, &mut machine, scene, planned.panic)?;
+    set_panic(setting, &mut machine, scene, panic)?;
     leave(&mut machine, scene)?;
-    outcome::follow(&mut machine, scene.image.entry()?)?
-        .check_mismatch(&damaged, planned.panic)
-        .with_context(|| {
-            let addresses: Vec<String> = changes
-                .iter()
-                .map(|change| format!("{:#x}", change.address))
-                .collect();
-            format!("changed at {}", addresses.join(", "))
-        })
+    outcome::follow(&mut machine, scene.image.entry()?)
+}
+
+fn addresses(changes: &[Change]) -> String {
+    let addresses: Vec<String> = changes
+        .iter()
+        .map(|change| format!("{:#x}", change.address))
+        .collect();
+    format!("changed at {}", addresses.join(", "))
+}
+
+/// Compares what the purgatory is told to verify with the segments that the kernel has loaded.
+fn coverage(setting: &Setting<'_>, scene: &Scene) -> Result<()> {
+    let mut told = Purgatory::read(scene)?.regions()?;
+    let mut wanted: Vec<_> = setting
+        .regions(&scene.image)
+        .iter()
+        .map(|segment| (Some(segment.kind), segment.start, segment.length))
+        .collect();
+    told.sort_by_key(|region| region.1);
+    wanted.sort_by_key(|region| region.1);
+    ensure!(told == wanted, "verifies {told:x?} in place of {wanted:x?}");
+    Ok(())
+}
+
+fn damaged_purgatory(
+    setting: &Setting<'_>,
+    scene: &Scene,
+    damage: &Damage,
+    panic: i32,
+) -> Result<()> {
+    let mut purgatory = Purgatory::read(scene)?;
+    let before = purgatory.bytes();
+    damage.apply(&mut purgatory, &setting.regions(&scene.image));
+    let change = Change {
+        address: purgatory.base,
+        before,
+        after: purgatory.bytes(),
+    };
+    ensure!(change.before != change.after, "nothing was damaged");
+    let outcome = changed(setting, scene, &[change], panic)?;
+    match damage.expected {
+        Expected::Refused(fault) => outcome.check_refused(fault.describe(), panic),
+        Expected::RefusedSomehow => outcome.check_refused("", panic),
+        Expected::Stopped => outcome.check_silent_stop(panic),
+        Expected::NotEntered => {
+            ensure!(outcome.end == End::Reset, "{:?}", outcome.end);
+            Ok(())
+        }
+    }
 }
 
 /// Sets what the kernel that is left, or the purgatory, thinks `panic=` is.

@@ -34,6 +34,8 @@ pub enum Break {
     /// The instruction at a virtual address, before it runs. A hardware breakpoint: memory stays
     /// as it is.
     Execute = 1,
+    /// A write of one byte at a virtual address, after it happened.
+    Write = 2,
 }
 
 /// A connection to the stub. The processor is stopped, except after [`Gdb::resume`] and until

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! A mismatch that is told on an 8250 whose registers lie in memory.
+//!
+//! No machine of QEMU's for x86 has one. Its registers are played by a page of the old kernel, which
+//! is of no use any more when the purgatory runs: the line status register says that a character can
+//! be written, and the processor is stopped at every write to the transmit register.
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::image::PAGE;
+use super::outcome::{End, Outcome};
+use super::stage::{Scenes, Setting};
+use crate::abi::RegionKind;
+use crate::guest::Purpose;
+use crate::machine::gdb::{Break, Space};
+use crate::machine::{Machine, Stop};
+
+/// The line status register, 32 bits apart from the others, and its bit that a character can be
+/// written.
+const LINE_STATUS: u64 = 5 * 4;
+const READY: u8 = 0x20;
+
+pub fn run(setting: &Setting<'_>, scenes: &Scenes) -> Result<()> {
+    // The loader is to find this 8250, so the image is loaded anew.
+    let registers = setting.symbols.physical("machine_kexec")? & !(PAGE - 1);
+    let mut machine = scenes.ready.spawn()?;
+    let mut set = |symbol: &str, value: &[u8]| {
+        let address = setting.symbols.physical(symbol)?;
+        machine.gdb.write(Space::Physical, address, value)
+    };
+    set("kexec_debug_8250_port", &0u16.to_le_bytes())?;
+    set("kexec_debug_8250_mmio32", &registers.to_le_bytes())?;
+    let image = setting.load(&mut machine, Purpose::Crash)?;
+    let (_, start) = setting.leave(&mut machine, Purpose::Crash)?;
+    machine.run_to(start)?;
+
+    let region = image.segment(RegionKind::Initramfs)?;
+    let byte = machine.gdb.read(Space::Physical, region.start, 1)?;
+    machine
+        .gdb
+        .write(Space::Physical, region.start, &[!byte[0]])?;
+    machine.gdb.set_register("rsi", 0)?;
+    machine
+        .gdb
+        .write(Space::Physical, registers + LINE_STATUS, &[READY])?;
+
+    let printed = machine.log().lines().count();
+    let text = transmitted(&mut machine, registers)?;
+    ensure!(
+        machine.log().lines().count() == printed,
+        "the purgatory printed on the 8250 at an I/O port too"
+    );
+    let said = text
+        .lines()
+        .map(|line| line.strip_prefix("purgatory: ").map(str::to_owned))
+        .collect::<Option<_>>()
+        .with_context(|| format!("transmitted {text:?}"))?;
+    Outcome {
+        end: End::Halted,
+        said,
+    }
+    .check_mismatch(&[*region], 0)
+}
+
+/// What the purgatory transmits, to the end of its last line.
+fn transmitted(machine: &mut Machine, registers: u64) -> Result<String> {
+    let mut text = Vec::new();
+    machine.gdb.insert(Break::Write, registers)?;
+    while !text.ends_with(b"stopped\r\n") {
+        match machine.run(|_| true)? {
+            Stop::Breakpoint => {
+                text.extend(machine.gdb.read(Space::Physical, registers, 1)?);
+            }
+            stop => bail!(
+                "{stop:?} after {:?} was transmitted",
+                String::from_utf8_lossy(&text)
+            ),
+        }
+    }
+    Ok(String::from_utf8(text)?)
+}
