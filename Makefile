@@ -29,6 +29,8 @@ help:
 	@echo '               FILTER=<text> tries those whose name has it'
 	@echo 'make fuzz      look for inputs that the checks go wrong with; SECONDS= or RUNS='
 	@echo '               for each property, KEEP=1 adds to the corpus'
+	@echo 'make registers compare what the next kernel finds in the registers with what'
+	@echo '               it finds after the purgatory in C'
 	@echo 'make kernel    the grafted, built kernel; KDIR= O= VERIFY=y|m|n|norust'
 	@echo 'make graft     link the overlay into the kernel tree; KDIR='
 	@echo 'make ungraft   take it out again; KDIR='
@@ -62,6 +64,10 @@ faults: tool
 .PHONY: fuzz
 fuzz: tool
 	@$(TOOL) fuzz $(FUZZ_ARGS)
+
+.PHONY: registers
+registers: tool
+	@$(TOOL) registers
 
 .PHONY: kernel
 kernel: tool

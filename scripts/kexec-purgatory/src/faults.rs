@@ -3,12 +3,12 @@
 //! Images that are damaged from outside of the guest, and what the purgatory makes of them.
 
 mod fault;
-mod image;
+pub mod image;
 mod mmio;
 mod outcome;
 mod plan;
 mod purgatory;
-mod stage;
+pub mod stage;
 mod trial;
 
 use std::collections::BTreeMap;

@@ -27,6 +27,7 @@ mod mutants;
 mod pristine;
 mod progress;
 mod qemu;
+mod registers;
 mod run;
 mod series;
 mod setup;
@@ -72,6 +73,8 @@ enum Action {
         #[arg(long, value_enum, default_value = "y")]
         verify: Verify,
     },
+    /// Compares what the next kernel finds in the registers with mainline
+    Registers,
     /// Enters a distribution's kernel in every state, crashes, and prints a table
     Run,
     /// Measures the purgatory and the copy in front of it, against mainline's
@@ -168,6 +171,10 @@ fn run(action: Action) -> Result<bool> {
             graft::graft(&layout, &tree)?;
             let kernel = kernel::build(&layout, &tree, output.as_deref(), verify)?;
             println!("{}", kernel.image().display());
+        }
+        Action::Registers => {
+            setup::install(&layout)?;
+            return registers::run(&layout);
         }
         Action::Run => {
             setup::install(&layout)?;

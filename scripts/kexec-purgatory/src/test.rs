@@ -15,6 +15,7 @@ mod mainline;
 mod mutants;
 mod patches;
 mod purgatory;
+mod registers;
 mod report;
 mod selftests;
 
@@ -50,6 +51,7 @@ const GROUPS: &[Group] = &[
     ("bench", bench::run),
     ("boot", boot::run),
     ("faults", faults::run),
+    ("registers", registers::run),
     ("purgatory", purgatory::run),
     ("selftests", selftests::run),
 ];

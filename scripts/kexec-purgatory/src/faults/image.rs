@@ -7,6 +7,7 @@
 //! is what is on trial.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -69,6 +70,21 @@ impl Segment {
 #[derive(Clone)]
 pub struct Loaded {
     pub segments: Vec<Segment>,
+    /// The memory of all segments.
+    memory: Vec<Range<u64>>,
+}
+
+/// Reads the memory of a segment that `kexec_file_load()` logs of each, whatever it holds.
+fn memory(line: &str) -> Option<Range<u64>> {
+    let (_, line) = line.split_once(": segment[")?;
+    let field = |name: &str| {
+        let digits = line
+            .split_whitespace()
+            .find_map(|word| word.strip_prefix(name)?.strip_prefix("=0x"))?;
+        u64::from_str_radix(digits, 16).ok()
+    };
+    let start = field("mem")?;
+    Some(start..start + field("memsz")?)
 }
 
 impl Loaded {
@@ -86,7 +102,10 @@ impl Loaded {
         };
         let mut segments: Vec<Segment> = lines().filter_map(|line| Segment::parse(line)).collect();
         segments.sort_by_key(|segment| segment.start);
-        let loaded = Self { segments };
+        let loaded = Self {
+            segments,
+            memory: lines().filter_map(|line| memory(line)).collect(),
+        };
         loaded.segment(RegionKind::BootParams)?;
         loaded.segment(RegionKind::Kernel)?;
         loaded.segment(RegionKind::Initramfs)?;
@@ -98,6 +117,26 @@ impl Loaded {
             .iter()
             .find(|segment| segment.kind == kind)
             .with_context(|| format!("the kernel's log has no segment {}", kind.name()))
+    }
+
+    /// What lies at a physical address: where in a segment if it is in one, else the number.
+    pub fn place(&self, address: u64) -> String {
+        let named = self
+            .segments
+            .iter()
+            .find(|segment| (segment.start..segment.start + segment.memory).contains(&address));
+        match named {
+            Some(segment) => format!("{} + {:#x}", segment.kind.name(), address - segment.start),
+            // The stack of a purgatory may end where its segment does.
+            None if self
+                .memory
+                .iter()
+                .any(|memory| (memory.start..=memory.end).contains(&address)) =>
+            {
+                "in the purgatory".to_owned()
+            }
+            None => format!("{address:#x}"),
+        }
     }
 
     /// The first instruction of the next kernel.

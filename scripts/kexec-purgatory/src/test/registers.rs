@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The next kernel finds in the registers what it finds after mainline's purgatory.
+
+use anyhow::Result;
+
+use super::{Kernels, Report};
+use crate::kernel::Verify;
+use crate::registers;
+
+pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
+    let built = registers::Kernels {
+        mainline: kernels.get(Verify::Norust)?,
+        verified: kernels.get(Verify::Y)?,
+        direct: kernels.get(Verify::N)?,
+    };
+    let (mainline, others) = registers::enter(kernels.layout, &built)?;
+    for entered in &others {
+        report.record(
+            &format!("registers/{}", entered.name),
+            entered.check(&mainline),
+        );
+    }
+    Ok(())
+}
