@@ -27,13 +27,9 @@ use tempfile::TempDir;
 use self::gdb::{Break, Gdb};
 use self::qmp::Qmp;
 use crate::command::command;
-use crate::qemu::SerialLog;
+use crate::qemu::{SILENCE, SerialLog};
 
-/// A machine that neither prints nor stops for so long hangs.
-const SILENCE: Duration = Duration::from_secs(120);
-
-/// How long QEMU may take to start.
-const START: Duration = Duration::from_secs(60);
+/// How often it is tried whether QEMU has started.
 const START_POLL: Duration = Duration::from_millis(2);
 
 /// What a guest of such a machine boots.
@@ -351,7 +347,7 @@ fn connect(process: &mut Child, socket: &Path) -> Result<UnixStream> {
                 if let Some(status) = process.try_wait()? {
                     bail!("qemu-system-x86_64: {status}");
                 }
-                if started.elapsed() > START {
+                if started.elapsed() > SILENCE {
                     return Err(error).context("QEMU does not start");
                 }
                 thread::sleep(START_POLL);

@@ -19,7 +19,7 @@ use crate::layout::Layout;
 use crate::progress::Step;
 
 /// A guest that prints nothing for so long hangs. Slow machines are well below.
-const SILENCE: Duration = Duration::from_secs(600);
+pub const SILENCE: Duration = Duration::from_secs(600);
 
 const MEMORY: &str = "1536M";
 const PROCESSORS: &str = "2";

@@ -2,10 +2,11 @@
 
 //! A guest's memory, in a file.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::process;
 
 use anyhow::{Context, Result};
 use tempfile::TempDir;
@@ -19,6 +20,9 @@ pub const SIZE: u64 = 384 << 20;
 /// Room for the memory of all machines that exist at a time, in bytes.
 const ROOM: u64 = 4 << 30;
 
+/// What the names of folders begin with; the process follows that they belong to.
+const PREFIX: &str = "kexec-purgatory-";
+
 /// What is copied at a time; what holds only zeros is left out.
 const CHUNK: usize = 64 << 10;
 
@@ -31,10 +35,30 @@ pub fn folder(layout: &Layout) -> Result<TempDir> {
         true => shm,
         false => &layout.build,
     };
+    remove_left(parent)?;
     tempfile::Builder::new()
-        .prefix("kexec-purgatory-")
+        .prefix(&format!("{PREFIX}{}-", process::id()))
         .tempdir_in(parent)
         .with_context(|| format!("cannot write to {}", parent.display()))
+}
+
+/// Removes the folders of processes that were killed: in memory they would stay until the next boot.
+fn remove_left(parent: &Path) -> Result<()> {
+    for entry in fs::read_dir(parent)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let owner = name.to_str().and_then(owner);
+        if owner.is_some_and(|id| !Path::new("/proc").join(id.to_string()).exists()) {
+            // Another process may remove it as well.
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+    Ok(())
+}
+
+/// The process that a folder belongs to.
+fn owner(name: &str) -> Option<u32> {
+    name.strip_prefix(PREFIX)?.split_once('-')?.0.parse().ok()
 }
 
 /// Makes a file for a machine's memory, all zeros.
@@ -57,4 +81,45 @@ pub fn copy(from: &Path, to: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{copy, create, owner, remove_left};
+
+    #[test]
+    fn a_copy_is_the_same() {
+        use std::fs::File;
+        use std::os::unix::fs::{FileExt, MetadataExt};
+
+        let folder = tempfile::tempdir().unwrap();
+        let [from, to] = ["from", "to"].map(|name| folder.path().join(name));
+        create(&from).unwrap();
+        let file = File::options().write(true).open(&from).unwrap();
+        file.write_all_at(b"x", super::SIZE - 1).unwrap();
+        copy(&from, &to).unwrap();
+        let copy = File::open(&to).unwrap();
+        let mut end = [0; 2];
+        copy.read_exact_at(&mut end, super::SIZE - 2).unwrap();
+        assert_eq!(end, [0, b'x']);
+        assert!(copy.metadata().unwrap().blocks() * 512 < super::SIZE / 2);
+    }
+
+    #[test]
+    fn folders_of_the_dead_are_removed() {
+        let parent = tempfile::tempdir().unwrap();
+        let make = |name: String| {
+            let path = parent.path().join(name);
+            std::fs::create_dir(&path).unwrap();
+            path
+        };
+        // No process has a number that large.
+        let dead = make(format!("{}{}-x", super::PREFIX, u32::MAX));
+        let ours = make(format!("{}{}-x", super::PREFIX, std::process::id()));
+        let other = make("other-4294967295-x".to_owned());
+        remove_left(parent.path()).unwrap();
+        assert!(!dead.exists() && ours.exists() && other.exists());
+        assert_eq!(owner("kexec-purgatory-12-abc"), Some(12));
+        assert_eq!(owner("kexec-purgatory-abc"), None);
+    }
 }
