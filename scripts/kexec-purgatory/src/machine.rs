@@ -149,9 +149,12 @@ impl Machine {
             .context("cannot run qemu-system-x86_64")?;
         let connected = connect(&mut process, &socket("qmp"))
             .and_then(Qmp::connect)
-            .and_then(|qmp| Ok((qmp, connect(&mut process, &socket("gdb"))?)));
+            .and_then(|qmp| {
+                let gdb = connect(&mut process, &socket("gdb"))?;
+                Ok((qmp, Gdb::connect(gdb)?))
+            });
         let (qmp, gdb) = match connected {
-            Ok((qmp, gdb)) => (qmp, Gdb::connect(gdb)?),
+            Ok(connected) => connected,
             Err(error) => {
                 process.kill()?;
                 let ended = process.wait_with_output()?;
