@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
+pub use self::content::payload;
 use self::content::{Content, DEBUG_LOADER, TIME_STAMP};
 use crate::checksum;
 use crate::fetch::DistributionKernel;
@@ -51,6 +52,8 @@ pub enum Purpose {
 pub enum Loader {
     /// The distribution's kexec.
     Kexec,
+    /// The distribution's kexec with `kexec_load()`, where all is done in user space.
+    KexecLoad,
     /// A program of ours that passes `KEXEC_FILE_DEBUG`, which older kexec-tools do not.
     Debug,
 }
@@ -83,9 +86,13 @@ pub fn loading(
     content.add_kexec()?;
     content.add_boot(&next.image, &second)?;
     let mut arguments = format!("guest.job={job} {arguments}");
-    if loader == Loader::Debug {
-        content.add_own(layout, DEBUG_LOADER)?;
-        arguments += &format!(" guest.loader={DEBUG_LOADER}");
+    match loader {
+        Loader::Kexec => {}
+        Loader::KexecLoad => arguments += " guest.syscall=kexec_load",
+        Loader::Debug => {
+            content.add_own(layout, DEBUG_LOADER)?;
+            arguments += &format!(" guest.loader={DEBUG_LOADER}");
+        }
     }
     if !modules.is_empty() {
         arguments += &format!(" guest.modules={}", content.add_modules(modules)?);
@@ -103,28 +110,47 @@ pub fn loading(
     Ok((guest, payload))
 }
 
-/// Makes a guest that runs kselftests.
-pub fn selftests(
-    layout: &Layout,
-    next: &DistributionKernel,
-    programs: &[PathBuf],
-    modules: &[PathBuf],
-) -> Result<Guest> {
-    // Larger than what the sample of a policy calls small.
-    let second = second(layout, Purpose::Crash, &content::payload())?;
-    let initramfs = archive(layout, "selftests")?;
-    let mut content = Content::new(layout, &initramfs)?;
-    content.add_boot(&next.image, &second)?;
-    content.add_kexec()?;
-    content.add_kexec()?;
-    content.add_selftests(programs)?;
-    content.add_modules(modules)?;
-    content.add_modules(modules)?;
-    content.finish()?;
-    Ok(Guest {
-        initramfs,
-        arguments: format!("guest.job=selftests {CRASH_MEMORY}"),
-    })
+/// A guest that runs kselftests.
+pub struct Selftests<'a> {
+    /// The kernel that the tests load.
+    pub kernel: &'a Path,
+    /// What is in that kernel's initramfs, beside a shell.
+    pub payload: &'a [u8],
+    /// The programs, and what these need beside them.
+    pub programs: &'a [PathBuf],
+    /// The modules that they load.
+    pub modules: &'a [PathBuf],
+}
+
+impl Selftests<'_> {
+    /// Makes the initramfs.
+    pub fn archive(&self, layout: &Layout) -> Result<PathBuf> {
+        let second = second(layout, Purpose::Enter, self.payload)?;
+        let initramfs = archive(layout, "selftests")?;
+        let mut content = Content::new(layout, &initramfs)?;
+        content.add_boot(self.kernel, &second)?;
+        content.add_kexec()?;
+        content.add_selftests(self.programs)?;
+        content.add_modules(self.modules)?;
+        content.finish()?;
+        Ok(initramfs)
+    }
+
+    /// A guest that runs the programs of these names, in this order. With `enter`, the image that
+    /// the last one left loaded is entered then.
+    pub fn guest(initramfs: &Path, tests: &[&str], enter: bool) -> Guest {
+        let job = match enter {
+            true => "selftests_enter",
+            false => "selftests",
+        };
+        Guest {
+            initramfs: initramfs.to_path_buf(),
+            arguments: format!(
+                "guest.job={job} guest.tests={} {CRASH_MEMORY}",
+                tests.join(",")
+            ),
+        }
+    }
 }
 
 /// Makes a guest that loads `next`, an image of a few megabytes, and goes there, as it is told on

@@ -121,6 +121,11 @@ impl Built {
         self.image.with_file_name(".config")
     }
 
+    /// The modules of these names.
+    pub fn modules(&self, names: &[&str]) -> Result<Vec<PathBuf>> {
+        names.iter().map(|name| self.module(name)).collect()
+    }
+
     /// The module of that name.
     pub fn module(&self, name: &str) -> Result<PathBuf> {
         self.modules

@@ -83,7 +83,8 @@ impl Purpose {
         }
     }
 
-    fn sysfs(self) -> &'static str {
+    /// The file in sysfs that tells about it.
+    pub fn sysfs(self) -> &'static str {
         match self {
             Self::Enter => "verify_loaded",
             Self::Crash => "verify_crash",

@@ -6,10 +6,10 @@ use std::mem::offset_of;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::abi::{EngineKind, Header, LEAF_SIZE, Params, REGIONS_MAX, RESET_IO, Region, Reset};
 use super::expect::{cycles, ended, entered, fault, message, mismatch, printed, refused};
 use super::image::{BLOB, BOOT_PARAMS, EXIT_PORT, OTHERS, put, region_digest};
 use super::machine::{Bare, Ending, RESET_VALUE, processor};
+use crate::abi::{EngineKind, Header, LEAF_SIZE, Params, REGIONS_MAX, RESET_IO, Region, Reset};
 
 /// A name for reports, and the case.
 pub type Case = (&'static str, fn(&Bare) -> Result<()>);

@@ -4,9 +4,9 @@
 
 use anyhow::{Context, Result, ensure};
 
-use crate::abi::{Digest, RegionKind};
 use super::image::{BLOB, BOOT_PARAMS, Content, Image, region_digest};
 use super::machine::{Ending, Run};
+use crate::abi::{Digest, RegionKind};
 
 /// RFLAGS.
 const INTERRUPTS: u64 = 1 << 9;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The kselftests of the overlay, run in guests of every state.
+//! The kselftests of kexec, the overlay's and the kernel's own, run in guests of every state.
 
 use std::fs;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 
 use super::{Kernels, Report, ktap};
 use crate::command::{command, output};
-use crate::guest;
+use crate::guest::{self, Selftests};
 use crate::kernel::{SAMPLE_MODULE, VERIFY_MODULE, Verify};
 use crate::qemu::{self, ANY_PROCESSOR, SerialLog};
 
@@ -18,8 +18,23 @@ use crate::qemu::{self, ANY_PROCESSOR, SerialLog};
 const FOLDER: &str = "tools/testing/selftests/kexec";
 
 /// Modules that they load; those of the `m` kernel, which the others must refuse.
-const MODULES: &[&str] = &[VERIFY_MODULE, SAMPLE_MODULE];
+pub const MODULES: &[&str] = &[VERIFY_MODULE, SAMPLE_MODULE];
 
+/// The kernel's own tests, which print no KTAP. They must end alike in every state.
+const UPSTREAM: &[&str] = &[
+    "test_kexec_load.sh",
+    "test_kexec_file_load.sh",
+    "test_kexec_jump.sh",
+];
+
+/// What these need beside them: a script, and a program that is built.
+const UPSTREAM_LIBRARY: &str = "kexec_common_lib.sh";
+const UPSTREAM_PROGRAM: &str = "test_kexec_jump";
+
+/// The overlay's tests that are run in every state.
+const TESTS: &[&str] = &["test_kexec_purgatory", "test_kexec_policy.sh"];
+
+/// The first state is what the kernel's own tests are held against.
 const STATES: &[Verify] = &[Verify::Norust, Verify::Y, Verify::M, Verify::N];
 
 /// How a kselftest exits that passed, or that has nothing to test.
@@ -29,37 +44,50 @@ const SKIPPED: &str = "exit 4";
 pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
     let programs = build(kernels)?;
     let kernel = kernels.get(Verify::M)?;
-    let modules = MODULES
-        .iter()
-        .map(|name| kernel.module(name))
-        .collect::<Result<Vec<_>>>()?;
-    let guest = guest::selftests(kernels.layout, &kernels.next, &programs, &modules)?;
+    let modules = kernel.modules(MODULES)?;
+    let initramfs = Selftests {
+        kernel: &kernels.next.image,
+        // Larger than what the sample of a policy calls small.
+        payload: &guest::payload(),
+        programs: &programs,
+        modules: &modules,
+    }
+    .archive(kernels.layout)?;
+    let all = [TESTS, UPSTREAM].concat();
+    let mut mainline = None;
     for &verify in STATES {
         let group = format!("selftests/{}", verify.name());
         if !report.wants_group(&group) {
             continue;
         }
+
+        let guest = Selftests::guest(&initramfs, &all, false);
         let log = group.replace('/', "-");
         let booted = kernels.get(verify).and_then(|kernel| {
             qemu::boot(kernels.layout, &log, kernel.image(), &guest, ANY_PROCESSOR)
         });
         match booted {
             // Mainline's purgatory has nothing that the tests of ours could look at.
-            Ok(log) => read(
-                report,
-                &group,
-                &log,
-                programs.len(),
-                verify == Verify::Norust,
-            ),
+            Ok(log) => {
+                read(report, &group, &log, &all, verify == Verify::Norust);
+                let ended = upstream(&log);
+                if verify == Verify::Norust {
+                    mainline = Some(ended);
+                } else if let Some(mainline) = &mainline {
+                    report.test(&format!("{group}/as-mainline"), || {
+                        ensure!(ended == *mainline, "{ended:?}, mainline: {mainline:?}");
+                        Ok(())
+                    });
+                }
+            }
             Err(error) => report.record(&group, Err(error)),
         }
     }
     Ok(())
 }
 
-/// Reports what each program of a guest printed.
-fn read(report: &mut Report, group: &str, log: &SerialLog, programs: usize, may_skip: bool) {
+/// The programs of a guest, and the lines that each printed, the last one its exit status.
+fn printed(log: &SerialLog) -> Vec<(&str, Vec<&str>)> {
     let mut printed: Vec<(&str, Vec<&str>)> = Vec::new();
     for line in log.lines() {
         if let Some(name) = line.strip_prefix("guest: selftest ") {
@@ -70,19 +98,50 @@ fn read(report: &mut Report, group: &str, log: &SerialLog, programs: usize, may_
             lines.push(line);
         }
     }
-    let all = printed.len() == programs && log.after("guest: finished").is_some();
+    printed
+}
+
+/// How the kernel's own tests ended: the last line that each printed, and its exit status.
+fn upstream(log: &SerialLog) -> Vec<(String, Vec<String>)> {
+    printed(log)
+        .into_iter()
+        .filter(|(name, _)| UPSTREAM.contains(name))
+        .map(|(name, lines)| {
+            let end = lines.iter().rev().take(2).map(|line| (*line).to_owned());
+            (name.to_owned(), end.collect())
+        })
+        .collect()
+}
+
+/// Reports what each program of a guest printed.
+pub fn read(report: &mut Report, group: &str, log: &SerialLog, tests: &[&str], may_skip: bool) {
+    let printed = printed(log);
+    let ran: Vec<&str> = printed.iter().map(|(name, _)| *name).collect();
+    let all = ran == tests && log.after("guest: finished").is_some();
     let ended = match all {
         true => Ok(()),
-        false => Err(anyhow!("{} of {programs} ran", printed.len())),
+        false => Err(anyhow!("{ran:?} of {tests:?} ran")),
     };
     report.record(group, ended.with_context(|| log.tail()));
     for (name, lines) in printed {
         let group = format!("{group}/{name}");
-        report.record(&group, exited(&lines, may_skip));
-        for outcome in ktap::parse(lines.into_iter()) {
-            outcome.report(report, &group, may_skip);
+        match lines[..] {
+            // What it lacks is what it says last.
+            [.., why, SKIPPED] if UPSTREAM.contains(&name) => report.skip(&group, why),
+            _ if UPSTREAM.contains(&name) => report.record(&group, passed(&lines)),
+            _ => {
+                report.record(&group, exited(&lines, may_skip));
+                for outcome in ktap::parse(lines.into_iter()) {
+                    outcome.report(report, &group, may_skip);
+                }
+            }
         }
     }
+}
+
+fn passed(lines: &[&str]) -> Result<()> {
+    ensure!(lines.last() == Some(&PASSED), "{}", lines.join("\n"));
+    Ok(())
 }
 
 /// Whether a program printed as many results as it planned, and exited as one that passed.
@@ -105,11 +164,16 @@ fn exited(lines: &[&str], may_skip: bool) -> Result<()> {
 }
 
 /// The scripts, and the programs built as kselftest does but linked statically.
-fn build(kernels: &Kernels) -> Result<Vec<PathBuf>> {
+pub fn build(kernels: &Kernels) -> Result<Vec<PathBuf>> {
     let to = kernels.layout.build.join("selftests");
     fs::create_dir_all(&to)?;
-    let mut scripts = Vec::new();
-    let mut programs = Vec::new();
+    let tree = kernels.tree().join(FOLDER);
+    let mut scripts: Vec<PathBuf> = UPSTREAM
+        .iter()
+        .chain([&UPSTREAM_LIBRARY])
+        .map(|name| tree.join(name))
+        .collect();
+    let mut programs = vec![to.join(UPSTREAM_PROGRAM)];
     for entry in kernels.layout.overlay.join(FOLDER).read_dir()? {
         let path = entry?.path();
         match path.extension().and_then(|extension| extension.to_str()) {
@@ -121,7 +185,7 @@ fn build(kernels: &Kernels) -> Result<Vec<PathBuf>> {
     output(
         command("make")
             .arg("-C")
-            .arg(kernels.tree().join(FOLDER))
+            .arg(&tree)
             .args(["LLVM=-19", "USERLDFLAGS=-static"])
             .arg(format!("OUTPUT={}", to.display()))
             .arg(format!("-j{}", thread::available_parallelism()?))
