@@ -62,7 +62,7 @@ fn blob(layout: &Layout) -> Result<PathBuf> {
     let tree = graft::kernel_tree(layout, None)?;
     graft::graft(layout, &tree)?;
     kernel::build(layout, &tree, None, Verify::Y)?;
-    Ok(kernel::folder(layout).join(processor::BLOB))
+    Ok(kernel::folder(layout, Verify::Y).join(processor::BLOB))
 }
 
 /// Mainline's purgatory of a pristine tree, compiled as in a distribution's kernel.

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-pub use self::content::payload;
 use self::content::{Content, DEBUG_LOADER, TIME_STAMP};
+pub use self::content::{bytes, payload};
 use crate::checksum;
 use crate::fetch::DistributionKernel;
 use crate::layout::Layout;

@@ -26,6 +26,8 @@ pub enum Verify {
     N,
     /// `RUST=n`: mainline's own purgatory.
     Norust,
+    /// `m` with what finds leaks, bad accesses and wrong locking.
+    Debug,
 }
 
 impl Verify {
@@ -35,6 +37,7 @@ impl Verify {
             Self::M => "m",
             Self::N => "n",
             Self::Norust => "norust",
+            Self::Debug => "debug",
         }
     }
 
@@ -45,8 +48,18 @@ impl Verify {
             Self::M => &["base", "rust", "m"],
             Self::N => &["base", "rust", "n"],
             Self::Norust => &["base", "norust"],
+            Self::Debug => &["base", "rust", "m", "debug"],
         }
     }
+}
+
+/// The folder that a state is built in where none is named. What makes every object another one is
+/// built in a folder of its own.
+pub fn folder(layout: &Layout, verify: Verify) -> PathBuf {
+    layout.build.join(match verify {
+        Verify::Y | Verify::M | Verify::N | Verify::Norust => "kernel",
+        Verify::Debug => "kernel-debug",
+    })
 }
 
 /// The module that verifies normal images where the option is `m`.
@@ -136,14 +149,9 @@ impl Built {
     }
 }
 
-/// The folder that all states are built in.
-pub fn folder(layout: &Layout) -> PathBuf {
-    layout.build.join("kernel")
-}
-
 /// Builds the kernel of a grafted tree.
 ///
-/// With no folder named, all states are built in one, where a state builds again only what depends
+/// With no folder named, most states are built in one, where a state builds again only what depends
 /// on the option, and what was built is kept in `build/images`. (Copies of a folder would not do:
 /// objtool is built again in each for the paths that it recorded, and all objects with it.)
 pub fn build(layout: &Layout, tree: &Path, output: Option<&Path>, verify: Verify) -> Result<Built> {
@@ -153,11 +161,33 @@ pub fn build(layout: &Layout, tree: &Path, output: Option<&Path>, verify: Verify
             Built::in_place(&output.canonicalize()?)
         }
         None => {
-            let output = folder(layout);
+            let output = folder(layout, verify);
             build_in(layout, tree, &output, verify)?;
             Built::in_place(&output)?.kept(layout, verify, &output)
         }
     }
+}
+
+/// Builds a module out of tree, from the file `<name>.rs` of a folder whose Kbuild names it, for the
+/// state that was last built in its folder.
+pub fn build_module(
+    layout: &Layout,
+    tree: &Path,
+    verify: Verify,
+    source: &Path,
+    name: &str,
+) -> Result<PathBuf> {
+    let mut step = Step::start(format!("build {name} out of tree"));
+    let log = layout.log(&format!("build-{name}"))?;
+    logged(
+        make(layout, tree, &folder(layout, verify), "x86_64")?
+            .arg(format!("M={}", source.display()))
+            .arg("modules"),
+        &log,
+        &mut step,
+    )?;
+    step.done();
+    Ok(source.join(name).with_extension("ko"))
 }
 
 fn build_in(layout: &Layout, tree: &Path, output: &Path, verify: Verify) -> Result<()> {

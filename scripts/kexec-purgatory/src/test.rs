@@ -7,6 +7,7 @@ mod bench;
 mod boot;
 mod config;
 mod crates;
+mod debug;
 mod documentation;
 mod faults;
 mod kernels;
@@ -54,6 +55,7 @@ const GROUPS: &[Group] = &[
     ("registers", registers::run),
     ("purgatory", purgatory::run),
     ("selftests", selftests::run),
+    ("debug", debug::run),
 ];
 
 /// Runs the tests whose name has `filter`; says whether all passed.

@@ -108,10 +108,15 @@ impl Content {
     }
 }
 
-/// Bytes that look random and are the same each time.
+/// [`PAYLOAD`] bytes that look random and are the same each time.
 pub fn payload() -> Vec<u8> {
+    bytes(PAYLOAD)
+}
+
+/// So many bytes that look random and are the same each time, rounded down to whole digests.
+pub fn bytes(size: u64) -> Vec<u8> {
     let block = Sha256::output_size() as u64;
-    (0..PAYLOAD / block)
+    (0..size / block)
         .flat_map(|counter| Sha256::digest(counter.to_le_bytes()))
         .collect()
 }

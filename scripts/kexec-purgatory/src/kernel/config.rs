@@ -17,15 +17,16 @@ pub struct Setting {
     off: bool,
 }
 
-/// Reads fragments of the tool's `config` folder.
+/// Reads fragments of the tool's `config` folder; what a later one says of a symbol holds.
 pub fn read(layout: &Layout, fragments: &[&str]) -> Result<Vec<Setting>> {
-    let mut settings = Vec::new();
+    let mut settings: Vec<Setting> = Vec::new();
     for fragment in fragments {
         let path = layout.tool(&format!("config/{fragment}.config"));
         let text =
             fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
         for line in text.lines().map(str::trim) {
             if let Some(setting) = parse(line) {
+                settings.retain(|earlier| earlier.symbol != setting.symbol);
                 settings.push(setting);
             } else if !line.is_empty() && !line.starts_with('#') {
                 bail!("{}: not a setting: {line}", path.display());

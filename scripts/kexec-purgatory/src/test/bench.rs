@@ -13,7 +13,7 @@ pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
         // Each leaves its purgatory in the folder that they share.
         kernels.get(Verify::Norust)?;
         kernels.get(Verify::Y)?;
-        let folder = kernel::folder(kernels.layout);
+        let folder = kernel::folder(kernels.layout, Verify::Y);
         report.test("bench/programs", || {
             bench::check(
                 &folder.join(processor::BLOB),

@@ -25,7 +25,7 @@ pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
         return Ok(());
     }
     kernels.get(Verify::Y)?;
-    let blob = kernel::folder(kernels.layout).join(BLOB);
+    let blob = kernel::folder(kernels.layout, Verify::Y).join(BLOB);
     let elf = blob.with_extension("elf");
     report.test("purgatory/stack-bound", || stack_bound(&elf));
     for engine in Engine::all() {

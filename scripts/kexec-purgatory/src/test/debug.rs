@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The kselftests on a kernel that watches memory and locks, and whose allocations can fail.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, anyhow, bail, ensure};
+
+use super::selftests::{self, MODULES};
+use super::{Kernels, Report};
+use crate::command::{command, output};
+use crate::guest::{self, Selftests};
+use crate::kernel::{self, SAMPLE_MODULE, Verify};
+use crate::qemu::{self, SerialLog};
+
+/// What is run, in this order: the last one leaves an image that survived it, which is entered.
+const TESTS: &[&str] = &[
+    "test_kexec_purgatory",
+    "test_kexec_policy.sh",
+    "test_kexec_policy_race",
+    "test_kexec_pressure",
+];
+
+/// What the kernel says when it begins to watch, and that it must have said.
+const WATCHERS: &[&str] = &[
+    "Lock dependency validator: ",
+    "KernelAddressSanitizer initialized",
+    "kmemleak: Kernel memory leak detector initialized",
+];
+
+/// How the lines begin with which the kernel tells of something wrong.
+const COMPLAINTS: &[&str] = &["BUG: ", "WARNING: ", "INFO: ", "kmemleak: "];
+
+/// What is no complaint: one of the allocations that were made to fail was kmemleak's own, and it
+/// makes do without.
+const HARMLESS: &str = "kmemleak: Cannot allocate a scan area, scanning the full object";
+
+/// 64 KiB, in the initramfs of the small image that is loaded a thousand times.
+const PAYLOAD: u64 = 64 << 10;
+
+pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
+    let programs = selftests::build(kernels)?;
+    let kernel = kernels.get(Verify::Debug)?;
+    let mut modules = kernel.modules(MODULES)?;
+    match out_of_tree(kernels) {
+        Ok(sample) => {
+            // The tests load it in place of the one that was built with the kernel.
+            modules.retain(|module| module.file_name() != sample.file_name());
+            modules.push(sample);
+            report.record("debug/out-of-tree", Ok(()));
+        }
+        Err(error) => report.record("debug/out-of-tree", Err(error)),
+    }
+    for module in &modules {
+        let name = module.file_stem().unwrap_or_default().to_string_lossy();
+        report.test(&format!("debug/modinfo/{name}"), || described(module));
+    }
+    let initramfs = Selftests {
+        kernel: kernels.get(Verify::Y)?.image(),
+        payload: &guest::bytes(PAYLOAD),
+        programs: &programs,
+        modules: &modules,
+    }
+    .archive(kernels.layout)?;
+    let guest = Selftests::guest(&initramfs, TESTS, true);
+    let log = qemu::boot(kernels.layout, "debug", kernel.image(), &guest)?;
+    selftests::read(report, "debug", &log, TESTS, false);
+    report.test("debug/watched", || watched(&log));
+    report.test("debug/quiet", || quiet(&log));
+    report.test("debug/entered", || entered(&log));
+    Ok(())
+}
+
+/// Builds the sample of a policy out of tree. This kernel's folder holds one state only, so that
+/// what was built last there is what is booted.
+fn out_of_tree(kernels: &Kernels) -> Result<PathBuf> {
+    let source = kernels.layout.build.join("out-of-tree");
+    let file = format!("{SAMPLE_MODULE}.rs");
+    if source.exists() {
+        fs::remove_dir_all(&source)?;
+    }
+    fs::create_dir_all(&source)?;
+    fs::copy(
+        kernels.layout.overlay.join("samples/rust").join(&file),
+        source.join(&file),
+    )?;
+    fs::write(
+        source.join("Kbuild"),
+        format!("obj-m := {SAMPLE_MODULE}.o\n"),
+    )?;
+    kernel::build_module(
+        kernels.layout,
+        kernels.tree(),
+        Verify::Debug,
+        &source,
+        SAMPLE_MODULE,
+    )
+}
+
+/// Whether modinfo tells an administrator what a module is.
+fn described(module: &Path) -> Result<()> {
+    for field in ["license", "description", "author", "vermagic"] {
+        let found = output(command("modinfo").args(["-F", field]).arg(module))?;
+        let found = found.trim();
+        ensure!(!found.is_empty(), "no {field}");
+        ensure!(
+            field != "license" || found.starts_with("GPL"),
+            "license {found}"
+        );
+    }
+    Ok(())
+}
+
+fn watched(log: &SerialLog) -> Result<()> {
+    for watcher in WATCHERS {
+        ensure!(log.after(watcher).is_some(), "the log has no '{watcher}'");
+    }
+    Ok(())
+}
+
+/// Whether the kernel complained about nothing.
+fn quiet(log: &SerialLog) -> Result<()> {
+    let complaints: Vec<&str> = log
+        .lines()
+        .filter(|line| COMPLAINTS.iter().any(|begin| line.starts_with(begin)))
+        .filter(|line| !WATCHERS.iter().any(|begin| line.starts_with(begin)))
+        .filter(|line| *line != HARMLESS)
+        .collect();
+    ensure!(complaints.is_empty(), "{}", complaints.join("\n"));
+    Ok(())
+}
+
+/// Whether the image that survived the loads that failed was verified and entered.
+fn entered(log: &SerialLog) -> Result<()> {
+    if let Some(failure) = log.after("guest: failed: ") {
+        bail!("{failure}");
+    }
+    log.after("guest: release ")
+        .map(drop)
+        .ok_or_else(|| anyhow!("no second kernel came up\n{}", log.tail()))
+}
