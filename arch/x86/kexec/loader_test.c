@@ -102,7 +102,7 @@ static void test_segment_wraps(struct kunit *test)
 	struct loader_test *priv = test->priv;
 
 	KUNIT_ASSERT_EQ(test, place(priv), 0);
-	priv->image->segment[KERNEL].mem = -PAGE_SIZE / 2;
+	priv->image->segment[KERNEL].mem = -(PAGE_SIZE / 2);
 	KUNIT_EXPECT_EQ(test, kexec_purgatory_seal(priv->image), -EINVAL);
 }
 
@@ -148,7 +148,11 @@ static int loader_test_init(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, priv->data);
 	test->priv = priv;
 
+	/* As do_kimage_alloc_init() does */
 	INIT_LIST_HEAD(&priv->image->control_pages);
+#ifdef CONFIG_CRASH_HOTPLUG
+	priv->image->elfcorehdr_index = -1;
+#endif
 	priv->image->file_mode = 1;
 	priv->image->type = KEXEC_TYPE_CRASH;
 	priv->image->kernel_buf = priv->data;
