@@ -6,7 +6,7 @@
 
 TOOL := build/tool/release/kexec-purgatory
 
-# make kernel KDIR=<tree> O=<build directory> VERIFY=<y|m|n|norust>
+# make kernel KDIR=<tree> O=<build directory> VERIFY=<y|m|n|norust|debug>
 KERNEL_ARGS := $(if $(KDIR),--kdir '$(KDIR)') $(if $(O),--output '$(O)') \
 	$(if $(VERIFY),--verify '$(VERIFY)')
 # make faults COUNT=<faults> SEED=<number>
@@ -31,7 +31,8 @@ help:
 	@echo '               for each property, KEEP=1 adds to the corpus'
 	@echo 'make registers compare what the next kernel finds in the registers with what'
 	@echo '               it finds after the purgatory in C'
-	@echo 'make kernel    the grafted, built kernel; KDIR= O= VERIFY=y|m|n|norust'
+	@echo 'make kernel    the grafted, built kernel; KDIR= O='
+	@echo '               VERIFY=y|m|n|norust|debug'
 	@echo 'make graft     link the overlay into the kernel tree; KDIR='
 	@echo 'make ungraft   take it out again; KDIR='
 	@echo 'make series    the project as a patch series in build/series, for checkpatch'

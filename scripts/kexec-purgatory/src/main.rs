@@ -69,7 +69,7 @@ enum Action {
         /// Build directory
         #[arg(long)]
         output: Option<PathBuf>,
-        /// CONFIG_KEXEC_PURGATORY_VERIFY, or norust for a kernel without Rust
+        /// CONFIG_KEXEC_PURGATORY_VERIFY; norust for a kernel without Rust, debug for m with KASAN
         #[arg(long, value_enum, default_value = "y")]
         verify: Verify,
     },

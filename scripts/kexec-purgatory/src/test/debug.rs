@@ -12,7 +12,7 @@ use super::{Kernels, Report};
 use crate::command::{command, output};
 use crate::guest::{self, Selftests};
 use crate::kernel::{self, SAMPLE_MODULE, Verify};
-use crate::qemu::{self, SerialLog};
+use crate::qemu::{self, ANY_PROCESSOR, SerialLog};
 
 /// What is run, in this order: the last one leaves an image that survived it, which is entered.
 const TESTS: &[&str] = &[
@@ -64,7 +64,13 @@ pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
     }
     .archive(kernels.layout)?;
     let guest = Selftests::guest(&initramfs, TESTS, true);
-    let log = qemu::boot(kernels.layout, "debug", kernel.image(), &guest)?;
+    let log = qemu::boot(
+        kernels.layout,
+        "debug",
+        kernel.image(),
+        &guest,
+        ANY_PROCESSOR,
+    )?;
     selftests::read(report, "debug", &log, TESTS, false);
     report.test("debug/watched", || watched(&log));
     report.test("debug/quiet", || quiet(&log));
