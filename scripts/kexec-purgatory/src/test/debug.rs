@@ -36,7 +36,7 @@ const COMPLAINTS: &[&str] = &["BUG: ", "WARNING: ", "INFO: ", "kmemleak: "];
 /// makes do without.
 const HARMLESS: &str = "kmemleak: Cannot allocate a scan area, scanning the full object";
 
-/// 64 KiB, in the initramfs of the small image that is loaded a thousand times.
+/// 64 KiB, in the initramfs of the small image that is loaded some hundred times.
 const PAYLOAD: u64 = 64 << 10;
 
 pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
