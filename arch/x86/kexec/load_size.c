@@ -3,9 +3,9 @@
 #include <linux/kexec.h>
 #include <linux/mm.h>
 
-size_t kexec_purgatory_load_size(const struct kimage *image,
-				 const struct kexec_segment *segment)
+size_t kexec_purgatory_load_size(const struct kimage *image, int idx)
 {
+	const struct kexec_segment *segment = &image->segment[idx];
 	unsigned long kernel = image->arch.purgatory.kernel;
 
 	if (kernel && segment->mem == kernel)

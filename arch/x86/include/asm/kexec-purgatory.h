@@ -7,7 +7,6 @@
 #include <linux/moduleparam.h>
 #include <linux/types.h>
 
-struct kexec_segment;
 struct kimage;
 struct kobj_attribute;
 struct module;
@@ -67,7 +66,7 @@ int kexec_purgatory_seal(struct kimage *image);
 /**
  * kexec_purgatory_load_size() - tell how much of a segment's memory to load
  * @image: image being loaded, by either system call
- * @segment: one of its segments
+ * @idx: index of one of its segments
  *
  * A kernel's segment has room for the kernel to decompress itself, init_size of
  * Documentation/arch/x86/boot.rst, several times what there is to load. The
@@ -75,8 +74,7 @@ int kexec_purgatory_seal(struct kimage *image);
  *
  * Return: bytes, a multiple of the page size.
  */
-size_t kexec_purgatory_load_size(const struct kimage *image,
-				 const struct kexec_segment *segment);
+size_t kexec_purgatory_load_size(const struct kimage *image, int idx);
 #ifdef CONFIG_KEXEC_PURGATORY_RUST
 #define arch_kexec_load_size kexec_purgatory_load_size
 #endif
