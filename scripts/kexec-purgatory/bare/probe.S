@@ -1,11 +1,24 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Stands for the next kernel: records the state that it was entered in at
- * STATE, for src/bare/state.rs to read, and ends QEMU.
+ * STATE, for src/bare/state.rs to read, and ends QEMU.  In Bochs, the state goes
+ * to the serial console, for src/bare/bochs.rs, before Bochs is ended.
+ *
+ * JOB is where src/bare/image.rs put what differs from run to run.
  */
 
 #define EXIT_PORT	0xf4
 #define EXIT_ENTERED	0x2a
+
+#define STATE_SIZE	208
+
+#define JOB_IN_BOCHS	(JOB + 40)
+
+#define UART		0x3f8
+#define UART_LSR	0x3fd
+#define LSR_EMPTY	0x40
+
+#define BOCHS_EXIT_PORT	0x8900
 
 #define MSR_EFER	0xc0000080
 #define CR4_OSXSAVE	0x40000
@@ -64,7 +77,34 @@ _start:
 	movw	%ss, STATE + 186
 	sgdt	STATE + 192
 
+	cmpq	$0, JOB_IN_BOCHS
+	jne	0f
 	movl	$EXIT_ENTERED, %eax
 	outl	%eax, $EXIT_PORT
-1:	hlt
-	jmp	1b
+	jmp	3f
+0:
+	movl	$STATE, %esi
+	movl	$STATE_SIZE, %ecx
+	call	send
+	leaq	bochs_exit(%rip), %rsi
+	movl	$BOCHS_EXIT_PORT, %edx
+	movl	$8, %ecx
+	rep outsb
+3:	hlt
+	jmp	3b
+
+	/* Sends %rcx bytes from %rsi on, each when the one before is on its way. */
+send:
+	movl	$UART_LSR, %edx
+1:	inb	%dx, %al
+	testb	$LSR_EMPTY, %al
+	jz	1b
+	jrcxz	2f
+	movl	$UART, %edx
+	outsb
+	decl	%ecx
+	jmp	send
+2:	ret
+
+bochs_exit:
+	.ascii	"Shutdown"

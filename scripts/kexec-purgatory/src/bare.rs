@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The purgatory on a machine in QEMU without any kernel.
+//! The purgatory on a machine in QEMU, or in Bochs, without any kernel.
 //!
 //! A few instructions of ours stand for the previous kernel, some more for the next one, so that a
 //! run takes a second where one with real kernels takes half a minute, and everything that the
@@ -8,6 +8,7 @@
 //! computes digests with a third implementation.
 
 mod blob;
+mod bochs;
 mod cases;
 mod expect;
 mod image;

@@ -16,6 +16,9 @@ use crate::progress::Step;
 const PACKAGES: &[&str] = &[
     "bc",
     "bison",
+    "bochs",
+    "bochs-term",
+    "bochsbios",
     "busybox-static",
     "ca-certificates",
     "clang-19",
@@ -39,6 +42,7 @@ const PACKAGES: &[&str] = &[
     "python3-yaml",
     "rust-web-clippy",
     "rustfmt-web",
+    "vgabios",
     "xz-utils",
 ];
 

@@ -25,6 +25,7 @@ pub const CASES: &[Case] = &[
     ("engine/scalar", |bare| engine(bare, EngineKind::Scalar)),
     ("engine/shani-x2", |bare| engine(bare, EngineKind::ShaNiX2)),
     ("engine/avx2-x8", |bare| engine(bare, EngineKind::Avx2X8)),
+    ("engine/avx512-x16", avx512),
     ("engines-differ", engines_differ),
     ("xcr0-of-the-previous-kernel", xcr0_of_the_previous_kernel),
     ("stack", stack),
@@ -126,6 +127,26 @@ fn engine(bare: &Bare, engine: EngineKind) -> Result<()> {
 
     let expected = mismatch(&mut image, 2, 3 * LEAF_SIZE);
     refused(&bare.run(processor(engine), &image)?, &expected)
+}
+
+/// QEMU does not emulate AVX-512; Bochs does.
+fn avx512(bare: &Bare) -> Result<()> {
+    let mut image = bare.image(3);
+    image.engine = EngineKind::Avx512X16;
+    image.debug = true;
+    let run = bare.run_in_bochs(&image)?;
+    cycles(&run, &image)?;
+    entered(&run, &image)?;
+
+    // In each lane, and in the leaves that are left after all lanes.
+    for leaf in (0..16).chain([16, 19, 20]) {
+        let mut image = bare.image(3);
+        image.engine = EngineKind::Avx512X16;
+        let expected = mismatch(&mut image, 2, leaf * LEAF_SIZE);
+        refused(&bare.run_in_bochs(&image)?, &expected)
+            .with_context(|| format!("damage in leaf {leaf}"))?;
+    }
+    Ok(())
 }
 
 /// Each engine computes as its name says: they differ in instructions per byte by far. The

@@ -14,6 +14,8 @@ use crate::abi::{self, Digest, EngineKind, LEAF_SIZE, Params, Region, RegionKind
 
 /// Physical addresses. `bare/boot.S` and `bare/probe.S` get theirs from [`super::machine`].
 pub const JOB: u64 = 0x80_0000;
+/// Not 0 where Bochs, not QEMU, is what the next kernel has to end.
+pub const JOB_IN_BOCHS: u64 = JOB + 40;
 pub const STATE: u64 = 0x80_1000;
 pub const BLOB: u64 = 0x100_0000;
 pub const BOOT_PARAMS: u64 = 0x200_0000;

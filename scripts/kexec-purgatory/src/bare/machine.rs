@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
+use super::bochs::Disk;
 use super::image::{EXIT_PORT, Image, JOB, KERNEL, STATE};
 use super::{Blob, State};
 use crate::abi::EngineKind;
@@ -20,11 +21,14 @@ use crate::command::{command, output};
 use crate::layout::Layout;
 
 /// Megabytes of memory.
-const MEMORY: u64 = 128;
+pub(super) const MEMORY: u64 = 128;
 
 /// How often a machine is looked at, and after how long it is given up. A run takes a second.
-const POLL: Duration = Duration::from_millis(20);
-const HANGS: Duration = Duration::from_secs(120);
+pub(super) const POLL: Duration = Duration::from_millis(20);
+pub(super) const HANGS: Duration = Duration::from_secs(120);
+
+/// Where `bare/boot.S` begins.
+pub(super) const BOOT: u64 = 0x10_0000;
 
 /// How QEMU ends when `bare/probe.S` writes to [`EXIT_PORT`].
 const EXIT_ENTERED: i32 = 0x2a << 1 | 1;
@@ -57,7 +61,7 @@ pub struct Run {
     pub printed: String,
     /// Of the processor when the next kernel was entered; of no meaning where it was not.
     pub state: State,
-    memory: File,
+    pub(super) memory: File,
 }
 
 impl Run {
@@ -73,8 +77,9 @@ impl Run {
 
 /// What every run needs: the machine's program, and the purgatory that is run.
 pub struct Bare {
-    folder: TempDir,
+    pub(super) folder: TempDir,
     boot: PathBuf,
+    pub(super) disk: Disk,
     probe: Vec<u8>,
     pub blob: Blob,
 }
@@ -84,12 +89,14 @@ impl Bare {
     pub fn new(layout: &Layout, blob: Blob) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let boot = folder.path().join("boot.elf");
-        assemble(&layout.tool("bare/boot.S"), &boot, 0x10_0000, "elf")?;
+        assemble(&layout.tool("bare/boot.S"), &boot, BOOT, "elf")?;
+        let disk = Disk::new(layout, folder.path())?;
         let probe = folder.path().join("probe.bin");
         assemble(&layout.tool("bare/probe.S"), &probe, KERNEL, "binary")?;
         Ok(Self {
             boot,
             probe: fs::read(probe)?,
+            disk,
             folder,
             blob,
         })
@@ -212,7 +219,7 @@ fn halted(input: &mut impl Write, output: &mut impl BufRead) -> Option<Ending> {
 }
 
 /// Assembles and links one of the programs in `bare/`.
-fn assemble(source: &Path, program: &Path, address: u64, format: &str) -> Result<()> {
+pub(super) fn assemble(source: &Path, program: &Path, address: u64, format: &str) -> Result<()> {
     output(
         command("clang-19")
             .args(["--target=x86_64-linux-gnu", "-nostdlib", "-static"])

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use super::image::STATE;
 
 /// Bytes that `bare/probe.S` fills.
-const SIZE: usize = 208;
+pub(super) const SIZE: usize = 208;
 
 /// Names of the general registers, in the order of `bare/probe.S`.
 const NAMES: [&str; 16] = [

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Running an image in Bochs, which emulates AVX-512 where QEMU does not.
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::thread;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::image::{Image, JOB_IN_BOCHS, STATE};
+use super::machine::{BOOT, Bare, Ending, HANGS, MEMORY, POLL, Run, assemble};
+use super::state::{self, State};
+use crate::command::{command, tail};
+use crate::layout::Layout;
+
+/// A processor with everything that any engine needs.
+const PROCESSOR: &str = "corei7_icelake_u";
+
+/// Sectors of the disk, in bytes, and how many of them there are in a cylinder.
+const SECTOR: usize = 512;
+const HEADS: usize = 16;
+const SECTORS_PER_TRACK: usize = 63;
+
+/// Pieces of the memory that are on the disk, or are not because they are zero; bytes.
+const BLOCK: usize = 64 << 10;
+
+/// The last that the purgatory says when it does not enter the next kernel.
+const STOPPED: &str = "purgatory: stopped\r\n";
+
+/// What Bochs says when the next kernel has asked it to end.
+const SHUT_DOWN: &str = "shutdown requested";
+
+/// What is on the disk that is the same for every image.
+pub struct Disk {
+    boot_sector: Vec<u8>,
+    boot: Vec<u8>,
+}
+
+impl Disk {
+    /// Assembles the programs; `folder` is for their files.
+    pub(super) fn new(layout: &Layout, folder: &Path) -> Result<Self> {
+        let program = |name: &str, address| {
+            let path = folder.join(name).with_extension("flat");
+            let source = layout.tool("bare").join(name).with_extension("S");
+            assemble(&source, &path, address, "binary")?;
+            fs::read(&path).context("cannot read a program")
+        };
+        let boot_sector = program("disk", 0x7c00)?;
+        ensure!(boot_sector.len() == SECTOR, "the boot sector is no sector");
+        Ok(Self {
+            boot_sector,
+            boot: program("boot", BOOT)?,
+        })
+    }
+
+    /// A disk that fills the memory with what `memory` holds. Returns its cylinders as well.
+    fn with(&self, memory: &File) -> Result<(Vec<u8>, usize)> {
+        memory.write_all_at(&self.boot, BOOT)?;
+        let mut table = Vec::new();
+        let mut content: Vec<u8> = Vec::new();
+        let mut block = vec![0; BLOCK];
+        for address in (0..MEMORY << 20).step_by(BLOCK) {
+            memory.read_exact_at(&mut block, address)?;
+            if block.iter().all(|&byte| byte == 0) {
+                continue;
+            }
+            let first = 2 + content.len() / SECTOR;
+            for word in [first, BLOCK / SECTOR, address as usize] {
+                table.extend(u32::try_from(word)?.to_le_bytes());
+            }
+            content.extend_from_slice(&block);
+        }
+        for word in [0, 0, BOOT] {
+            table.extend(u32::try_from(word)?.to_le_bytes());
+        }
+        ensure!(
+            table.len() <= SECTOR,
+            "the image is in too many pieces for the boot sector's table"
+        );
+        table.resize(SECTOR, 0);
+        let mut disk = self.boot_sector.clone();
+        disk.extend(table);
+        disk.extend(content);
+        let cylinders = disk.len().div_ceil(HEADS * SECTORS_PER_TRACK * SECTOR);
+        disk.resize(cylinders * HEADS * SECTORS_PER_TRACK * SECTOR, 0);
+        Ok((disk, cylinders))
+    }
+}
+
+impl Bare {
+    /// Runs an image in Bochs until the next kernel was entered or the purgatory has stopped.
+    ///
+    /// The memory of the [`Run`] is that before it.
+    pub fn run_in_bochs(&self, image: &Image) -> Result<Run> {
+        let folder = tempfile::tempdir_in(self.folder.path())?;
+        let path = |name: &str| folder.path().join(name);
+        let memory = File::options()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(path("memory"))?;
+        memory.set_len(MEMORY << 20)?;
+        image.write(&memory)?;
+        memory.write_all_at(&[1], JOB_IN_BOCHS)?;
+        let (disk, cylinders) = self.disk.with(&memory)?;
+        fs::write(path("disk"), disk)?;
+        fs::write(path("bochsrc"), configuration(cylinders))?;
+        // Debian's Bochs waits for a debugger's commands before the first instruction.
+        fs::write(path("commands"), "continue\n")?;
+
+        // Bochs wants a terminal; script gives it one.
+        let mut bochs = command("script")
+            .args(["--quiet", "--return", "--flush", "--command"])
+            .arg("exec bochs-bin -q -f bochsrc -rc commands")
+            .arg("terminal")
+            .current_dir(folder.path())
+            .env("TERM", "vt100")
+            .stdout(Stdio::null())
+            .spawn()
+            .context("cannot run bochs")?;
+        let ending = watch(&mut bochs, folder.path());
+        // Ends nothing that has ended; the terminal goes with it, and Bochs with the terminal.
+        bochs.kill()?;
+        bochs.wait()?;
+        let log = fs::read(path("log")).unwrap_or_default();
+        let ending = ending.with_context(|| tail(&String::from_utf8_lossy(&log)))?;
+
+        let mut printed = fs::read(path("serial")).context("no serial console")?;
+        if ending == Ending::Entered {
+            let text = printed
+                .len()
+                .checked_sub(state::SIZE)
+                .context("the next kernel did not tell its state")?;
+            memory.write_all_at(&printed.split_off(text), STATE)?;
+        }
+        Ok(Run {
+            ending,
+            printed: String::from_utf8_lossy(&printed).into_owned(),
+            state: State::read(&memory)?,
+            memory,
+        })
+    }
+}
+
+/// Waits for an end, or for the purgatory to say that it has stopped.
+fn watch(bochs: &mut Child, folder: &Path) -> Result<Ending> {
+    let start = Instant::now();
+    loop {
+        let ended = bochs.try_wait()?.is_some();
+        let serial = fs::read(folder.join("serial")).unwrap_or_default();
+        if serial.ends_with(STOPPED.as_bytes()) {
+            return Ok(Ending::Halted);
+        }
+        if ended {
+            let log = fs::read(folder.join("log")).unwrap_or_default();
+            if !String::from_utf8_lossy(&log).contains(SHUT_DOWN) {
+                bail!("Bochs ended by itself");
+            }
+            return Ok(Ending::Entered);
+        }
+        if start.elapsed() > HANGS {
+            return Ok(Ending::Hangs);
+        }
+        thread::sleep(POLL);
+    }
+}
+
+fn configuration(cylinders: usize) -> String {
+    format!(
+        "megs: {MEMORY}
+cpu: model={PROCESSOR}, reset_on_triple_fault=0
+romimage: file=/usr/share/bochs/BIOS-bochs-latest
+vgaromimage: file=/usr/share/vgabios/vgabios.bin
+boot: disk
+ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14
+ata0-master: type=disk, path=disk, mode=flat, cylinders={cylinders}, heads={HEADS}, \
+spt={SECTORS_PER_TRACK}
+com1: enabled=1, mode=file, dev=serial
+display_library: term
+log: log
+panic: action=fatal
+"
+    )
+}
