@@ -128,7 +128,7 @@ pub fn inject(
     seed: u64,
 ) -> Result<Tally> {
     let folder = memory::folder(layout)?;
-    let guest = guest::commanded(layout, verified.image())?;
+    let guest = guest::commanded(layout, verified.image(), "")?;
     let setting = Setting::new(folder.path(), verified, &guest)?;
     let kinds: Vec<_> = ENGINES.iter().map(|engine| engine.kind).collect();
     let planned: Vec<Planned> = plan(seed, &kinds).take(count).collect();

@@ -154,9 +154,10 @@ impl Selftests<'_> {
 }
 
 /// Makes a guest that loads `next`, an image of a few megabytes, and goes there, as it is told on
-/// its console: see `commands` in its `/init`.
-pub fn commanded(layout: &Layout, next: &Path) -> Result<Guest> {
-    let second = second(layout, Purpose::Enter, &content::payload()[..SMALL_PAYLOAD])?;
+/// its console: see `commands` in its `/init`. `arguments` are more of the image's command line.
+pub fn commanded(layout: &Layout, next: &Path, arguments: &str) -> Result<Guest> {
+    let mut second = second(layout, Purpose::Enter, &small_payload())?;
+    second.cmdline += arguments;
     let initramfs = archive(layout, "commands")?;
     let mut content = Content::new(layout, &initramfs)?;
     content.add_kexec()?;
@@ -169,6 +170,13 @@ pub fn commanded(layout: &Layout, next: &Path) -> Result<Guest> {
             "{TESTABLE} guest.job=commands guest.loader={DEBUG_LOADER} {SMALL_CRASH_MEMORY}"
         ),
     })
+}
+
+/// What [`commanded`] has in the image's initramfs.
+pub fn small_payload() -> Vec<u8> {
+    let mut payload = content::payload();
+    payload.truncate(SMALL_PAYLOAD);
+    payload
 }
 
 /// The initramfs and the command line that the image is loaded with.

@@ -114,7 +114,7 @@ pub fn run(layout: &Layout) -> Result<bool> {
 /// Enters the same image in every way; mainline's comes first.
 pub fn enter(layout: &Layout, kernels: &Kernels) -> Result<(Entered, Vec<Entered>)> {
     let folder = memory::folder(layout)?;
-    let guest = guest::commanded(layout, kernels.verified.image())?;
+    let guest = guest::commanded(layout, kernels.verified.image(), "")?;
     let mut step = Step::start("enter the next kernel");
     let mut enter = |name: String, kernel, cpu, engine, direct| -> Result<Entered> {
         step.line(&name);

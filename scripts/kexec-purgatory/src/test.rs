@@ -19,6 +19,7 @@ mod purgatory;
 mod registers;
 mod report;
 mod selftests;
+mod tail;
 
 use anyhow::Result;
 
@@ -54,6 +55,7 @@ const GROUPS: &[Group] = &[
     ("faults", faults::run),
     ("registers", registers::run),
     ("purgatory", purgatory::run),
+    ("tail", tail::run),
     ("selftests", selftests::run),
     ("debug", debug::run),
 ];

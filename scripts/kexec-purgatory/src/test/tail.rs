@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The memory of a kernel's segment that its file does not fill: it is left as it was, and the
+//! kernel does not mind what is in it.
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use anyhow::{Result, bail, ensure};
+
+use super::{Kernels, Report};
+use crate::checksum;
+use crate::faults::stage::{DIRECT_CPU, Setting};
+use crate::guest::{self, Purpose};
+use crate::kernel::{Built, Verify};
+use crate::layout::Layout;
+use crate::machine::{Stop, memory};
+use crate::progress::Step;
+
+/// What the tail is filled with.
+const GARBAGE: u8 = 0xa5;
+
+const PAGE: u64 = 4096;
+
+pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
+    let kernel = kernels.get(Verify::Y)?;
+    let distribution = kernels.next.image.clone();
+    let own = kernel.image().to_owned();
+    for (name, next, arguments) in [
+        ("tail/distribution", &distribution, ""),
+        ("tail/distribution-nokaslr", &distribution, " nokaslr"),
+        ("tail/own", &own, ""),
+    ] {
+        report.test(name, || {
+            enter(kernels.layout, &kernel, name, next, arguments)
+        });
+    }
+    Ok(())
+}
+
+/// Enters `next` with its tail full of garbage.
+fn enter(layout: &Layout, kernel: &Built, name: &str, next: &Path, arguments: &str) -> Result<()> {
+    let step = Step::start(name);
+    let folder = memory::folder(layout)?;
+    let guest = guest::commanded(layout, next, arguments)?;
+    let setting = Setting::new(folder.path(), kernel, &guest)?;
+    let path = folder.path().join("tail");
+    let mut machine = setting.boot("ready", DIRECT_CPU)?.copy(&path)?;
+    let image = setting.load(&mut machine, Purpose::Enter)?;
+    setting.leave(&mut machine, Purpose::Enter)?;
+
+    let segment = image.segment(crate::abi::RegionKind::Kernel)?;
+    let start = segment.end().next_multiple_of(PAGE);
+    let end = segment.start + segment.memory;
+    ensure!(start < end, "the segment has no tail");
+    let memory = File::options().read(true).write(true).open(&path)?;
+    let mut before = vec![0; usize::try_from(end - start)?];
+    memory.read_exact_at(&mut before, start)?;
+    machine.run_to(image.entry()?)?;
+    let mut after = vec![0; before.len()];
+    memory.read_exact_at(&mut after, start)?;
+    ensure!(
+        before.iter().any(|&byte| byte != 0),
+        "the tail is zero anyway"
+    );
+    ensure!(before == after, "something was copied to the tail");
+
+    memory.write_all_at(&vec![GARBAGE; before.len()], start)?;
+    let payload = guest::small_payload();
+    let wanted = format!("{} {}", payload.len(), checksum::of_bytes(&payload));
+    let stop = machine.run(|log| log.after("guest: payload ").is_some())?;
+    let log = machine.log();
+    match log.after("guest: payload ") {
+        Some(found) if found == wanted => {}
+        found => bail!("{found:?} in place of {wanted}: {stop:?}\n{}", log.tail()),
+    }
+    ensure!(stop == Stop::Printed, "{stop:?}");
+    fs::remove_file(&path)?;
+    step.done();
+    Ok(())
+}
