@@ -21,7 +21,8 @@ FUZZ_ARGS := $(if $(SECONDS),--seconds '$(SECONDS)') $(if $(RUNS),--runs '$(RUNS
 help:
 	@echo 'make run       build, boot in QEMU and enter a distribution kernel, for'
 	@echo '               KEXEC_PURGATORY_VERIFY=y, m and n; then crash under n'
-	@echo 'make test      every test; FILTER=<text> runs those whose name has it'
+	@echo 'make test      every test; FILTER=<text> runs those whose name has it, and'
+	@echo '               FILTER=debug those with KASAN, lockdep and failing allocations'
 	@echo 'make bench     measure the purgatory and the one in C; tables, and build/bench'
 	@echo 'make faults    damage images in memory of guests, and see that the purgatory'
 	@echo '               notices; COUNT=<faults> SEED=<number>'

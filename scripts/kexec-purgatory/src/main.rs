@@ -115,7 +115,7 @@ enum Action {
         #[arg(long)]
         seed: Option<u64>,
     },
-    /// Runs and counts every test
+    /// Runs and counts every test; those of the debug kernel only with --filter debug
     Test {
         /// Only tests whose name has this
         #[arg(long)]
