@@ -25,11 +25,11 @@ use abi::{
 };
 use core::slice;
 use engine::{
-    Single,
     avx2_x8::Avx2X8,
     avx512_x16::Avx512X16,
     scalar::Scalar,
     shani_x2::ShaNiX2, //
+    Single,
 };
 
 /// Computes the digest of a region as [`LEAF_SIZE`] defines it.

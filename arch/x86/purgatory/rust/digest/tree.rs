@@ -4,17 +4,17 @@
 
 use crate::{
     abi::{
-        DIGEST_SIZE,
         Digest, //
+        DIGEST_SIZE,
     },
     engine::{
-        BLOCK_SIZE,
         Block,
         Engine,
-        INIT,
         Single,
         State,
         States, //
+        BLOCK_SIZE,
+        INIT,
     },
 };
 use core::{

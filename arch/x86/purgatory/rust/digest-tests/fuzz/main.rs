@@ -7,7 +7,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use purgatory_digest_tests::fuzz::{TARGETS, Target};
+use purgatory_digest_tests::fuzz::{Target, TARGETS};
 use std::{
     env,
     sync::LazyLock, //

@@ -10,25 +10,25 @@ use crate::{
     engines,
     noise,
     params::{
-        BLOB,
-        BLOB_SIZE,
-        OWN_DIGEST,
-        Opinion,
-        PARAMS_DIGEST,
         has,
         opinion,
         sound, //
+        Opinion,
+        BLOB,
+        BLOB_SIZE,
+        OWN_DIGEST,
+        PARAMS_DIGEST,
     },
     reference, //
 };
 use purgatory_digest::{
     abi::{
-        LEAF_SIZE,
         Params, //
+        LEAF_SIZE,
     },
     check::{
-        Fault,
         check, //
+        Fault,
     }, //
 };
 

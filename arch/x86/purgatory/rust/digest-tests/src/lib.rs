@@ -16,8 +16,8 @@ use purgatory_digest::{
     },
     region_digest_with_leaf,
     select::{
-        Cpuid,
         supports, //
+        Cpuid,
     }, //
 };
 use sha2::{

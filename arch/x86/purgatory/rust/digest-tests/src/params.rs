@@ -6,12 +6,12 @@ use purgatory_digest::{
     abi::{
         Digest,
         EngineKind,
-        MAGIC,
         Params,
-        REGIONS_MAX,
         Region,
         RegionKind,
         Reset,
+        MAGIC,
+        REGIONS_MAX,
         VERSION, //
     },
     check::Fault, //

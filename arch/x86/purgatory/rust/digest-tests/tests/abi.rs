@@ -4,17 +4,17 @@
 //! these numbers serve debuggers and test tools that look at the memory from outside.
 
 use purgatory_digest::abi::{
-    DIGEST_SIZE,
     EngineKind,
-    FILE_SIZE_MAX,
     Header,
-    LEAF_SIZE,
-    MAGIC,
     Params,
-    REGIONS_MAX,
     Region,
     RegionKind,
     Reset, //
+    DIGEST_SIZE,
+    FILE_SIZE_MAX,
+    LEAF_SIZE,
+    MAGIC,
+    REGIONS_MAX,
 };
 use std::mem::{
     offset_of,

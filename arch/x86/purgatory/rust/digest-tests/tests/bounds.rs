@@ -7,11 +7,11 @@ use purgatory_digest::{
     sha256, //
 };
 use purgatory_digest_tests::{
-    Guarded,
     digest,
     engines,
     noise,
     reference, //
+    Guarded,
 };
 
 /// Regions of every length that start or end at a guard page.

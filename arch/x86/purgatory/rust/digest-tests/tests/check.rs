@@ -4,11 +4,11 @@
 
 use proptest::prelude::*;
 use purgatory_digest::{
-    abi::{DIGEST_SIZE, EngineKind, Params, REGIONS_MAX, Region, RegionKind},
-    check::{Fault, check, check_regions},
+    abi::{EngineKind, Params, Region, RegionKind, DIGEST_SIZE, REGIONS_MAX},
+    check::{check, check_regions, Fault},
 };
 use purgatory_digest_tests::params::{
-    BLOB, BLOB_SIZE, OWN_DIGEST, Opinion, PARAMS_DIGEST, opinion, region, sound,
+    opinion, region, sound, Opinion, BLOB, BLOB_SIZE, OWN_DIGEST, PARAMS_DIGEST,
 };
 
 fn fault_of(params: &Params) -> Option<Fault> {

@@ -11,9 +11,9 @@ use purgatory_digest::{
         ShaNiX2, //
     },
     select::{
-        Cpuid,
         select,
         supports, //
+        Cpuid,
     }, //
 };
 

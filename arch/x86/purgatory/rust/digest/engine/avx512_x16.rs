@@ -7,13 +7,13 @@
 #![allow(clippy::missing_safety_doc)]
 
 use super::{
-    Block,
-    Engine,
-    States,
     lanes::{
         self,
         Words, //
     }, //
+    Block,
+    Engine,
+    States,
 };
 use core::arch::x86_64::*;
 

@@ -13,10 +13,10 @@
 use super::{
     Block,
     Engine,
-    K,
     Single,
     State,
     States, //
+    K,
 };
 use core::arch::x86_64::*;
 
