@@ -69,7 +69,7 @@ fn enter(layout: &Layout, kernel: &Built, name: &str, next: &Path, arguments: &s
     memory.write_all_at(&vec![GARBAGE; before.len()], start)?;
     let payload = guest::small_payload();
     let wanted = format!("{} {}", payload.len(), checksum::of_bytes(&payload));
-    let stop = machine.run(|log| log.after("guest: payload ").is_some())?;
+    let stop = machine.run(|log| log.after("guest: finished").is_some())?;
     let log = machine.log();
     match log.after("guest: payload ") {
         Some(found) if found == wanted => {}
