@@ -105,8 +105,8 @@ pub fn run(
     let log = qemu::boot(layout, name, kernel.image(), &guest, plan.processor)?;
     let image = format!("kexec: {} image: ", purpose.name());
     let said = || log.lines().filter_map(|line| line.strip_prefix(&image));
-    let decision = said().find_map(Decision::parse);
-    let (bytes, engine) = said().find_map(to_verify).unzip();
+    let decision = said().filter_map(Decision::parse).last();
+    let (bytes, engine) = said().filter_map(to_verify).last().unzip();
     let sysfs = log
         .after(&format!("guest: {} ", purpose.sysfs()))
         .and_then(Decision::parse);

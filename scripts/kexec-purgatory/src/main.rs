@@ -9,6 +9,7 @@ mod apt;
 mod bare;
 mod bench;
 #[path = "../../../arch/x86/purgatory/rust/digest/check.rs"]
+#[rustfmt::skip] // has a configuration of its own
 #[expect(dead_code, reason = "shared with the purgatory")]
 mod check;
 mod checksum;

@@ -5,11 +5,11 @@
 use crate::abi::{
     Digest,
     EngineKind,
-    MAGIC,
     Params,
-    REGIONS_MAX,
     Region,
     RegionKind,
+    MAGIC,
+    REGIONS_MAX,
     VERSION, //
 };
 use core::ops::Range;
@@ -146,5 +146,9 @@ fn overlap(a: &Range<u64>, b: &Range<u64>) -> bool {
 }
 
 fn ensure(condition: bool, fault: Fault) -> Result<(), Fault> {
-    if condition { Ok(()) } else { Err(fault) }
+    if condition {
+        Ok(())
+    } else {
+        Err(fault)
+    }
 }
