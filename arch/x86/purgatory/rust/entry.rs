@@ -76,6 +76,7 @@ purgatory_entry:
 
     # Returns only if the next kernel is to be entered.
     leaq    purgatory_header(%rip), %rdi
+    leaq    purgatory_params(%rip), %rdx
     call    purgatory_main
 
     movq    %rbp, %cr4

@@ -37,16 +37,21 @@ use purgatory_digest::{
 ///
 /// # Safety
 ///
-/// For `entry.rs` only: `header` must be the start of this program, the loader must have filled the
-/// parameters, and all regions must be mapped one to one.
+/// For `entry.rs` only: `header` must be the start of this program and `params` its parameters,
+/// which the loader must have filled; all regions must be mapped one to one.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn purgatory_main(header: *const Header, panic_timeout: i32) {
+unsafe extern "C" fn purgatory_main(
+    header: *const Header,
+    panic_timeout: i32,
+    params: *const Params,
+) {
     let start = cpu::cycles();
-    // SAFETY: The linker script puts the header at the start of this program, and the parameters
-    // where it says.
-    let params = unsafe { &*header.byte_add((*header).params as usize).cast::<Params>() };
-    // SAFETY: Everything before the parameters is code and constants of this program.
-    let own_digest = unsafe { sha256(header.cast(), (*header).params as usize) };
+    // SAFETY: By the safety requirements of this function; nothing writes to them.
+    let params = unsafe { &*params };
+    let code = ptr::from_ref(params).addr() - header.addr();
+    // SAFETY: The linker script puts the parameters behind code and constants of this program, and
+    // the header before these.
+    let own_digest = unsafe { sha256(header.cast(), code) };
     let params_digest = params_digest(params);
 
     // SAFETY: Until the parameters are checked this may be a console that does not exist. Writing

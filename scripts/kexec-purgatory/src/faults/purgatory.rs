@@ -106,8 +106,6 @@ pub enum Expected {
     RefusedSomehow,
     /// Stop, without a word: it cannot know where to say it.
     Stopped,
-    /// Anything but enter the next kernel: it does not get as far as its checks.
-    NotEntered,
 }
 
 /// One kind of damage.
@@ -187,11 +185,7 @@ pub const DAMAGES: &[Damage] = &[
     header("header, file_size", offset_of!(Header, file_size), SELF),
     header("header, mem_size", offset_of!(Header, mem_size), SELF),
     header("header, digest", offset_of!(Header, digest), SELF),
-    header(
-        "header, params",
-        offset_of!(Header, params) + 1,
-        Expected::NotEntered,
-    ),
+    header("header, params", offset_of!(Header, params) + 1, SELF),
     Damage {
         name: "last byte of the code",
         expected: Expected::RefusedSomehow,

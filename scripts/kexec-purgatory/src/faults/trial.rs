@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use super::fault::{Change, Fault, damaged};
 use super::image::Segment;
 use super::mmio;
-use super::outcome::{self, End, Outcome};
+use super::outcome::{self, Outcome};
 use super::plan::Planned;
 use super::purgatory::{DAMAGES, Damage, Expected, Purgatory};
 use super::stage::{Scenario, Scene, Scenes, Setting, Stage};
@@ -303,10 +303,6 @@ fn damaged_purgatory(
         Expected::Refused(fault) => outcome.check_refused(fault.describe(), panic),
         Expected::RefusedSomehow => outcome.check_refused("", panic),
         Expected::Stopped => outcome.check_silent_stop(panic),
-        Expected::NotEntered => {
-            ensure!(outcome.end == End::Reset, "{:?}", outcome.end);
-            Ok(())
-        }
     }
 }
 
