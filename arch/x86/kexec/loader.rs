@@ -30,7 +30,10 @@ mod params;
 #[expect(unreachable_pub, reason = "shared with the host's tests")]
 mod select;
 
-use params::Blob;
+use params::{
+    Blob,
+    Refusal, //
+};
 
 /// What `pr_*` messages begin with.
 const __LOG_PREFIX: &[u8] = b"kexec\0";
@@ -54,7 +57,7 @@ unsafe extern "C" fn kexec_purgatory_place(
 
     from_result(|| {
         place(image, entry as u64, boot_params as u64)
-            .inspect_err(|e| pr_err!("cannot place the purgatory: {e:?}\n"))?;
+            .inspect_err(|refusal| pr_err!("cannot place the purgatory: {refusal}\n"))?;
         Ok(0)
     })
 }
@@ -70,7 +73,7 @@ unsafe extern "C" fn kexec_purgatory_seal(image: *mut RawImage) -> c_int {
     let image = unsafe { LoadingImage::from_raw(image) };
 
     from_result(|| {
-        seal(image).inspect_err(|e| pr_err!("cannot seal the image: {e:?}\n"))?;
+        seal(image).inspect_err(|refusal| pr_err!("cannot seal the image: {refusal}\n"))?;
         Ok(0)
     })
 }
@@ -96,7 +99,7 @@ extern "C" fn kexec_purgatory_policy() -> *const c_char {
     kexec::decide(normal, || None).as_c_str().as_char_ptr()
 }
 
-fn place(image: &mut LoadingImage, entry: u64, boot_params: u64) -> Result {
+fn place(image: &mut LoadingImage, entry: u64, boot_params: u64) -> Result<(), Refusal> {
     let decision = kexec::decide(image.circumstances(), || kexec::ask_policy(image));
 
     image.leave_kernel_tail();
@@ -116,7 +119,7 @@ fn place(image: &mut LoadingImage, entry: u64, boot_params: u64) -> Result {
     Ok(())
 }
 
-fn seal(image: &mut LoadingImage) -> Result {
+fn seal(image: &mut LoadingImage) -> Result<(), Refusal> {
     let decision = image.decision().ok_or(EINVAL)?;
     let kind = if image.is_crash() { "crash" } else { "normal" };
 

@@ -12,11 +12,16 @@ use crate::{
         RegionKind,
         Reset, //
     },
-    check,
+    check::{
+        self,
+        Fault, //
+    },
     digest::region_digest,
     select, //
 };
 use kernel::{
+    alloc::AllocError,
+    fmt,
     kexec::{
         sha256,
         LoadingImage,
@@ -59,13 +64,55 @@ pub(crate) struct Sealed {
     pub(crate) engine: EngineKind,
 }
 
+/// Why an image is not loaded.
+pub(crate) enum Refusal {
+    /// The purgatory is not the one that this loader was built with.
+    Foreign,
+    /// The purgatory would refuse the image.
+    Fault(Fault),
+    /// Anything that the error says itself.
+    Error(Error),
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl From<AllocError> for Refusal {
+    fn from(error: AllocError) -> Self {
+        Self::Error(error.into())
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Foreign => ENOEXEC,
+            Refusal::Fault(_) => EINVAL,
+            Refusal::Error(error) => error,
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Foreign => f.write_str("it is not of this build"),
+            Self::Fault(fault) => f.write_str(fault.describe()),
+            Self::Error(error) => write!(f, "{error:?}"),
+        }
+    }
+}
+
 impl Blob {
     /// Copies the purgatory.
     ///
     /// # Errors
     ///
-    /// `ENOEXEC` if `blob` is not of this build, `ENOMEM`.
-    pub(crate) fn new(blob: &[u8]) -> Result<Blob> {
+    /// [`Refusal::Foreign`], `ENOMEM`.
+    pub(crate) fn new(blob: &[u8]) -> Result<Blob, Refusal> {
         let header = header(blob)?;
         let mut bytes = VVec::with_capacity(blob.len(), GFP_KERNEL)?;
         bytes.extend_from_slice(blob, GFP_KERNEL)?;
@@ -95,11 +142,11 @@ impl Blob {
 }
 
 /// Reads and checks the header of the purgatory.
-fn header(blob: &[u8]) -> Result<Header> {
+fn header(blob: &[u8]) -> Result<Header, Refusal> {
     let header = *blob
         .get(..size_of::<Header>())
         .and_then(Header::from_bytes)
-        .ok_or(ENOEXEC)?;
+        .ok_or(Refusal::Foreign)?;
     let params_end = header.params as usize + size_of::<Params>();
     let sound = header.magic == abi::MAGIC
         && header.version == abi::VERSION
@@ -109,11 +156,7 @@ fn header(blob: &[u8]) -> Result<Header> {
         && params_end == blob.len()
         && header.mem_size as usize >= blob.len();
 
-    if !sound {
-        pr_err!("the purgatory is not of this build\n");
-        return Err(ENOEXEC);
-    }
-    Ok(header)
+    sound.then_some(header).ok_or(Refusal::Foreign)
 }
 
 /// Splits the purgatory into what lies before the parameters and the parameters.
@@ -130,9 +173,13 @@ fn split<'a>(bytes: &'a mut [u8], header: &Header) -> Result<(&'a mut [u8], &'a 
 ///
 /// # Errors
 ///
-/// `EINVAL` if the image has no purgatory, has more segments than the purgatory can verify, or is
-/// one that the purgatory would refuse.
-pub(crate) fn seal(image: &mut LoadingImage, machine: Machine, debug: bool) -> Result<Sealed> {
+/// `EINVAL` if the image has no purgatory or more segments than the purgatory can verify;
+/// [`Refusal::Fault`] if the purgatory would refuse it.
+pub(crate) fn seal(
+    image: &mut LoadingImage,
+    machine: Machine,
+    debug: bool,
+) -> Result<Sealed, Refusal> {
     let engine = select::select(&select::Cpuid::read());
     let mut regions = [Region::UNUSED; abi::REGIONS_MAX];
     let mut count = 0;
@@ -198,10 +245,7 @@ pub(crate) fn seal(image: &mut LoadingImage, machine: Machine, debug: bool) -> R
 
     // What the purgatory would refuse when this kernel is gone is refused here.
     let (own_digest, params_digest) = (params.blob_digest, params.params_digest);
-    check::check(params, extent, &own_digest, &params_digest).map_err(|fault| {
-        pr_err!("{}\n", fault.describe());
-        EINVAL
-    })?;
+    check::check(params, extent, &own_digest, &params_digest).map_err(Refusal::Fault)?;
 
     Ok(Sealed {
         regions: count,
@@ -227,9 +271,10 @@ fn reset(register: Option<ResetRegister>) -> Reset {
 }
 
 /// Physical address of the next kernel's `struct boot_params`, as recorded by `place()`.
-fn image_boot_params(image: &mut LoadingImage) -> Result<u64> {
+fn image_boot_params(image: &mut LoadingImage) -> Result<u64, Refusal> {
     let purgatory = image.purgatory_mut().ok_or(EINVAL)?;
     let header = header(purgatory)?;
+    let (_, params) = split(purgatory, &header)?;
 
-    split(purgatory, &header).map(|(_, params)| params.boot_params)
+    Ok(params.boot_params)
 }
