@@ -15,12 +15,13 @@ use crate::checksum;
 use crate::fetch::DistributionKernel;
 use crate::layout::Layout;
 
-/// On the command line of every kernel: where it prints, and that it does not wait when it dies.
-pub const CONSOLE: &str = "console=ttyS0,115200 printk.devkmsg=on panic=-1";
+/// On the command line of every kernel: where it prints, that it does not wait when it dies, and
+/// that it does not try by the clock whether its timer works, which a busy host fails.
+pub const EVERY_KERNEL: &str = "console=ttyS0,115200 printk.devkmsg=on panic=-1 no_timer_check";
 
 /// On the command line of a guest that is looked into from outside: the kernel lies where it was
-/// linked to, and does not try by the clock whether its timer works, which a busy host fails.
-const TESTABLE: &str = "nokaslr no_timer_check";
+/// linked to.
+const TESTABLE: &str = "nokaslr";
 
 /// Memory that is kept for the crash kernel.
 const CRASH_MEMORY: &str = "crashkernel=320M";
@@ -197,7 +198,7 @@ fn second(layout: &Layout, purpose: Purpose, payload: &[u8]) -> Result<Second> {
     content.finish()?;
     Ok(Second {
         initramfs,
-        cmdline: format!("{CONSOLE} guest.job={job} {arguments}"),
+        cmdline: format!("{EVERY_KERNEL} guest.job={job} {arguments}"),
     })
 }
 

@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::abi::EngineKind;
 use crate::command::{command, tail};
-use crate::guest::{CONSOLE, Guest};
+use crate::guest::{EVERY_KERNEL, Guest};
 use crate::layout::Layout;
 use crate::progress::Step;
 
@@ -101,7 +101,7 @@ pub fn boot(
         .arg(&guest.initramfs)
         .arg("-append")
         .arg(format!(
-            "{CONSOLE} earlyprintk=ttyS0,115200 {}",
+            "{EVERY_KERNEL} earlyprintk=ttyS0,115200 {}",
             guest.arguments
         ));
     let mut child = qemu

@@ -24,7 +24,7 @@ use super::memory::PAGE;
 use crate::abi::EngineKind;
 use crate::fetch::DistributionKernel;
 use crate::graft;
-use crate::guest::{self, CONSOLE, Guest, Loader, Purpose};
+use crate::guest::{self, EVERY_KERNEL, Guest, Loader, Purpose};
 use crate::kernel::{self, Built, VERIFY_MODULE, Verify};
 use crate::layout::Layout;
 use crate::machine::gdb::{Gdb, Space};
@@ -223,7 +223,7 @@ impl Prepared {
             kernel: self.kernel.image(),
             initramfs: &self.guest.initramfs,
             // The memory of the image must not lie elsewhere in each run.
-            cmdline: &format!("{CONSOLE} nokaslr {}", self.guest.arguments),
+            cmdline: &format!("{EVERY_KERNEL} nokaslr {}", self.guest.arguments),
         };
         let mut machine = Machine::boot_counting(processor, memory, &boot)?;
 

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::image::{Loaded, PAGE, Pages, Segment};
 use crate::abi::{EngineKind, RegionKind};
-use crate::guest::{CONSOLE, Guest, Purpose};
+use crate::guest::{EVERY_KERNEL, Guest, Purpose};
 use crate::kernel::Built;
 use crate::machine::gdb::Space;
 use crate::machine::symbols::Symbols;
@@ -153,7 +153,7 @@ impl<'a> Setting<'a> {
     pub fn boot(&self, name: &str, cpu: &str) -> Result<Template> {
         let memory = self.folder.join(name);
         let cmdline = format!(
-            "{CONSOLE} earlyprintk=ttyS0,115200 {}",
+            "{EVERY_KERNEL} earlyprintk=ttyS0,115200 {}",
             self.guest.arguments
         );
         let boot = Boot {
