@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Instructions from `kexec -e` to the next kernel's first one, counted in QEMU.
+//! Instructions that `kexec_file_load()` takes, and those from `kexec -e` to the next kernel's first
+//! one, counted in QEMU.
 //!
 //! With `-icount shift=0` the guest's clock advances by a nanosecond with each instruction, and so
 //! does its time stamp counter; each turn of a `rep movsq` is an instruction. Where the processor
@@ -83,6 +84,8 @@ const CASES: &[Case] = &[
 /// What one way takes, in instructions.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Counted {
+    /// The system call `kexec_file_load()`.
+    pub load: u64,
     /// Until `machine_kexec()`, with waits for timers in nanoseconds.
     pub shut_down: u64,
     /// Until the purgatory is entered, or the next kernel where there is none.
@@ -227,6 +230,12 @@ impl Prepared {
         };
         let mut machine = Machine::boot_counting(processor, memory, &boot)?;
 
+        machine.run_to(symbols.address("__x64_sys_kexec_file_load")?)?;
+        let load = time_stamp(&mut machine.gdb)?;
+        let caller = return_address(&mut machine.gdb)?;
+        machine.run_to(caller)?;
+        let load = time_stamp(&mut machine.gdb)? - load;
+
         machine.run_to(symbols.address("kernel_kexec")?)?;
         let begin = time_stamp(&mut machine.gdb)?;
         machine.run_to(symbols.address("machine_kexec")?)?;
@@ -254,6 +263,7 @@ impl Prepared {
             false => None,
         };
         Ok(Counted {
+            load,
             shut_down: shut_down - begin,
             copy: copied - shut_down,
             verify: entered - copied,
@@ -291,6 +301,13 @@ fn time_stamp(gdb: &mut Gdb) -> Result<u64> {
         "the time stamp counter cannot be read at {rip:#x}"
     );
     Ok(after.get("rdx")? << 32 | after.get("rax")?)
+}
+
+/// Where a function returns to whose first instruction comes next.
+fn return_address(gdb: &mut Gdb) -> Result<u64> {
+    let stack = gdb.registers()?.get("rsp")?;
+    let address = gdb.read(Space::Virtual, stack, size_of::<u64>())?;
+    Ok(u64::from_le_bytes(address[..].try_into()?))
 }
 
 /// How the pages lie of the image that `machine_kexec()` is called with; `struct kimage` begins with
