@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::expect::{cycles, ended, entered, fault, message, mismatch, printed, refused};
 use super::image::{BLOB, BOOT_PARAMS, EXIT_PORT, OTHERS, put, region_digest};
-use super::machine::{Bare, Ending, RESET_VALUE, processor};
+use super::machine::{Bare, Ending, Hardware, processor};
 use crate::abi::{EngineKind, Header, LEAF_SIZE, Params, REGIONS_MAX, RESET_IO, Region, Reset};
 
 /// A name for reports, and the case.
@@ -37,6 +37,7 @@ pub const CASES: &[Case] = &[
     ("reset-at-once", reset_at_once),
     ("reset-after-seconds", reset_after_seconds),
     ("reset-register", reset_register),
+    ("reset-order", reset_order),
 ];
 
 /// Engines that QEMU can run.
@@ -376,16 +377,43 @@ fn reset_after_seconds(bare: &Bare) -> Result<()> {
 
 /// The machine's reset register comes first; not if the parameters that name it are damaged.
 fn reset_register(bare: &Bare) -> Result<()> {
+    const RESET_VALUE: u8 = 0x11;
+
     let mut image = bare.image(0);
     image.timeout = -1;
     image.reset = Reset {
         address: EXIT_PORT.into(),
         space: RESET_IO,
-        value: RESET_VALUE,
+        value: RESET_VALUE.into(),
     };
     mismatch(&mut image, 0, 0);
-    ended(&bare.run(MAX, &image)?, Ending::ResetRegister)?;
+    ended(&bare.run(MAX, &image)?, Ending::Written(RESET_VALUE))?;
 
     image.overwrite_params(offset_of!(Params, reserved2), &[1]);
     ended(&bare.run(MAX, &image)?, Ending::Reset)
+}
+
+/// Every way to reset a machine is tried, in order: on machines that lack those before it, the
+/// first one that is there is what ends the run.
+fn reset_order(bare: &Bare) -> Result<()> {
+    const RESET_CONTROL: u16 = 0xcf9;
+    const KEYBOARD: u16 = 0x64;
+    const NOTHING: &str = "microvm";
+
+    let cases = [
+        // What is written first only says what kind of reset the next write is to be.
+        (NOTHING, &[KEYBOARD, RESET_CONTROL][..], Ending::Written(2)),
+        ("q35,i8042=off", &[], Ending::Reset),
+        (NOTHING, &[KEYBOARD], Ending::Written(0xfe & 0x7f)),
+        (NOTHING, &[], Ending::TripleFault),
+    ];
+    for (machine, ports, ending) in cases {
+        let mut image = bare.image(0);
+        image.timeout = -1;
+        mismatch(&mut image, 0, 0);
+        let hardware = Hardware { machine, ports };
+        ended(&bare.run_on(&hardware, MAX, &image)?, ending)
+            .with_context(|| format!("{machine}, ports {ports:x?}"))?;
+    }
+    Ok(())
 }

@@ -30,12 +30,26 @@ pub(super) const HANGS: Duration = Duration::from_secs(120);
 /// Where `bare/boot.S` begins.
 pub(super) const BOOT: u64 = 0x10_0000;
 
-/// How QEMU ends when `bare/probe.S` writes to [`EXIT_PORT`].
-const EXIT_ENTERED: i32 = 0x2a << 1 | 1;
+/// What `bare/probe.S` writes to [`EXIT_PORT`].
+const ENTERED: u8 = 0x2a;
 
-/// A value for the same port that is written by a reset through it, and how QEMU ends then.
-pub const RESET_VALUE: u32 = 0x11;
-const EXIT_RESET: i32 = 0x11 << 1 | 1;
+/// What QEMU logs of a triple fault, and nothing of a reset by a device.
+const TRIPLE_FAULT: &str = "Triple fault";
+
+/// What an image runs on.
+pub struct Hardware {
+    /// For `-machine`.
+    pub machine: &'static str,
+    /// I/O ports of one byte each that end the machine when they are written to, beside
+    /// [`EXIT_PORT`].
+    pub ports: &'static [u16],
+}
+
+/// A machine that can be reset in every way but by a register of its own.
+pub const PC: Hardware = Hardware {
+    machine: "q35",
+    ports: &[],
+};
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -46,10 +60,11 @@ pub enum Ending {
     Halted,
     /// It is halted with interrupts on, and goes on with the next one.
     Sleeps,
-    /// The machine was reset by its own means, or by a triple fault.
+    /// A device of the machine reset it.
     Reset,
-    /// The reset register that the image names was written to.
-    ResetRegister,
+    TripleFault,
+    /// This was written to a port that ends the machine. Bit 7 does not count: it is lost.
+    Written(u8),
     /// None of that for [`HANGS`].
     Hangs,
 }
@@ -108,12 +123,18 @@ impl Bare {
     }
 
     /// Runs an image on a processor as `-cpu` names it.
+    pub fn run(&self, cpu: &str, image: &Image) -> Result<Run> {
+        self.run_on(&PC, cpu, image)
+    }
+
+    /// Runs an image on a machine.
     ///
     /// The machine's time passes with its instructions, so that a run is the same every time.
-    pub fn run(&self, cpu: &str, image: &Image) -> Result<Run> {
+    pub fn run_on(&self, hardware: &Hardware, cpu: &str, image: &Image) -> Result<Run> {
         let folder = tempfile::tempdir_in(self.folder.path())?;
         let memory = folder.path().join("memory");
         let serial = folder.path().join("serial");
+        let resets = folder.path().join("resets");
         let file = File::options()
             .read(true)
             .write(true)
@@ -125,7 +146,9 @@ impl Bare {
         let mut qemu = command("qemu-system-x86_64");
         qemu.args(["-nodefaults", "-display", "none", "-no-reboot"])
             .args(["-accel", "tcg", "-icount", "shift=0,sleep=off"])
-            .args(["-machine", "q35,memory-backend=memory", "-cpu", cpu])
+            .arg("-machine")
+            .arg(format!("{},memory-backend=memory", hardware.machine))
+            .args(["-cpu", cpu])
             .args(["-m", &format!("{MEMORY}M")])
             // Does little else than to start a kernel.
             .args(["-bios", "qboot.rom"])
@@ -139,8 +162,14 @@ impl Bare {
             .arg(format!("file:{}", serial.display()))
             .arg("-device")
             .arg(format!("isa-debug-exit,iobase={EXIT_PORT:#x},iosize=4"))
+            .args(["-d", "cpu_reset", "-D"])
+            .arg(&resets)
             .arg("-kernel")
             .arg(&self.boot);
+        for port in hardware.ports {
+            qemu.arg("-device")
+                .arg(format!("isa-debug-exit,iobase={port:#x},iosize=1"));
+        }
         let mut child = qemu
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -155,6 +184,12 @@ impl Bare {
             let errors = String::from_utf8_lossy(&ended.stderr);
             format!("qemu-system-x86_64: {}\n{}", ended.status, errors.trim())
         })?;
+        let ending = match ending {
+            Ending::Reset if fs::read_to_string(&resets)?.contains(TRIPLE_FAULT) => {
+                Ending::TripleFault
+            }
+            ending => ending,
+        };
         let printed = fs::read(&serial).context("no serial console")?;
         Ok(Run {
             ending,
@@ -173,9 +208,12 @@ fn watch(qemu: &mut Child) -> Result<Ending> {
     loop {
         if let Some(status) = qemu.try_wait()? {
             return match status.code() {
-                Some(EXIT_ENTERED) => Ok(Ending::Entered),
-                Some(EXIT_RESET) => Ok(Ending::ResetRegister),
                 Some(0) => Ok(Ending::Reset),
+                // A status has 8 bits, of which isa-debug-exit sets the lowest one.
+                Some(status) if status & 1 == 1 => Ok(match (status >> 1) as u8 {
+                    ENTERED => Ending::Entered,
+                    value => Ending::Written(value),
+                }),
                 _ => bail!("ended in an unknown way"),
             };
         }
