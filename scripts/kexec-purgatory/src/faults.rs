@@ -107,7 +107,8 @@ impl fmt::Display for Tally {
         )?;
         writeln!(
             f,
-            "clean images that were entered, every other one loaded for it: {unharmed} of {clean}"
+            "clean images that were entered, most of them loaded for it and booted: \
+             {unharmed} of {clean}"
         )?;
         write!(
             f,

@@ -62,6 +62,19 @@ pub fn follow(machine: &mut Machine, entry: u64) -> Result<Outcome> {
     })
 }
 
+/// Lets a machine that [`follow`] left at the next kernel's first instruction run until its `/init`
+/// has printed `arrival`.
+pub fn check_boots(machine: &mut Machine, entry: u64, arrival: &str) -> Result<()> {
+    machine.gdb.remove(Break::Execute, entry)?;
+    let stop = machine.run(|log| log.after(arrival).is_some())?;
+    ensure!(
+        stop == Stop::Printed,
+        "the next kernel did not print {arrival:?}: {stop:?}\n{}",
+        machine.log().tail()
+    );
+    Ok(())
+}
+
 /// Whether the processor comes to a halt that no interrupt ends.
 fn halts(machine: &mut Machine) -> Result<bool> {
     // What it still has to do takes a few instructions.

@@ -8,7 +8,8 @@ use anyhow::{Context, Result, ensure};
 
 use super::image::{Loaded, PAGE, Pages, Segment};
 use crate::abi::{EngineKind, RegionKind};
-use crate::guest::{EVERY_KERNEL, Guest, Purpose};
+use crate::checksum;
+use crate::guest::{self, EVERY_KERNEL, Guest, Purpose};
 use crate::kernel::Built;
 use crate::machine::gdb::Space;
 use crate::machine::symbols::Symbols;
@@ -132,6 +133,8 @@ pub struct Setting<'a> {
     pub kernel: &'a Built,
     pub symbols: Symbols,
     pub guest: &'a Guest,
+    /// What the next kernel's `/init` prints when the image has reached it whole.
+    pub arrival: String,
     /// Whether the ELF core header may change after it was loaded (`CONFIG_CRASH_HOTPLUG`).
     pub hotplug: bool,
 }
@@ -140,9 +143,15 @@ impl<'a> Setting<'a> {
     pub fn new(folder: &'a Path, kernel: &'a Built, guest: &'a Guest) -> Result<Self> {
         let config = std::fs::read_to_string(kernel.config())
             .with_context(|| format!("cannot read {}", kernel.config().display()))?;
+        let payload = guest::small_payload();
         Ok(Self {
             folder,
             kernel,
+            arrival: format!(
+                "guest: payload {} {}",
+                payload.len(),
+                checksum::of_bytes(&payload)
+            ),
             symbols: Symbols::read(&kernel.vmlinux())?,
             guest,
             hotplug: config.lines().any(|line| line == "CONFIG_CRASH_HOTPLUG=y"),

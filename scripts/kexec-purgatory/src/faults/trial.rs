@@ -29,7 +29,7 @@ pub enum Trial {
     Fault(Planned),
     /// An image that was loaded before, and is not touched.
     Clean(Scenario),
-    /// An image that is loaded, and not touched.
+    /// An image that is loaded, and not touched, and whose kernel boots.
     CleanLoad(Purpose),
     /// What the purgatory is told to verify is what the kernel has loaded.
     Coverage(Scenario),
@@ -66,12 +66,13 @@ pub enum Class {
     Other,
 }
 
-/// Clean trials: every other one loads its image.
+/// Crash images and normal ones that are loaded, entered and booted.
 pub fn clean(count: usize) -> impl Iterator<Item = Trial> {
-    (0..count).map(|number| match number / 2 {
-        load if number % 2 == 0 => Trial::CleanLoad([Purpose::Crash, Purpose::Enter][load % 2]),
-        check => Trial::Clean(Scenario::ALL[check % Scenario::ALL.len()]),
-    })
+    [Purpose::Crash, Purpose::Enter]
+        .into_iter()
+        .cycle()
+        .take(count)
+        .map(Trial::CleanLoad)
 }
 
 /// What is tried once with each engine, whatever the number of faults.
@@ -83,6 +84,7 @@ pub fn fixed(hotplug: bool) -> Vec<Trial> {
         Trial::Unverified(Scenario::NORMAL_BEFORE_CHECK, Unverified::Tail),
         Trial::Mmio,
     ];
+    trials.extend(Scenario::ALL.map(Trial::Clean));
     if hotplug {
         trials.push(Trial::Unverified(
             Scenario::CRASH_AT_REST,
@@ -196,7 +198,9 @@ impl Trial {
                 let image = setting.load(&mut machine, purpose)?;
                 let (_, word) = purpose.words();
                 machine.type_line(word)?;
-                outcome::follow(&mut machine, image.entry()?)?.check_entered()
+                let entry = image.entry()?;
+                outcome::follow(&mut machine, entry)?.check_entered()?;
+                outcome::check_boots(&mut machine, entry, &setting.arrival)
             }
             Self::Coverage(scenario) => coverage(setting, scenes.get(scenario)?),
             Self::Purgatory {
