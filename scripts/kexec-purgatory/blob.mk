@@ -3,7 +3,7 @@
 # Builds the purgatory without a kernel around it: with the purgatory's own
 # Makefile, and with the kernel's rules, of which it needs few.
 #
-# make -f blob.mk KERNEL=<kernel tree> BLOB=<its sources> vendor=<crates>
+# make -f blob.mk KERNEL=<kernel tree> BLOB=<its sources>
 #
 # In the current folder, which gets a folder "blob".
 

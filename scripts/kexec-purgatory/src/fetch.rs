@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::apt::PrivateApt;
 use crate::checksum;
-use crate::command::{cargo, command, logged, output};
+use crate::command::{command, logged, output};
 use crate::layout::{Layout, SERIES, lock};
 use crate::progress::Step;
 
@@ -19,12 +19,6 @@ const SUITE: &str = "trixie-backports";
 
 /// How often a download is tried.
 const TRIES: u32 = 3;
-
-/// The manifest whose crates the blob is built from, in the overlay.
-const BLOB_MANIFEST: &str = "arch/x86/purgatory/rust/digest/Cargo.toml";
-
-/// Where the kernel build looks for them, in the kernel tree.
-pub const VENDOR_LINK: &str = "arch/x86/purgatory/rust/vendor";
 
 /// A package in the cache, as APT's index described it.
 #[derive(Deserialize, Serialize)]
@@ -129,37 +123,6 @@ pub fn distribution_kernel(layout: &Layout) -> Result<DistributionKernel> {
         bail!("{} has no {}", deb.display(), image.display());
     }
     Ok(DistributionKernel { image, release })
-}
-
-/// The blob's crates in the cache; none while the overlay does not name any.
-pub fn crates(layout: &Layout) -> Result<Option<PathBuf>> {
-    let manifest = layout.overlay.join(BLOB_MANIFEST);
-    let lockfile = manifest.with_file_name("Cargo.lock");
-    if !lockfile.is_file() {
-        return Ok(None);
-    }
-    let vendor = layout
-        .cache
-        .join(format!("vendor-{}", checksum::of_file(&lockfile)?));
-    let _lock = lock(&layout.cache)?;
-    if vendor.is_dir() {
-        return Ok(Some(vendor));
-    }
-    let step = Step::start("fetch the blob's crates");
-    let temporary = tempfile::tempdir_in(&layout.cache)?;
-    let to = temporary.path().join("vendor");
-    retried(|| {
-        remove(&to)?;
-        output(
-            cargo()
-                .args(["vendor", "--quiet", "--locked", "--manifest-path"])
-                .arg(&manifest)
-                .arg(&to),
-        )
-    })?;
-    fs::rename(&to, &vendor)?;
-    step.done();
-    Ok(Some(vendor))
 }
 
 /// A package in the cache whose checksum is what the index states.

@@ -40,10 +40,7 @@ pub fn graft(layout: &Layout, tree: &Path) -> Result<()> {
     if before.is_none() {
         tree::check_clean(tree)?;
     }
-    let mut links = map::links(layout)?;
-    if let Some(crates) = fetch::crates(layout)? {
-        links.insert(PathBuf::from(fetch::VENDOR_LINK), crates);
-    }
+    let links = map::links(layout)?;
     let patches = Patch::read_all(&layout.overlay.join("patches"))?;
     replace(tree, before, &links, &patches)?;
     eprintln!(

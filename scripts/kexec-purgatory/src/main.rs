@@ -152,7 +152,6 @@ fn run(action: Action) -> Result<bool> {
             setup::install(&layout)?;
             fetch::kernel_tree(&layout)?;
             fetch::distribution_kernel(&layout)?;
-            fetch::crates(&layout)?;
         }
         Action::Graft(Tree { kdir }) => {
             let tree = graft::kernel_tree(&layout, kdir.as_deref())?;

@@ -25,7 +25,6 @@ impl Blob {
     /// Builds the purgatory of these sources in `build/bare`.
     pub fn build(layout: &Layout, sources: &Path) -> Result<Self> {
         let tree = fetch::kernel_tree(layout)?;
-        let crates = fetch::crates(layout)?.context("the purgatory names no crates")?;
         let folder = layout.build.join("bare");
         fs::create_dir_all(&folder)?;
         output(
@@ -34,7 +33,6 @@ impl Blob {
                 .arg(layout.tool("blob.mk"))
                 .arg(format!("KERNEL={}", tree.display()))
                 .arg(format!("BLOB={}", sources.display()))
-                .arg(format!("vendor={}", crates.display()))
                 .current_dir(&folder),
         )?;
         Self::read(&folder.join("blob/purgatory.bin"))

@@ -52,6 +52,6 @@ fn add(links: &mut BTreeMap<PathBuf, PathBuf>, overlay: &Path, from: &str, to: &
 /// Whether a file or folder is source, and not what a build or an editor left.
 fn is_source(entry: &DirEntry) -> bool {
     let name = entry.file_name().to_string_lossy();
-    let built = entry.file_type().is_dir() && matches!(&*name, "target" | "vendor");
+    let built = entry.file_type().is_dir() && name == "target";
     !built && !name.ends_with('~') && !name.ends_with(".swp")
 }
