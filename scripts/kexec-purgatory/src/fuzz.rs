@@ -92,7 +92,6 @@ fn build(layout: &Layout) -> Result<PathBuf> {
         cargo()
             .args(["build", "--locked", "--release", "--features", "fuzz"])
             .args(["--bin", "fuzz", "--target", HOST])
-            // Joined with the flags of the crate's own configuration.
             .arg("--config")
             .arg(format!("build.rustflags=[{}]", flags.join(",")))
             .current_dir(layout.overlay.join(CRATE))

@@ -57,7 +57,6 @@ impl<'a> HostTests<'a> {
     fn cargo(&self, test: &str) -> Result<Output> {
         cargo()
             .args(["test", "--quiet", "--locked", "--release", "--test", test])
-            // Where Cargo sees the configuration of the copy.
             .current_dir(&self.crate_folder)
             .env("CARGO_TARGET_DIR", &self.target)
             .output()

@@ -51,15 +51,9 @@ fn cargo_does(layout: &Layout, manifest: &Path, first: &[&str], last: &[&str]) -
             .arg("--manifest-path")
             .arg(manifest)
             .args(last)
-            .current_dir(folder(manifest))
             .env("CARGO_TARGET_DIR", layout.build.join("crates")),
     )
     .map(drop)
-}
-
-/// The folder of a crate, where cargo has to run to see its configuration.
-fn folder(manifest: &Path) -> &Path {
-    manifest.parent().unwrap_or(manifest)
 }
 
 /// Runs a crate's tests and reports each.
@@ -68,7 +62,6 @@ fn tests(layout: &Layout, report: &mut Report, name: &str, manifest: &Path) {
         .args(["test", "--locked", "--release", "--no-fail-fast"])
         .arg("--manifest-path")
         .arg(manifest)
-        .current_dir(folder(manifest))
         .env("CARGO_TARGET_DIR", layout.build.join("crates"))
         .output();
     let ran = match ran {
