@@ -2,14 +2,16 @@
 
 //! What the purgatory must do on a machine without a kernel, case by case.
 
+mod reset;
+
 use std::mem::offset_of;
 
 use anyhow::{Context, Result, bail, ensure};
 
 use super::expect::{cycles, ended, entered, fault, message, mismatch, printed, refused};
-use super::image::{BLOB, BOOT_PARAMS, EXIT_PORT, OTHERS, put, region_digest};
-use super::machine::{Bare, Ending, Hardware, processor};
-use crate::abi::{EngineKind, Header, LEAF_SIZE, Params, REGIONS_MAX, RESET_IO, Region, Reset};
+use super::image::{BLOB, BOOT_PARAMS, OTHERS, put, region_digest};
+use super::machine::{Bare, Ending, processor};
+use crate::abi::{EngineKind, Header, LEAF_SIZE, Params, REGIONS_MAX, Region};
 
 /// A name for reports, and the case.
 pub type Case = (&'static str, fn(&Bare) -> Result<()>);
@@ -34,10 +36,10 @@ pub const CASES: &[Case] = &[
     ("parameters-forged", parameters_forged),
     ("no-console", no_console),
     ("console-in-memory", console_in_memory),
-    ("reset-at-once", reset_at_once),
-    ("reset-after-seconds", reset_after_seconds),
-    ("reset-register", reset_register),
-    ("reset-order", reset_order),
+    ("reset-at-once", reset::at_once),
+    ("reset-after-seconds", reset::after_seconds),
+    ("reset-register", reset::register),
+    ("reset-order", reset::order),
 ];
 
 /// Engines that QEMU can run.
@@ -353,67 +355,5 @@ fn console_in_memory(bare: &Bare) -> Result<()> {
     registers[4 * LSR as usize] = TRANSMITTER_EMPTY;
     let found = run.memory(UART, registers.len())?;
     ensure!(found == registers, "the registers hold {found:x?}");
-    Ok(())
-}
-
-fn reset_at_once(bare: &Bare) -> Result<()> {
-    let mut image = bare.image(0);
-    image.timeout = -1;
-    let expected = mismatch(&mut image, 0, 0) + "purgatory: resetting the machine\n";
-    let run = bare.run(MAX, &image)?;
-    printed(&run, &expected)?;
-    ended(&run, Ending::Reset)
-}
-
-fn reset_after_seconds(bare: &Bare) -> Result<()> {
-    let mut image = bare.image(0);
-    image.timeout = 3;
-    image.tsc_khz = 1000;
-    let expected = mismatch(&mut image, 0, 0) + "purgatory: resetting the machine in 3 seconds\n";
-    let run = bare.run(MAX, &image)?;
-    printed(&run, &expected)?;
-    ended(&run, Ending::Reset)
-}
-
-/// The machine's reset register comes first; not if the parameters that name it are damaged.
-fn reset_register(bare: &Bare) -> Result<()> {
-    const RESET_VALUE: u8 = 0x11;
-
-    let mut image = bare.image(0);
-    image.timeout = -1;
-    image.reset = Reset {
-        address: EXIT_PORT.into(),
-        space: RESET_IO,
-        value: RESET_VALUE.into(),
-    };
-    mismatch(&mut image, 0, 0);
-    ended(&bare.run(MAX, &image)?, Ending::Written(RESET_VALUE))?;
-
-    image.overwrite_params(offset_of!(Params, reserved2), &[1]);
-    ended(&bare.run(MAX, &image)?, Ending::Reset)
-}
-
-/// Every way to reset a machine is tried, in order: on machines that lack those before it, the
-/// first one that is there is what ends the run.
-fn reset_order(bare: &Bare) -> Result<()> {
-    const RESET_CONTROL: u16 = 0xcf9;
-    const KEYBOARD: u16 = 0x64;
-    const NOTHING: &str = "microvm";
-
-    let cases = [
-        // What is written first only says what kind of reset the next write is to be.
-        (NOTHING, &[KEYBOARD, RESET_CONTROL][..], Ending::Written(2)),
-        ("q35,i8042=off", &[], Ending::Reset),
-        (NOTHING, &[KEYBOARD], Ending::Written(0xfe & 0x7f)),
-        (NOTHING, &[], Ending::TripleFault),
-    ];
-    for (machine, ports, ending) in cases {
-        let mut image = bare.image(0);
-        image.timeout = -1;
-        mismatch(&mut image, 0, 0);
-        let hardware = Hardware { machine, ports };
-        ended(&bare.run_on(&hardware, MAX, &image)?, ending)
-            .with_context(|| format!("{machine}, ports {ports:x?}"))?;
-    }
     Ok(())
 }
