@@ -166,7 +166,7 @@ fn engines_differ(bare: &Bare) -> Result<()> {
         bail!("not three engines");
     };
     ensure!(
-        scalar > 4 * avx2 && scalar > 4 * shani,
+        scalar > 3 * avx2 && scalar > 9 * shani,
         "scalar takes {scalar} instructions, shani-x2 {shani}, avx2-x8 {avx2}"
     );
     ensure!(
