@@ -7,8 +7,8 @@
 
 use super::{
     Block,
-    States, //
-    K,
+    States,
+    K, //
 };
 
 /// A vector of one word for each of `LANES` streams.

@@ -13,8 +13,8 @@ use super::{
     Block,
     Engine,
     State,
-    States, //
-    K,
+    States,
+    K, //
 };
 use core::arch::x86_64::*;
 

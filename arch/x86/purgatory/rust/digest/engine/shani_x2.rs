@@ -15,8 +15,8 @@ use super::{
     Engine,
     Single,
     State,
-    States, //
-    K,
+    States,
+    K, //
 };
 use core::arch::x86_64::*;
 
