@@ -3,11 +3,10 @@
 //! Instructions that `kexec_file_load()` takes, and those from `kexec -e` to the next kernel's first
 //! one, counted in QEMU.
 //!
-//! With `-icount shift=0` the guest's clock advances by a nanosecond with each instruction, and so
-//! does its time stamp counter; each turn of a `rep movsq` is an instruction. Where the processor
-//! waits for a timer, the clock jumps there, which only happens before `machine_kexec()` and in the
-//! next kernel: what lies between runs with interrupts off. Nothing of it depends on the machine
-//! that QEMU runs on.
+//! Each turn of a `rep movsq` is an instruction. Only the next kernel's way to its `/init` is told
+//! by its time stamp counter: with `-icount shift=0` the guest's clock advances by a nanosecond with
+//! each instruction, and jumps where the processor waits for a timer. Nothing of it depends on the
+//! machine that QEMU runs on.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -83,14 +82,15 @@ const CASES: &[Case] = &[
 /// What one way takes, in instructions.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Counted {
-    /// The system call `kexec_file_load()`.
+    /// In the system call `kexec_file_load()`.
     pub load: u64,
-    /// Until `machine_kexec()`, with waits for timers in nanoseconds.
+    /// Until `machine_kexec()`.
     pub shut_down: u64,
     /// Until the purgatory is entered, or the next kernel where there is none.
     pub copy: u64,
     pub verify: u64,
-    /// From the next kernel's first instruction until its `/init` runs, with waits.
+    /// From the next kernel's first instruction until its `/init` runs, in nanoseconds of its clock:
+    /// one for each instruction, and waits.
     pub boot: Option<u64>,
     /// The image's pages before the copy.
     pub image: Runs,
@@ -232,15 +232,15 @@ impl Prepared {
         let mut machine = Machine::boot_counting(processor, memory, &boot)?;
 
         machine.run_to(symbols.address("__x64_sys_kexec_file_load")?)?;
-        let load = time_stamp(&mut machine.gdb)?;
+        let before = machine.instructions()?;
         let caller = return_address(&mut machine.gdb)?;
         machine.run_to(caller)?;
-        let load = time_stamp(&mut machine.gdb)? - load;
+        let load = machine.instructions()? - before;
 
         machine.run_to(symbols.address("kernel_kexec")?)?;
-        let begin = time_stamp(&mut machine.gdb)?;
+        let begin = machine.instructions()?;
         machine.run_to(symbols.address("machine_kexec")?)?;
-        let shut_down = time_stamp(&mut machine.gdb)?;
+        let shut_down = machine.instructions()?;
         let image = image_pages(&mut machine.gdb)?;
 
         let log = machine.log();
@@ -252,15 +252,16 @@ impl Prepared {
             case.engine.name()
         );
         machine.run_to(start)?;
-        let copied = time_stamp(&mut machine.gdb)?;
-        let entered = if start == entry {
-            copied
-        } else {
+        let copied = machine.instructions()?;
+        if start != entry {
             machine.run_to(entry)?;
-            time_stamp(&mut machine.gdb)?
-        };
+        }
+        let entered = machine.instructions()?;
         let boot = match case.to_init {
-            true => Some(until_init(&mut machine)? - entered),
+            true => {
+                let entered = time_stamp(&mut machine.gdb)?;
+                Some(until_init(&mut machine)? - entered)
+            }
             false => None,
         };
         Ok(Counted {

@@ -2,7 +2,7 @@
 
 //! A client of QEMU's machine protocol: a JSON object in each line.
 //!
-//! Of a thousand commands six are used here; a crate with all of them costs minutes to compile.
+//! Of a thousand commands seven are used here; a crate with all of them costs minutes to compile.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
@@ -74,6 +74,15 @@ impl Qmp {
             .and_then(|event| event["data"]["reason"].as_str())
             .map(str::to_owned)
             .context("QEMU ended without a reason")
+    }
+
+    /// How many instructions the machine has executed. Only a machine that records its execution
+    /// knows.
+    pub fn instructions(&mut self) -> Result<u64> {
+        let replay = self.execute("query-replay", json!({}))?;
+        replay["icount"]
+            .as_u64()
+            .with_context(|| format!("QEMU does not count: {replay}"))
     }
 
     fn ignore_shared(&mut self) -> Result<()> {

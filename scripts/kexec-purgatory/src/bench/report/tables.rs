@@ -43,8 +43,8 @@ impl Report {
         if let Some(cases) = &self.instructions_in_parts {
             println!(
                 "Millions of instructions in QEMU of kexec_file_load(), and from kexec -e to the next\n\
-                 kernel's first one and to its /init: how many, not how long. Waits count a\n\
-                 nanosecond as one.\n"
+                 kernel's first one and to its /init: how many, not how long. In the next kernel,\n\
+                 waits count a nanosecond as one.\n"
             );
             println!("{}", instructions_table(cases));
             match self
