@@ -49,7 +49,6 @@ pub enum Tests {
 pub enum Feature {
     Sha,
     Avx2,
-    Avx512,
 }
 
 impl Feature {
@@ -58,7 +57,6 @@ impl Feature {
         let (has, missing) = match self {
             Self::Sha => (is_x86_feature_detected!("sha"), "no SHA-NI"),
             Self::Avx2 => (is_x86_feature_detected!("avx2"), "no AVX2"),
-            Self::Avx512 => (is_x86_feature_detected!("avx512bw"), "no AVX-512"),
         };
         (!has).then_some(missing)
     }
