@@ -10,7 +10,7 @@
 #define EXIT_PORT	0xf4
 #define EXIT_ENTERED	0x2a
 
-#define STATE_SIZE	208
+#define STATE_SIZE	216
 
 #define JOB_IN_BOCHS	(JOB + 40)
 
@@ -76,6 +76,9 @@ _start:
 	movw	%gs, STATE + 184
 	movw	%ss, STATE + 186
 	sgdt	STATE + 192
+	rdtsc
+	movl	%eax, STATE + 208
+	movl	%edx, STATE + 212
 
 	cmpq	$0, JOB_IN_BOCHS
 	jne	0f

@@ -355,5 +355,23 @@ fn console_in_memory(bare: &Bare) -> Result<()> {
     registers[4 * LSR as usize] = TRANSMITTER_EMPTY;
     let found = run.memory(UART, registers.len())?;
     ensure!(found == registers, "the registers hold {found:x?}");
+
+    // Whoever looks elsewhere whether the transmitter is empty waits a million times in vain.
+    let mut stamps = Vec::new();
+    for console in [0, UART] {
+        let mut image = bare.image(0);
+        image.console_port = 0;
+        image.console_mmio32 = console;
+        image.debug = true;
+        image.damage.push((UART + 4 * LSR, vec![TRANSMITTER_EMPTY]));
+        let run = bare.run(MAX, &image)?;
+        entered(&run, &image)?;
+        stamps.push(run.state.time_stamp());
+    }
+    let waited = stamps[1].saturating_sub(stamps[0]);
+    ensure!(
+        (1..1_000_000).contains(&waited),
+        "printing takes {waited} instructions"
+    );
     Ok(())
 }

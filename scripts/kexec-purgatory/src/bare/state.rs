@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use super::image::STATE;
 
 /// Bytes that `bare/probe.S` fills.
-pub(super) const SIZE: usize = 208;
+pub(super) const SIZE: usize = 216;
 
 /// Names of the general registers, in the order of `bare/probe.S`.
 const NAMES: [&str; 16] = [
@@ -57,6 +57,11 @@ impl State {
     /// 0 on a processor that has none.
     pub fn xcr0(&self) -> u64 {
         self.word(168)
+    }
+
+    /// The time stamp counter, which counts the machine's instructions in QEMU.
+    pub fn time_stamp(&self) -> u64 {
+        self.word(208)
     }
 
     /// `CS`, and then the data segments.
