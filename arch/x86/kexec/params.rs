@@ -99,7 +99,7 @@ impl From<Refusal> for Error {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Foreign => f.write_str("it is not of this build"),
+            Self::Foreign => f.write_str("the purgatory is not of this build"),
             Self::Fault(fault) => f.write_str(fault.describe()),
             Self::Error(error) => write!(f, "{error:?}"),
         }
