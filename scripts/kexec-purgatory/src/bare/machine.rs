@@ -46,7 +46,7 @@ pub struct Hardware {
 }
 
 /// A machine that can be reset in every way but by a register of its own.
-pub const PC: Hardware = Hardware {
+const PC: Hardware = Hardware {
     machine: "q35",
     ports: &[],
 };
