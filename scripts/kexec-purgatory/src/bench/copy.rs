@@ -104,7 +104,7 @@ impl<'a> Copy<'a> {
         // SAFETY: The list is well formed and ends. Its sources are pages of `source`; its
         // destinations pages of the image, whose bytes nobody borrows meanwhile: a borrow would
         // have to come from another thread, and `Copy` is not `Sync`.
-        unsafe { loops::walk(how, self.list.as_raw().addr() as u64 | IND_INDIRECTION) }
+        unsafe { how.walk(self.list.as_raw().addr() as u64 | IND_INDIRECTION) }
     }
 }
 
