@@ -140,6 +140,7 @@ impl Bare {
         Ok(Run {
             ending,
             printed: String::from_utf8_lossy(&printed).into_owned(),
+            log: String::from_utf8_lossy(&log).into_owned(),
             state: State::read(&memory)?,
             memory,
         })

@@ -39,6 +39,7 @@ pub const CASES: &[Case] = &[
     ("reset-at-once", reset::at_once),
     ("reset-after-seconds", reset::after_seconds),
     ("reset-register", reset::register),
+    ("reset-register-in-pci", reset::register_in_pci),
     ("reset-order", reset::order),
 ];
 

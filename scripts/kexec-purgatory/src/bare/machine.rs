@@ -33,6 +33,9 @@ pub(super) const BOOT: u64 = 0x10_0000;
 /// What `bare/probe.S` writes to [`EXIT_PORT`].
 const ENTERED: u8 = 0x2a;
 
+/// What QEMU is to log: resets, and writes to PCI configuration space.
+const LOGGED: &str = "cpu_reset,trace:pci_cfg_write";
+
 /// What QEMU logs of a triple fault, and nothing of a reset by a device.
 const TRIPLE_FAULT: &str = "Triple fault";
 
@@ -74,6 +77,8 @@ pub struct Run {
     pub ending: Ending,
     /// What was printed on the serial console, with the line ends that a terminal wants.
     pub printed: String,
+    /// What the emulator logged; QEMU: [`LOGGED`].
+    pub log: String,
     /// Of the processor when the next kernel was entered; of no meaning where it was not.
     pub state: State,
     pub(super) memory: File,
@@ -134,7 +139,7 @@ impl Bare {
         let folder = tempfile::tempdir_in(self.folder.path())?;
         let memory = folder.path().join("memory");
         let serial = folder.path().join("serial");
-        let resets = folder.path().join("resets");
+        let log = folder.path().join("log");
         let file = File::options()
             .read(true)
             .write(true)
@@ -162,8 +167,8 @@ impl Bare {
             .arg(format!("file:{}", serial.display()))
             .arg("-device")
             .arg(format!("isa-debug-exit,iobase={EXIT_PORT:#x},iosize=4"))
-            .args(["-d", "cpu_reset", "-D"])
-            .arg(&resets)
+            .args(["-d", LOGGED, "-D"])
+            .arg(&log)
             .arg("-kernel")
             .arg(&self.boot);
         for port in hardware.ports {
@@ -184,16 +189,16 @@ impl Bare {
             let errors = String::from_utf8_lossy(&ended.stderr);
             format!("qemu-system-x86_64: {}\n{}", ended.status, errors.trim())
         })?;
+        let log = fs::read_to_string(&log)?;
         let ending = match ending {
-            Ending::Reset if fs::read_to_string(&resets)?.contains(TRIPLE_FAULT) => {
-                Ending::TripleFault
-            }
+            Ending::Reset if log.contains(TRIPLE_FAULT) => Ending::TripleFault,
             ending => ending,
         };
         let printed = fs::read(&serial).context("no serial console")?;
         Ok(Run {
             ending,
             printed: String::from_utf8_lossy(&printed).into_owned(),
+            log,
             state: State::read(&file)?,
             memory: file,
         })

@@ -4,10 +4,10 @@
 
 use std::mem::offset_of;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use super::MAX;
-use crate::abi::{Params, RESET_IO, Reset};
+use crate::abi::{Params, RESET_IO, RESET_PCI, Reset};
 use crate::bare::expect::{ended, mismatch, printed};
 use crate::bare::image::EXIT_PORT;
 use crate::bare::machine::{Bare, Ending, Hardware};
@@ -47,6 +47,35 @@ pub fn register(bare: &Bare) -> Result<()> {
 
     image.overwrite_params(offset_of!(Params, reserved2), &[1]);
     ended(&bare.run(MAX, &image)?, Ending::Reset)
+}
+
+/// A reset register may be one of a PCI device. There is none in QEMU, so that another is written
+/// to, of the SMBus controller of the machine, and port 0xCF9 ends the run.
+pub fn register_in_pci(bare: &Bare) -> Result<()> {
+    const DEVICE: u64 = 0x1f;
+    const FUNCTION: u64 = 3;
+    // Not at the start of a doubleword.
+    const REGISTER: u64 = 0x3e;
+    const WRITE: &str = "pci_cfg_write ICH9-SMB 00:1f.3 @0x3e <- 0x5a";
+
+    let mut image = bare.image(0);
+    image.timeout = -1;
+    image.reset = Reset {
+        address: DEVICE << 32 | FUNCTION << 16 | REGISTER,
+        space: RESET_PCI,
+        value: 0x5a,
+    };
+    mismatch(&mut image, 0, 0);
+    let run = bare.run(MAX, &image)?;
+    ended(&run, Ending::Reset)?;
+    // The firmware writes to others before.
+    let mut writes = run.log.lines().filter(|line| line.contains("pci_cfg_"));
+    let last = writes.next_back().context("no write to a PCI device")?;
+    ensure!(
+        last.ends_with(WRITE),
+        "the last write is '{last}', not '{WRITE}'"
+    );
+    Ok(())
 }
 
 /// Every way to reset a machine is tried, in order: on machines that lack those before it, the
