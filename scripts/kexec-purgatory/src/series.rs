@@ -19,7 +19,7 @@ use crate::layout::Layout;
 use crate::pristine;
 
 /// The patches of the overlay.
-fn hooks(layout: &Layout) -> Result<Vec<PathBuf>> {
+pub fn hooks(layout: &Layout) -> Result<Vec<PathBuf>> {
     patches::files(&layout.overlay.join("patches"))
 }
 

@@ -13,6 +13,9 @@ struct module;
 
 /**
  * struct kexec_purgatory - what was decided about an image when it was loaded
+ *
+ * Empty where CONFIG_KEXEC_PURGATORY_RUST is off.
+ *
  * @decision:		enum Decision of rust/kernel/kexec/decision.rs; 0 for
  *			an image that kexec_load() loaded
  * @verified:		kimage::start is the purgatory, which checks the image
@@ -26,10 +29,12 @@ struct module;
  * @policy:		name of the module that decided, "" if none did
  */
 struct kexec_purgatory {
+#ifdef CONFIG_KEXEC_PURGATORY_RUST
 	u8 decision;
 	bool verified;
 	unsigned long boot_params;
 	unsigned long kernel;
+#endif
 #ifdef CONFIG_KEXEC_PURGATORY_VERIFY_MODULE
 	char policy[MODULE_NAME_LEN];
 #endif

@@ -6,14 +6,21 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use walkdir::WalkDir;
 
 use super::Report;
 use crate::checksum;
+use crate::command::{command, output};
 use crate::graft;
 use crate::layout::Layout;
 use crate::series;
+
+/// The patches add fewer lines than this to code that is there.
+const ADDED_LINES: usize = 60;
+
+/// What is not code that runs in a kernel.
+const NO_CODE: &[&str] = &["Documentation/", "MAINTAINERS", "samples/", "tools/"];
 
 pub fn run(layout: &Layout, report: &mut Report) -> Result<()> {
     let scratch = tempfile::tempdir_in(&layout.build)?;
@@ -21,6 +28,7 @@ pub fn run(layout: &Layout, report: &mut Report) -> Result<()> {
     series::extract_touched(layout, &tree)?;
     report.test("patches/round-trip", || round_trip(layout, &tree));
     report.test("patches/am", || series::apply_hooks(layout, &tree));
+    report.test("patches/added-lines", || added_lines(layout));
     report.test("patches/checkpatch", || {
         let tree = graft::kernel_tree(layout, None)?;
         ensure!(series::make(layout, &tree)?, "checkpatch.pl complains");
@@ -42,6 +50,32 @@ fn round_trip(layout: &Layout, tree: &Path) -> Result<()> {
     );
     graft::ungraft(tree)?;
     ensure!(snapshot(tree)? == before, "the tree is not what it was");
+    Ok(())
+}
+
+/// Whether the patches are as small as they are meant to be.
+fn added_lines(layout: &Layout) -> Result<()> {
+    let mut sum = 0;
+    for patch in series::hooks(layout)? {
+        let stat = output(
+            command("git")
+                .args(["apply", "--numstat"])
+                .arg(&patch)
+                .current_dir(&layout.overlay),
+        )?;
+        for line in stat.lines() {
+            let mut fields = line.split('\t');
+            let added: usize = fields.next().context("no number")?.parse()?;
+            let path = fields.nth(1).context("no path")?;
+            if !NO_CODE.iter().any(|folder| path.starts_with(folder)) {
+                sum += added;
+            }
+        }
+    }
+    ensure!(
+        (1..ADDED_LINES).contains(&sum),
+        "{sum} lines are added, {ADDED_LINES} are too many"
+    );
     Ok(())
 }
 
