@@ -131,6 +131,7 @@ impl Selftests<'_> {
         let mut content = Content::new(layout, &initramfs)?;
         content.add_boot(self.kernel, &second)?;
         content.add_kexec()?;
+        content.add_test_tools()?;
         content.add_selftests(self.programs)?;
         content.add_modules(self.modules)?;
         content.finish()?;

@@ -14,6 +14,7 @@ use crate::progress::Step;
 
 /// Packages of the machine's own suites, for kernel builds, guests and checks.
 const PACKAGES: &[&str] = &[
+    "attr",
     "bc",
     "bison",
     "bochs",
@@ -37,6 +38,7 @@ const PACKAGES: &[&str] = &[
     "llvm-19",
     "make",
     "perl",
+    "pesign",
     "python3",
     "python3-sphinx",
     "python3-yaml",

@@ -2,6 +2,7 @@
 
 //! What is put into the initramfs of a guest.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -14,6 +15,14 @@ use crate::layout::Layout;
 
 const BUSYBOX: &str = "/bin/busybox";
 
+/// Reads extended attributes.
+const GETFATTR: &str = "/usr/bin/getfattr";
+
+/// Looks for a kernel's signature, with the library NSS and what that loads while it runs.
+const PESIGN: &str = "/usr/bin/pesign";
+const NSS: &str = "libnss3.so";
+const NSS_MODULES: &[&str] = &["libsoftokn3.so", "libfreeblpriv3.so"];
+
 /// Our own loader.
 pub const DEBUG_LOADER: &str = "kexec-file-load";
 
@@ -24,7 +33,11 @@ pub const TIME_STAMP: &str = "time-stamp";
 const PAYLOAD: u64 = 32 << 20;
 
 /// An initramfs with a shell and `/init`.
-pub struct Content(Initramfs);
+pub struct Content {
+    archive: Initramfs,
+    /// Those that were added.
+    libraries: BTreeSet<PathBuf>,
+}
 
 impl Content {
     pub fn new(layout: &Layout, path: &Path) -> Result<Self> {
@@ -32,23 +45,26 @@ impl Content {
         initramfs.program("bin/busybox", Path::new(BUSYBOX))?;
         initramfs.link("bin/sh", "busybox")?;
         initramfs.program("init", &layout.tool("guest/init"))?;
-        Ok(Self(initramfs))
+        Ok(Self {
+            archive: initramfs,
+            libraries: BTreeSet::new(),
+        })
     }
 
     pub fn finish(self) -> Result<()> {
-        self.0.finish()
+        self.archive.finish()
     }
 
     /// Adds the file that must arrive whole.
     pub fn add_payload(&mut self, payload: &[u8]) -> Result<()> {
-        self.0.file("payload", payload)
+        self.archive.file("payload", payload)
     }
 
     /// Adds the image that is loaded in the guest.
     pub fn add_boot(&mut self, kernel: &Path, second: &Second) -> Result<()> {
-        self.0.program("boot/vmlinuz", kernel)?;
-        self.0.program("boot/initrd", &second.initramfs)?;
-        self.0.file("boot/cmdline", second.cmdline.as_bytes())
+        self.archive.program("boot/vmlinuz", kernel)?;
+        self.archive.program("boot/initrd", &second.initramfs)?;
+        self.archive.file("boot/cmdline", second.cmdline.as_bytes())
     }
 
     /// Adds the distribution's kexec, with the libraries that it is linked to.
@@ -58,16 +74,47 @@ impl Content {
             .into_iter()
             .find(|path| path.is_file())
             .context("kexec is not installed")?;
-        self.0.program("bin/kexec", program)?;
-        let libraries = output(command("ldd").arg(program))?;
-        for library in libraries
-            .split_whitespace()
-            .filter(|word| word.starts_with('/'))
-        {
-            self.0
-                .program(library.trim_start_matches('/'), Path::new(library))?;
+        self.archive.program("bin/kexec", program)?;
+        self.add_libraries(program).map(drop)
+    }
+
+    /// Adds what the kernel's own tests call, with the libraries that it is linked to.
+    pub fn add_test_tools(&mut self) -> Result<()> {
+        self.archive.program("bin/getfattr", Path::new(GETFATTR))?;
+        self.add_libraries(Path::new(GETFATTR))?;
+        self.archive.program("bin/pesign", Path::new(PESIGN))?;
+        let linked = self.add_libraries(Path::new(PESIGN))?;
+        let nss = linked
+            .iter()
+            .find(|path| path.ends_with(NSS))
+            .with_context(|| format!("{PESIGN} is not linked to {NSS}"))?;
+        for module in NSS_MODULES {
+            let module = nss.with_file_name(module);
+            self.add_library(&module)?;
+            self.add_libraries(&module)?;
         }
         Ok(())
+    }
+
+    /// Adds the libraries that a program is linked to, and returns them.
+    fn add_libraries(&mut self, program: &Path) -> Result<Vec<PathBuf>> {
+        let linked: Vec<PathBuf> = output(command("ldd").arg(program))?
+            .split_whitespace()
+            .filter(|word| word.starts_with('/'))
+            .map(PathBuf::from)
+            .collect();
+        for library in &linked {
+            self.add_library(library)?;
+        }
+        Ok(linked)
+    }
+
+    fn add_library(&mut self, library: &Path) -> Result<()> {
+        if !self.libraries.insert(library.to_owned()) {
+            return Ok(());
+        }
+        let path = library.to_string_lossy();
+        self.archive.program(path.trim_start_matches('/'), library)
     }
 
     /// Adds a program of ours, linked statically; its crate lies in a folder of that name.
@@ -81,7 +128,7 @@ impl Content {
                 .args(["--", "-C", "target-feature=+crt-static"])
                 .env("CARGO_TARGET_DIR", &target),
         )?;
-        self.0
+        self.archive
             .program(&format!("bin/{name}"), &target.join("release").join(name))
     }
 
@@ -91,7 +138,8 @@ impl Content {
         for module in modules {
             let name = module.file_stem().context("a module without a name")?;
             let name = name.to_string_lossy();
-            self.0.program(&format!("modules/{name}.ko"), module)?;
+            self.archive
+                .program(&format!("modules/{name}.ko"), module)?;
             names.push(name);
         }
         Ok(names.join(","))
@@ -101,7 +149,7 @@ impl Content {
     pub fn add_selftests(&mut self, programs: &[PathBuf]) -> Result<()> {
         for program in programs {
             let name = program.file_name().context("a test without a name")?;
-            self.0
+            self.archive
                 .program(&format!("selftests/{}", name.to_string_lossy()), program)?;
         }
         Ok(())
