@@ -17,6 +17,7 @@ use crate::qemu::{self, ANY_PROCESSOR, SerialLog};
 /// What is run, in this order: the last one leaves an image that survived it, which is entered.
 const TESTS: &[&str] = &[
     "test_kexec_purgatory",
+    "test_kexec_header",
     "test_kexec_policy.sh",
     "test_kexec_policy_race",
     "test_kexec_pressure",

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * kexec_file_load() of kernels whose setup header is damaged
+ *
+ * Such a kernel is loaded, if what is damaged does not matter, or refused with an
+ * errno that says so; the image that was loaded before stays loaded then. Each
+ * byte of the header is inverted, and then a few at a time are replaced.
+ *
+ * Loads images, without their initramfs, and enters none. Needs root. See
+ * kexec_image.h for the environment, and
+ *   RUNS  how often bytes are replaced, default 200
+ *   SEED  of what is replaced, default the time
+ */
+#define _GNU_SOURCE
+#include <time.h>
+
+#include "kexec_image.h"
+
+/* Where the setup header begins, and up to where it may end: Documentation/arch/x86/boot.rst */
+#define HEADER		0x1f1
+#define HEADER_LAST	0x280
+
+/* How much of what follows the setup code is loaded; a load does not look at it. */
+#define PROTECTED_MODE	65536
+
+/* At most so many bytes are replaced at a time. */
+#define REPLACED	4
+
+/* The kernel's beginning, with its header replaced. */
+static char *path;
+static unsigned int header_end;
+static unsigned int loaded, refused, bad;
+
+/* Loads the kernel with its header replaced by @header. */
+static void load_header(const unsigned char *header, const char *decision)
+{
+	const char *line = image.cmdline;
+	int fd, error;
+
+	fd = open(path, O_WRONLY);
+	if (fd < 0 || pwrite(fd, header, header_end - HEADER, HEADER) < 0)
+		ksft_exit_fail_perror(path);
+	/* The kernel does not read a file that is open for writing. */
+	close(fd);
+	fd = open(path, O_RDONLY);
+	error = load_fd(fd, -1, line, strlen(line) + 1, 0);
+	close(fd);
+
+	switch (error) {
+	case 0:
+		loaded++;
+		break;
+	case ENOEXEC:		/* no kernel, or none that can be entered so */
+	case EINVAL:		/* takes no such command line, or more than half of the memory */
+	case ENOMEM:
+	case EADDRNOTAVAIL:	/* does not fit where it wants to be */
+		refused++;
+		break;
+	default:
+		bad++;
+		ksft_print_msg("%s\n", strerror(error));
+	}
+	if (strcmp(sysfs("loaded"), "1") || strcmp(sysfs("verify_loaded"), decision)) {
+		bad++;
+		ksft_print_msg("%s, loaded %s, verify_loaded '%s'\n",
+			       error ? strerror(error) : "success", sysfs("loaded"),
+			       sysfs("verify_loaded"));
+	}
+}
+
+int main(void)
+{
+	const unsigned int seed = atoi(getenv("SEED") ?: "0") ?: time(NULL);
+	const unsigned int runs = atoi(getenv("RUNS") ?: "200");
+	unsigned char header[HEADER_LAST - HEADER];
+	const unsigned char *sound;
+	char file[] = "/tmp/kexec.XXXXXX";
+	unsigned int length;
+	size_t size;
+	char decision[256];
+	int fd;
+
+	ksft_print_header();
+	open_image();
+	if (image.kernel_size < HEADER_LAST)
+		ksft_exit_skip("the kernel is no bzImage\n");
+	/* A jump over the header, from 0x200 */
+	header_end = 0x202 + image.kernel[0x201];
+	if (header_end > HEADER_LAST)
+		header_end = HEADER_LAST;
+	length = header_end - HEADER;
+	sound = image.kernel + HEADER;
+
+	size = ((image.kernel[0x1f1] ?: 4) + 1) * 512 + PROTECTED_MODE;
+	if (size > image.kernel_size)
+		size = image.kernel_size;
+	path = file;
+	fd = mkstemp(path);
+	if (fd < 0 || write(fd, image.kernel, size) != (ssize_t)size)
+		ksft_exit_fail_perror("cannot make a file");
+	close(fd);
+
+	ksft_set_plan(3);
+	ksft_print_msg("SEED=%u\n", seed);
+	srand(seed);
+	if (load_fd(image.kernel_fd, -1, image.cmdline, strlen(image.cmdline) + 1, 0))
+		ksft_exit_fail_perror("cannot load the image");
+	snprintf(decision, sizeof(decision), "%s", sysfs("verify_loaded"));
+
+	for (unsigned int i = 0; i < length; i++) {
+		memcpy(header, sound, length);
+		header[i] ^= 0xff;
+		load_header(header, decision);
+	}
+	ksft_print_msg("%u loaded, %u refused\n", loaded, refused);
+	ksft_test_result(loaded && refused && !bad, "each byte inverted\n");
+
+	loaded = 0;
+	refused = 0;
+	bad = 0;
+	for (unsigned int i = 0; i < runs; i++) {
+		static const unsigned char edges[] = { 0, 1, 0x7f, 0x80, 0xff };
+
+		memcpy(header, sound, length);
+		for (int j = rand() % REPLACED; j >= 0; j--)
+			header[rand() % length] = rand() % 2 ? rand() : edges[rand() % 5];
+		load_header(header, decision);
+	}
+	ksft_print_msg("%u loaded, %u refused\n", loaded, refused);
+	ksft_test_result(loaded + refused == runs && !bad, "bytes replaced\n");
+
+	loaded = 0;
+	load_header(sound, decision);
+	ksft_test_result(loaded, "and the sound one is loaded\n");
+	unlink(path);
+	unload(0);
+	ksft_finished();
+}
