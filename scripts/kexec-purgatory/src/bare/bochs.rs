@@ -12,7 +12,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail, ensure};
 
 use super::image::{Image, JOB_IN_BOCHS, STATE};
-use super::machine::{BOOT, Bare, Ending, HANGS, MEMORY, POLL, Run, assemble};
+use super::run::{BOOT, Ending, HANGS, MEMORY, POLL, Run, assemble};
 use super::state::{self, State};
 use crate::command::{command, tail};
 use crate::layout::Layout;
@@ -42,7 +42,7 @@ pub struct Disk {
 
 impl Disk {
     /// Assembles the programs; `folder` is for their files.
-    pub(super) fn new(layout: &Layout, folder: &Path) -> Result<Self> {
+    pub fn new(layout: &Layout, folder: &Path) -> Result<Self> {
         let program = |name: &str, address| {
             let path = folder.join(name).with_extension("flat");
             let source = layout.tool("bare").join(name).with_extension("S");
@@ -89,14 +89,13 @@ impl Disk {
         disk.resize(cylinders * HEADS * SECTORS_PER_TRACK * SECTOR, 0);
         Ok((disk, cylinders))
     }
-}
 
-impl Bare {
     /// Runs an image in Bochs until the next kernel was entered or the purgatory has stopped.
+    /// `folder` is for its files.
     ///
     /// The memory of the [`Run`] is that before it.
-    pub fn run_in_bochs(&self, image: &Image) -> Result<Run> {
-        let folder = tempfile::tempdir_in(self.folder.path())?;
+    pub fn run(&self, image: &Image, folder: &Path) -> Result<Run> {
+        let folder = tempfile::tempdir_in(folder)?;
         let path = |name: &str| folder.path().join(name);
         let memory = File::options()
             .read(true)
@@ -106,7 +105,7 @@ impl Bare {
         memory.set_len(MEMORY << 20)?;
         image.write(&memory)?;
         memory.write_all_at(&[1], JOB_IN_BOCHS)?;
-        let (disk, cylinders) = self.disk.with(&memory)?;
+        let (disk, cylinders) = self.with(&memory)?;
         fs::write(path("disk"), disk)?;
         fs::write(path("bochsrc"), configuration(cylinders))?;
         // Debian's Bochs waits for a debugger's commands before the first instruction.

@@ -10,7 +10,8 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::expect::{cycles, ended, entered, fault, message, mismatch, printed, refused};
 use super::image::{BLOB, BOOT_PARAMS, OTHERS, put, region_digest};
-use super::machine::{Bare, Ending, processor};
+use super::machine::{Bare, processor};
+use super::run::Ending;
 use crate::abi::{EngineKind, Header, LEAF_SIZE, Params, REGIONS_MAX, Region};
 
 /// A name for reports, and the case.

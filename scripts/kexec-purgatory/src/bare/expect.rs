@@ -5,7 +5,7 @@
 use anyhow::{Context, Result, ensure};
 
 use super::image::{BLOB, BOOT_PARAMS, Content, Image, region_digest};
-use super::machine::{Ending, Run};
+use super::run::{Ending, Run};
 use crate::abi::{Digest, RegionKind};
 
 /// RFLAGS.

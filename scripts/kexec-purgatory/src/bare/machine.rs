@@ -1,34 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Running an image in QEMU until it has ended one way or the other.
+//! The machine that images run on, and running them in QEMU.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
 use super::bochs::Disk;
-use super::image::{EXIT_PORT, Image, JOB, KERNEL, STATE};
+use super::image::{EXIT_PORT, Image, KERNEL};
+use super::run::{BOOT, Ending, HANGS, MEMORY, POLL, Run, assemble};
 use super::{Blob, State};
 use crate::abi::EngineKind;
-use crate::command::{command, output};
+use crate::command::command;
 use crate::layout::Layout;
-
-/// Megabytes of memory.
-pub(super) const MEMORY: u64 = 128;
-
-/// How often a machine is looked at, and after how long it is given up. A run takes a second.
-pub(super) const POLL: Duration = Duration::from_millis(20);
-pub(super) const HANGS: Duration = Duration::from_secs(120);
-
-/// Where `bare/boot.S` begins.
-pub(super) const BOOT: u64 = 0x10_0000;
 
 /// What `bare/probe.S` writes to [`EXIT_PORT`].
 const ENTERED: u8 = 0x2a;
@@ -54,52 +44,11 @@ const PC: Hardware = Hardware {
     ports: &[],
 };
 
-/// How a run ended.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Ending {
-    /// In the next kernel.
-    Entered,
-    /// The processor is halted with interrupts off.
-    Halted,
-    /// It is halted with interrupts on, and goes on with the next one.
-    Sleeps,
-    /// A device of the machine reset it.
-    Reset,
-    TripleFault,
-    /// This was written to a port that ends the machine. Bit 7 does not count: it is lost.
-    Written(u8),
-    /// None of that for [`HANGS`].
-    Hangs,
-}
-
-/// A run that has ended.
-pub struct Run {
-    pub ending: Ending,
-    /// What was printed on the serial console, with the line ends that a terminal wants.
-    pub printed: String,
-    /// What the emulator logged; QEMU: [`LOGGED`].
-    pub log: String,
-    /// Of the processor when the next kernel was entered; of no meaning where it was not.
-    pub state: State,
-    pub(super) memory: File,
-}
-
-impl Run {
-    /// What the machine's memory holds now.
-    pub fn memory(&self, address: u64, length: usize) -> Result<Vec<u8>> {
-        let mut bytes = vec![0; length];
-        self.memory
-            .read_exact_at(&mut bytes, address)
-            .context("cannot read the machine's memory")?;
-        Ok(bytes)
-    }
-}
-
 /// What every run needs: the machine's program, and the purgatory that is run.
 pub struct Bare {
-    pub(super) folder: TempDir,
+    folder: TempDir,
     boot: PathBuf,
-    pub(super) disk: Disk,
+    disk: Disk,
     probe: Vec<u8>,
     pub blob: Blob,
 }
@@ -127,12 +76,17 @@ impl Bare {
         Image::new(&self.blob, &self.probe, others)
     }
 
-    /// Runs an image on a processor as `-cpu` names it.
+    /// Runs an image in Bochs.
+    pub fn run_in_bochs(&self, image: &Image) -> Result<Run> {
+        self.disk.run(image, self.folder.path())
+    }
+
+    /// Runs an image in QEMU on a processor as `-cpu` names it.
     pub fn run(&self, cpu: &str, image: &Image) -> Result<Run> {
         self.run_on(&PC, cpu, image)
     }
 
-    /// Runs an image on a machine.
+    /// Runs an image in QEMU on a machine.
     ///
     /// The machine's time passes with its instructions, so that a run is the same every time.
     pub fn run_on(&self, hardware: &Hardware, cpu: &str, image: &Image) -> Result<Run> {
@@ -259,22 +213,6 @@ fn halted(input: &mut impl Write, output: &mut impl BufRead) -> Option<Ending> {
         line.clear();
     }
     None
-}
-
-/// Assembles and links one of the programs in `bare/`.
-pub(super) fn assemble(source: &Path, program: &Path, address: u64, format: &str) -> Result<()> {
-    output(
-        command("clang-19")
-            .args(["--target=x86_64-linux-gnu", "-nostdlib", "-static"])
-            .args(["-fuse-ld=lld-19", "-Wl,--build-id=none"])
-            .arg(format!("-Wl,-Ttext={address:#x},--oformat={format}"))
-            .arg(format!("-DJOB={JOB:#x}"))
-            .arg(format!("-DSTATE={STATE:#x}"))
-            .arg("-o")
-            .arg(program)
-            .arg(source),
-    )
-    .map(drop)
 }
 
 /// A processor that has what an engine needs, and lacks what the others need.

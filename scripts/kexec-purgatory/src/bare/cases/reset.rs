@@ -10,7 +10,8 @@ use super::MAX;
 use crate::abi::{Params, RESET_IO, RESET_PCI, Reset};
 use crate::bare::expect::{ended, mismatch, printed};
 use crate::bare::image::EXIT_PORT;
-use crate::bare::machine::{Bare, Ending, Hardware};
+use crate::bare::machine::{Bare, Hardware};
+use crate::bare::run::Ending;
 
 pub fn at_once(bare: &Bare) -> Result<()> {
     let mut image = bare.image(0);

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What a run is in either emulator.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::image::{JOB, STATE};
+use super::state::State;
+use crate::command::{command, output};
+
+/// Megabytes of memory.
+pub const MEMORY: u64 = 128;
+
+/// How often a machine is looked at, and after how long it is given up. A run takes a second.
+pub const POLL: Duration = Duration::from_millis(20);
+pub const HANGS: Duration = Duration::from_secs(120);
+
+/// Where `bare/boot.S` begins.
+pub const BOOT: u64 = 0x10_0000;
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Ending {
+    /// In the next kernel.
+    Entered,
+    /// The processor is halted with interrupts off.
+    Halted,
+    /// It is halted with interrupts on, and goes on with the next one.
+    Sleeps,
+    /// A device of the machine reset it.
+    Reset,
+    TripleFault,
+    /// This was written to a port that ends the machine. Bit 7 does not count: it is lost.
+    Written(u8),
+    /// None of that for [`HANGS`].
+    Hangs,
+}
+
+/// A run that has ended.
+pub struct Run {
+    pub ending: Ending,
+    /// What was printed on the serial console, with the line ends that a terminal wants.
+    pub printed: String,
+    /// What the emulator logged; QEMU: [`LOGGED`].
+    pub log: String,
+    /// Of the processor when the next kernel was entered; of no meaning where it was not.
+    pub state: State,
+    pub memory: File,
+}
+
+impl Run {
+    /// What the machine's memory holds now.
+    pub fn memory(&self, address: u64, length: usize) -> Result<Vec<u8>> {
+        let mut bytes = vec![0; length];
+        self.memory
+            .read_exact_at(&mut bytes, address)
+            .context("cannot read the machine's memory")?;
+        Ok(bytes)
+    }
+}
+
+/// Assembles and links one of the programs in `bare/`.
+pub fn assemble(source: &Path, program: &Path, address: u64, format: &str) -> Result<()> {
+    output(
+        command("clang-19")
+            .args(["--target=x86_64-linux-gnu", "-nostdlib", "-static"])
+            .args(["-fuse-ld=lld-19", "-Wl,--build-id=none"])
+            .arg(format!("-Wl,-Ttext={address:#x},--oformat={format}"))
+            .arg(format!("-DJOB={JOB:#x}"))
+            .arg(format!("-DSTATE={STATE:#x}"))
+            .arg("-o")
+            .arg(program)
+            .arg(source),
+    )
+    .map(drop)
+}
