@@ -37,7 +37,11 @@ const COMPLAINTS: &[&str] = &["BUG: ", "WARNING: ", "INFO: ", "kmemleak: "];
 /// makes do without.
 const HARMLESS: &str = "kmemleak: Cannot allocate a scan area, scanning the full object";
 
-/// 64 KiB, in the initramfs of the small image that is loaded some hundred times.
+/// Has the kernel keep a trace of each page's allocation, by which pages are found that an image
+/// lost.
+const WATCH_PAGES: &str = " page_owner=on";
+
+/// 64 KiB, in the initramfs of the small image that is loaded once for each page that it has.
 const PAYLOAD: u64 = 64 << 10;
 
 pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
@@ -64,7 +68,8 @@ pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
         modules: &modules,
     }
     .archive(kernels.layout)?;
-    let guest = Selftests::guest(&initramfs, TESTS, true);
+    let mut guest = Selftests::guest(&initramfs, TESTS, true);
+    guest.arguments += WATCH_PAGES;
     let log = qemu::boot(
         kernels.layout,
         "debug",
