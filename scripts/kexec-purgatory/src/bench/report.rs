@@ -9,6 +9,7 @@ mod tables;
 use std::collections::BTreeMap;
 
 use anyhow::Result;
+use indexmap::IndexMap;
 use serde::Serialize;
 
 use self::machine::Machine;
@@ -40,9 +41,9 @@ pub struct Report {
     growth: Vec<Growth>,
     /// By case: instructions in QEMU from `kexec -e` to the next kernel's first one. None if they
     /// were not counted.
-    instructions: Option<BTreeMap<&'static str, u64>>,
+    instructions: Option<IndexMap<&'static str, u64>>,
     /// The same in parts.
-    instructions_in_parts: Option<BTreeMap<&'static str, Counted>>,
+    instructions_in_parts: Option<IndexMap<&'static str, Counted>>,
     /// Cases of which two runs did not count the same.
     instructions_not_repeatable: BTreeMap<&'static str, Vec<Counted>>,
     measured: Measured,

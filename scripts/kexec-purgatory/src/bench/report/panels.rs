@@ -2,9 +2,8 @@
 
 //! What the picture shows.
 
-use std::collections::BTreeMap;
-
 use anyhow::{Context, Result};
+use indexmap::IndexMap;
 
 use super::{Report, millions};
 use crate::abi::EngineKind;
@@ -60,7 +59,7 @@ impl Report {
 }
 
 /// All cases to the next kernel's first instruction, and those that went on to its `/init`.
-fn instructions_panels(cases: &BTreeMap<&'static str, Counted>) -> [Panel; 2] {
+fn instructions_panels(cases: &IndexMap<&'static str, Counted>) -> [Panel; 2] {
     let bar = |(name, parts): (&&str, Vec<u64>)| Bar {
         name: (**name).to_owned(),
         parts: Ok(parts.into_iter().map(millions).collect()),

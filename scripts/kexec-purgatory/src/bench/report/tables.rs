@@ -2,9 +2,8 @@
 
 //! Tables for the terminal.
 
-use std::collections::BTreeMap;
-
 use comfy_table::{CellAlignment, Table, presets::ASCII_MARKDOWN};
+use indexmap::IndexMap;
 
 use super::{Report, millions};
 use crate::bench::blob::Engine;
@@ -168,7 +167,7 @@ impl Report {
     }
 }
 
-fn instructions_table(cases: &BTreeMap<&'static str, Counted>) -> Table {
+fn instructions_table(cases: &IndexMap<&'static str, Counted>) -> Table {
     let mut table = new_table(&[
         "case",
         "load",
