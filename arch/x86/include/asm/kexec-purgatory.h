@@ -13,9 +13,6 @@ struct module;
 
 /**
  * struct kexec_purgatory - what was decided about an image when it was loaded
- *
- * Empty where CONFIG_KEXEC_PURGATORY_RUST is off.
- *
  * @decision:		enum Decision of rust/kernel/kexec/decision.rs; 0 for
  *			an image that kexec_load() loaded
  * @verified:		kimage::start is the purgatory, which checks the image
@@ -27,6 +24,8 @@ struct module;
  *			only the file's bytes are loaded; 0 for an image that
  *			kexec_load() loaded
  * @policy:		name of the module that decided, "" if none did
+ *
+ * Empty where CONFIG_KEXEC_PURGATORY_RUST is off.
  */
 struct kexec_purgatory {
 #ifdef CONFIG_KEXEC_PURGATORY_RUST
