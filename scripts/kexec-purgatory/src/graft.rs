@@ -7,7 +7,8 @@
 
 mod links;
 pub mod map;
-pub mod patches;
+pub mod patch;
+mod patches;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -18,7 +19,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use self::patches::Patch;
+use self::patch::Patch;
 use self::state::State;
 use crate::fetch;
 use crate::layout::Layout;

@@ -14,13 +14,13 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::command::{command, output};
-use crate::graft::{map, patches};
+use crate::graft::{map, patch};
 use crate::layout::Layout;
 use crate::pristine;
 
 /// The patches of the overlay.
 pub fn hooks(layout: &Layout) -> Result<Vec<PathBuf>> {
-    patches::files(&layout.overlay.join("patches"))
+    patch::files(&layout.overlay.join("patches"))
 }
 
 /// Writes the top Makefile and the files that the patches change, as they were fetched, to `tree`.
@@ -104,7 +104,7 @@ pub fn make(layout: &Layout, tree: &Path) -> Result<bool> {
             .arg(format!("-{}", commits.len())),
     )?;
     let mut good = true;
-    for patch in patches::files(&series)? {
+    for patch in patch::files(&series)? {
         good &= checkpatch(tree, &patch)?;
     }
     Ok(good)

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
-use super::patches::Patch;
+use super::patch::Patch;
 
 /// The record's name, at the top of the tree.
 pub const FILE: &str = ".kexec-purgatory-graft";
