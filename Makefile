@@ -9,6 +9,8 @@ TOOL := build/tool/release/kexec-purgatory
 # make kernel KDIR=<tree> O=<build directory> VERIFY=<y|m|n|norust|debug>
 KERNEL_ARGS := $(if $(KDIR),--kdir '$(KDIR)') $(if $(O),--output '$(O)') \
 	$(if $(VERIFY),--verify '$(VERIFY)')
+# make bench ROUNDS=<of each piece of work> RUNS=<of each way to /init, in QEMU>
+BENCH_ARGS := $(if $(ROUNDS),--rounds '$(ROUNDS)') $(if $(RUNS),--runs '$(RUNS)')
 # make faults COUNT=<faults> SEED=<number>
 FAULTS_ARGS := $(if $(COUNT),--count '$(COUNT)') $(if $(SEED),--seed '$(SEED)')
 # make test FILTER=<part of a test's name>, make mutants FILTER=<part of a mutant's>
@@ -23,7 +25,8 @@ help:
 	@echo '               KEXEC_PURGATORY_VERIFY=y, m and n; then crash under n'
 	@echo 'make test      every test; FILTER=<text> runs those whose name has it, and'
 	@echo '               FILTER=debug those with KASAN, lockdep and failing allocations'
-	@echo 'make bench     measure the purgatory and the one in C; tables, and build/bench'
+	@echo 'make bench     measure the purgatory and the one in C; tables, and build/bench;'
+	@echo '               ROUNDS=<of each piece of work> RUNS=<to each /init, in QEMU>'
 	@echo 'make faults    damage images in memory of guests, and see that the purgatory'
 	@echo '               notices; COUNT=<faults> SEED=<number>'
 	@echo 'make mutants   break the purgatory in many ways; the tests must notice each;'
@@ -57,7 +60,7 @@ mutants: tool
 
 .PHONY: bench
 bench: tool
-	@$(TOOL) bench
+	@$(TOOL) bench $(BENCH_ARGS)
 
 .PHONY: faults
 faults: tool

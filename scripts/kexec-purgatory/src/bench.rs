@@ -5,7 +5,7 @@
 pub mod blob;
 mod copy;
 mod image;
-mod instructions;
+pub mod instructions;
 mod mainline;
 mod measure;
 mod memory;
@@ -29,16 +29,17 @@ use crate::kernel::objects::Objects;
 use crate::kernel::{self, Verify};
 use crate::layout::Layout;
 
-/// Measures, prints tables, and writes them to `build/bench`.
-pub fn run(layout: &Layout, rounds: usize, emulate: bool) -> Result<()> {
+/// Measures in `rounds`, counts instructions in `runs` in QEMU if they are given, prints tables, and
+/// writes them to `build/bench`.
+pub fn run(layout: &Layout, rounds: usize, runs: Option<u16>) -> Result<()> {
     let folder = layout.build.join("bench");
     fs::create_dir_all(&folder)?;
     let programs = Programs::load(&blob(layout)?, &mainline(layout)?)?;
     let next = fetch::distribution_kernel(layout)?;
     let image = Image::of_kernel(&next.image)?;
     // Before this process stays on one processor.
-    let instructions = emulate
-        .then(|| instructions::count(layout, &next))
+    let instructions = runs
+        .map(|runs| instructions::count(layout, &next, runs))
         .transpose()?;
 
     processor::stay_on_one()?;

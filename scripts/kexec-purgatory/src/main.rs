@@ -41,6 +41,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
+use crate::bench::instructions::RUNS;
 use crate::fuzz::Effort;
 use crate::kernel::Verify;
 use crate::layout::{Layout, lock};
@@ -83,6 +84,10 @@ enum Action {
         /// How often each piece of work is done
         #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u16).range(1..))]
         rounds: u16,
+        /// How often instructions to the next kernel's /init are counted in QEMU
+        #[arg(long, default_value_t = RUNS, conflicts_with = "no_emulation",
+              value_parser = clap::value_parser!(u16).range(i64::from(RUNS)..))]
+        runs: u16,
         /// Do not count instructions in QEMU, which takes most of the time
         #[arg(long)]
         no_emulation: bool,
@@ -182,10 +187,12 @@ fn run(action: Action) -> Result<bool> {
         }
         Action::Bench {
             rounds,
+            runs,
             no_emulation,
         } => {
             setup::install(&layout)?;
-            bench::run(&layout, rounds.into(), !no_emulation)?;
+            let runs = (!no_emulation).then_some(runs);
+            bench::run(&layout, rounds.into(), runs)?;
         }
         Action::Mutants { filter } => {
             setup::install(&layout)?;

@@ -35,8 +35,8 @@ use crate::qemu::{self, SerialLog};
 /// `rdtsc`.
 const RDTSC: [u8; 2] = [0x0f, 0x31];
 
-/// How often each case is run.
-const RUNS: usize = 2;
+/// How often a case is run: the least with which a difference can be seen.
+pub const RUNS: u16 = 2;
 
 /// Where the 64-bit entry point of a kernel lies in what is loaded of it, see
 /// Documentation/arch/x86/boot.rst.
@@ -106,11 +106,18 @@ impl Counted {
     }
 }
 
-/// What was counted, by case, in the order of the cases.
-pub struct Instructions {
-    pub cases: Vec<(&'static str, Counted)>,
-    /// Cases whose runs did not count the same, with what each counted.
-    pub different: BTreeMap<&'static str, Vec<Counted>>,
+/// What was counted of a case.
+#[derive(Serialize)]
+pub struct Repeated {
+    #[serde(skip)]
+    pub case: &'static str,
+    /// By the first run.
+    #[serde(flatten)]
+    pub counted: Counted,
+    /// How often the case was run.
+    pub runs: usize,
+    /// What each run counted, if not all counted the same.
+    pub different: Option<Vec<Counted>>,
 }
 
 /// What a case boots.
@@ -120,8 +127,9 @@ struct Prepared {
     guest: Guest,
 }
 
-/// Counts all cases, each of them more than once.
-pub fn count(layout: &Layout, next: &DistributionKernel) -> Result<Instructions> {
+/// Counts all cases, in their order: `runs` times those that are followed until `/init`, and as often
+/// as a difference needs to be seen the others.
+pub fn count(layout: &Layout, next: &DistributionKernel, runs: u16) -> Result<Vec<Repeated>> {
     let tree = graft::kernel_tree(layout, None)?;
     let folder = memory::folder(layout)?;
     let mut prepared = Vec::new();
@@ -150,10 +158,11 @@ pub fn count(layout: &Layout, next: &DistributionKernel) -> Result<Instructions>
     }
 
     let mut step = Step::start("count instructions in QEMU");
-    let runs: Vec<(usize, &Prepared)> = (0..RUNS)
+    let runs: Vec<(u16, &Prepared)> = (0..runs.max(RUNS))
         .flat_map(|run| prepared.iter().map(move |prepared| (run, prepared)))
+        .filter(|(run, prepared)| *run < RUNS || prepared.case.to_init)
         .collect();
-    let count = |&(run, prepared): &(usize, &Prepared)| {
+    let count = |&(run, prepared): &(u16, &Prepared)| {
         let memory = folder.path().join(format!("{}-{run}", prepared.case.name));
         let counted = prepared
             .count(&memory)
@@ -166,24 +175,22 @@ pub fn count(layout: &Layout, next: &DistributionKernel) -> Result<Instructions>
     })?;
     step.done();
 
-    let mut instructions = Instructions {
-        cases: Vec::new(),
-        different: BTreeMap::new(),
-    };
-    for (place, case) in CASES.iter().enumerate() {
-        let runs: Vec<Counted> = counted
+    let repeated = |case: &Case| {
+        let counted: Vec<Counted> = runs
             .iter()
-            .skip(place)
-            .step_by(CASES.len())
-            .cloned()
+            .zip(&counted)
+            .filter(|((_, prepared), _)| prepared.case.name == case.name)
+            .map(|(_, counted)| counted.clone())
             .collect();
-        let first = runs.first().context("no run")?.clone();
-        if runs.iter().any(|run| *run != first) {
-            instructions.different.insert(case.name, runs);
-        }
-        instructions.cases.push((case.name, first));
-    }
-    Ok(instructions)
+        let first = counted.first().context("no run")?.clone();
+        Ok(Repeated {
+            case: case.name,
+            runs: counted.len(),
+            different: counted.iter().any(|run| *run != first).then_some(counted),
+            counted: first,
+        })
+    };
+    CASES.iter().map(repeated).collect()
 }
 
 /// Does jobs, as many at a time as there are processors, and says which one ended; the results are

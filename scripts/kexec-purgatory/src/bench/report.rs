@@ -16,7 +16,7 @@ use self::machine::Machine;
 use super::blob::{Engine, needs};
 use super::copy::{Loop, Pages};
 use super::image::{Image, Segment};
-use super::instructions::{Counted, Instructions};
+use super::instructions::Repeated;
 use super::measure::{Measured, Spread};
 use super::processor::{self, names};
 use crate::abi::EngineKind;
@@ -43,9 +43,7 @@ pub struct Report {
     /// were not counted.
     instructions: Option<IndexMap<&'static str, u64>>,
     /// The same in parts.
-    instructions_in_parts: Option<IndexMap<&'static str, Counted>>,
-    /// Cases of which two runs did not count the same.
-    instructions_not_repeatable: BTreeMap<&'static str, Vec<Counted>>,
+    instructions_in_parts: Option<IndexMap<&'static str, Repeated>>,
     measured: Measured,
 }
 
@@ -125,7 +123,7 @@ impl Report {
         rounds: usize,
         measured: Measured,
         sizes: &[(usize, Measured)],
-        instructions: Option<Instructions>,
+        instructions: Option<Vec<Repeated>>,
     ) -> Result<Self> {
         let mut engines = BTreeMap::new();
         let mut on_image = BTreeMap::new();
@@ -145,9 +143,6 @@ impl Report {
             .into_iter()
             .map(|name| Ok((name, Speed::of(name, &measured)?)))
             .collect::<Result<_>>()?;
-        let cases = instructions
-            .as_ref()
-            .map(|instructions| &instructions.cases);
         Ok(Self {
             machine: Machine::this()?,
             work: Work {
@@ -179,17 +174,16 @@ impl Report {
                 .iter()
                 .map(|(size, measured)| Growth::of(*size, measured))
                 .collect::<Result<_>>()?,
-            instructions: cases.map(|cases| {
+            instructions: instructions.as_ref().map(|cases| {
                 let totals = cases
                     .iter()
-                    .map(|(name, counted)| (*name, counted.to_entry()));
+                    .map(|repeated| (repeated.case, repeated.counted.to_entry()));
                 totals.collect()
             }),
-            instructions_in_parts: cases.map(|cases| cases.iter().cloned().collect()),
-            instructions_not_repeatable: instructions
-                .as_ref()
-                .map(|instructions| instructions.different.clone())
-                .unwrap_or_default(),
+            instructions_in_parts: instructions.map(|cases| {
+                let by_name = cases.into_iter().map(|repeated| (repeated.case, repeated));
+                by_name.collect()
+            }),
             measured,
         })
     }

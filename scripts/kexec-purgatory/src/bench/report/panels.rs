@@ -9,7 +9,7 @@ use super::{Report, millions};
 use crate::abi::EngineKind;
 use crate::bench::blob::needs;
 use crate::bench::copy::Loop;
-use crate::bench::instructions::Counted;
+use crate::bench::instructions::Repeated;
 use crate::bench::picture::{Bar, Panel};
 use crate::bench::processor;
 
@@ -59,16 +59,16 @@ impl Report {
 }
 
 /// All cases to the next kernel's first instruction, and those that went on to its `/init`.
-fn instructions_panels(cases: &IndexMap<&'static str, Counted>) -> [Panel; 2] {
+fn instructions_panels(cases: &IndexMap<&'static str, Repeated>) -> [Panel; 2] {
     let bar = |(name, parts): (&&str, Vec<u64>)| Bar {
         name: (**name).to_owned(),
         parts: Ok(parts.into_iter().map(millions).collect()),
     };
-    let to_entry = cases.iter().map(|(name, counted)| {
+    let to_entry = cases.iter().map(|(name, Repeated { counted, .. })| {
         let parts = vec![counted.shut_down, counted.copy, counted.verify];
         bar((name, parts))
     });
-    let to_init = cases.iter().filter_map(|(name, counted)| {
+    let to_init = cases.iter().filter_map(|(name, Repeated { counted, .. })| {
         let parts = vec![
             counted.shut_down,
             counted.copy,

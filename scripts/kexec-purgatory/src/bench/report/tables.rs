@@ -8,7 +8,7 @@ use indexmap::IndexMap;
 use super::{Report, millions};
 use crate::bench::blob::Engine;
 use crate::bench::copy::{Loop, Pages};
-use crate::bench::instructions::Counted;
+use crate::bench::instructions::Repeated;
 use crate::bench::measure::Spread;
 
 impl Report {
@@ -46,14 +46,10 @@ impl Report {
                  waits count a nanosecond as one.\n"
             );
             println!("{}", instructions_table(cases));
-            match self
-                .instructions_not_repeatable
-                .keys()
-                .copied()
-                .collect::<Vec<_>>()[..]
-            {
-                [] => println!("Two runs of each counted the same, to the instruction.\n"),
-                ref cases => println!("Two runs differ: {}\n", cases.join(", ")),
+            let different = cases.iter().filter(|(_, case)| case.different.is_some());
+            match different.map(|(name, _)| *name).collect::<Vec<_>>()[..] {
+                [] => println!("All runs of each counted the same, to the instruction.\n"),
+                ref cases => println!("Runs differ: {}\n", cases.join(", ")),
             }
         }
     }
@@ -167,9 +163,10 @@ impl Report {
     }
 }
 
-fn instructions_table(cases: &IndexMap<&'static str, Counted>) -> Table {
+fn instructions_table(cases: &IndexMap<&'static str, Repeated>) -> Table {
     let mut table = new_table(&[
         "case",
+        "runs",
         "load",
         "shut down",
         "copy",
@@ -178,8 +175,8 @@ fn instructions_table(cases: &IndexMap<&'static str, Counted>) -> Table {
         "next kernel",
         "to /init",
     ]);
-    for (name, counted) in cases {
-        let mut row = vec![(*name).to_owned()];
+    for (name, Repeated { counted, runs, .. }) in cases {
+        let mut row = vec![(*name).to_owned(), runs.to_string()];
         let parts = [
             counted.load,
             counted.shut_down,
