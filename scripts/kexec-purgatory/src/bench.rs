@@ -6,11 +6,13 @@ pub mod blob;
 mod copy;
 mod image;
 pub mod instructions;
+mod load;
 mod mainline;
 mod measure;
 mod memory;
 mod picture;
 pub mod processor;
+mod program;
 mod report;
 
 use std::fs::{self, File};
@@ -66,28 +68,29 @@ fn blob(layout: &Layout) -> Result<PathBuf> {
     Ok(kernel::folder(layout, Verify::Y).join(processor::BLOB))
 }
 
-/// Mainline's purgatory of a pristine tree, compiled as in a distribution's kernel.
+/// A build folder with mainline's purgatory and SHA-256 of a pristine tree, compiled as in a
+/// distribution's kernel.
 fn mainline(layout: &Layout) -> Result<PathBuf> {
-    let output = Objects {
+    Objects {
         name: "bench-mainline",
         tree: &fetch::pristine_tree(layout)?,
         arch: "x86_64",
-        fragments: &["base", "norust", "performance"],
-        objects: &[processor::MAINLINE_OBJECT],
+        fragments: &["base", "norust"],
+        objects: &[processor::MAINLINE_OBJECT, load::OBJECT],
     }
-    .build(layout)?;
-    Ok(output.join(processor::MAINLINE_OBJECT))
+    .build(layout)
 }
 
-/// Checks what the measurements rely on: the blob's digests are right in every engine, and
-/// mainline's purgatory, as linked here, tells a sound image from a damaged one.
+/// Checks what the measurements rely on: the blob's digests are right in every engine, as are those
+/// of the kernel's own code, and mainline's purgatory, as linked here, tells a sound image from a
+/// damaged one. `mainline` is a build folder with its objects.
 pub fn check(blob: &Path, mainline: &Path, kernel: &Path) -> Result<()> {
     let programs = Programs::load(blob, mainline)?;
     let mut image = Image::of_kernel(kernel)?;
     processor::check(&programs, &image)?;
 
     let digest = image.mainline_digest();
-    let accepts = |image: &Image| Mainline::accepts(mainline, image, digest);
+    let accepts = |image: &Image| Mainline::accepts(&programs.mainline, image, digest);
     ensure!(accepts(&image)?, "mainline refuses a sound image");
     let damaged: Vec<(&str, usize)> = image
         .segments

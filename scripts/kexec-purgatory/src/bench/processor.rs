@@ -12,6 +12,7 @@ use openssl::sha::sha256;
 use super::blob::{Blob, Engine};
 use super::copy::{Copy, Extent, Loop, Pages};
 use super::image::Image;
+use super::load::{self, KernelSha256};
 use super::mainline::Mainline;
 use super::measure::{Case, Measured, interleaved};
 use crate::progress::Step;
@@ -28,6 +29,8 @@ pub struct Programs {
     pub blob: Blob,
     /// Mainline's `purgatory.ro`.
     pub mainline: PathBuf,
+    /// None where the processor lacks what it needs.
+    pub kernel: Option<KernelSha256>,
 }
 
 /// Names of what is measured.
@@ -40,6 +43,8 @@ pub mod names {
     pub const OPENSSL: &str = "openssl";
     pub const OPENSSL_TAIL: &str = "openssl, tail";
     pub const READ: &str = "read";
+    pub const MAINLINE_LOAD: &str = "mainline/load";
+    pub const LOAD: &str = "load";
 
     pub fn verify(engine: &str) -> String {
         format!("{engine}/verify")
@@ -102,6 +107,14 @@ pub fn on_image(programs: &Programs, image: &Image, rounds: usize) -> Result<Mea
             }
         }),
     ];
+    if let Some(kernel) = &programs.kernel {
+        cases.push(Case::new(names::MAINLINE_LOAD, total, || {
+            black_box(kernel.mainline(image));
+        }));
+        cases.push(Case::new(names::LOAD, loaded, || {
+            black_box(kernel.regions(image));
+        }));
+    }
     for (pages, copy) in &copies {
         for how in Loop::ALL {
             let name = names::copy(how, *pages);
@@ -159,14 +172,18 @@ pub fn on_sizes(programs: &Programs, rounds: usize) -> Result<Vec<(usize, Measur
         .collect()
 }
 
-/// Fails unless every engine computes the digests of a second implementation.
+/// Fails unless every engine, and the kernel's own code, computes the digests of another
+/// implementation.
 ///
 /// That mainline's purgatory returns from an image says that it found it sound.
 pub fn check(programs: &Programs, image: &Image) -> Result<()> {
     for engine in Engine::all() {
         programs.blob.check(engine, image)?;
     }
-    Ok(())
+    programs
+        .kernel
+        .as_ref()
+        .map_or(Ok(()), |kernel| kernel.check(image))
 }
 
 /// Fails unless every loop copies every byte that was loaded.
@@ -229,10 +246,12 @@ pub const MAINLINE_OBJECT: &str = "arch/x86/purgatory/purgatory.ro";
 pub const BLOB: &str = "arch/x86/purgatory/rust/purgatory.bin";
 
 impl Programs {
+    /// Those of a blob, and of a build folder that has mainline's objects.
     pub fn load(blob: &Path, mainline: &Path) -> Result<Self> {
         Ok(Self {
             blob: Blob::load(blob)?,
-            mainline: mainline.to_path_buf(),
+            mainline: mainline.join(MAINLINE_OBJECT),
+            kernel: KernelSha256::link(&mainline.join(load::OBJECT))?,
         })
     }
 }

@@ -38,6 +38,8 @@ pub struct Report {
     copy_verify_ms: BTreeMap<&'static str, Spread>,
     /// By loop, then by how the pages lie.
     copy: BTreeMap<&'static str, BTreeMap<&'static str, CopyFigures>>,
+    /// None where the processor lacks SHA-NI.
+    load: Option<Load>,
     growth: Vec<Growth>,
     /// By case: instructions in QEMU from `kexec -e` to the next kernel's first one. None if they
     /// were not counted.
@@ -109,6 +111,15 @@ struct CopyFigures {
     ratio: Spread,
 }
 
+/// The digests that `kexec_file_load()` computes, with the kernel's own code.
+#[derive(Serialize)]
+struct Load {
+    mainline_ms: Spread,
+    ms: Spread,
+    /// Mainline's time over that of this loader.
+    ratio: Spread,
+}
+
 /// Milliseconds that an image of some size takes to verify.
 #[derive(Serialize)]
 struct Growth {
@@ -170,6 +181,7 @@ impl Report {
                 })
                 .collect::<Result<_>>()?,
             copy,
+            load: Load::of(&measured).transpose()?,
             growth: sizes
                 .iter()
                 .map(|(size, measured)| Growth::of(*size, measured))
@@ -248,6 +260,21 @@ impl CopyFigures {
             mb_per_s: measured.speed(&name)?,
             ratio: measured.ratio(&names::copy(Loop::Movsq, pages), &name)?,
         })
+    }
+}
+
+impl Load {
+    /// None if it was not measured.
+    fn of(measured: &Measured) -> Option<Result<Self>> {
+        measured.samples.get(names::LOAD)?;
+        let load = || {
+            Ok(Self {
+                mainline_ms: measured.milliseconds(names::MAINLINE_LOAD)?,
+                ms: measured.milliseconds(names::LOAD)?,
+                ratio: measured.ratio(names::MAINLINE_LOAD, names::LOAD)?,
+            })
+        };
+        Some(load())
     }
 }
 

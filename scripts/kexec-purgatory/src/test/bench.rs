@@ -15,11 +15,7 @@ pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
         kernels.get(Verify::Y)?;
         let folder = kernel::folder(kernels.layout, Verify::Y);
         report.test("bench/programs", || {
-            bench::check(
-                &folder.join(processor::BLOB),
-                &folder.join(processor::MAINLINE_OBJECT),
-                &kernels.next.image,
-            )
+            bench::check(&folder.join(processor::BLOB), &folder, &kernels.next.image)
         });
     }
     Ok(())

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The digests that `kexec_file_load()` computes, by mainline's loader and by this one, with the code
+//! that `lib/crypto` has for processors with SHA-NI, linked into this process.
+
+use std::array;
+use std::fs;
+use std::mem;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, ensure};
+use block_buffer::EagerBuffer;
+use block_buffer::array::Array;
+use block_buffer::array::typenum::U64;
+use memmap2::Mmap;
+use sha2::digest::common::hazmat::SerializableState;
+
+use super::image::{Image, region_digest};
+use super::memory::PAGE;
+use super::program::Program;
+use crate::abi::{Digest, LEAF_SIZE};
+
+/// Where a kernel's build folder has the code.
+pub const OBJECT: &str = "lib/crypto/x86/sha256-ni-asm.o";
+
+/// `struct sha256_block_state`.
+type State = [u32; 8];
+
+/// `struct __sha256_ctx`.
+#[repr(C)]
+struct Context {
+    state: State,
+    /// Of what was hashed before.
+    byte_count: u64,
+    buffer: [u8; 64],
+}
+
+/// Adds blocks to a state.
+type Transform = unsafe extern "C" fn(*mut State, *const u8, usize);
+
+/// Hashes two messages of one length, which is at least that of a block.
+type Finup2x = unsafe extern "C" fn(
+    *const Context,
+    *const u8,
+    *const u8,
+    libc::c_int,
+    *mut Digest,
+    *mut Digest,
+);
+
+/// The kernel's SHA-256.
+///
+/// # Invariants
+///
+/// The functions are those of their types in `_code`, and this processor has their instructions.
+pub struct KernelSha256 {
+    transform: Transform,
+    finup_2x: Finup2x,
+    initial: State,
+    _code: Mmap,
+}
+
+impl KernelSha256 {
+    /// Links the object; None where the processor has no SHA-NI, as the kernel uses other code there.
+    pub fn link(path: &Path) -> Result<Option<Self>> {
+        if !is_x86_feature_detected!("sha") || !is_x86_feature_detected!("sse4.1") {
+            return Ok(None);
+        }
+        let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let program =
+            Program::link(&bytes).with_context(|| format!("cannot link {}", path.display()))?;
+        let transform = program.symbol("sha256_ni_transform")?.start;
+        let finup_2x = program.symbol("sha256_ni_finup2x")?.start;
+        let serialized = sha2::Sha256::default().serialize();
+        let (words, _) = serialized.as_chunks();
+
+        let code = program.memory.make_exec()?;
+        // SAFETY: These are the functions' types in C (lib/crypto/x86/sha256.h), and they stay mapped
+        // for as long as `code` is. INVARIANT: As are the instructions, see above.
+        Ok(Some(unsafe {
+            Self {
+                transform: mem::transmute::<*const u8, Transform>(code[transform..].as_ptr()),
+                finup_2x: mem::transmute::<*const u8, Finup2x>(code[finup_2x..].as_ptr()),
+                initial: array::from_fn(|i| u32::from_le_bytes(words[i])),
+                _code: code,
+            }
+        }))
+    }
+
+    /// The digest that mainline's loader records: of all segments, with pages of zeroes for their
+    /// tails.
+    pub fn mainline(&self, image: &Image) -> Digest {
+        let zeroes = [0; PAGE];
+        let mut message = Message::new(self);
+        for segment in &image.segments {
+            message.update(&image.memory[segment.loaded_range()]);
+            let mut tail = segment.memory - segment.loaded;
+            while tail > 0 {
+                let bytes = tail.min(PAGE);
+                message.update(&zeroes[..bytes]);
+                tail -= bytes;
+            }
+        }
+        message.finish()
+    }
+
+    /// The digests that this loader records: of what was loaded of each segment.
+    pub fn regions(&self, image: &Image) -> Vec<Digest> {
+        image
+            .segments
+            .iter()
+            .map(|segment| self.region(&image.memory[segment.loaded_range()]))
+            .collect()
+    }
+
+    /// As in `arch/x86/kexec/digest.rs`.
+    fn region(&self, region: &[u8]) -> Digest {
+        let mut outer = Message::new(self);
+        let (leaves, last) = region.as_chunks::<LEAF_SIZE>();
+        let (pairs, odd) = leaves.as_chunks();
+        for [first, second] in pairs {
+            for leaf in self.pair(first, second) {
+                outer.update(&leaf);
+            }
+        }
+        let odd = odd.iter().map(<[u8; LEAF_SIZE]>::as_slice);
+        let last = (!last.is_empty()).then_some(last);
+        for leaf in odd.chain(last) {
+            outer.update(&self.leaf(leaf));
+        }
+        outer.update(&(region.len() as u64).to_le_bytes());
+        outer.finish()
+    }
+
+    fn leaf(&self, leaf: &[u8]) -> Digest {
+        let mut message = Message::new(self);
+        message.update(leaf);
+        message.finish()
+    }
+
+    fn pair(&self, first: &[u8; LEAF_SIZE], second: &[u8; LEAF_SIZE]) -> [Digest; 2] {
+        let start = Context {
+            state: self.initial,
+            byte_count: 0,
+            buffer: [0; 64],
+        };
+        let mut digests = [Digest::default(); 2];
+        let [one, two] = &mut digests;
+        // SAFETY: By the type's invariants. A leaf is longer than a block.
+        unsafe {
+            (self.finup_2x)(
+                &start,
+                first.as_ptr(),
+                second.as_ptr(),
+                LEAF_SIZE as libc::c_int,
+                one,
+                two,
+            );
+        }
+        digests
+    }
+
+    fn transform(&self, state: &mut State, blocks: &[Array<u8, U64>]) {
+        // SAFETY: By the type's invariants; the blocks follow each other.
+        unsafe { (self.transform)(state, blocks.as_ptr().cast(), blocks.len()) }
+    }
+
+    /// Fails unless the digests are what other code computes.
+    pub fn check(&self, image: &Image) -> Result<()> {
+        let mut expected = image
+            .segments
+            .iter()
+            .map(|segment| region_digest(&image.memory[segment.loaded_range()]));
+        ensure!(
+            self.mainline(image) == image.mainline_digest()
+                && self.regions(image).into_iter().eq(&mut expected),
+            "{OBJECT}: wrong digest"
+        );
+        Ok(())
+    }
+}
+
+/// A message that comes in pieces, as `sha256_update()` takes them.
+struct Message<'a> {
+    code: &'a KernelSha256,
+    state: State,
+    length: u64,
+    buffer: EagerBuffer<U64>,
+}
+
+impl<'a> Message<'a> {
+    fn new(code: &'a KernelSha256) -> Self {
+        Self {
+            code,
+            state: code.initial,
+            length: 0,
+            buffer: EagerBuffer::default(),
+        }
+    }
+
+    fn update(&mut self, data: &[u8]) {
+        let (code, state) = (self.code, &mut self.state);
+        self.length += data.len() as u64;
+        self.buffer
+            .digest_blocks(data, |blocks| code.transform(state, blocks));
+    }
+
+    fn finish(mut self) -> Digest {
+        let (code, state) = (self.code, &mut self.state);
+        self.buffer.len64_padding_be(8 * self.length, |block| {
+            code.transform(state, array::from_ref(block));
+        });
+        let mut digest = Digest::default();
+        for (bytes, word) in digest.as_chunks_mut().0.iter_mut().zip(self.state) {
+            *bytes = word.to_be_bytes();
+        }
+        digest
+    }
+}
