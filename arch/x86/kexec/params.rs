@@ -200,8 +200,6 @@ pub(crate) fn seal(
             Role::Initramfs => RegionKind::Initramfs,
             Role::ElfCoreHdr => RegionKind::ElfCoreHdr,
             Role::DmCryptKeys => RegionKind::DmCryptKeys,
-            Role::KhoFdt => RegionKind::KhoFdt,
-            Role::KhoScratch => RegionKind::KhoScratch,
             _ if segment.start == boot_params => RegionKind::BootParams,
             _ => RegionKind::Segment,
         };

@@ -30,10 +30,6 @@ pub enum Role {
     ElfCoreHdr,
     /// The keys of an encrypted dump target.
     DmCryptKeys,
-    /// The KHO state tree.
-    KhoFdt,
-    /// The list of KHO scratch areas.
-    KhoScratch,
     /// The IMA measurement list, which is filled after the image was loaded.
     Ima,
     /// The purgatory.
@@ -316,10 +312,6 @@ fn role(
         Role::DmCryptKeys
     } else if is_ima(image, index) {
         Role::Ima
-    } else if image.kho.fdt != 0 && segment.mem as u64 == image.kho.fdt {
-        Role::KhoFdt
-    } else if core::ptr::eq(segment, image.kho.scratch) {
-        Role::KhoScratch
     } else {
         Role::Other
     }

@@ -87,23 +87,17 @@ pub enum RegionKind {
     ElfCoreHdr = 4,
     /// The keys of an encrypted dump target.
     DmCryptKeys = 5,
-    /// The KHO state tree.
-    KhoFdt = 6,
-    /// The list of KHO scratch areas.
-    KhoScratch = 7,
 }
 
 impl RegionKind {
     /// Every kind, in the order of its value.
-    pub const ALL: [RegionKind; 8] = [
+    pub const ALL: [RegionKind; 6] = [
         RegionKind::Segment,
         RegionKind::Kernel,
         RegionKind::Initramfs,
         RegionKind::BootParams,
         RegionKind::ElfCoreHdr,
         RegionKind::DmCryptKeys,
-        RegionKind::KhoFdt,
-        RegionKind::KhoScratch,
     ];
 
     /// The kind with this value, if there is one.
@@ -120,8 +114,6 @@ impl RegionKind {
             RegionKind::BootParams => "boot_params",
             RegionKind::ElfCoreHdr => "elfcorehdr",
             RegionKind::DmCryptKeys => "dm_crypt_keys",
-            RegionKind::KhoFdt => "kho_fdt",
-            RegionKind::KhoScratch => "kho_scratch",
         }
     }
 }

@@ -62,8 +62,6 @@ fn name(kind: RegionKind) -> &'static str {
         RegionKind::BootParams => "boot_params",
         RegionKind::ElfCoreHdr => "elfcorehdr",
         RegionKind::DmCryptKeys => "dm_crypt_keys",
-        RegionKind::KhoFdt => "kho_fdt",
-        RegionKind::KhoScratch => "kho_scratch",
     }
 }
 
