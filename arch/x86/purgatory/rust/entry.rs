@@ -101,6 +101,8 @@ purgatory_entry:
     jmpq    *(purgatory_params + {params_entry})(%rip)
 
 purgatory_digest_entry:
+    # Called through a pointer, by a kernel that may have indirect branch tracking on.
+    endbr64
     pushq   %rbp
     movq    %rsp, %rbp
     andq    $-16, %rsp
