@@ -11,7 +11,7 @@
 //!
 //! - The blob is a flat image. A [`Header`] lies at offset 0; its offsets count from there.
 //! - The loader copies the first [`Header::file_size`] bytes to a page-aligned physical address, in
-//!   a segment of [`Header::mem_size`] bytes whose tail is zeroed, and fills the [`Params`] at
+//!   a segment of [`Header::mem_size`] bytes whose tail holds anything, and fills the [`Params`] at
 //!   offset [`Header::params`].
 //! - `relocate_kernel` enters the blob at offset [`Header::entry`] with interrupts off, in 64-bit
 //!   mode, on identity-mapped page tables that cover every region, with [`Params::entry`]'s

@@ -33,7 +33,7 @@ undefined=$("$nm" -u "$elf")
 [ -z "$undefined" ] || complain "undefined symbols:
 $undefined"
 
-for section in .data .got .rela .init_array .tdata .tbss; do
+for section in .zeroed .data .got .rela .init_array .tdata .tbss; do
 	size=$("$readelf" -SW "$elf" | sed 's/^ *\[ *[0-9]*\] *//' |
 		awk -v s="$section" '$1 == s { print $5 }')
 	[ -z "$size" ] || [ "$((0x$size))" -eq 0 ] ||
