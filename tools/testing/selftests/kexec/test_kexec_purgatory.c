@@ -128,6 +128,16 @@ static void test_failing_loads(void)
 	expect(unload(0), 0, "unload");
 }
 
+/* Whether only root can read a file below /sys/kernel/kexec. */
+static bool only_for_root(const char *name)
+{
+	struct stat st;
+	char path[128];
+
+	snprintf(path, sizeof(path), "/sys/kernel/kexec/%s", name);
+	return !stat(path, &st) && (st.st_mode & 0777) == 0400;
+}
+
 static void test_decisions(void)
 {
 	const char *policy = sysfs("verify_policy");
@@ -135,11 +145,14 @@ static void test_decisions(void)
 	int with_initrd = image.initrd_fd >= 0;
 
 	if (!policy[0]) {
-		for (int i = 0; i < 6; i++)
+		for (int i = 0; i < 7; i++)
 			ksft_test_result_skip("the kernel has no CONFIG_KEXEC_PURGATORY_RUST\n");
 		return;
 	}
 
+	/* Each read takes the lock that a load and a crash need. */
+	ksft_test_result(only_for_root("verify_loaded") && only_for_root("verify_crash"),
+			 "only root can read the decisions\n");
 	ksft_test_result(verified || has_prefix(policy, "direct: "), "policy is '%s'\n", policy);
 	ksft_test_result(!strcmp(sysfs("verify_loaded"), "none"), "no image, no decision\n");
 
@@ -188,7 +201,7 @@ int main(void)
 	ksft_print_header();
 	open_image();
 
-	ksft_set_plan(23 + 6 + 5);
+	ksft_set_plan(23 + 7 + 5);
 	test_decisions();
 	test_failing_loads();
 	test_crash_image();
