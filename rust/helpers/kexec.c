@@ -2,6 +2,7 @@
 
 #ifdef CONFIG_KEXEC_PURGATORY_RUST
 
+#include <asm/cpufeature.h>
 #include <crypto/sha2.h>
 #include <linux/cc_platform.h>
 #include <linux/kexec_handover.h>
@@ -10,6 +11,11 @@ __rust_helper void rust_helper_sha256_update(struct sha256_ctx *ctx,
 					     const u8 *data, size_t len)
 {
 	sha256_update(ctx, data, len);
+}
+
+__rust_helper bool rust_helper_boot_cpu_has(unsigned int feature)
+{
+	return boot_cpu_has(feature);
 }
 
 #ifndef CONFIG_KEXEC_HANDOVER

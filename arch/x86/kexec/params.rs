@@ -232,7 +232,7 @@ pub(crate) fn seal(
         flags: if debug { abi::FLAG_DEBUG } else { 0 },
         engine: engine as u32,
         nr_regions: count as u32,
-        reset: reset(machine.reset),
+        reset: reset(&machine),
         tsc_khz: machine.tsc_khz,
         reserved2: 0,
         blob_digest: sha256::digest(code),
@@ -252,8 +252,12 @@ pub(crate) fn seal(
     })
 }
 
-fn reset(register: Option<ResetRegister>) -> Reset {
-    match register {
+fn reset(machine: &Machine) -> Reset {
+    match machine.reset {
+        None if machine.no_io => Reset {
+            space: abi::RESET_FAULT,
+            ..Reset::default()
+        },
         None => Reset::default(),
         Some(ResetRegister::Io { port, value }) => Reset {
             address: port.into(),

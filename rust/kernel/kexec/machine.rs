@@ -39,6 +39,8 @@ pub struct Machine {
     pub console_mmio32: u64,
     /// The reset register, if there is one that needs no mapping.
     pub reset: Option<ResetRegister>,
+    /// Whether I/O and `hlt` raise exceptions, as in a guest whose register state is encrypted.
+    pub no_io: bool,
     /// Frequency of the time stamp counter in kHz, or 0.
     pub tsc_khz: u32,
 }
@@ -49,12 +51,13 @@ impl Machine {
     /// A guest whose register state is encrypted has no console and no reset register: I/O raises
     /// `#VC` or `#VE` there, and nothing handles these between two kernels.
     pub fn current() -> Machine {
-        // SAFETY: Written once, during early boot.
-        let tsc_khz = unsafe { bindings::tsc_khz };
+        // SAFETY: Aligned and always valid for reads. It is refined after boot, too, by writes of the
+        // whole word, of which any value will do.
+        let tsc_khz = unsafe { (&raw const bindings::tsc_khz).read_volatile() };
 
-        // SAFETY: `cc_platform_has` has no preconditions.
-        if unsafe { bindings::cc_platform_has(bindings::cc_attr_CC_ATTR_GUEST_STATE_ENCRYPT) } {
+        if no_io() {
             return Machine {
+                no_io: true,
                 tsc_khz,
                 ..Default::default()
             };
@@ -66,9 +69,20 @@ impl Machine {
             // SAFETY: As above.
             console_mmio32: unsafe { bindings::kexec_debug_8250_mmio32 } as u64,
             reset: reset_register(),
+            no_io: false,
             tsc_khz,
         }
     }
+}
+
+/// `CC_ATTR_GUEST_STATE_ENCRYPT` is for AMD's guests only, see `arch/x86/coco/core.c`.
+fn no_io() -> bool {
+    // SAFETY: `cc_platform_has` has no preconditions.
+    let amd = unsafe { bindings::cc_platform_has(bindings::cc_attr_CC_ATTR_GUEST_STATE_ENCRYPT) };
+    // SAFETY: The number is that of a feature.
+    let tdx = unsafe { bindings::boot_cpu_has(bindings::X86_FEATURE_TDX_GUEST) };
+
+    amd || tdx
 }
 
 /// Source: `acpi_reset()` of `drivers/acpi/acpica/hwxface.c`.

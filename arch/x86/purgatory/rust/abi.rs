@@ -203,7 +203,7 @@ impl EngineKind {
 pub struct Reset {
     /// Its address in that space; a PCI configuration register as in `struct acpi_generic_address`.
     pub address: u64,
-    /// [`RESET_NONE`], [`RESET_IO`] or [`RESET_PCI`].
+    /// [`RESET_NONE`], [`RESET_IO`], [`RESET_PCI`] or [`RESET_FAULT`].
     pub space: u32,
     /// What to write to it.
     pub value: u32,
@@ -215,6 +215,8 @@ pub const RESET_NONE: u32 = 0;
 pub const RESET_IO: u32 = 1;
 /// [`Reset::space`]: a PCI configuration register on bus 0.
 pub const RESET_PCI: u32 = 2;
+/// [`Reset::space`]: I/O raises an exception that nobody handles, which ends the guest.
+pub const RESET_FAULT: u32 = 3;
 
 /// [`Params::flags`]: print a line on success too (`KEXEC_FILE_DEBUG`).
 pub const FLAG_DEBUG: u32 = 1 << 0;

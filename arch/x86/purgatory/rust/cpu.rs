@@ -64,16 +64,28 @@ pub(crate) unsafe fn outl(port: u16, value: u32) {
     };
 }
 
-/// Resets the CPU by an exception that nobody handles.
+/// Has every exception and NMI from now on reset the CPU.
 ///
 /// # Safety
 ///
 /// Nothing may be expected of the IDT any more.
-pub(crate) unsafe fn triple_fault() {
+pub(crate) unsafe fn drop_idt() {
     let no_idt = [0u16; 5];
 
     // SAFETY: The CPU reads ten bytes, a limit and a base, both 0.
-    unsafe { asm!("lidt ({})", "int3", in(reg) no_idt.as_ptr(), options(att_syntax, nostack)) };
+    unsafe { asm!("lidt ({})", in(reg) no_idt.as_ptr(), options(att_syntax, nostack)) };
+}
+
+/// Resets the CPU by an exception that nobody handles.
+///
+/// # Safety
+///
+/// As for [`drop_idt`].
+pub(crate) unsafe fn triple_fault() {
+    // SAFETY: By the safety requirements of this function.
+    unsafe { drop_idt() };
+    // SAFETY: There is no handler that would run.
+    unsafe { asm!("int3", options(nostack)) };
 }
 
 /// Cycles of the time stamp counter.
@@ -85,7 +97,8 @@ pub(crate) fn cycles() -> u64 {
 /// Stops this CPU.
 pub(crate) fn halt() -> ! {
     loop {
-        // SAFETY: Stops the CPU; an NMI only goes round the loop.
+        // SAFETY: Stops the CPU. An NMI goes to a handler of `relocate_kernel`, which prints and
+        // halts, or resets the CPU if there is no IDT.
         unsafe { asm!("cli", "hlt", options(nomem, nostack)) };
     }
 }

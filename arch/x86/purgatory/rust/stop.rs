@@ -41,6 +41,14 @@ pub(crate) fn stop(console: Console, panic_timeout: i32, reset: &Reset, tsc_khz:
             .dec(panic_timeout.unsigned_abs().into())
             .str(" seconds\n"),
     };
+    if panic_timeout != 0 || reset.space == abi::RESET_FAULT {
+        // `relocate_kernel` has handlers that print and then halt. An NMI resets the machine without
+        // them, somewhat early; and where printing and halting raise exceptions themselves, the
+        // first one is the last.
+        //
+        // SAFETY: This program handles no exception.
+        unsafe { cpu::drop_idt() };
+    }
     if panic_timeout != 0 {
         for _ in 0..panic_timeout {
             wait_a_second(tsc_khz);
@@ -76,6 +84,9 @@ fn reset_machine(reset: &Reset) {
 
     // SAFETY: These either reset the machine or have no effect on memory.
     unsafe {
+        if reset.space == abi::RESET_FAULT {
+            cpu::triple_fault();
+        }
         acpi_reset(reset);
         pause();
         cpu::outb(RESET_CONTROL, RESET_CONTROL_HARD);
