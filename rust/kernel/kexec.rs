@@ -39,10 +39,11 @@ pub use policy::{
     Registration, //
 };
 
-/// Whether `KEXEC_FILE_DEBUG` was given for the image that is being loaded.
+/// Whether `KEXEC_FILE_DEBUG` was given for the image that was loaded last, or is being loaded.
 pub fn debug_requested() -> bool {
-    // SAFETY: Written under the kexec lock, and only read for messages.
-    unsafe { bindings::kexec_file_dbg_print }
+    // SAFETY: Always valid for reads. A load may write it meanwhile; a byte is read as it was before
+    // or as it is then, and is 0 or 1.
+    unsafe { (&raw const bindings::kexec_file_dbg_print).read_volatile() }
 }
 
 /// The purgatory as it was linked, see `arch/x86/purgatory/rust/abi.rs`.

@@ -17,7 +17,7 @@
  * An image is larger than most caches, and is not read again before all of it
  * is copied. Stores that go around the cache save reading the destination, and
  * a prefetch of the next page, which may lie anywhere, keeps the loads busy
- * from one page to the next: 1.4 to 1.9 times as fast as rep movsq, see
+ * from one page to the next. What that saves is in
  * Documentation/arch/x86/kexec-purgatory-performance.rst. Serializing
  * instructions, of which the caller has one, order the stores.
  */

@@ -40,8 +40,8 @@ pub enum Decision {
     DirectConfig = 3,
     /// Direct: `KEXEC_PURGATORY_VERIFY=m`, and no module has registered a policy.
     DirectNoPolicy = 4,
-    /// Direct: KHO is on, so that the destinations lie in KHO scratch memory, which no device of
-    /// this kernel writes to.
+    /// Direct: KHO is on, so that the destinations lie in KHO scratch memory, which this kernel
+    /// only uses for pages that can be moved.
     DirectKho = 5,
     /// Direct: every segment was loaded to its final place in CMA.
     DirectCma = 6,

@@ -89,8 +89,9 @@ mod registration {
         ///
         /// `EBUSY` if another policy is in force.
         pub fn new(module: &'static ThisModule) -> Result<Self> {
-            // SAFETY: The module stays for as long as it has a registration, and `drop()` ends that
-            // before the module and with it `verify_callback` go away.
+            // SAFETY: `drop()` ends the registration before the module and with it
+            // `verify_callback` go away, unless the module leaks the value, which no registration of
+            // a callback survives.
             to_result(unsafe {
                 bindings::kexec_purgatory_policy_register(
                     module.as_ptr(),
