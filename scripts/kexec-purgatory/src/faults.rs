@@ -11,11 +11,7 @@ mod purgatory;
 pub mod stage;
 mod trial;
 
-use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
-use std::thread;
 
 use anyhow::Result;
 
@@ -27,6 +23,7 @@ use crate::guest;
 use crate::kernel::{self, Built, Verify};
 use crate::layout::Layout;
 use crate::machine::memory;
+use crate::parallel::in_parallel;
 use crate::progress::Step;
 
 /// One clean run for so many faults.
@@ -171,40 +168,18 @@ fn execute(
     tally: &mut Tally,
 ) -> Result<()> {
     let mut step = Step::start(format!("{} runs, engine {}", trials.len(), scenes.name));
-    let next = AtomicUsize::new(0);
-    let (sender, results) = mpsc::channel();
-    let mut ordered = BTreeMap::new();
-    thread::scope(|scope| -> Result<()> {
-        for _ in 0..thread::available_parallelism()?.get() {
-            let (next, sender) = (&next, sender.clone());
-            scope.spawn(move || {
-                loop {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(trial) = trials.get(number) else {
-                        break;
-                    };
-                    let result = trial.run(setting, scenes);
-                    if sender.send((number, result)).is_err() {
-                        break;
-                    }
-                }
-            });
-        }
-        drop(sender);
-        for (number, result) in results {
-            let ended = if result.is_ok() { "ok" } else { "FAILED" };
-            step.line(&format!("{}: {ended}", trials[number].name()));
-            ordered.insert(number, result);
-        }
-        Ok(())
+    // A trial that fails is a result as any other.
+    let run = |trial: &Trial| Ok(trial.run(setting, scenes));
+    let results = in_parallel(trials, run, |number, result| {
+        let ended = if result.is_ok() { "ok" } else { "FAILED" };
+        step.line(&format!("{}: {ended}", trials[number].name()));
     })?;
-    for (number, result) in ordered {
-        tally.0.push(Ran {
-            trial: trials[number],
-            engine: scenes.name,
-            result,
-        });
-    }
+    let ran = trials.iter().zip(results).map(|(&trial, result)| Ran {
+        trial,
+        engine: scenes.name,
+        result,
+    });
+    tally.0.extend(ran);
     step.done();
     Ok(())
 }

@@ -25,6 +25,7 @@ mod kexec;
 mod layout;
 mod machine;
 mod mutants;
+mod parallel;
 mod pristine;
 mod progress;
 mod qemu;
@@ -41,7 +42,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
-use crate::bench::instructions::RUNS;
+use crate::bench::instructions::LEAST_RUNS;
 use crate::fuzz::Effort;
 use crate::kernel::Verify;
 use crate::layout::{Layout, lock};
@@ -85,8 +86,8 @@ enum Action {
         #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u16).range(1..))]
         rounds: u16,
         /// How often instructions to the next kernel's /init are counted in QEMU
-        #[arg(long, default_value_t = RUNS, conflicts_with = "no_emulation",
-              value_parser = clap::value_parser!(u16).range(i64::from(RUNS)..))]
+        #[arg(long, default_value_t = LEAST_RUNS, conflicts_with = "no_emulation",
+              value_parser = clap::value_parser!(u16).range(i64::from(LEAST_RUNS)..))]
         runs: u16,
         /// Do not count instructions in QEMU, which takes most of the time
         #[arg(long)]

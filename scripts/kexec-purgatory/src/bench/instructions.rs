@@ -11,9 +11,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
-use std::thread;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
@@ -29,14 +26,15 @@ use crate::layout::Layout;
 use crate::machine::gdb::{Gdb, Space};
 use crate::machine::symbols::Symbols;
 use crate::machine::{Boot, Machine, Stop, memory};
+use crate::parallel::in_parallel;
 use crate::progress::Step;
 use crate::qemu::{self, SerialLog};
 
 /// `rdtsc`.
 const RDTSC: [u8; 2] = [0x0f, 0x31];
 
-/// How often a case is run: the least with which a difference can be seen.
-pub const RUNS: u16 = 2;
+/// How often a case is run at least: with fewer, no difference is seen.
+pub const LEAST_RUNS: u16 = 2;
 
 /// Where the 64-bit entry point of a kernel lies in what is loaded of it, see
 /// Documentation/arch/x86/boot.rst.
@@ -158,9 +156,9 @@ pub fn count(layout: &Layout, next: &DistributionKernel, runs: u16) -> Result<Ve
     }
 
     let mut step = Step::start("count instructions in QEMU");
-    let runs: Vec<(u16, &Prepared)> = (0..runs.max(RUNS))
+    let runs: Vec<(u16, &Prepared)> = (0..runs.max(LEAST_RUNS))
         .flat_map(|run| prepared.iter().map(move |prepared| (run, prepared)))
-        .filter(|(run, prepared)| *run < RUNS || prepared.case.to_init)
+        .filter(|(run, prepared)| *run < LEAST_RUNS || prepared.case.to_init)
         .collect();
     let count = |&(run, prepared): &(u16, &Prepared)| {
         let memory = folder.path().join(format!("{}-{run}", prepared.case.name));
@@ -170,7 +168,7 @@ pub fn count(layout: &Layout, next: &DistributionKernel, runs: u16) -> Result<Ve
         fs::remove_file(&memory)?;
         Ok(counted)
     };
-    let counted = in_parallel(&runs, count, |number| {
+    let counted = in_parallel(&runs, count, |number, _| {
         step.line(&format!("{} is counted", runs[number].1.case.name));
     })?;
     step.done();
@@ -191,41 +189,6 @@ pub fn count(layout: &Layout, next: &DistributionKernel, runs: u16) -> Result<Ve
         })
     };
     CASES.iter().map(repeated).collect()
-}
-
-/// Does jobs, as many at a time as there are processors, and says which one ended; the results are
-/// in the order of the jobs.
-fn in_parallel<J: Sync, R: Send>(
-    jobs: &[J],
-    work: impl Fn(&J) -> Result<R> + Sync,
-    mut ended: impl FnMut(usize),
-) -> Result<Vec<R>> {
-    let next = AtomicUsize::new(0);
-    let (sender, results) = mpsc::channel();
-    let mut ordered = BTreeMap::new();
-    thread::scope(|scope| -> Result<()> {
-        for _ in 0..thread::available_parallelism()?.get() {
-            let (next, work, sender) = (&next, &work, sender.clone());
-            scope.spawn(move || {
-                loop {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(job) = jobs.get(number) else {
-                        break;
-                    };
-                    if sender.send((number, work(job))).is_err() {
-                        break;
-                    }
-                }
-            });
-        }
-        drop(sender);
-        for (number, result) in results {
-            ended(number);
-            ordered.insert(number, result?);
-        }
-        Ok(())
-    })?;
-    Ok(ordered.into_values().collect())
 }
 
 impl Prepared {
