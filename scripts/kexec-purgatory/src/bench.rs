@@ -6,7 +6,7 @@ pub mod blob;
 mod copy;
 mod image;
 pub mod instructions;
-mod load;
+pub mod load;
 mod mainline;
 mod measure;
 mod memory;
@@ -32,7 +32,7 @@ use crate::kernel::{self, Verify};
 use crate::layout::Layout;
 
 /// Measures in `rounds`, counts instructions in `runs` in QEMU if they are given, prints tables, and
-/// writes them to `build/bench`.
+/// writes them to `build/bench`. Fails in the end if runs of a case in QEMU did not count the same.
 pub fn run(layout: &Layout, rounds: usize, runs: Option<u16>) -> Result<()> {
     let folder = layout.build.join("bench");
     fs::create_dir_all(&folder)?;
@@ -46,7 +46,7 @@ pub fn run(layout: &Layout, rounds: usize, runs: Option<u16>) -> Result<()> {
 
     processor::stay_on_one()?;
     let measured = processor::on_image(&programs, &image, rounds)?;
-    let sizes = processor::on_sizes(&programs, rounds.div_ceil(3))?;
+    let sizes = processor::on_sizes(&programs, rounds)?;
     let report = Report::new(&image, rounds, measured, &sizes, instructions)?;
     report.print();
 
@@ -57,6 +57,13 @@ pub fn run(layout: &Layout, rounds: usize, runs: Option<u16>) -> Result<()> {
     let path = folder.join("bench.svg");
     picture::draw(&path, &report.panels()?)?;
     println!("{}", path.display());
+
+    let different = report.different();
+    ensure!(
+        different.is_empty(),
+        "runs did not count the same instructions: {}",
+        different.join(", ")
+    );
     Ok(())
 }
 

@@ -158,8 +158,9 @@ impl Blob {
         end - size_of::<usize>() - (stack.as_ptr().addr() + unused)
     }
 
-    /// All digests that the blob computes before it enters an image: of itself, with the scalar
-    /// engine as it does, and of what was loaded of each segment.
+    /// The digests that the blob computes before it enters an image: of itself, with the scalar
+    /// engine as it does, and of what was loaded of each segment. That of its parameters is left
+    /// out: they have a KiB.
     pub fn verify(&self, engine: Engine, image: &Image) -> Vec<abi::Digest> {
         let itself = self.digest(Engine(EngineKind::Scalar), &self.code[..self.checked]);
         let mut digests = vec![itself];

@@ -65,7 +65,7 @@ impl<'a> Copy<'a> {
             .iter()
             .map(|segment| match extent {
                 Extent::Loaded => (segment.start, segment.loaded.div_ceil(PAGE)),
-                Extent::WithTail => (segment.start, segment.memory.div_ceil(PAGE)),
+                Extent::WithTail => (segment.start, segment.memory / PAGE),
             })
             .collect();
         let count = spans.iter().map(|(_, pages)| pages).sum();

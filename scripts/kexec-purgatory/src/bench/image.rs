@@ -34,7 +34,7 @@ pub struct Segment {
     pub name: &'static str,
     /// Bytes that were loaded (`bufsz`).
     pub loaded: usize,
-    /// Bytes that it takes (`memsz`); those behind the loaded ones are zero.
+    /// Bytes that it takes (`memsz`), whole pages; those behind the loaded ones are zero.
     pub memory: usize,
     /// Where it starts in the memory of the image, in bytes.
     #[serde(skip)]
@@ -70,7 +70,7 @@ impl Image {
 
         let mut image = Self::with_segments(&[
             ("boot_params", boot_params, boot_params),
-            ("kernel", kernel.len(), init_size.next_multiple_of(PAGE)),
+            ("kernel", kernel.len(), init_size),
             ("initramfs", INITRAMFS, INITRAMFS),
         ])?;
         let [boot_params, place, initramfs] = [0, 1, 2].map(|i| image.segments[i].loaded_range());
@@ -80,17 +80,19 @@ impl Image {
         Ok(image)
     }
 
-    /// An initramfs alone, so that there is no tail.
+    /// An initramfs of whole pages alone, so that there is no tail.
     pub fn of_size(bytes: usize) -> Result<Self> {
         let mut image = Self::with_segments(&[("initramfs", bytes, bytes)])?;
         fastrand::Rng::with_seed(2).fill(&mut image.memory);
         Ok(image)
     }
 
+    /// Segments with the sizes that a loader asks for, placed as `kexec_add_buffer()` does it.
     fn with_segments(segments: &[(&'static str, usize, usize)]) -> Result<Self> {
         let mut start = 0;
         let mut placed = Vec::new();
         for &(name, loaded, memory) in segments {
+            let memory = memory.next_multiple_of(PAGE);
             ensure!(loaded <= memory, "{name} is larger than its memory");
             placed.push(Segment {
                 name,
@@ -98,7 +100,7 @@ impl Image {
                 memory,
                 start,
             });
-            start += memory.next_multiple_of(PAGE);
+            start += memory;
         }
         Ok(Self {
             segments: placed,
@@ -171,6 +173,18 @@ pub fn region_digest(region: &[u8]) -> abi::Digest {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_segment_takes_whole_pages() {
+        let image = Image::with_segments(&[("a", 5000, 5000), ("b", 1, PAGE)]).unwrap();
+        let [a, b] = &image.segments[..] else {
+            panic!("not two segments");
+        };
+        assert_eq!(a.memory_range(), 0..2 * PAGE);
+        assert_eq!(b.memory_range(), 2 * PAGE..3 * PAGE);
+        assert_eq!((image.loaded(), image.total()), (5001, 3 * PAGE));
+        assert!(Image::with_segments(&[("a", PAGE + 1, PAGE)]).is_err());
+    }
 
     #[test]
     fn the_setup_sectors_are_not_loaded() {

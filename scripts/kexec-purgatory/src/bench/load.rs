@@ -61,9 +61,14 @@ pub struct KernelSha256 {
 }
 
 impl KernelSha256 {
-    /// Links the object; None where the processor has no SHA-NI, as the kernel uses other code there.
+    /// Whether this processor has the instructions; without SHA-NI, the kernel uses other code.
+    pub fn is_usable() -> bool {
+        is_x86_feature_detected!("sha") && is_x86_feature_detected!("sse4.1")
+    }
+
+    /// Links the object; None where it is not usable.
     pub fn link(path: &Path) -> Result<Option<Self>> {
-        if !is_x86_feature_detected!("sha") || !is_x86_feature_detected!("sse4.1") {
+        if !Self::is_usable() {
             return Ok(None);
         }
         let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -113,7 +118,8 @@ impl KernelSha256 {
             .collect()
     }
 
-    /// As in `arch/x86/kexec/digest.rs`.
+    /// Must take the leaves as `arch/x86/kexec/digest.rs` does: in pairs, and one at a time only an
+    /// odd one and what remains.
     fn region(&self, region: &[u8]) -> Digest {
         let mut outer = Message::new(self);
         let (leaves, last) = region.as_chunks::<LEAF_SIZE>();

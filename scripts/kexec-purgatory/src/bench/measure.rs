@@ -8,8 +8,10 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use fastrand::Rng;
 use serde::Serialize;
 
+use super::memory;
 use crate::progress::Step;
 
 /// Some work that is measured.
@@ -45,14 +47,22 @@ pub struct Samples {
 pub struct Measured {
     /// Frequency of the time stamp counter.
     pub tsc_hz: f64,
+    /// Whether all memory was in large pages.
+    #[serde(skip)]
+    pub large_pages: bool,
     pub samples: BTreeMap<String, Samples>,
 }
 
 /// Does all work once to warm up, then `rounds` times in turn.
+///
+/// Each round has an order of its own: what one piece leaves in the caches must not always meet the
+/// same other one.
 pub fn interleaved(mut cases: Vec<Case<'_>>, rounds: usize, step: &mut Step) -> Result<Measured> {
     let mut measured = BTreeMap::new();
+    let mut order = Rng::with_seed(4);
     let (started, first) = (Instant::now(), time_stamp());
     for round in 0..=rounds {
+        order.shuffle(&mut cases);
         for case in &mut cases {
             step.line(&format!("round {round} of {rounds}: {}", case.name));
             let start = processor_time()?;
@@ -69,6 +79,7 @@ pub fn interleaved(mut cases: Vec<Case<'_>>, rounds: usize, step: &mut Step) -> 
     let ticks = time_stamp() - first;
     Ok(Measured {
         tsc_hz: ticks as f64 / started.elapsed().as_secs_f64(),
+        large_pages: memory::is_large()?,
         samples: measured,
     })
 }
@@ -184,7 +195,36 @@ impl Measured {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
     use super::*;
+
+    #[test]
+    fn every_round_has_every_case_once_in_another_order() {
+        let names = ["a", "b", "c", "d", "e"];
+        let ran = RefCell::new(Vec::new());
+        let case = |name| {
+            let ran = &ran;
+            Case::new(name, 1, move || ran.borrow_mut().push(name))
+        };
+        let cases = names.into_iter().map(case).collect();
+        let measured = interleaved(cases, 3, &mut Step::start("test")).unwrap();
+        for name in names {
+            assert_eq!(measured.of(name).unwrap().seconds.len(), 3);
+        }
+
+        let ran = ran.into_inner();
+        let (rounds, []) = ran.as_chunks::<5>() else {
+            panic!("a round is not whole: {ran:?}");
+        };
+        assert_eq!(rounds.len(), 4);
+        for round in rounds {
+            let mut sorted = *round;
+            sorted.sort_unstable();
+            assert_eq!(sorted, names);
+        }
+        assert!(rounds.windows(2).any(|two| two[0] != two[1]));
+    }
 
     #[test]
     fn a_spread_has_the_quartiles() {
@@ -203,6 +243,7 @@ mod tests {
         };
         let measured = Measured {
             tsc_hz: 1e9,
+            large_pages: true,
             samples: BTreeMap::from([
                 ("slow".to_owned(), samples(20, &[8.0, 80.0, 800.0])),
                 ("fast".to_owned(), samples(10, &[2.0, 20.0, 200.0])),

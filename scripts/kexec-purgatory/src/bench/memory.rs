@@ -2,6 +2,7 @@
 
 //! Memory as the identity mapping between two kernels has it: in large pages, and all there.
 
+use std::fs;
 use std::ops::{Deref, DerefMut};
 use std::slice;
 
@@ -29,9 +30,10 @@ pub struct Memory {
 impl Memory {
     /// `len` bytes of zeroes.
     pub fn new(len: usize) -> Result<Self> {
-        let map = MmapMut::map_anon(len + LARGE_PAGE)
+        // With room for the alignment, and for the whole of the last large page.
+        let map = MmapMut::map_anon(len.next_multiple_of(LARGE_PAGE) + LARGE_PAGE)
             .with_context(|| format!("no {} MiB of memory", len >> 20))?;
-        // Only slower where the kernel has no large pages.
+        // Whether the kernel does so, and can, `is_large()` says.
         let _ = map.advise(Advice::HugePage);
         let start = map.as_ptr().align_offset(LARGE_PAGE);
         // INVARIANT: The mapping has room for the alignment.
@@ -66,5 +68,52 @@ impl DerefMut for Memory {
     fn deref_mut(&mut self) -> &mut [u8] {
         // SAFETY: As above; nobody else borrows them.
         unsafe { slice::from_raw_parts_mut(self.as_raw(), self.len) }
+    }
+}
+
+/// Whether all memory that this process has asked for in large pages is in such pages.
+pub fn is_large() -> Result<bool> {
+    Ok(is_large_in(&fs::read_to_string("/proc/self/smaps")?))
+}
+
+/// The same, from what the kernel says of each mapping.
+fn is_large_in(smaps: &str) -> bool {
+    // A kernel without large pages takes no such advice.
+    let mut advised = false;
+    let (mut resident, mut large) = ("", "");
+    for line in smaps.lines() {
+        let (field, value) = line.split_once(':').unwrap_or_default();
+        match field {
+            "Rss" => resident = value.trim(),
+            "AnonHugePages" => large = value.trim(),
+            "VmFlags" if value.split_whitespace().any(|flag| flag == "hg") => {
+                if resident != large {
+                    return false;
+                }
+                advised = true;
+            }
+            _ => {}
+        }
+    }
+    advised
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_advised_mappings_have_to_be_in_large_pages() {
+        let mapping = |large: u32, flags: &str| {
+            format!(
+                "7f00-7f80 rw-p 00000000 00:00 0 \nRss:  4096 kB\nAnonHugePages:   {large} kB\n\
+                 VmFlags: rd wr {flags}\n"
+            )
+        };
+        let other = mapping(0, "ac");
+        let whole = other.clone() + &mapping(4096, "ac hg");
+        assert!(is_large_in(&whole));
+        assert!(!is_large_in(&(whole + &mapping(2048, "hg"))));
+        assert!(!is_large_in(&other));
     }
 }

@@ -43,20 +43,15 @@ pub mod names {
     pub const OPENSSL: &str = "openssl";
     pub const OPENSSL_TAIL: &str = "openssl, tail";
     pub const READ: &str = "read";
-    pub const MAINLINE_LOAD: &str = "mainline/load";
-    pub const LOAD: &str = "load";
+    pub const MAINLINE_LOAD_DIGESTS: &str = "mainline/load digests";
+    pub const LOAD_DIGESTS: &str = "load digests";
 
     pub fn verify(engine: &str) -> String {
         format!("{engine}/verify")
     }
 
-    pub fn verify_copy(engine: &str) -> String {
-        format!("{engine}/copy+verify")
-    }
-
-    /// With the fastest engine.
-    pub fn copy_verify(how: Loop) -> String {
-        format!("{}/copy+verify", how.name())
+    pub fn copy_verify(how: Loop, engine: &str) -> String {
+        format!("{}/{engine}/copy+verify", how.name())
     }
 
     pub fn copy(how: Loop, pages: Pages) -> String {
@@ -108,10 +103,10 @@ pub fn on_image(programs: &Programs, image: &Image, rounds: usize) -> Result<Mea
         }),
     ];
     if let Some(kernel) = &programs.kernel {
-        cases.push(Case::new(names::MAINLINE_LOAD, total, || {
+        cases.push(Case::new(names::MAINLINE_LOAD_DIGESTS, total, || {
             black_box(kernel.mainline(image));
         }));
-        cases.push(Case::new(names::LOAD, loaded, || {
+        cases.push(Case::new(names::LOAD_DIGESTS, loaded, || {
             black_box(kernel.regions(image));
         }));
     }
@@ -128,18 +123,14 @@ pub fn on_image(programs: &Programs, image: &Image, rounds: usize) -> Result<Mea
         }));
     }
     if let Some((_, copy)) = copies.iter().find(|(pages, _)| *pages == PAGES) {
-        let both = |name, engine, how| {
-            Case::new(name, loaded, move || {
+        let every_engine = Engine::all().into_iter().map(|e| (Loop::PROJECT, e));
+        let others = Loop::ALL.into_iter().filter(|how| *how != Loop::PROJECT);
+        for (how, engine) in every_engine.chain(others.map(|how| (how, Engine::fastest()))) {
+            let name = names::copy_verify(how, engine.name());
+            cases.push(Case::new(name, loaded, move || {
                 copy.run(how);
                 black_box(blob.verify(engine, image));
-            })
-        };
-        for engine in Engine::all() {
-            let name = names::verify_copy(engine.name());
-            cases.push(both(name, engine, Loop::PROJECT));
-        }
-        for how in Loop::ALL {
-            cases.push(both(names::copy_verify(how), Engine::fastest(), how));
+            }));
         }
     }
     let measured = interleaved(cases, rounds, &mut step)?;

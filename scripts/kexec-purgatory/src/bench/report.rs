@@ -25,6 +25,8 @@ use crate::abi::EngineKind;
 #[derive(Serialize)]
 pub struct Report {
     machine: Machine,
+    /// Whether all memory was in large pages, as between two kernels.
+    large_pages: bool,
     work: Work,
     mainline: Figures,
     /// By engine.
@@ -39,7 +41,7 @@ pub struct Report {
     /// By loop, then by how the pages lie.
     copy: BTreeMap<&'static str, BTreeMap<&'static str, CopyFigures>>,
     /// None where the processor lacks SHA-NI.
-    load: Option<Load>,
+    load_digests: Option<LoadDigests>,
     growth: Vec<Growth>,
     /// By case: instructions in QEMU from `kexec -e` to the next kernel's first one. None if they
     /// were not counted.
@@ -113,7 +115,7 @@ struct CopyFigures {
 
 /// The digests that `kexec_file_load()` computes, with the kernel's own code.
 #[derive(Serialize)]
-struct Load {
+struct LoadDigests {
     mainline_ms: Spread,
     ms: Spread,
     /// Mainline's time over that of this loader.
@@ -156,6 +158,7 @@ impl Report {
             .collect::<Result<_>>()?;
         Ok(Self {
             machine: Machine::this()?,
+            large_pages: measured.large_pages && sizes.iter().all(|(_, of)| of.large_pages),
             work: Work {
                 segments: image.segments.clone(),
                 loaded: image.loaded(),
@@ -176,12 +179,12 @@ impl Report {
             copy_verify_ms: Loop::ALL
                 .into_iter()
                 .map(|how| {
-                    let name = names::copy_verify(how);
+                    let name = names::copy_verify(how, Engine::fastest().name());
                     Ok((how.name(), measured.milliseconds(&name)?))
                 })
                 .collect::<Result<_>>()?,
             copy,
-            load: Load::of(&measured).transpose()?,
+            load_digests: LoadDigests::of(&measured).transpose()?,
             growth: sizes
                 .iter()
                 .map(|(size, measured)| Growth::of(*size, measured))
@@ -198,6 +201,15 @@ impl Report {
             }),
             measured,
         })
+    }
+
+    /// The cases of which runs did not count the same.
+    pub fn different(&self) -> Vec<&'static str> {
+        let cases = self.instructions_in_parts.iter().flatten();
+        cases
+            .filter(|(_, repeated)| repeated.different.is_some())
+            .map(|(case, _)| *case)
+            .collect()
     }
 }
 
@@ -235,7 +247,7 @@ impl OnImage {
     fn of(kind: EngineKind, measured: &Measured) -> Result<Self> {
         let measured = Engine::new(kind).map(|_| measured);
         let verify = names::verify(kind.name());
-        let verify_copy = names::verify_copy(kind.name());
+        let verify_copy = names::copy_verify(Loop::PROJECT, kind.name());
         let ratio = |mainline, name: &str| measured.map(|m| m.ratio(mainline, name)).transpose();
         let time = |name: &str| measured.map(|m| m.milliseconds(name)).transpose();
 
@@ -263,18 +275,18 @@ impl CopyFigures {
     }
 }
 
-impl Load {
+impl LoadDigests {
     /// None if it was not measured.
     fn of(measured: &Measured) -> Option<Result<Self>> {
-        measured.samples.get(names::LOAD)?;
-        let load = || {
+        measured.samples.get(names::LOAD_DIGESTS)?;
+        let digests = || {
             Ok(Self {
-                mainline_ms: measured.milliseconds(names::MAINLINE_LOAD)?,
-                ms: measured.milliseconds(names::LOAD)?,
-                ratio: measured.ratio(names::MAINLINE_LOAD, names::LOAD)?,
+                mainline_ms: measured.milliseconds(names::MAINLINE_LOAD_DIGESTS)?,
+                ms: measured.milliseconds(names::LOAD_DIGESTS)?,
+                ratio: measured.ratio(names::MAINLINE_LOAD_DIGESTS, names::LOAD_DIGESTS)?,
             })
         };
-        Some(load())
+        Some(digests())
     }
 }
 

@@ -15,8 +15,6 @@ pub struct Machine {
     pub processor: String,
     flags: Vec<String>,
     pub kernel: String,
-    /// Memory of this process in large pages, in KiB.
-    large_pages_kib: u64,
 }
 
 impl Machine {
@@ -28,11 +26,6 @@ impl Machine {
                 .find_map(|line| line.strip_prefix(name)?.trim_start().strip_prefix(": "))
                 .with_context(|| format!("/proc/cpuinfo has no {name}"))
         };
-        let smaps = fs::read_to_string("/proc/self/smaps_rollup")?;
-        let large_pages = smaps
-            .lines()
-            .find_map(|line| line.strip_prefix("AnonHugePages:"))
-            .and_then(|value| value.split_whitespace().next()?.parse().ok());
         Ok(Self {
             processor: field("model name")?.to_owned(),
             flags: field("flags")?
@@ -40,7 +33,6 @@ impl Machine {
                 .map(str::to_owned)
                 .collect(),
             kernel: output(command("uname").arg("-r"))?.trim().to_owned(),
-            large_pages_kib: large_pages.unwrap_or(0),
         })
     }
 }
