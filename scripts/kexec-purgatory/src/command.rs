@@ -6,10 +6,12 @@ use std::env;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
+use rustix::process::{Signal, getpid, getppid, set_parent_process_death_signal};
 
 use crate::progress::Step;
 
@@ -47,6 +49,26 @@ pub fn command(program: impl AsRef<OsStr>) -> Command {
     for name in UNWANTED {
         command.env_remove(name);
     }
+    command
+}
+
+/// A command in a clean environment that is killed when the thread that started it ends, however that
+/// comes: a machine that nobody watches any more would run for ever.
+///
+/// The thread must not end before it.
+pub fn emulator(program: impl AsRef<OsStr>) -> Command {
+    let mut command = command(program);
+    let parent = getpid();
+    let tie = move || {
+        set_parent_process_death_signal(Some(Signal::KILL))?;
+        // The parent may have died before that, and will not once more.
+        match getppid() == Some(parent) {
+            true => Ok(()),
+            false => Err(io::ErrorKind::NotFound.into()),
+        }
+    };
+    // SAFETY: The closure makes system calls and does nothing else; it neither allocates nor locks.
+    unsafe { command.pre_exec(tie) };
     command
 }
 
@@ -118,4 +140,23 @@ fn why(text: &str) -> String {
 pub fn tail(text: &str) -> String {
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(TAIL)..].join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt;
+    use std::thread;
+
+    use super::emulator;
+
+    #[test]
+    fn an_emulator_ends_with_the_thread_that_started_it() {
+        let start = || emulator("sleep").arg("60").spawn().unwrap();
+        let mut alive = start();
+        let mut left = thread::spawn(start).join().unwrap();
+        assert_eq!(left.wait().unwrap().signal(), Some(libc::SIGKILL));
+        assert!(alive.try_wait().unwrap().is_none());
+        alive.kill().unwrap();
+        alive.wait().unwrap();
+    }
 }

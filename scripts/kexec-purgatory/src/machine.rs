@@ -26,7 +26,7 @@ use tempfile::TempDir;
 
 use self::gdb::{Break, Gdb};
 use self::qmp::Qmp;
-use crate::command::command;
+use crate::command::emulator;
 use crate::qemu::{SILENCE, SerialLog};
 
 /// How often it is tried whether QEMU has started.
@@ -120,7 +120,7 @@ impl Machine {
             Memory::Private(path) => (path, "off"),
         };
         let socket = |name: &str| folder.path().join(name);
-        let mut qemu = command("qemu-system-x86_64");
+        let mut qemu = emulator("qemu-system-x86_64");
         qemu.args(["-S", "-nodefaults", "-display", "none", "-no-reboot"])
             .args(["-accel", "tcg", "-cpu", cpu, "-smp", "1"])
             .args(["-machine", "q35,memory-backend=memory"])

@@ -13,7 +13,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use crate::abi::EngineKind;
-use crate::command::{command, tail};
+use crate::command::{emulator, tail};
 use crate::guest::{EVERY_KERNEL, Guest};
 use crate::layout::Layout;
 use crate::progress::Step;
@@ -90,7 +90,7 @@ pub fn boot(
 ) -> Result<SerialLog> {
     let path = layout.log(name)?;
     let mut step = Step::start(format!("boot {name}"));
-    let mut qemu = command("qemu-system-x86_64");
+    let mut qemu = emulator("qemu-system-x86_64");
     qemu.args(["-nodefaults", "-display", "none", "-no-reboot"])
         .args(["-accel", accelerator(), "-cpu", processor])
         .args(["-m", MEMORY, "-smp", PROCESSORS])
