@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Fetching what others wrote: the kernel's source, a distribution's kernel, the blob's crates.
+//! Fetching what others wrote: the kernel's source, and a distribution's kernel.
 
 use std::fs;
 use std::path::{Path, PathBuf};

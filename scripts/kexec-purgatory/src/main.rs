@@ -59,7 +59,7 @@ struct Arguments {
 enum Action {
     /// Installs the packages that the other commands need
     Setup,
-    /// Fetches the kernel's source, a distribution's kernel and the blob's crates
+    /// Fetches the kernel's source and a distribution's kernel
     Fetch,
     /// Links the overlay into a kernel tree
     Graft(Tree),
@@ -165,10 +165,12 @@ fn run(action: Action) -> Result<bool> {
         }
         Action::Ungraft(Tree { kdir }) => {
             let tree = kdir.unwrap_or_else(|| layout.tree());
+            setup::install(&layout)?;
             graft::ungraft(&tree.canonicalize()?)?;
         }
         Action::Kernel {
             tree: Tree { kdir },
+            setup::install(&layout)?;
             output,
             verify,
         } => {

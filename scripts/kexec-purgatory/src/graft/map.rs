@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use walkdir::{DirEntry, WalkDir};
 
 use crate::layout::Layout;
@@ -21,7 +21,8 @@ pub fn links(layout: &Layout) -> Result<BTreeMap<PathBuf, PathBuf>> {
         let words: Vec<&str> = line.split_whitespace().collect();
         match words[..] {
             [] => {}
-            [from, to] => add(&mut links, &layout.overlay, from, to)?,
+            [from, to] => add(&mut links, &layout.overlay, from, to)
+                .with_context(|| format!("{}:{}", path.display(), number + 1))?,
             _ => bail!("{}:{}: not two paths", path.display(), number + 1),
         }
     }
@@ -31,9 +32,7 @@ pub fn links(layout: &Layout) -> Result<BTreeMap<PathBuf, PathBuf>> {
 /// Adds what one line of the map stands for.
 fn add(links: &mut BTreeMap<PathBuf, PathBuf>, overlay: &Path, from: &str, to: &str) -> Result<()> {
     let source = overlay.join(from);
-    if !source.exists() {
-        return Ok(());
-    }
+    ensure!(source.exists(), "there is no {}", source.display());
     for entry in WalkDir::new(&source).into_iter().filter_entry(is_source) {
         let entry = entry.with_context(|| format!("cannot read {}", source.display()))?;
         if entry.file_type().is_dir() {

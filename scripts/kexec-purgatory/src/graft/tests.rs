@@ -221,6 +221,13 @@ fn refuses_changes_in_a_git_tree() {
 }
 
 #[test]
+fn refuses_a_map_of_what_is_not_there() {
+    let scratch = Scratch::new();
+    scratch.remove("overlay/Kconfig");
+    scratch.refuses("graft.map:2: there is no ");
+}
+
+#[test]
 fn a_patch_that_fails_undoes_those_before_it() {
     let scratch = Scratch::new();
     scratch.patch("0002-three.patch", "three", "3");
