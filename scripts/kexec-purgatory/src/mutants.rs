@@ -35,8 +35,8 @@ pub enum Selection<'a> {
     All,
     /// Those whose name has this text.
     Named(&'a str),
-    /// Those that stand for the others where time matters.
-    Quick,
+    /// Those that stand for the others where time matters, and whose name this is true of.
+    Quick(&'a dyn Fn(&str) -> bool),
 }
 
 impl Selection<'_> {
@@ -44,12 +44,12 @@ impl Selection<'_> {
         match self {
             Self::All => true,
             Self::Named(text) => mutant.name.contains(text),
-            Self::Quick => mutant.quick,
+            Self::Quick(wanted) => mutant.quick && wanted(&mutant.name),
         }
     }
 }
 
-/// Tries mutants and prints a table; says whether none survived.
+/// Tries mutants and prints a table; says whether all could be tried and none survived.
 pub fn run(layout: &Layout, selection: Selection<'_>) -> Result<bool> {
     let mut table = Table::new();
     table
@@ -57,7 +57,7 @@ pub fn run(layout: &Layout, selection: Selection<'_>) -> Result<bool> {
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_width(WIDTH)
         .set_header(["mutant", "what it changes", "file", "killed by"]);
-    let (mut tried, mut killed, mut survived) = (0, 0, 0);
+    let (mut all, mut killed, mut survived, mut failed) = (0, 0, 0, 0);
     each(layout, selection, |mutant, fate| {
         let by = match fate {
             Ok(Fate::Killed(test)) => {
@@ -72,11 +72,12 @@ pub fn run(layout: &Layout, selection: Selection<'_>) -> Result<bool> {
             Ok(Fate::NotRun(why)) => format!("not run: {why}"),
             Err(error) => {
                 eprintln!("error: {error:#}");
-                survived += 1;
-                "SURVIVED: it could not be tried".to_owned()
+                failed += 1;
+                let why = error.root_cause().to_string();
+                format!("NOT TRIED: {}", why.lines().next().unwrap_or_default())
             }
         };
-        tried += 1;
+        all += 1;
         table.add_row([
             &mutant.name,
             &mutant.change,
@@ -86,12 +87,22 @@ pub fn run(layout: &Layout, selection: Selection<'_>) -> Result<bool> {
         Ok(())
     })?;
     println!("{table}");
-    let not_run = tried - killed - survived;
+    let not_run = all - killed - survived - failed;
     if not_run > 0 {
         println!("{not_run} not run, for want of what the table names");
     }
-    println!("{tried} mutants, {killed} killed, {survived} survived");
-    Ok(survived == 0)
+    if failed > 0 {
+        println!("{failed} not tried: what tries them failed");
+    }
+    println!("{all} mutants, {killed} killed, {survived} survived");
+    Ok(survived + failed == 0)
+}
+
+/// The names of mutants.
+pub fn names(layout: &Layout, selection: Selection<'_>) -> Result<Vec<String>> {
+    let mutants = list::read(layout)?.into_iter();
+    let selected = mutants.filter(|mutant| selection.has(mutant));
+    Ok(selected.map(|mutant| mutant.name).collect())
 }
 
 /// Tries mutants one by one and hands each to `report` with what became of it.

@@ -2,7 +2,9 @@
 
 //! Mutants of what only runs in ring 0, which the cases on a machine without a kernel notice.
 
-use anyhow::{Context, Result};
+use std::io;
+
+use anyhow::{Context, Error, Result};
 
 use super::{Fate, Sources};
 use crate::bare::{Bare, Blob, CASES};
@@ -28,14 +30,40 @@ impl<'a> BareTests<'a> {
     /// Runs the cases until one fails.
     pub fn run(&self) -> Result<Fate> {
         let bare = self.bare()?;
-        let killer = CASES.iter().find(|(_, case)| case(&bare).is_err());
-        Ok(killer.map_or(Fate::Survived, |(name, _)| {
-            Fate::Killed(format!("bare: {name}"))
-        }))
+        for (name, case) in CASES {
+            match case(&bare) {
+                Ok(()) => {}
+                Err(error) if is_of_the_system(&error) => return Err(error.context(*name)),
+                Err(_) => return Ok(Fate::Killed(format!("bare: {name}"))),
+            }
+        }
+        Ok(Fate::Survived)
     }
 
     fn bare(&self) -> Result<Bare> {
         let blob = Blob::build(self.layout, self.sources.folder())?;
         Bare::new(self.layout, blob)
+    }
+}
+
+/// Whether a case failed for something that it needs, such as an emulator or room for a file, and not
+/// for what the purgatory did.
+fn is_of_the_system(error: &Error) -> bool {
+    error.chain().any(|cause| cause.is::<io::Error>())
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::*;
+
+    #[test]
+    fn what_the_system_did_is_no_verdict() {
+        let full = Error::from(io::Error::from(io::ErrorKind::StorageFull));
+        assert!(is_of_the_system(&full.context("cannot write the image")));
+        assert!(!is_of_the_system(
+            &anyhow!("ended Halted, not Entered").context("CR4")
+        ));
     }
 }

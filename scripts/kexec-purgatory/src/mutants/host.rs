@@ -48,7 +48,11 @@ impl<'a> HostTests<'a> {
             let output = self.cargo(test)?;
             if !output.status.success() {
                 built(test, &output)?;
-                return Ok(Fate::Killed(failure(test, &output)));
+                let failure = failure(test, &output).with_context(|| {
+                    let errors = String::from_utf8_lossy(&output.stderr);
+                    format!("{test} was not run to its end:\n{}", tail(&errors))
+                })?;
+                return Ok(Fate::Killed(failure));
             }
         }
         Ok(Fate::Survived)
@@ -88,21 +92,47 @@ fn tests(crate_folder: &Path) -> Result<Vec<String>> {
     Ok(tests)
 }
 
-/// The name of the test that failed; of the program if it died.
-fn failure(test: &str, output: &Output) -> String {
+/// The name of the test that failed; of the program if it died. None if neither did, or someone
+/// else ended it, as the kernel does where memory is short.
+fn failure(test: &str, output: &Output) -> Option<String> {
     let text = String::from_utf8_lossy(&output.stdout);
     let name = text
         .lines()
         .find_map(|line| line.strip_prefix("---- ")?.strip_suffix(" stdout ----"));
-    match name {
-        Some(name) => format!("{test}: {name}"),
-        None => {
-            let errors = String::from_utf8_lossy(&output.stderr);
-            let how = errors
-                .lines()
-                .find_map(|line| line.rsplit_once("(signal: ")?.1.strip_suffix(')'))
-                .unwrap_or("it did not end well");
-            format!("{test}: signal {how}")
-        }
+    if let Some(name) = name {
+        return Some(format!("{test}: {name}"));
+    }
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let how = errors
+        .lines()
+        .find_map(|line| line.rsplit_once("(signal: ")?.1.strip_suffix(')'))?;
+    (!how.contains("SIGKILL")).then(|| format!("{test}: signal {how}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::ExitStatus;
+
+    use super::*;
+
+    #[test]
+    fn only_a_test_that_fails_or_dies_is_a_failure() {
+        let failure = |stdout: &str, stderr: &str| {
+            let output = Output {
+                status: ExitStatus::default(),
+                stdout: stdout.into(),
+                stderr: stderr.into(),
+            };
+            failure("tree", &output)
+        };
+        let died = |signal| format!("process didn't exit successfully: `tree` (signal: {signal})");
+        let sum = "---- every_length stdout ----\nassertion failed";
+        assert_eq!(failure(sum, "").as_deref(), Some("tree: every_length"));
+        assert_eq!(
+            failure("", &died("11, SIGSEGV: invalid memory reference")).as_deref(),
+            Some("tree: signal 11, SIGSEGV: invalid memory reference")
+        );
+        assert_eq!(failure("", &died("9, SIGKILL: kill")), None);
+        assert_eq!(failure("", "error: No space left on device"), None);
     }
 }

@@ -8,9 +8,21 @@ use super::Report;
 use crate::layout::Layout;
 use crate::mutants::{self, Fate, Selection};
 
+pub fn names(layout: &Layout) -> Result<Vec<String>> {
+    let mutants = mutants::names(layout, Selection::Quick(&|_| true))?;
+    Ok(mutants.iter().map(|mutant| name(mutant)).collect())
+}
+
+/// The name of a mutant for reports.
+fn name(mutant: &str) -> String {
+    format!("mutants/{mutant}")
+}
+
 pub fn run(layout: &Layout, report: &mut Report) -> Result<()> {
-    mutants::each(layout, Selection::Quick, |mutant, fate| {
-        let name = format!("mutants/{}", mutant.name);
+    let filter = report.filter().clone();
+    let wanted = |mutant: &str| filter.wants(&name(mutant));
+    mutants::each(layout, Selection::Quick(&wanted), |mutant, fate| {
+        let name = name(&mutant.name);
         match fate {
             Ok(Fate::NotRun(why)) => report.skip(&name, why),
             fate => report.record(&name, fate.and_then(killed)),
