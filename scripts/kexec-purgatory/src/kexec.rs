@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 
+use crate::abi::EngineKind;
 use crate::fetch::DistributionKernel;
 use crate::guest::{self, Loader, Payload, Purpose};
 use crate::kernel::Built;
@@ -54,8 +55,8 @@ pub struct Plan<'a> {
     pub purpose: Purpose,
     pub loader: Loader,
     pub modules: &'a [PathBuf],
-    /// For QEMU's `-cpu`.
-    pub processor: &'a str,
+    /// The engine that its processor is for, if that matters.
+    pub engine: Option<EngineKind>,
 }
 
 /// What a guest's log says of one kexec.
@@ -102,7 +103,7 @@ pub fn run(
 ) -> Result<Kexec> {
     let purpose = plan.purpose;
     let (guest, payload) = guest::loading(layout, next, purpose, plan.loader, plan.modules)?;
-    let log = qemu::boot(layout, name, kernel.image(), &guest, plan.processor)?;
+    let log = qemu::boot(layout, name, kernel.image(), &guest, plan.engine)?;
     let image = format!("kexec: {} image: ", purpose.name());
     let said = || log.lines().filter_map(|line| line.strip_prefix(&image));
     let decision = said().filter_map(Decision::parse).last();

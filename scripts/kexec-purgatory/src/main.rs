@@ -123,8 +123,13 @@ enum Action {
         seed: Option<u64>,
     },
     /// Runs and counts every test; those of the debug kernel only with --filter debug
+    ///
+    /// The name of a test begins with its group and a slash. Names of KUnit tests and of what is in
+    /// kselftests are not known before they run: a filter for these begins with what is in front of
+    /// them, or the end of that, as in boot/y-kunit/rust_kexec or y-kunit/rust_kexec.
     Test {
-        /// Only tests whose name has this
+        /// Only tests whose name has this. One that is a group's name, or goes on with a slash behind
+        /// it, only takes tests of that group, whose names begin with it
         #[arg(long)]
         filter: Option<String>,
     },
@@ -160,17 +165,17 @@ fn run(action: Action) -> Result<bool> {
             fetch::distribution_kernel(&layout)?;
         }
         Action::Graft(Tree { kdir }) => {
+            setup::install(&layout)?;
             let tree = graft::kernel_tree(&layout, kdir.as_deref())?;
             graft::graft(&layout, &tree)?;
         }
         Action::Ungraft(Tree { kdir }) => {
-            let tree = kdir.unwrap_or_else(|| layout.tree());
             setup::install(&layout)?;
+            let tree = kdir.unwrap_or_else(|| layout.tree());
             graft::ungraft(&tree.canonicalize()?)?;
         }
         Action::Kernel {
             tree: Tree { kdir },
-            setup::install(&layout)?;
             output,
             verify,
         } => {

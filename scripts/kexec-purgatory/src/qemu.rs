@@ -24,6 +24,9 @@ pub const SILENCE: Duration = Duration::from_secs(600);
 const MEMORY: &str = "1536M";
 const PROCESSORS: &str = "2";
 
+/// For `-accel`, without any help of this machine's processor.
+const EMULATED: &str = "tcg";
+
 /// What was printed on the serial console of a guest.
 pub struct SerialLog {
     text: String,
@@ -65,10 +68,8 @@ fn is_time_stamp(stamp: &str) -> bool {
     stamp.trim_start().parse::<f64>().is_ok()
 }
 
-/// A processor with all that QEMU can give it here, for `-cpu`.
-pub const ANY_PROCESSOR: &str = "max";
-
-/// A processor, for `-cpu`, on which the loader picks that engine; None where QEMU emulates none.
+/// A processor that QEMU emulates, for `-cpu`, on which the loader picks that engine; None where there
+/// is none.
 pub fn processor_for(engine: EngineKind) -> Option<&'static str> {
     match engine {
         EngineKind::Scalar => Some("qemu64"),
@@ -80,19 +81,28 @@ pub fn processor_for(engine: EngineKind) -> Option<&'static str> {
 
 /// Boots `kernel` with a guest, and waits until the guest resets or powers off its machine.
 ///
-/// `processor` is what `-cpu` is given.
+/// With an engine, the processor is one on which the loader picks it. That is always emulated: this
+/// machine's own has what it has. With none, the processor has all that QEMU can give it here.
 pub fn boot(
     layout: &Layout,
     name: &str,
     kernel: &Path,
     guest: &Guest,
-    processor: &str,
+    engine: Option<EngineKind>,
 ) -> Result<SerialLog> {
+    let (accelerator, processor) = match engine {
+        Some(engine) => {
+            let processor = processor_for(engine)
+                .with_context(|| format!("QEMU has no processor for {}", engine.name()))?;
+            (EMULATED, processor)
+        }
+        None => (fastest_accelerator(), "max"),
+    };
     let path = layout.log(name)?;
     let mut step = Step::start(format!("boot {name}"));
     let mut qemu = emulator("qemu-system-x86_64");
     qemu.args(["-nodefaults", "-display", "none", "-no-reboot"])
-        .args(["-accel", accelerator(), "-cpu", processor])
+        .args(["-accel", accelerator, "-cpu", processor])
         .args(["-m", MEMORY, "-smp", PROCESSORS])
         .args(["-serial", "stdio"])
         .arg("-kernel")
@@ -157,8 +167,8 @@ fn follow(child: &mut Child, path: &Path, step: &mut Step) -> Result<()> {
     }
 }
 
-/// KVM only where the processor says so: `/dev/kvm` alone can be there and not work.
-fn accelerator() -> &'static str {
+/// KVM only where the processor says so as well: `/dev/kvm` alone can be there and not work.
+fn fastest_accelerator() -> &'static str {
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let virtualises = cpuinfo
         .lines()
@@ -167,8 +177,9 @@ fn accelerator() -> &'static str {
             line.split_whitespace()
                 .any(|flag| flag == "vmx" || flag == "svm")
         });
-    match virtualises && Path::new("/dev/kvm").exists() {
+    let opened = File::options().read(true).write(true).open("/dev/kvm");
+    match virtualises && opened.is_ok() {
         true => "kvm",
-        false => "tcg",
+        false => EMULATED,
     }
 }

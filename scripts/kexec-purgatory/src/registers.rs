@@ -10,6 +10,7 @@ use anyhow::{Context, Result, ensure};
 use comfy_table::{Table, presets::ASCII_MARKDOWN};
 
 use self::state::State;
+use crate::abi::EngineKind;
 use crate::faults::stage::{DIRECT_CPU, ENGINES, Setting, check_engine};
 use crate::graft;
 use crate::guest::{self, Purpose};
@@ -57,6 +58,9 @@ const ALLOWED: &[Allowed] = &[
         reason: "the stack of relocate_kernel; there is no purgatory",
     },
 ];
+
+/// What the way is called without a purgatory.
+const DIRECT: &str = "direct";
 
 /// Kernels that enter an image, each in its own way.
 pub struct Kernels {
@@ -111,6 +115,19 @@ pub fn run(layout: &Layout) -> Result<bool> {
     Ok(good)
 }
 
+/// What the ways are called in which [`enter`] has others than mainline enter.
+pub fn names() -> impl Iterator<Item = String> {
+    let direct = DIRECT.to_owned();
+    ENGINES
+        .iter()
+        .map(|engine| verified(engine.kind))
+        .chain([direct])
+}
+
+fn verified(engine: EngineKind) -> String {
+    format!("verified, {}", engine.name())
+}
+
 /// Enters the same image in every way; mainline's comes first.
 pub fn enter(layout: &Layout, kernels: &Kernels) -> Result<(Entered, Vec<Entered>)> {
     let folder = memory::folder(layout)?;
@@ -144,7 +161,7 @@ pub fn enter(layout: &Layout, kernels: &Kernels) -> Result<(Entered, Vec<Entered
     let mut others = Vec::new();
     for engine in ENGINES {
         others.push(enter(
-            format!("verified, {}", engine.kind.name()),
+            verified(engine.kind),
             &kernels.verified,
             engine.cpu,
             Some(engine.kind),
@@ -152,7 +169,7 @@ pub fn enter(layout: &Layout, kernels: &Kernels) -> Result<(Entered, Vec<Entered
         )?);
     }
     others.push(enter(
-        "direct".to_owned(),
+        DIRECT.to_owned(),
         &kernels.direct,
         DIRECT_CPU,
         None,

@@ -11,7 +11,6 @@ use crate::guest::{Loader, Purpose};
 use crate::kernel::{self, VERIFY_MODULE, Verify};
 use crate::kexec::{self, Kexec, Plan};
 use crate::layout::Layout;
-use crate::qemu::ANY_PROCESSOR;
 
 /// A row of the table: a state, the module that is loaded, an image, and whether it is verified.
 struct Row {
@@ -81,7 +80,7 @@ pub fn run(layout: &Layout) -> Result<bool> {
                 purpose: row.purpose,
                 loader: Loader::Kexec,
                 modules: &modules,
-                processor: ANY_PROCESSOR,
+                engine: None,
             },
         )?;
         let checked = kexec.check(row.verified);

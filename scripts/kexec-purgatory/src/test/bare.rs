@@ -9,13 +9,22 @@ use crate::bare::{Bare, Blob, CASES, SOURCES};
 use crate::layout::Layout;
 use crate::progress::Step;
 
+pub fn names() -> Vec<String> {
+    CASES.iter().map(|(case, _)| name(case)).collect()
+}
+
+/// The name of a case for reports.
+fn name(case: &str) -> String {
+    format!("bare/{case}")
+}
+
 pub fn run(layout: &Layout, report: &mut Report) -> Result<()> {
     let step = Step::start("build the purgatory alone");
     let blob = Blob::build(layout, &layout.overlay.join(SOURCES))?;
     step.done();
     let bare = Bare::new(layout, blob)?;
-    for (name, case) in CASES {
-        report.test(&format!("bare/{name}"), || case(&bare));
+    for (case, run) in CASES {
+        report.test(&name(case), || run(&bare));
     }
     Ok(())
 }

@@ -9,7 +9,6 @@ use crate::abi::EngineKind;
 use crate::guest::{Loader, Purpose};
 use crate::kernel::{VERIFY_MODULE, Verify};
 use crate::kexec::{self, Kexec, Plan};
-use crate::qemu::{self, ANY_PROCESSOR};
 
 /// What a kexec is expected to do with the image.
 #[derive(Clone, Copy)]
@@ -44,6 +43,19 @@ impl Case {
             modules: &[],
             engine: None,
         }
+    }
+
+    /// What the KUnit tests that this case reports are below, if it does. Some need memory for a crash
+    /// kernel.
+    fn kunit(&self) -> Option<String> {
+        let all = self.purpose == Crash && self.loader == Loader::Kexec;
+        all.then(|| format!("boot/{}-kunit", self.verify.name()))
+    }
+
+    /// The names of all that this case reports.
+    fn names(&self) -> Vec<String> {
+        let kunit = self.kunit().map(|kunit| kunit + "/");
+        [self.name.to_owned()].into_iter().chain(kunit).collect()
     }
 
     /// With modules loaded.
@@ -107,9 +119,13 @@ const CASES: &[Case] = &[
     Case::new("boot/n-crash-debug", N, Crash, Verified).debug(),
 ];
 
+pub fn names() -> Vec<String> {
+    CASES.iter().flat_map(Case::names).collect()
+}
+
 pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
     for case in CASES {
-        if report.wants_group(case.name) {
+        if report.wants_any(&case.names()) {
             one(kernels, report, case);
         }
     }
@@ -121,11 +137,6 @@ fn one(kernels: &mut Kernels, report: &mut Report, case: &Case) {
     let log = case.name.replace('/', "-");
     let ran = kernels.get(case.verify).and_then(|kernel| {
         let modules = kernel.modules(case.modules)?;
-        let processor = match case.engine {
-            Some(engine) => qemu::processor_for(engine)
-                .with_context(|| format!("QEMU has no processor for {}", engine.name()))?,
-            None => ANY_PROCESSOR,
-        };
         kexec::run(
             kernels.layout,
             &log,
@@ -135,7 +146,7 @@ fn one(kernels: &mut Kernels, report: &mut Report, case: &Case) {
                 purpose: case.purpose,
                 loader: case.loader,
                 modules: &modules,
-                processor,
+                engine: case.engine,
             },
         )
     });
@@ -145,15 +156,14 @@ fn one(kernels: &mut Kernels, report: &mut Report, case: &Case) {
                 case.name,
                 check(&kexec, case).with_context(|| kexec.log.tail()),
             );
-            // Some need memory for a crash kernel. Not every engine runs on every processor.
-            if case.purpose == Crash && case.loader == Loader::Kexec {
-                let group = format!("boot/{}-kunit", case.verify.name());
+            if let Some(kunit) = case.kunit() {
                 for outcome in ktap::parse(kexec.log.lines()) {
-                    outcome.report(report, &group, true);
+                    // Not every engine runs on every processor.
+                    outcome.report(report, &kunit, true);
                 }
             }
         }
-        Err(error) => report.record(case.name, Err(error)),
+        Err(error) => report.fail(case.name, &error),
     }
 }
 

@@ -21,6 +21,13 @@ struct Case {
     expected: &'static [&'static str],
 }
 
+impl Case {
+    /// The name for reports.
+    fn name(&self) -> String {
+        format!("config/{}", self.name)
+    }
+}
+
 /// What every case starts from; it does not choose a state.
 const FRAGMENTS: &[&str] = &["base", "rust"];
 
@@ -91,11 +98,22 @@ const fn case(
 const MENU: &str = "Kexec and crash features";
 const PROMPT: &str = "Verify normal kexec images between the two kernels (KEXEC_PURGATORY_VERIFY) ";
 
+/// Names for reports, settings, and the answers that there are to choose from.
+const PROMPTS: &[(&str, &[&str], &str)] = &[
+    ("config/prompt", &[], "[Y/n/m/?]"),
+    ("config/prompt-no-modules", &[NO_MODULES], "[Y/n/?]"),
+];
+
+pub fn names() -> Vec<String> {
+    let prompts = PROMPTS.iter().map(|(name, ..)| (*name).to_owned());
+    CASES.iter().map(Case::name).chain(prompts).collect()
+}
+
 pub fn run(kernels: &Kernels, report: &mut Report) -> Result<()> {
     let scratch = Scratch::new(kernels)?;
 
     for case in CASES {
-        report.test(&format!("config/{}", case.name), || {
+        report.test(&case.name(), || {
             let config = scratch.configure(case)?;
             let missing = config::missing(&config::parse_all(case.expected)?, &config);
             ensure!(
@@ -106,10 +124,9 @@ pub fn run(kernels: &Kernels, report: &mut Report) -> Result<()> {
             Ok(())
         });
     }
-    report.test("config/prompt", || scratch.check_prompt(&[], "[Y/n/m/?]"));
-    report.test("config/prompt-no-modules", || {
-        scratch.check_prompt(&[NO_MODULES], "[Y/n/?]")
-    });
+    for (name, settings, answers) in PROMPTS {
+        report.test(name, || scratch.check_prompt(settings, answers));
+    }
     Ok(())
 }
 

@@ -3,12 +3,14 @@
 //! The crates that run on the host: their tests, their form, and what clippy says.
 
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Result, anyhow};
 
 use super::Report;
 use crate::command::{cargo, output, tail};
 use crate::layout::Layout;
+use crate::progress::Step;
 
 /// The host's crates: a name for reports and the folder in the overlay.
 const CRATES: &[(&str, &str)] = &[
@@ -16,7 +18,18 @@ const CRATES: &[(&str, &str)] = &[
     ("tool", "scripts/kexec-purgatory"),
 ];
 
-pub fn run(layout: &Layout, report: &mut Report) -> Result<()> {
+/// The crates are built, as only their tests themselves can tell their names.
+pub fn names(layout: &Layout) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for &(name, folder) in CRATES {
+        let manifest = layout.overlay.join(folder).join("Cargo.toml");
+        names.extend(["fmt", "clippy"].map(|test| format!("crates/{name}/{test}")));
+        names.extend(names_of(layout, name, &manifest)?);
+    }
+    Ok(names)
+}
+
+pub fn run(layout: &Layout, report: &mut Report) {
     for &(name, folder) in CRATES {
         let manifest = layout.overlay.join(folder).join("Cargo.toml");
         report.test(&format!("crates/{name}/fmt"), || {
@@ -36,11 +49,8 @@ pub fn run(layout: &Layout, report: &mut Report) -> Result<()> {
                 &["--", "-D", "warnings"],
             )
         });
-        if report.wants_group(&format!("crates/{name}/")) {
-            tests(layout, report, name, &manifest);
-        }
+        tests(layout, report, name, &manifest);
     }
-    Ok(())
 }
 
 /// Runs cargo on one crate; `last` are the arguments that follow the manifest.
@@ -56,17 +66,38 @@ fn cargo_does(layout: &Layout, manifest: &Path, first: &[&str], last: &[&str]) -
     .map(drop)
 }
 
-/// Runs a crate's tests and reports each.
-fn tests(layout: &Layout, report: &mut Report, name: &str, manifest: &Path) {
-    let ran = cargo()
+/// `cargo test` for a crate.
+fn cargo_test(layout: &Layout, manifest: &Path) -> Command {
+    let mut cargo = cargo();
+    cargo
         .args(["test", "--locked", "--release", "--no-fail-fast"])
         .arg("--manifest-path")
         .arg(manifest)
-        .env("CARGO_TARGET_DIR", layout.build.join("crates"))
-        .output();
-    let ran = match ran {
+        .env("CARGO_TARGET_DIR", layout.build.join("crates"));
+    cargo
+}
+
+/// The names of a crate's tests.
+fn names_of(layout: &Layout, name: &str, manifest: &Path) -> Result<Vec<String>> {
+    let step = Step::start(format!("list the tests of crates/{name}"));
+    let listed = output(cargo_test(layout, manifest).args(["--", "--list"]))?;
+    step.done();
+    let tests = listed
+        .lines()
+        .filter_map(|line| line.strip_suffix(": test"));
+    Ok(tests.map(|test| format!("crates/{name}/{test}")).collect())
+}
+
+/// Runs a crate's tests and reports each.
+fn tests(layout: &Layout, report: &mut Report, name: &str, manifest: &Path) {
+    match names_of(layout, name, manifest) {
+        Ok(names) if report.wants_any(&names) => {}
+        Ok(_) => return,
+        Err(error) => return report.fail(&format!("crates/{name}/test"), &error),
+    }
+    let ran = match cargo_test(layout, manifest).output() {
         Ok(ran) => ran,
-        Err(error) => return report.record(&format!("crates/{name}/test"), Err(error.into())),
+        Err(error) => return report.fail(&format!("crates/{name}/test"), &error.into()),
     };
     let text = String::from_utf8_lossy(&ran.stdout);
     let mut failed = 0;
@@ -80,9 +111,9 @@ fn tests(layout: &Layout, report: &mut Report, name: &str, manifest: &Path) {
     }
     if !ran.status.success() && failed == 0 {
         let stderr = String::from_utf8_lossy(&ran.stderr);
-        report.record(
+        report.fail(
             &format!("crates/{name}/test"),
-            Err(anyhow!("{}\n{}", ran.status, tail(&stderr))),
+            &anyhow!("{}\n{}", ran.status, tail(&stderr)),
         );
     }
 }

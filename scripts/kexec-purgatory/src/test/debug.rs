@@ -12,7 +12,7 @@ use super::{Kernels, Report};
 use crate::command::{command, output};
 use crate::guest::{self, Selftests};
 use crate::kernel::{self, SAMPLE_MODULE, Verify};
-use crate::qemu::{self, ANY_PROCESSOR, SerialLog};
+use crate::qemu::{self, SerialLog};
 
 /// What is run, in this order: the last one leaves an image that survived it, which is entered.
 const TESTS: &[&str] = &[
@@ -44,6 +44,34 @@ const WATCH_PAGES: &str = " page_owner=on";
 /// 64 KiB, in the initramfs of the small image that is loaded once for each page that it has.
 const PAYLOAD: u64 = 64 << 10;
 
+/// The name of the test that a policy can be built out of tree.
+const OUT_OF_TREE: &str = "debug/out-of-tree";
+
+/// What the log is asked.
+type Check = fn(log: &SerialLog) -> Result<()>;
+
+const CHECKS: &[(&str, Check)] = &[
+    ("debug/watched", watched),
+    ("debug/quiet", quiet),
+    ("debug/entered", entered),
+];
+
+pub fn names() -> Vec<String> {
+    let modules = MODULES.iter().map(|module| modinfo(module));
+    let checks = CHECKS.iter().map(|(name, _)| (*name).to_owned());
+    selftests::names_of("debug", TESTS)
+        .into_iter()
+        .chain([OUT_OF_TREE.to_owned()])
+        .chain(modules)
+        .chain(checks)
+        .collect()
+}
+
+/// The name of the test that modinfo describes a module.
+fn modinfo(module: &str) -> String {
+    format!("debug/modinfo/{module}")
+}
+
 pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
     let programs = selftests::build(kernels)?;
     let kernel = kernels.get(Verify::Debug)?;
@@ -53,13 +81,13 @@ pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
             // The tests load it in place of the one that was built with the kernel.
             modules.retain(|module| module.file_name() != sample.file_name());
             modules.push(sample);
-            report.record("debug/out-of-tree", Ok(()));
+            report.record(OUT_OF_TREE, Ok(()));
         }
-        Err(error) => report.record("debug/out-of-tree", Err(error)),
+        Err(error) => report.record(OUT_OF_TREE, Err(error)),
     }
     for module in &modules {
         let name = module.file_stem().unwrap_or_default().to_string_lossy();
-        report.test(&format!("debug/modinfo/{name}"), || described(module));
+        report.test(&modinfo(&name), || described(module));
     }
     let initramfs = Selftests {
         kernel: kernels.get(Verify::Y)?.image(),
@@ -70,17 +98,11 @@ pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
     .archive(kernels.layout)?;
     let mut guest = Selftests::guest(&initramfs, TESTS, true);
     guest.arguments += WATCH_PAGES;
-    let log = qemu::boot(
-        kernels.layout,
-        "debug",
-        kernel.image(),
-        &guest,
-        ANY_PROCESSOR,
-    )?;
+    let log = qemu::boot(kernels.layout, "debug", kernel.image(), &guest, None)?;
     selftests::read(report, "debug", &log, TESTS, false);
-    report.test("debug/watched", || watched(&log));
-    report.test("debug/quiet", || quiet(&log));
-    report.test("debug/entered", || entered(&log));
+    for (name, check) in CHECKS {
+        report.test(name, || check(&log));
+    }
     Ok(())
 }
 

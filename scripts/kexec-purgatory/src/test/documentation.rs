@@ -18,9 +18,21 @@ const PAGES: &str = "arch/x86";
 /// What the names of all pages of the overlay have, and no other's.
 const NAMES: &[&str] = &["kexec-purgatory", "sysfs-kernel-kexec-verify"];
 
+type Test = fn(kernels: &Kernels) -> Result<()>;
+
+const TESTS: &[(&str, Test)] = &[
+    ("documentation/html", html),
+    ("documentation/abi", |kernels| abi(kernels.tree())),
+];
+
+pub fn names() -> Vec<String> {
+    TESTS.iter().map(|(name, _)| (*name).to_owned()).collect()
+}
+
 pub fn run(kernels: &Kernels, report: &mut Report) -> Result<()> {
-    report.test("documentation/html", || html(kernels));
-    report.test("documentation/abi", || abi(kernels.tree()));
+    for (name, test) in TESTS {
+        report.test(name, || test(kernels));
+    }
     Ok(())
 }
 

@@ -4,10 +4,11 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, ensure};
 
 use super::{Kernels, Report};
 use crate::faults;
+use crate::faults::stage::{ENGINES, Scenario};
 use crate::kernel::Verify;
 
 /// As many as it takes for every kind of fault at every place of every region, at every stage with
@@ -15,10 +16,42 @@ use crate::kernel::Verify;
 const COUNT: usize = 60;
 const SEED: u64 = 1;
 
+/// What trials are reported as parts of, beside the moments of [`Scenario`]: with each engine, and
+/// once.
+const EACH: &[&str] = &[
+    "clean image",
+    "clean load",
+    "regions",
+    "what is not verified",
+    "8250 in memory",
+];
+const ONCE: &[&str] = &["purgatory", "direct image"];
+
+pub fn names() -> Vec<String> {
+    let mut names: Vec<String> = ONCE.iter().map(|part| name(part)).collect();
+    for engine in ENGINES {
+        let scenarios = Scenario::ALL.map(Scenario::name);
+        for part in scenarios
+            .iter()
+            .map(String::as_str)
+            .chain(EACH.iter().copied())
+        {
+            names.push(name(&format!("{part}, {}", engine.kind.name())));
+        }
+    }
+    names
+}
+
+/// The name of what trials are a part of for reports.
+fn name(part: &str) -> String {
+    format!("faults/{part}")
+}
+
 pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
     let verified = kernels.get(Verify::Y)?;
     let direct = kernels.get(Verify::N)?;
     let tally = faults::inject(kernels.layout, &verified, &direct, COUNT, SEED)?;
+    let names = names();
     let mut groups: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for ran in &tally.0 {
         let failures = groups.entry(ran.group()).or_default();
@@ -31,7 +64,10 @@ pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
             true => Ok(()),
             false => Err(anyhow!("{}", failures.join("\n"))),
         };
-        report.record(&format!("faults/{group}"), result);
+        let name = name(&group);
+        // A filter would not find it.
+        ensure!(names.contains(&name), "{name} is not listed");
+        report.record(&name, result);
     }
     Ok(())
 }

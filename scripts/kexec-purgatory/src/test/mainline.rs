@@ -23,6 +23,13 @@ struct Case {
     objects: &'static [&'static str],
 }
 
+impl Case {
+    /// The name for reports.
+    fn name(&self) -> String {
+        format!("mainline/{}", self.name)
+    }
+}
+
 const CASES: &[Case] = &[
     Case {
         name: "x86_64",
@@ -64,12 +71,16 @@ const CASES: &[Case] = &[
     },
 ];
 
+pub fn names() -> Vec<String> {
+    CASES.iter().map(Case::name).collect()
+}
+
 pub fn run(kernels: &Kernels, report: &mut Report) -> Result<()> {
     let layout = kernels.layout;
     let mut pristine = None;
 
     for case in CASES {
-        let name = format!("mainline/{}", case.name);
+        let name = case.name();
         if !report.wants(&name) {
             continue;
         }

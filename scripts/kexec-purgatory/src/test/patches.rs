@@ -22,18 +22,27 @@ const ADDED_LINES: usize = 60;
 /// What is not code that runs in a kernel.
 const NO_CODE: &[&str] = &["Documentation/", "MAINTAINERS", "samples/", "tools/"];
 
+/// Done with a folder that has the files that the patches touch.
+type Test = fn(layout: &Layout, tree: &Path) -> Result<()>;
+
+const TESTS: &[(&str, Test)] = &[
+    ("patches/round-trip", round_trip),
+    ("patches/am", series::apply_hooks),
+    ("patches/added-lines", |layout, _| added_lines(layout)),
+    ("patches/checkpatch", |layout, _| checkpatch(layout)),
+];
+
+pub fn names() -> Vec<String> {
+    TESTS.iter().map(|(name, _)| (*name).to_owned()).collect()
+}
+
 pub fn run(layout: &Layout, report: &mut Report) -> Result<()> {
     let scratch = tempfile::tempdir_in(&layout.build)?;
     let tree = scratch.path().canonicalize()?;
     series::extract_touched(layout, &tree)?;
-    report.test("patches/round-trip", || round_trip(layout, &tree));
-    report.test("patches/am", || series::apply_hooks(layout, &tree));
-    report.test("patches/added-lines", || added_lines(layout));
-    report.test("patches/checkpatch", || {
-        let tree = graft::kernel_tree(layout, None)?;
-        ensure!(series::make(layout, &tree)?, "checkpatch.pl complains");
-        Ok(())
-    });
+    for (name, test) in TESTS {
+        report.test(name, || test(layout, &tree));
+    }
     Ok(())
 }
 
@@ -76,6 +85,12 @@ fn added_lines(layout: &Layout) -> Result<()> {
         (1..ADDED_LINES).contains(&sum),
         "{sum} lines are added, {ADDED_LINES} are too many"
     );
+    Ok(())
+}
+
+fn checkpatch(layout: &Layout) -> Result<()> {
+    let tree = graft::kernel_tree(layout, None)?;
+    ensure!(series::make(layout, &tree)?, "checkpatch.pl complains");
     Ok(())
 }
 

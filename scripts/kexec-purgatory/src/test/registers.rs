@@ -8,6 +8,15 @@ use super::{Kernels, Report};
 use crate::kernel::Verify;
 use crate::registers;
 
+pub fn names() -> Vec<String> {
+    registers::names().map(|way| name(&way)).collect()
+}
+
+/// The name of a way for reports.
+fn name(way: &str) -> String {
+    format!("registers/{way}")
+}
+
 pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
     let built = registers::Kernels {
         mainline: kernels.get(Verify::Norust)?,
@@ -16,10 +25,7 @@ pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
     };
     let (mainline, others) = registers::enter(kernels.layout, &built)?;
     for entered in &others {
-        report.record(
-            &format!("registers/{}", entered.name),
-            entered.check(&mainline),
-        );
+        report.record(&name(&entered.name), entered.check(&mainline));
     }
     Ok(())
 }

@@ -4,34 +4,38 @@
 
 use anyhow::{Error, Result};
 
+use super::filter::Filter;
+
 /// What was run so far.
 pub struct Report {
-    filter: Option<String>,
+    filter: Filter,
     passed: u32,
     failed: u32,
+    skipped: u32,
 }
 
 impl Report {
-    pub fn new(filter: Option<String>) -> Self {
+    pub fn new(filter: Filter) -> Self {
         Self {
             filter,
             passed: 0,
             failed: 0,
+            skipped: 0,
         }
     }
 
-    /// Whether some test of a group may be asked for.
-    pub fn wants_group(&self, group: &str) -> bool {
-        self.filter
-            .as_ref()
-            .is_none_or(|filter| filter.starts_with(group) || group.contains(filter.as_str()))
+    pub fn filter(&self) -> &Filter {
+        &self.filter
     }
 
-    /// Whether a test is asked for.
+    /// Whether a test is asked for; see [`Filter::wants`].
     pub fn wants(&self, name: &str) -> bool {
-        self.filter
-            .as_ref()
-            .is_none_or(|filter| name.contains(filter.as_str()))
+        self.filter.wants(name)
+    }
+
+    /// Whether one of these tests is asked for.
+    pub fn wants_any(&self, names: &[String]) -> bool {
+        names.iter().any(|name| self.wants(name))
     }
 
     /// Runs a test, if it is asked for.
@@ -51,21 +55,30 @@ impl Report {
                 self.passed += 1;
                 println!("ok {name}");
             }
-            Err(error) => {
-                self.failed += 1;
-                println!("not ok {name}");
-                for line in format!("{error:#}").lines() {
-                    println!("# {line}");
-                }
-            }
+            Err(error) => self.fail(name, &error),
         }
     }
 
-    /// Tells of a test that could not be run here; it is not counted.
-    pub fn skip(&self, name: &str, reason: &str) {
+    /// Counts a failure, whatever is asked for: it may have kept tests that are from running.
+    pub fn fail(&mut self, name: &str, error: &Error) {
+        self.failed += 1;
+        println!("not ok {name}");
+        for line in format!("{error:#}").lines() {
+            println!("# {line}");
+        }
+    }
+
+    /// Tells of a test that could not be run here; it is no failure.
+    pub fn skip(&mut self, name: &str, reason: &str) {
         if self.wants(name) {
+            self.skipped += 1;
             println!("# skipped {name}: {reason}");
         }
+    }
+
+    /// Whether there was no test so far, not even one to skip.
+    pub fn is_empty(&self) -> bool {
+        self.passed + self.failed + self.skipped == 0
     }
 
     /// Prints the counts; says whether tests were run and all passed.

@@ -12,7 +12,7 @@ use super::{Kernels, Report, ktap};
 use crate::command::{command, output};
 use crate::guest::{self, Selftests};
 use crate::kernel::{SAMPLE_MODULE, VERIFY_MODULE, Verify};
-use crate::qemu::{self, ANY_PROCESSOR, SerialLog};
+use crate::qemu::{self, SerialLog};
 
 /// Where they lie, in the overlay as in the kernel tree.
 const FOLDER: &str = "tools/testing/selftests/kexec";
@@ -45,6 +45,46 @@ const STATES: &[Verify] = &[Verify::Norust, Verify::Y, Verify::M, Verify::N];
 const PASSED: &str = "exit 0";
 const SKIPPED: &str = "exit 4";
 
+pub fn names() -> Vec<String> {
+    STATES.iter().flat_map(|&verify| names_in(verify)).collect()
+}
+
+/// The names of what is reported of a state.
+fn names_in(verify: Verify) -> Vec<String> {
+    let mut names = names_of(&group(verify), &tests(verify));
+    if verify != Verify::Norust {
+        names.push(as_mainline(verify));
+    }
+    names
+}
+
+/// The names of what [`read`] reports.
+pub fn names_of(group: &str, tests: &[&str]) -> Vec<String> {
+    let mut names = vec![group.to_owned()];
+    for test in tests {
+        names.extend([format!("{group}/{test}"), format!("{group}/{test}/")]);
+    }
+    names
+}
+
+fn group(verify: Verify) -> String {
+    format!("selftests/{}", verify.name())
+}
+
+/// The name of what is said when the kernel's own tests end as on mainline.
+fn as_mainline(verify: Verify) -> String {
+    group(verify) + "/as-mainline"
+}
+
+/// The tests that are run in a state.
+fn tests(verify: Verify) -> Vec<&'static str> {
+    let long = match verify {
+        Verify::Norust => &[],
+        _ => LONG_TESTS,
+    };
+    [TESTS, long, UPSTREAM].concat()
+}
+
 pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
     let programs = build(kernels)?;
     let kernel = kernels.get(Verify::M)?;
@@ -59,21 +99,19 @@ pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
     .archive(kernels.layout)?;
     let mut mainline = None;
     for &verify in STATES {
-        let group = format!("selftests/{}", verify.name());
-        if !report.wants_group(&group) {
+        let compared = |other: &Verify| report.wants(&as_mainline(*other));
+        let needed = verify == Verify::Norust && STATES.iter().any(compared);
+        if !needed && !report.wants_any(&names_in(verify)) {
             continue;
         }
 
-        let long = match verify {
-            Verify::Norust => &[],
-            _ => LONG_TESTS,
-        };
-        let all = [TESTS, long, UPSTREAM].concat();
+        let group = group(verify);
+        let all = tests(verify);
         let guest = Selftests::guest(&initramfs, &all, false);
         let log = group.replace('/', "-");
-        let booted = kernels.get(verify).and_then(|kernel| {
-            qemu::boot(kernels.layout, &log, kernel.image(), &guest, ANY_PROCESSOR)
-        });
+        let booted = kernels
+            .get(verify)
+            .and_then(|kernel| qemu::boot(kernels.layout, &log, kernel.image(), &guest, None));
         match booted {
             // Mainline's purgatory has nothing that the tests of ours could look at.
             Ok(log) => {
@@ -82,13 +120,13 @@ pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
                 if verify == Verify::Norust {
                     mainline = Some(ended);
                 } else if let Some(mainline) = &mainline {
-                    report.test(&format!("{group}/as-mainline"), || {
+                    report.test(&as_mainline(verify), || {
                         ensure!(ended == *mainline, "{ended:?}, mainline: {mainline:?}");
                         Ok(())
                     });
                 }
             }
-            Err(error) => report.record(&group, Err(error)),
+            Err(error) => report.fail(&group, &error),
         }
     }
     Ok(())
@@ -125,12 +163,13 @@ fn upstream(log: &SerialLog) -> Vec<(String, Vec<String>)> {
 pub fn read(report: &mut Report, group: &str, log: &SerialLog, tests: &[&str], may_skip: bool) {
     let printed = printed(log);
     let ran: Vec<&str> = printed.iter().map(|(name, _)| *name).collect();
-    let all = ran == tests && log.after("guest: finished").is_some();
-    let ended = match all {
-        true => Ok(()),
-        false => Err(anyhow!("{ran:?} of {tests:?} ran")),
-    };
-    report.record(group, ended.with_context(|| log.tail()));
+    match ran == tests && log.after("guest: finished").is_some() {
+        true => report.record(group, Ok(())),
+        false => {
+            let error = anyhow!("{ran:?} of {tests:?} ran");
+            report.fail(group, &error.context(log.tail()));
+        }
+    }
     for (name, lines) in printed {
         let group = format!("{group}/{name}");
         match lines[..] {

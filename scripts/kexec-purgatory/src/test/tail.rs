@@ -23,15 +23,27 @@ const GARBAGE: u8 = 0xa5;
 
 const PAGE: u64 = 4096;
 
+/// A name for reports, whether the next kernel is the overlay's and not the distribution's, and what
+/// is added to its command line.
+const CASES: &[(&str, bool, &str)] = &[
+    ("tail/distribution", false, ""),
+    ("tail/distribution-nokaslr", false, " nokaslr"),
+    ("tail/own", true, ""),
+    ("tail/own-nokaslr", true, " nokaslr"),
+];
+
+pub fn names() -> Vec<String> {
+    CASES.iter().map(|(name, ..)| (*name).to_owned()).collect()
+}
+
 pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
     let kernel = kernels.get(Verify::Y)?;
     let distribution = kernels.next.image.clone();
-    let own = kernel.image().to_owned();
-    for (name, next, arguments) in [
-        ("tail/distribution", &distribution, ""),
-        ("tail/distribution-nokaslr", &distribution, " nokaslr"),
-        ("tail/own", &own, ""),
-    ] {
+    for &(name, own, arguments) in CASES {
+        let next = match own {
+            true => kernel.image(),
+            false => &distribution,
+        };
         report.test(name, || {
             enter(kernels.layout, &kernel, name, next, arguments)
         });

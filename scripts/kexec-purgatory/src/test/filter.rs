@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Which tests are asked for.
+
+/// Text that the names of tests have.
+#[derive(Clone)]
+pub struct Filter {
+    text: String,
+    /// The group that the text begins with, if it does: no test of another one is asked for.
+    group: Option<&'static str>,
+}
+
+impl Filter {
+    pub fn new(text: Option<String>, mut groups: impl Iterator<Item = &'static str>) -> Self {
+        let text = text.unwrap_or_default();
+        let group = groups.find(|group| {
+            text.strip_prefix(group)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        });
+        Self { text, group }
+    }
+
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    pub fn group(&self) -> Option<&'static str> {
+        self.group
+    }
+
+    /// Whether a test is asked for.
+    ///
+    /// A name that ends in a slash stands for tests below it, whose names only a run tells. They may
+    /// be asked for where the text is part of that name, or goes on behind it.
+    pub fn wants(&self, name: &str) -> bool {
+        let goes_on = |end: &str| end.ends_with('/') && self.text.starts_with(end);
+        match self.group {
+            Some(_) => name.starts_with(&self.text) || goes_on(name),
+            None => {
+                name.contains(&self.text)
+                    || name
+                        .char_indices()
+                        .any(|(start, _)| goes_on(&name[start..]))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Filter;
+
+    fn filter(text: &str) -> Filter {
+        Filter::new(Some(text.to_owned()), ["boot", "bench"].into_iter())
+    }
+
+    #[test]
+    fn no_text_asks_for_all() {
+        let all = Filter::new(None, ["boot"].into_iter());
+        assert!(all.wants("boot/y-normal"));
+        assert!(all.wants("boot/y-kunit/"));
+    }
+
+    #[test]
+    fn text_is_found_anywhere_in_a_name() {
+        for text in ["y-normal", "normal", "/y-", "y"] {
+            assert!(filter(text).wants("boot/y-normal"), "{text}");
+        }
+        assert!(!filter("y-normal-debug").wants("boot/y-normal"));
+    }
+
+    #[test]
+    fn a_group_that_is_named_is_the_only_one() {
+        for text in ["bench", "bench/programs"] {
+            assert_eq!(filter(text).group(), Some("bench"), "{text}");
+            assert!(filter(text).wants("bench/programs"), "{text}");
+            assert!(!filter(text).wants("crates/tool/bench/programs"), "{text}");
+        }
+        assert_eq!(filter("benchmark").group(), None);
+    }
+
+    #[test]
+    fn tests_below_a_name_are_found_from_there() {
+        for text in ["kunit", "boot/y-kunit/digest/empty", "y-kunit/digest"] {
+            assert!(filter(text).wants("boot/y-kunit/"), "{text}");
+        }
+        for text in ["digest", "boot/n-kunit/digest", "n-kunit/digest"] {
+            assert!(!filter(text).wants("boot/y-kunit/"), "{text}");
+        }
+    }
+}
