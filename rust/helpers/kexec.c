@@ -2,9 +2,9 @@
 
 #ifdef CONFIG_KEXEC_PURGATORY_RUST
 
-#include <asm/cpufeature.h>
 #include <crypto/sha2.h>
 #include <linux/cc_platform.h>
+#include <linux/cpufeature.h>
 #include <linux/kexec_handover.h>
 
 __rust_helper void rust_helper_sha256_update(struct sha256_ctx *ctx,

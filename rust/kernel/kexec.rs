@@ -41,8 +41,8 @@ pub use policy::{
 
 /// Whether `KEXEC_FILE_DEBUG` was given for the image that was loaded last, or is being loaded.
 pub fn debug_requested() -> bool {
-    // SAFETY: Always valid for reads. A load may write it meanwhile; a byte is read as it was before
-    // or as it is then, and is 0 or 1.
+    // SAFETY: Always valid for reads. A load may write it meanwhile; the byte is read as it was
+    // before or as it is then, and is 0 or 1.
     unsafe { (&raw const bindings::kexec_file_dbg_print).read_volatile() }
 }
 

@@ -51,8 +51,8 @@ impl Machine {
     /// A guest whose register state is encrypted has no console and no reset register: I/O raises
     /// `#VC` or `#VE` there, and nothing handles these between two kernels.
     pub fn current() -> Machine {
-        // SAFETY: Aligned and always valid for reads. It is refined after boot, too, by writes of the
-        // whole word, of which any value will do.
+        // SAFETY: Aligned and always valid for reads. It is refined after boot, too, by writes of
+        // the whole word, of which any value will do.
         let tsc_khz = unsafe { (&raw const bindings::tsc_khz).read_volatile() };
 
         if no_io() {
@@ -77,8 +77,10 @@ impl Machine {
 
 /// `CC_ATTR_GUEST_STATE_ENCRYPT` is for AMD's guests only, see `arch/x86/coco/core.c`.
 fn no_io() -> bool {
+    const ATTRIBUTE: bindings::cc_attr = bindings::cc_attr_CC_ATTR_GUEST_STATE_ENCRYPT;
+
     // SAFETY: `cc_platform_has` has no preconditions.
-    let amd = unsafe { bindings::cc_platform_has(bindings::cc_attr_CC_ATTR_GUEST_STATE_ENCRYPT) };
+    let amd = unsafe { bindings::cc_platform_has(ATTRIBUTE) };
     // SAFETY: The number is that of a feature.
     let tdx = unsafe { bindings::boot_cpu_has(bindings::X86_FEATURE_TDX_GUEST) };
 

@@ -90,8 +90,8 @@ mod registration {
         /// `EBUSY` if another policy is in force.
         pub fn new(module: &'static ThisModule) -> Result<Self> {
             // SAFETY: `drop()` ends the registration before the module and with it
-            // `verify_callback` go away, unless the module leaks the value, which no registration of
-            // a callback survives.
+            // `verify_callback` go away, unless the module leaks the value, which no registration
+            // of a callback survives.
             to_result(unsafe {
                 bindings::kexec_purgatory_policy_register(
                     module.as_ptr(),

@@ -42,8 +42,8 @@ pub(crate) fn stop(console: Console, panic_timeout: i32, reset: &Reset, tsc_khz:
             .str(" seconds\n"),
     };
     if panic_timeout != 0 || reset.space == abi::RESET_FAULT {
-        // `relocate_kernel` has handlers that print and then halt. An NMI resets the machine without
-        // them, somewhat early; and where printing and halting raise exceptions themselves, the
+        // `relocate_kernel` has handlers that print and then halt. Without them, an NMI resets the
+        // machine, somewhat early; and where printing and halting raise exceptions themselves, the
         // first one is the last.
         //
         // SAFETY: This program handles no exception.
