@@ -60,6 +60,11 @@ impl Blob {
         self.field(std::mem::offset_of!(abi::Header, params)) as usize
     }
 
+    /// Offset of the function that computes a region's digest.
+    pub fn digest(&self) -> u64 {
+        self.field(std::mem::offset_of!(abi::Header, digest)).into()
+    }
+
     /// Bytes that the purgatory occupies in memory.
     pub fn mem_size(&self) -> u64 {
         self.field(std::mem::offset_of!(abi::Header, mem_size))

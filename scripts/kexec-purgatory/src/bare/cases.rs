@@ -2,6 +2,7 @@
 
 //! What the purgatory must do on a machine without a kernel, case by case.
 
+mod digests;
 mod reset;
 
 use std::mem::offset_of;
@@ -42,6 +43,9 @@ pub const CASES: &[Case] = &[
     ("reset-register", reset::register),
     ("reset-register-in-pci", reset::register_in_pci),
     ("reset-order", reset::order),
+    ("reset-without-io", reset::without_io),
+    ("avx512-x16/leaves", digests::leaves),
+    ("avx512-x16/lengths", digests::lengths),
 ];
 
 /// Engines that QEMU can run.

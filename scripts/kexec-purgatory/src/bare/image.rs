@@ -17,6 +17,13 @@ pub const JOB: u64 = 0x80_0000;
 /// Not 0 where Bochs, not QEMU, is what the next kernel has to end.
 pub const JOB_IN_BOCHS: u64 = JOB + 40;
 pub const STATE: u64 = 0x80_1000;
+/// `bare/digests.S`, and what differs from run to run of it.
+pub const DIGESTS_PROGRAM: u64 = 0x90_0000;
+pub const DIGESTS: u64 = 0x92_0000;
+/// A page table that this program puts in the place of one page of 2 MiB, and that page, in which
+/// not all is mapped then.
+pub const GUARD_TABLE: u64 = 0x91_0000;
+pub const GUARDED: u64 = 0x600_0000;
 pub const BLOB: u64 = 0x100_0000;
 pub const BOOT_PARAMS: u64 = 0x200_0000;
 pub const KERNEL: u64 = 0x300_0000;
@@ -26,6 +33,7 @@ const OTHERS_STEP: u64 = 0x10_0000;
 
 /// Where the next kernel is entered, in its region.
 const ENTRY_OFFSET: u64 = 0x200;
+pub const KERNEL_ENTRY: u64 = KERNEL + ENTRY_OFFSET;
 
 /// Where port writes end QEMU, see [`super::machine`].
 pub const EXIT_PORT: u16 = 0xf4;
@@ -45,6 +53,8 @@ pub struct Content {
 /// Tests change what they like before they run it.
 pub struct Image {
     pub blob: Blob,
+    /// What the previous kernel enters: the purgatory, or a program that runs in its place.
+    pub entry: u64,
     pub regions: Vec<Content>,
     pub engine: EngineKind,
     pub debug: bool,
@@ -93,6 +103,7 @@ impl Image {
         }
         Self {
             blob: blob.clone(),
+            entry: BLOB + blob.entry(),
             regions,
             engine: EngineKind::Scalar,
             debug: false,
@@ -146,7 +157,7 @@ impl Image {
             self.cr0,
             self.cr4,
             self.xcr0,
-            BLOB + self.blob.entry(),
+            self.entry,
             i64::from(self.timeout).cast_unsigned(),
         ]
         .into_iter()
@@ -171,10 +182,7 @@ impl Image {
             offset_of!(Params, size),
             &(size_of::<Params>() as u32).to_le_bytes(),
         );
-        set(
-            offset_of!(Params, entry),
-            &(KERNEL + ENTRY_OFFSET).to_le_bytes(),
-        );
+        set(offset_of!(Params, entry), &KERNEL_ENTRY.to_le_bytes());
         set(offset_of!(Params, boot_params), &BOOT_PARAMS.to_le_bytes());
         set(offset_of!(Params, blob), &BLOB.to_le_bytes());
         set(
@@ -263,7 +271,7 @@ pub fn region_digest(region: &[u8]) -> Digest {
 }
 
 /// `len` bytes that look random, the same ones for the same `seed` (the SplitMix64 generator).
-fn noise(seed: u64, len: usize) -> Vec<u8> {
+pub fn noise(seed: u64, len: usize) -> Vec<u8> {
     let mut state = seed;
     let mut bytes = Vec::with_capacity(len + 8);
     while bytes.len() < len {

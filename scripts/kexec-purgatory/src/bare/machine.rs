@@ -13,8 +13,8 @@ use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
 use super::bochs::Disk;
-use super::image::{EXIT_PORT, Image, KERNEL};
-use super::run::{BOOT, Ending, HANGS, MEMORY, POLL, Run, assemble};
+use super::image::{DIGESTS_PROGRAM, EXIT_PORT, Image, KERNEL};
+use super::run::{BOOT, Ending, HANGS, MEMORY, POLL, Run, assemble, flat};
 use super::{Blob, State};
 use crate::abi::EngineKind;
 use crate::command::command;
@@ -50,6 +50,8 @@ pub struct Bare {
     boot: PathBuf,
     disk: Disk,
     probe: Vec<u8>,
+    /// `bare/digests.S`, to lie at [`DIGESTS_PROGRAM`].
+    pub digests: Vec<u8>,
     pub blob: Blob,
 }
 
@@ -60,11 +62,12 @@ impl Bare {
         let boot = folder.path().join("boot.elf");
         assemble(&layout.tool("bare/boot.S"), &boot, BOOT, "elf")?;
         let disk = Disk::new(layout, folder.path())?;
-        let probe = folder.path().join("probe.bin");
-        assemble(&layout.tool("bare/probe.S"), &probe, KERNEL, "binary")?;
+        let probe = flat(layout, folder.path(), "probe", KERNEL)?;
+        let digests = flat(layout, folder.path(), "digests", DIGESTS_PROGRAM)?;
         Ok(Self {
             boot,
-            probe: fs::read(probe)?,
+            probe,
+            digests,
             disk,
             folder,
             blob,

@@ -2,16 +2,17 @@
 
 //! What a run is in either emulator.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::image::{JOB, STATE};
+use super::image::{DIGESTS, GUARD_TABLE, GUARDED, JOB, STATE};
 use super::state::State;
 use crate::command::{command, output};
+use crate::layout::Layout;
 
 /// Megabytes of memory.
 pub const MEMORY: u64 = 128;
@@ -37,7 +38,7 @@ pub enum Ending {
     TripleFault,
     /// This was written to a port that ends the machine. Bit 7 does not count: it is lost.
     Written(u8),
-    /// None of that for [`HANGS`].
+    /// None of that for a long time.
     Hangs,
 }
 
@@ -73,9 +74,20 @@ pub fn assemble(source: &Path, program: &Path, address: u64, format: &str) -> Re
             .arg(format!("-Wl,-Ttext={address:#x},--oformat={format}"))
             .arg(format!("-DJOB={JOB:#x}"))
             .arg(format!("-DSTATE={STATE:#x}"))
+            .arg(format!("-DDIGESTS={DIGESTS:#x}"))
+            .arg(format!("-DGUARD_TABLE={GUARD_TABLE:#x}"))
+            .arg(format!("-DGUARDED={GUARDED:#x}"))
             .arg("-o")
             .arg(program)
             .arg(source),
     )
     .map(drop)
+}
+
+/// One of the programs in `bare/` as it lies in memory; `folder` is for its file.
+pub fn flat(layout: &Layout, folder: &Path, name: &str, address: u64) -> Result<Vec<u8>> {
+    let path = folder.join(name).with_extension("flat");
+    let source = layout.tool("bare").join(name).with_extension("S");
+    assemble(&source, &path, address, "binary")?;
+    fs::read(&path).context("cannot read a program")
 }

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Digests by `avx512-x16` that must be those by `scalar`. The other engines, and `scalar` itself,
+//! have their tests on the host: a processor for them is at hand.
+
+use anyhow::Result;
+
+use crate::abi::{EngineKind, LEAF_SIZE};
+use crate::bare::expect::{ended, printed};
+use crate::bare::image::{
+    BLOB, DIGESTS, DIGESTS_PROGRAM, GUARD_TABLE, GUARDED, KERNEL_ENTRY, noise,
+};
+use crate::bare::machine::Bare;
+use crate::bare::run::Ending;
+
+const PAGE_SIZE: usize = 4096;
+
+/// Flags of a page table entry: present, writable.
+const MAPPED: u64 = 0x3;
+
+const LANES: usize = 16;
+
+/// Pages with data. The page before them is not mapped, nor is the one behind them.
+const PAGES: usize = ((2 * LANES + 2) * LEAF_SIZE).div_ceil(PAGE_SIZE);
+const SIZE: usize = PAGES * PAGE_SIZE;
+
+/// What the engine needs beside the bits of `XCR0`.
+const CR0_MP: u64 = 1 << 1;
+const CR4_OSFXSR: u64 = 1 << 9;
+const CR4_OSXMMEXCPT: u64 = 1 << 10;
+const CR4_OSXSAVE: u64 = 1 << 18;
+
+/// Every length up to a page, right behind an unmapped page and right before one, which is at any
+/// alignment.
+pub fn lengths(bare: &Bare) -> Result<()> {
+    let regions = (0..=PAGE_SIZE).flat_map(|length| [(0, length), (SIZE - length, length)]);
+    compare(bare, &regions.collect::<Vec<_>>())
+}
+
+/// Every number of leaves that the lanes can be left with, without a tail, with the shortest and
+/// with the longest one. By turns right behind an unmapped page and right before one: the emulator
+/// takes twenty seconds for that.
+pub fn leaves(bare: &Bare) -> Result<()> {
+    let numbers = (1..=LANES + 1).chain([2 * LANES + 1]);
+    let lengths =
+        numbers.flat_map(|leaves| [0, 1, LEAF_SIZE - 1].map(|tail| leaves * LEAF_SIZE + tail));
+    let regions = lengths.zip([false, true].into_iter().cycle());
+    let regions = regions.map(|(length, at_end)| (if at_end { SIZE - length } else { 0 }, length));
+    compare(bare, &regions.collect::<Vec<_>>())
+}
+
+/// Runs `bare/digests.S` with regions: offsets in the data, and lengths.
+fn compare(bare: &Bare, regions: &[(usize, usize)]) -> Result<()> {
+    let data = GUARDED + PAGE_SIZE as u64;
+    let mut table = vec![0; PAGE_SIZE];
+    let (entries, _) = table.as_chunks_mut();
+    for (page, entry) in (data..).step_by(PAGE_SIZE).zip(&mut entries[1..=PAGES]) {
+        *entry = (page | MAPPED).to_le_bytes();
+    }
+
+    let mut job = Vec::new();
+    job.extend((BLOB + bare.blob.digest()).to_le_bytes());
+    job.extend(KERNEL_ENTRY.to_le_bytes());
+    for &(offset, length) in regions {
+        job.extend(u32::try_from(data + offset as u64)?.to_le_bytes());
+        job.extend(u32::try_from(length)?.to_le_bytes());
+    }
+
+    let mut image = bare.image(0);
+    image.entry = DIGESTS_PROGRAM;
+    image.cr0 |= CR0_MP;
+    image.cr4 |= CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE;
+    image.xcr0 = EngineKind::Avx512X16.xcr0();
+    image.damage = vec![
+        (DIGESTS_PROGRAM, bare.digests.clone()),
+        (DIGESTS, job),
+        (GUARD_TABLE, table),
+        (data, noise(1, SIZE)),
+    ];
+    let run = bare.run_in_bochs(&image)?;
+    let expected = format!(
+        "{:10} digests, {1:10} wrong, the first of {1:10} bytes at {1:10}\n",
+        regions.len(),
+        0
+    );
+    printed(&run, &expected)?;
+    ended(&run, Ending::Entered)
+}
