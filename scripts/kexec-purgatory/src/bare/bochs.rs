@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail, ensure};
 use super::image::{Image, JOB_IN_BOCHS, STATE};
 use super::run::{BOOT, Ending, MEMORY, POLL, Run, flat};
 use super::state::{self, State};
-use crate::command::{command, tail};
+use crate::command::{emulator, tail};
 use crate::layout::Layout;
 
 /// A processor with everything that any engine needs.
@@ -110,7 +110,7 @@ impl Disk {
         fs::write(path("commands"), "continue\n")?;
 
         // Bochs wants a terminal; script gives it one.
-        let mut bochs = command("script")
+        let mut bochs = emulator("script")
             .args(["--quiet", "--return", "--flush", "--command"])
             .arg("exec bochs-bin -q -f bochsrc -rc commands")
             .arg("terminal")

@@ -3,13 +3,13 @@
 //! The machine that images run on, and running them in QEMU.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::thread;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use tempfile::TempDir;
 
 use super::bochs::Disk;
@@ -17,7 +17,7 @@ use super::image::{DIGESTS_PROGRAM, EXIT_PORT, Image, KERNEL};
 use super::run::{BOOT, Ending, HANGS, MEMORY, POLL, Run, assemble, flat};
 use super::{Blob, State};
 use crate::abi::EngineKind;
-use crate::command::command;
+use crate::command::emulator;
 use crate::layout::Layout;
 
 /// What `bare/probe.S` writes to [`EXIT_PORT`].
@@ -105,7 +105,7 @@ impl Bare {
         file.set_len(MEMORY << 20)?;
         image.write(&file)?;
 
-        let mut qemu = command("qemu-system-x86_64");
+        let mut qemu = emulator("qemu-system-x86_64");
         qemu.args(["-nodefaults", "-display", "none", "-no-reboot"])
             .args(["-accel", "tcg", "-icount", "shift=0,sleep=off"])
             .arg("-machine")
@@ -171,12 +171,14 @@ fn watch(qemu: &mut Child) -> Result<Ending> {
         if let Some(status) = qemu.try_wait()? {
             return match status.code() {
                 Some(0) => Ok(Ending::Reset),
+                // What QEMU says of its own errors; no device is given a 0 here.
+                Some(1) => Err(io::Error::other("QEMU failed").into()),
                 // A status has 8 bits, of which isa-debug-exit sets the lowest one.
                 Some(status) if status & 1 == 1 => Ok(match (status >> 1) as u8 {
                     ENTERED => Ending::Entered,
                     value => Ending::Written(value),
                 }),
-                _ => bail!("ended in an unknown way"),
+                _ => Err(io::Error::other("ended in an unknown way").into()),
             };
         }
         if let Some(ending) = halted(&mut input, &mut output) {

@@ -17,7 +17,7 @@ use crate::layout::Layout;
 /// Megabytes of memory.
 pub const MEMORY: u64 = 128;
 
-/// How often a machine is looked at, and after how long it is given up. A run takes a second.
+/// How often a machine is looked at, and after how long QEMU is given up. A run takes it a second.
 pub const POLL: Duration = Duration::from_millis(20);
 pub const HANGS: Duration = Duration::from_secs(120);
 

@@ -7,11 +7,15 @@ use std::mem::offset_of;
 use anyhow::{Context, Result, ensure};
 
 use super::MAX;
-use crate::abi::{Params, RESET_IO, RESET_PCI, Reset};
+use crate::abi::{Params, RESET_FAULT, RESET_IO, RESET_PCI, Reset};
 use crate::bare::expect::{ended, mismatch, printed};
 use crate::bare::image::EXIT_PORT;
 use crate::bare::machine::{Bare, Hardware};
 use crate::bare::run::Ending;
+
+/// Ports that a reset goes by.
+const RESET_CONTROL: u16 = 0xcf9;
+const KEYBOARD: u16 = 0x64;
 
 pub fn at_once(bare: &Bare) -> Result<()> {
     let mut image = bare.image(0);
@@ -79,11 +83,27 @@ pub fn register_in_pci(bare: &Bare) -> Result<()> {
     Ok(())
 }
 
+/// Where I/O raises exceptions, no reset goes by it: each port would end the run in another way.
+pub fn without_io(bare: &Bare) -> Result<()> {
+    const MACHINE: Hardware = Hardware {
+        machine: "microvm",
+        ports: &[KEYBOARD, RESET_CONTROL],
+    };
+
+    let mut image = bare.image(0);
+    image.timeout = -1;
+    image.reset = Reset {
+        address: EXIT_PORT.into(),
+        space: RESET_FAULT,
+        value: 0x11,
+    };
+    mismatch(&mut image, 0, 0);
+    ended(&bare.run_on(&MACHINE, MAX, &image)?, Ending::TripleFault)
+}
+
 /// Every way to reset a machine is tried, in order: on machines that lack those before it, the
 /// first one that is there is what ends the run.
 pub fn order(bare: &Bare) -> Result<()> {
-    const RESET_CONTROL: u16 = 0xcf9;
-    const KEYBOARD: u16 = 0x64;
     const NOTHING: &str = "microvm";
 
     let cases = [
