@@ -108,9 +108,7 @@ pub fn run(
     let said = || log.lines().filter_map(|line| line.strip_prefix(&image));
     let decision = said().filter_map(Decision::parse).last();
     let (bytes, engine) = said().filter_map(to_verify).last().unzip();
-    let sysfs = log
-        .after(&format!("guest: {} ", purpose.sysfs()))
-        .and_then(Decision::parse);
+    let sysfs = decision_in_sysfs(&log, purpose);
     let outcome = match purpose {
         Purpose::Enter => arrival(&log, next, &payload),
         Purpose::Crash => vmcore(&log, next),
@@ -124,6 +122,14 @@ pub fn run(
         outcome,
         log,
     })
+}
+
+/// What sysfs had, by the last line that tells it: a crash interrupts what the console prints, which
+/// is then printed again.
+fn decision_in_sysfs(log: &SerialLog, purpose: Purpose) -> Option<Decision> {
+    let read = format!("guest: {} ", purpose.sysfs());
+    let said = log.lines().filter_map(|line| line.strip_prefix(&read));
+    said.filter_map(Decision::parse).last()
 }
 
 /// Reads `<R> regions, <B> bytes to verify, engine <name>`: the bytes and the engine.
@@ -196,5 +202,22 @@ fn check_release(log: &SerialLog, next: &DistributionKernel) -> Result<()> {
         Some(release) if release == next.release => Ok(()),
         Some(release) => bail!("entered {release} in place of {}", next.release),
         None => bail!("no second kernel came up"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_is_printed_again_counts() {
+        let log = SerialLog::new(
+            b"guest: verify_crash verified: cra\n\
+              ** replaying previous printk message **\n\
+              guest: verify_crash verified: crash image\n",
+        );
+        let read = decision_in_sysfs(&log, Purpose::Crash);
+        assert!(read == Decision::parse("verified: crash image"));
+        assert!(read.is_some());
     }
 }
