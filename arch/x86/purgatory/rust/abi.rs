@@ -39,10 +39,10 @@ pub type Digest = [u8; DIGEST_SIZE];
 /// region's length in bytes as a little-endian `u64`. Every leaf but the last is this long; the
 /// last one holds what remains. A region of length 0 has no leaf.
 ///
-/// The size is one for which `digest-tests/benches/leaf_size.rs` finds nothing faster. Smaller
-/// leaves cost more digests of digests, larger ones more idle lanes at the end of a region. It is
-/// not a power of two, so that the lanes of an engine do not all read from the same set of the
-/// cache.
+/// The size is one for which `digest-tests/benches/leaf_size.rs` finds nothing that is more than
+/// some 1 % faster, see Documentation/arch/x86/kexec-purgatory-performance.rst. Smaller leaves cost
+/// more digests of digests, larger ones more idle lanes at the end of a region. It is not a power
+/// of two, so that the lanes of an engine do not all read from the same set of the cache.
 pub const LEAF_SIZE: usize = 32 * 1024 + 64;
 
 /// Most regions that an image can have: one for each segment of `struct kimage`
