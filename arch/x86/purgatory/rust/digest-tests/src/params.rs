@@ -120,7 +120,7 @@ pub fn opinion(regions: &[Region], extent: &Range<u64>) -> Opinion {
     for region in regions {
         let bytes = Bytes::new(region.start, region.len);
 
-        if bytes.start == 0 || bytes.end > PHYSICAL_END || region.kind > 7 {
+        if bytes.start == 0 || bytes.end > PHYSICAL_END || region.kind > 5 {
             return Opinion::Unsound;
         }
         all.push(bytes);

@@ -42,7 +42,7 @@ fn every_damage_has_its_fault() {
         (|p| p.nr_regions = 0, Fault::RegionCount),
         (|p| p.nr_regions = 17, Fault::RegionCount),
         (|p| p.nr_regions = u32::MAX, Fault::RegionCount),
-        (|p| p.regions[1].kind = 8, Fault::Region),
+        (|p| p.regions[1].kind = 6, Fault::Region),
         (|p| p.regions[1].start = 0, Fault::Region),
         (|p| p.regions[2].len = u64::MAX, Fault::Region),
         (|p| p.regions[2].len = 1 << 63, Fault::Region),
