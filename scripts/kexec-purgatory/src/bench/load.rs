@@ -152,7 +152,8 @@ impl KernelSha256 {
         };
         let mut digests = [Digest::default(); 2];
         let [one, two] = &mut digests;
-        // SAFETY: By the type's invariants. A leaf is longer than a block.
+        // SAFETY: By the type's invariants this is the function. The context, both messages of that
+        // length and both digests are borrowed; a leaf is longer than a block.
         unsafe {
             (self.finup_2x)(
                 &start,
@@ -167,7 +168,8 @@ impl KernelSha256 {
     }
 
     fn transform(&self, state: &mut State, blocks: &[Array<u8, U64>]) {
-        // SAFETY: By the type's invariants; the blocks follow each other.
+        // SAFETY: By the type's invariants this is the function. The state is borrowed, and the blocks
+        // follow each other.
         unsafe { (self.transform)(state, blocks.as_ptr().cast(), blocks.len()) }
     }
 
