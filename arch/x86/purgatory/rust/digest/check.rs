@@ -25,10 +25,20 @@ const PHYSICAL_END: u64 = 1 << 52;
 /// or overlaps another one or the purgatory.
 #[derive(Debug)]
 pub struct Checked<'a> {
+    engine: EngineKind,
+    regions: &'a [Region],
+}
+
+impl<'a> Checked<'a> {
     /// How to compute digests.
-    pub engine: EngineKind,
+    pub fn engine(&self) -> EngineKind {
+        self.engine
+    }
+
     /// What to verify.
-    pub regions: &'a [Region],
+    pub fn regions(&self) -> &'a [Region] {
+        self.regions
+    }
 }
 
 /// What is wrong with the parameters.

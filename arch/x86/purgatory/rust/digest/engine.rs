@@ -5,11 +5,17 @@
 
 pub(crate) mod avx2_x8;
 pub(crate) mod avx512_x16;
+mod intrinsics;
 mod lanes;
-pub(crate) mod scalar;
 pub(crate) mod shani_x2;
 
+use sha2::block_api::compress256;
 use shani_x2::ShaNiX2;
+
+// Left to itself, `sha2` executes CPUID to find SHA-NI. Between two kernels nobody handles the
+// exception that CPUID raises in an SEV-ES or TDX guest.
+#[cfg(not(sha2_backend = "soft"))]
+compile_error!("this crate and sha2 must be built with --cfg sha2_backend=\"soft\"");
 
 /// Size of a block in bytes.
 pub(crate) const BLOCK_SIZE: usize = 64;
@@ -74,7 +80,7 @@ pub(crate) trait Engine<const LANES: usize>: Copy {
 
     /// The fastest code for a single stream on a CPU that runs this engine.
     ///
-    /// Generic code is faster than to run many lanes for the sake of one.
+    /// The `sha2` crate is faster than to run many lanes for the sake of one.
     fn single(self) -> Single {
         Single::Scalar
     }
@@ -91,7 +97,7 @@ impl Single {
     /// Feeds blocks into a stream.
     pub(crate) fn compress(self, state: &mut State, data: &[Block]) {
         match self {
-            Single::Scalar => scalar::compress(state, data),
+            Single::Scalar => compress256(state, data),
             Single::ShaNi(engine) => engine.compress_one(state, data),
         }
     }

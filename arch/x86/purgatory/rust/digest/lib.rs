@@ -27,9 +27,7 @@ use core::slice;
 use engine::{
     avx2_x8::Avx2X8,
     avx512_x16::Avx512X16,
-    scalar::Scalar,
     shani_x2::ShaNiX2, //
-    Single,
 };
 
 /// Computes the digest of a region as [`LEAF_SIZE`] defines it.
@@ -62,7 +60,7 @@ pub unsafe fn region_digest_with_leaf<const LEAF: usize>(
     let region = unsafe { slice::from_raw_parts(start, len) };
 
     match engine {
-        EngineKind::Scalar => tree::region_digest::<_, 1, LEAF>(Scalar, region),
+        EngineKind::Scalar => tree::region_digest_scalar::<LEAF>(region),
         EngineKind::ShaNiX2 => {
             // SAFETY: By the safety requirements, the CPU is ready for the engine while this
             // function runs. The value does not outlive it.
@@ -85,7 +83,7 @@ pub unsafe fn region_digest_with_leaf<const LEAF: usize>(
     }
 }
 
-/// Computes the SHA-256 of `len` bytes at `start`, with the scalar engine.
+/// Computes the SHA-256 of `len` bytes at `start`.
 ///
 /// # Safety
 ///
@@ -96,5 +94,5 @@ pub unsafe fn sha256(start: *const u8, len: usize) -> Digest {
     // need no alignment.
     let data = unsafe { slice::from_raw_parts(start, len) };
 
-    tree::sha256(Single::Scalar, data)
+    tree::sha256(data)
 }

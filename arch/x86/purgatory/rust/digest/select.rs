@@ -2,12 +2,11 @@
 
 //! The choice of an engine.
 //!
-//! The kernel's loader decides, and the blob does what it is told; so this file is compiled into
-//! the loader as well as into this crate. It depends on nothing but the `abi` module at the
+//! The kernel's loader decides, and the purgatory does what it is told; so this file is compiled
+//! into the loader as well as into this crate. It depends on nothing but the `abi` module at the
 //! crate's root.
 
 use crate::abi::EngineKind;
-use core::arch::x86_64::{__cpuid_count, CpuidResult};
 
 /// Every engine, the fastest one first.
 ///
@@ -19,81 +18,64 @@ const BEST_FIRST: [EngineKind; 4] = [
     EngineKind::Scalar,
 ];
 
-/// The CPUID registers that the choice depends on; 0 for a leaf that the CPU does not have.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Cpuid {
-    /// Leaf 1, `ECX`.
-    pub leaf_1_ecx: u32,
-    /// Leaf 7, subleaf 0, `EBX`.
-    pub leaf_7_ebx: u32,
-    /// Leaf 0xd, subleaf 0, `EDX:EAX`: the bits that may be set in `XCR0`.
-    pub xcr0: u64,
+/// An extension of the instruction set that some engine needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Feature {
+    /// Supplemental SSE3.
+    Ssse3,
+    /// SSE4.1.
+    Sse41,
+    /// SHA-NI.
+    Sha,
+    /// AVX.
+    Avx,
+    /// AVX2.
+    Avx2,
+    /// AVX-512 Foundation.
+    Avx512F,
+    /// AVX-512 Byte and Word.
+    Avx512Bw,
 }
 
-/// [`Cpuid::leaf_1_ecx`].
-const SSSE3: u32 = 1 << 9;
-const SSE4_1: u32 = 1 << 19;
-const XSAVE: u32 = 1 << 26;
-const AVX: u32 = 1 << 28;
+/// A processor, as the system on it sees it.
+pub trait Processor {
+    /// Whether it has that extension.
+    fn has(&self, feature: Feature) -> bool;
 
-/// [`Cpuid::leaf_7_ebx`].
-const AVX2: u32 = 1 << 5;
-const AVX512F: u32 = 1 << 16;
-const SHA: u32 = 1 << 29;
-const AVX512BW: u32 = 1 << 30;
+    /// Whether these bits may be set in `XCR0`, together. There is at least one.
+    fn may_enable(&self, xcr0: u64) -> bool;
+}
 
-impl Cpuid {
-    /// Reads the registers of the CPU that this runs on.
-    pub fn read() -> Cpuid {
-        let max = cpuid(0).eax;
-        let mut regs = Cpuid::default();
-
-        if max >= 0x1 {
-            regs.leaf_1_ecx = cpuid(0x1).ecx;
-        }
-        if max >= 0x7 {
-            regs.leaf_7_ebx = cpuid(0x7).ebx;
-        }
-        if max >= 0xd {
-            let leaf = cpuid(0xd);
-
-            regs.xcr0 = u64::from(leaf.edx) << 32 | u64::from(leaf.eax);
-        }
-        regs
+/// What an engine needs beside [`EngineKind::xcr0`].
+fn needs(engine: EngineKind) -> &'static [Feature] {
+    match engine {
+        EngineKind::Scalar => &[],
+        EngineKind::ShaNiX2 => &[Feature::Sha, Feature::Ssse3, Feature::Sse41],
+        EngineKind::Avx2X8 => &[Feature::Avx, Feature::Avx2],
+        EngineKind::Avx512X16 => &[
+            Feature::Avx,
+            Feature::Avx2,
+            Feature::Avx512F,
+            Feature::Avx512Bw,
+        ],
     }
 }
 
-/// Subleaf 0 of a CPUID leaf.
-fn cpuid(leaf: u32) -> CpuidResult {
-    // Newer compilers have this as a safe function.
-    #[allow(unused_unsafe)]
-    // SAFETY: Every 64-bit CPU has the instruction.
-    unsafe {
-        __cpuid_count(leaf, 0)
-    }
-}
-
-/// Whether a CPU can run an engine, once somebody has set up `CR0`, `CR4` and `XCR0` for it.
+/// Whether a processor can run an engine, once somebody has set up `CR0`, `CR4` and `XCR0` for it.
 ///
-/// What the running system has enabled does not count: the blob sets `CR4.OSXSAVE` and `XCR0`
-/// itself, so that the question is only what they may be set to.
-pub fn supports(cpuid: &Cpuid, engine: EngineKind) -> bool {
-    let (leaf_1_ecx, leaf_7_ebx) = match engine {
-        EngineKind::Scalar => (0, 0),
-        EngineKind::ShaNiX2 => (SSSE3 | SSE4_1, SHA),
-        EngineKind::Avx2X8 => (XSAVE | AVX, AVX2),
-        EngineKind::Avx512X16 => (XSAVE | AVX, AVX2 | AVX512F | AVX512BW),
-    };
+/// The purgatory sets them itself. `relocate_kernel` has cleared `CR4.OSXSAVE` then, so that the
+/// question is what may be enabled, not what is.
+pub fn supports(processor: &impl Processor, engine: EngineKind) -> bool {
+    let xcr0 = engine.xcr0();
 
-    cpuid.leaf_1_ecx & leaf_1_ecx == leaf_1_ecx
-        && cpuid.leaf_7_ebx & leaf_7_ebx == leaf_7_ebx
-        && cpuid.xcr0 & engine.xcr0() == engine.xcr0()
+    needs(engine).iter().all(|&feature| processor.has(feature))
+        && (xcr0 == 0 || processor.may_enable(xcr0))
 }
 
-/// The fastest engine that a CPU can run.
-pub fn select(cpuid: &Cpuid) -> EngineKind {
+/// The fastest engine that a processor can run.
+pub fn select(processor: &impl Processor) -> EngineKind {
     BEST_FIRST
         .into_iter()
-        .find(|&engine| supports(cpuid, engine))
+        .find(|&engine| supports(processor, engine))
         .unwrap_or(EngineKind::Scalar)
 }

@@ -21,6 +21,10 @@ use core::{
     array,
     iter, //
 };
+use sha2::{
+    Digest as _,
+    Sha256, //
+};
 
 /// Size in bytes of the message length at the end of the padding.
 const LENGTH_SIZE: usize = size_of::<u64>();
@@ -32,7 +36,7 @@ pub(crate) fn region_digest<E: Engine<LANES>, const LANES: usize, const LEAF: us
 ) -> Digest {
     const { assert!(LEAF > 0 && LEAF.is_multiple_of(BLOCK_SIZE)) };
 
-    let mut outer = Outer::new(engine.single());
+    let mut outer = Outer::new();
 
     for batch in region.chunks(LANES * LEAF) {
         hash_batch::<E, LANES, LEAF>(engine, batch, &mut outer);
@@ -40,16 +44,33 @@ pub(crate) fn region_digest<E: Engine<LANES>, const LANES: usize, const LEAF: us
     outer.finish(region.len())
 }
 
+/// Computes the digest of a region that is cut in leaves of `LEAF` bytes, one leaf after the other.
+pub(crate) fn region_digest_scalar<const LEAF: usize>(region: &[u8]) -> Digest {
+    let mut outer = Outer::new();
+
+    for leaf in region.chunks(LEAF) {
+        outer.add(&sha256(leaf));
+    }
+    outer.finish(region.len())
+}
+
 /// Computes the SHA-256 of `data`.
-pub(crate) fn sha256(engine: Single, data: &[u8]) -> Digest {
-    let (blocks, tail) = data.as_chunks();
+// Once for all callers: the code is large.
+#[inline(never)]
+pub(crate) fn sha256(data: &[u8]) -> Digest {
+    Sha256::digest(data).into()
+}
+
+/// Computes the SHA-256 of one leaf.
+fn hash_leaf(engine: Single, leaf: &[u8]) -> Digest {
+    let (blocks, tail) = leaf.as_chunks();
     let mut state = INIT;
 
     engine.compress(&mut state, blocks);
-    finish(engine, state, tail, data.len())
+    finish(engine, state, tail, leaf.len())
 }
 
-/// Hashes up to `LANES` leaves at once and hands their digests to `outer`. Only the last leaf may
+/// Hashes up to `LANES` leaves at once and feeds their digests to `outer`. Only the last leaf may
 /// be shorter than `LEAF`.
 fn hash_batch<E: Engine<LANES>, const LANES: usize, const LEAF: usize>(
     engine: E,
@@ -60,7 +81,7 @@ fn hash_batch<E: Engine<LANES>, const LANES: usize, const LEAF: usize>(
     let first = match full {
         [first, ..] if batch.len() > LEAF => first,
         // A single leaf would leave all other lanes idle.
-        _ => return outer.add(sha256(outer.engine, batch)),
+        _ => return outer.add(&hash_leaf(engine.single(), batch)),
     };
 
     let (tail_blocks, tail_bytes) = tail.as_chunks();
@@ -88,10 +109,10 @@ fn hash_batch<E: Engine<LANES>, const LANES: usize, const LEAF: usize>(
     engine.compress(&mut states, &[&padding; LANES]);
 
     for lane in 0..full.len() {
-        outer.add(to_digest(&lane_state(&states, lane)));
+        outer.add(&to_digest(&lane_state(&states, lane)));
     }
     if !tail.is_empty() {
-        outer.add(finish(outer.engine, tail_state, tail_bytes, tail.len()));
+        outer.add(&finish(engine.single(), tail_state, tail_bytes, tail.len()));
     }
 }
 
@@ -155,56 +176,25 @@ fn to_digest(state: &State) -> Digest {
 }
 
 /// The SHA-256 over a region's leaf digests and its length.
-struct Outer {
-    engine: Single,
-    state: State,
-    /// Digests fed so far, the one that waits included.
-    leaves: usize,
-    /// The digest that waits for a second one to fill a block with.
-    half: Option<Digest>,
-}
+// The methods exist once, not once in the code of each engine.
+struct Outer(Sha256);
 
 impl Outer {
-    fn new(engine: Single) -> Self {
-        Outer {
-            engine,
-            state: INIT,
-            leaves: 0,
-            half: None,
-        }
+    #[inline(never)]
+    fn new() -> Self {
+        Outer(Sha256::new())
     }
 
     /// Feeds the digest of the next leaf.
-    fn add(&mut self, digest: Digest) {
-        self.leaves += 1;
-
-        let Some(first) = self.half.take() else {
-            self.half = Some(digest);
-            return;
-        };
-        let mut block = [0; BLOCK_SIZE];
-        let (start, end) = block.split_at_mut(DIGEST_SIZE);
-
-        start.copy_from_slice(&first);
-        end.copy_from_slice(&digest);
-        self.engine.compress(&mut self.state, &[block]);
+    #[inline(never)]
+    fn add(&mut self, digest: &Digest) {
+        self.0.update(digest);
     }
 
     /// Feeds the length of the region, and ends the stream.
-    fn finish(self, region_len: usize) -> Digest {
-        let mut tail = [0; DIGEST_SIZE + size_of::<u64>()];
-        let (digest, length) = tail.split_at_mut(DIGEST_SIZE);
-
-        length.copy_from_slice(&(region_len as u64).to_le_bytes());
-        let tail = if let Some(half) = self.half {
-            digest.copy_from_slice(&half);
-            &tail[..]
-        } else {
-            &*length
-        };
-
-        let len = self.leaves * DIGEST_SIZE + size_of::<u64>();
-
-        finish(self.engine, self.state, tail, len)
+    #[inline(never)]
+    fn finish(mut self, region_len: usize) -> Digest {
+        self.0.update((region_len as u64).to_le_bytes());
+        self.0.finalize().into()
     }
 }

@@ -105,9 +105,9 @@ fn params(input: &[u8]) {
     match result {
         Ok(checked) => {
             assert_eq!(first, None);
-            assert_eq!(checked.engine as u32, params.engine);
-            assert_eq!(checked.regions.len(), count);
-            assert!(std::ptr::eq(checked.regions.as_ptr(), &params.regions[0]));
+            assert_eq!(checked.engine() as u32, params.engine);
+            assert_eq!(checked.regions().len(), count);
+            assert!(std::ptr::eq(checked.regions().as_ptr(), &params.regions[0]));
         }
         Err(Fault::Region) if doubtful => {
             assert!(first.is_none_or(|fault| fault == Fault::Entry));

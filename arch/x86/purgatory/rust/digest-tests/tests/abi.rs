@@ -5,6 +5,7 @@
 
 use purgatory_digest::abi::{
     EngineKind,
+    Handoff,
     Header,
     Params,
     Region,
@@ -30,7 +31,7 @@ fn header() {
     assert_eq!(offset_of!(Header, params), 16);
     assert_eq!(offset_of!(Header, file_size), 20);
     assert_eq!(offset_of!(Header, mem_size), 24);
-    assert_eq!(offset_of!(Header, digest), 28);
+    assert_eq!(offset_of!(Header, reserved), 28);
     assert_eq!(size_of::<Header>(), 32);
 }
 
@@ -58,21 +59,39 @@ fn params() {
     assert_eq!(offset_of!(Params, size), 12);
     assert_eq!(offset_of!(Params, entry), 16);
     assert_eq!(offset_of!(Params, boot_params), 24);
-    assert_eq!(offset_of!(Params, blob), 32);
-    assert_eq!(offset_of!(Params, console_mmio32), 40);
-    assert_eq!(offset_of!(Params, xcr0), 48);
-    assert_eq!(offset_of!(Params, console_port), 56);
-    assert_eq!(offset_of!(Params, flags), 60);
-    assert_eq!(offset_of!(Params, engine), 64);
-    assert_eq!(offset_of!(Params, nr_regions), 68);
-    assert_eq!(offset_of!(Params, reset), 72);
-    assert_eq!(offset_of!(Params, tsc_khz), 88);
-    assert_eq!(offset_of!(Params, blob_digest), 96);
-    assert_eq!(offset_of!(Params, params_digest), 128);
-    assert_eq!(offset_of!(Params, regions), 160);
+    assert_eq!(offset_of!(Params, flags), 32);
+    assert_eq!(offset_of!(Params, tsc_khz), 36);
+    assert_eq!(offset_of!(Params, reset), 40);
+    assert_eq!(offset_of!(Params, console_mmio32), 56);
+    assert_eq!(offset_of!(Params, blob), 64);
+    assert_eq!(offset_of!(Params, xcr0), 72);
+    assert_eq!(offset_of!(Params, engine), 80);
+    assert_eq!(offset_of!(Params, nr_regions), 84);
+    assert_eq!(offset_of!(Params, blob_digest), 88);
+    assert_eq!(offset_of!(Params, params_digest), 120);
+    assert_eq!(offset_of!(Params, regions), 152);
 
     // Every byte belongs to a field: none is padding, whose value a digest could not rely on.
-    assert_eq!(size_of::<Params>(), 160 + REGIONS_MAX * size_of::<Region>());
+    assert_eq!(size_of::<Params>(), 152 + REGIONS_MAX * size_of::<Region>());
+}
+
+/// The low half is filled in by C code, `kexec_handoff()`.
+#[test]
+fn handoff() {
+    assert_eq!(Handoff::new(0x3f8, false).into_raw(), 0x3f8 << 32);
+    assert_eq!(Handoff::new(0, true).into_raw(), 1 << 48);
+    for panic_timeout in [0, 3, -1, i32::MAX, i32::MIN] {
+        for (port, no_io) in [(0, false), (u16::MAX, false), (0x2f8, true)] {
+            let loader = Handoff::new(port, no_io).into_raw();
+            assert_eq!(loader & 0xffff_ffff, 0);
+
+            let handoff = Handoff::from_raw(loader | u64::from(panic_timeout as u32));
+            assert_eq!(handoff.panic_timeout(), panic_timeout);
+            assert_eq!(handoff.console_port(), port);
+            assert_eq!(handoff.no_io(), no_io);
+            assert_eq!(handoff.ends_machine(), panic_timeout != 0 || no_io);
+        }
+    }
 }
 
 #[test]

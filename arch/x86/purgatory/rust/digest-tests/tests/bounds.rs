@@ -2,6 +2,7 @@
 
 //! No engine reads a byte outside of the region: the pages around it kill the process if one does.
 
+use openssl::sha;
 use purgatory_digest::{
     abi::LEAF_SIZE,
     sha256, //
@@ -53,13 +54,16 @@ fn leaves_of_the_abi() {
 
 #[test]
 fn flat() {
-    let memory = Guarded::new(4096).unwrap();
+    let mut memory = Guarded::new(4096).unwrap();
     let size = memory.bytes().len();
 
+    memory.bytes_mut().copy_from_slice(&noise(6, size));
     for len in 0..=size {
         for region in [&memory.bytes()[..len], &memory.bytes()[size - len..]] {
             // SAFETY: `region` is a shared slice.
-            unsafe { sha256(region.as_ptr(), region.len()) };
+            let digest = unsafe { sha256(region.as_ptr(), region.len()) };
+
+            assert_eq!(digest, sha::sha256(region), "{len} bytes");
         }
     }
 }

@@ -8,8 +8,21 @@ use purgatory_digest::{
     check::{check, check_regions, Fault},
 };
 use purgatory_digest_tests::params::{
-    opinion, region, sound, Opinion, BLOB, BLOB_SIZE, OWN_DIGEST, PARAMS_DIGEST,
+    has, opinion, region, sound, Opinion, BLOB, BLOB_SIZE, OWN_DIGEST, PARAMS_DIGEST,
 };
+
+const FAULTS: [Fault; 10] = [
+    Fault::Magic,
+    Fault::Version,
+    Fault::Size,
+    Fault::ParamsDigest,
+    Fault::BlobDigest,
+    Fault::Address,
+    Fault::Engine,
+    Fault::RegionCount,
+    Fault::Region,
+    Fault::Entry,
+];
 
 fn fault_of(params: &Params) -> Option<Fault> {
     check(params, BLOB..BLOB + BLOB_SIZE, &OWN_DIGEST, &PARAMS_DIGEST).err()
@@ -20,9 +33,9 @@ fn sound_parameters_pass() {
     let params = sound();
     let checked = check(&params, BLOB..BLOB + BLOB_SIZE, &OWN_DIGEST, &PARAMS_DIGEST).unwrap();
 
-    assert_eq!(checked.engine, EngineKind::Avx2X8);
-    assert_eq!(checked.regions.len(), 3);
-    assert_eq!(checked.regions[2].start, 0x1_2000_0000);
+    assert_eq!(checked.engine(), EngineKind::Avx2X8);
+    assert_eq!(checked.regions().len(), 3);
+    assert_eq!(checked.regions()[2].start, 0x1_2000_0000);
 }
 
 #[test]
@@ -79,22 +92,9 @@ fn every_bit_of_the_digests_counts() {
 
 #[test]
 fn every_fault_has_a_message_of_its_own() {
-    let faults = [
-        Fault::Magic,
-        Fault::Version,
-        Fault::Size,
-        Fault::ParamsDigest,
-        Fault::BlobDigest,
-        Fault::Address,
-        Fault::Engine,
-        Fault::RegionCount,
-        Fault::Region,
-        Fault::Entry,
-    ];
-
-    for (i, a) in faults.iter().enumerate() {
+    for (i, a) in FAULTS.iter().enumerate() {
         assert!(a.describe().len() > 10 && a.describe().is_ascii());
-        for b in &faults[i + 1..] {
+        for b in &FAULTS[i + 1..] {
             assert_ne!(a.describe(), b.describe());
         }
     }
@@ -206,12 +206,18 @@ proptest! {
         }
     }
 
+    /// Nothing panics, a fault that is found is there, and where none is found there is none.
     #[test]
-    fn any_parameters_are_judged_without_a_panic(
-        entry in any::<u64>(), boot_params in any::<u64>(), engine in any::<u32>(),
-        xcr0 in any::<u64>(), nr_regions in any::<u32>(), start in any::<u64>(),
-        len in any::<u64>(),
+    fn any_parameters_are_judged_soundly(
+        entry in prop_oneof![0xff_ffff..0x100_0002_u64, any::<u64>()],
+        boot_params in prop_oneof![0x8fff..0x9002_u64, any::<u64>()],
+        engine in prop_oneof![0..5_u32, any::<u32>()],
+        xcr0 in prop_oneof![Just(0), Just(0x7), Just(0xe7), any::<u64>()],
+        nr_regions in prop_oneof![0..5_u32, REGIONS_MAX as u32 - 1..20, any::<u32>()],
+        start in prop_oneof![Just(0x9000), any::<u64>()],
+        len in prop_oneof![Just(0x1100), any::<u64>()],
     ) {
+        let extent = BLOB..BLOB + BLOB_SIZE;
         let mut params = sound();
 
         params.entry = entry;
@@ -221,6 +227,16 @@ proptest! {
         params.nr_regions = nr_regions;
         params.regions[0].start = start;
         params.regions[0].len = len;
-        let _ = fault_of(&params);
+
+        let used = &params.regions[..REGIONS_MAX.min(nr_regions as usize)];
+        let either = opinion(used, &extent) == Opinion::Either;
+        let has = |fault| has(fault, &params, &extent, [&OWN_DIGEST, &PARAMS_DIGEST]);
+
+        match fault_of(&params) {
+            Some(fault) => prop_assert!(has(fault), "{fault:?}"),
+            None => for fault in FAULTS {
+                prop_assert!(!has(fault) || (fault == Fault::Region && either), "{fault:?}");
+            }
+        }
     }
 }

@@ -11,6 +11,7 @@
 #![allow(clippy::missing_safety_doc)]
 
 use super::{
+    intrinsics::*,
     Block,
     Engine,
     Single,
@@ -18,7 +19,10 @@ use super::{
     States,
     K, //
 };
-use core::arch::x86_64::*;
+use core::arch::x86_64::{
+    __m128i,
+    _mm_loadu_si128, //
+};
 
 /// The SHA-NI engine.
 ///
@@ -145,7 +149,7 @@ fn rounds_4<const I: usize>(
 #[target_feature(enable = "ssse3,sha")]
 fn schedule<const I: usize>(w: &Message) -> __m128i {
     let w_4 = w[(I + 3) % 4];
-    let w_7 = _mm_alignr_epi8(w_4, w[(I + 2) % 4], 4);
+    let w_7 = _mm_alignr_epi8::<4>(w_4, w[(I + 2) % 4]);
     let w_16 = _mm_sha256msg1_epu32(w[I], w[(I + 1) % 4]);
 
     _mm_sha256msg2_epu32(_mm_add_epi32(w_16, w_7), w_4)
