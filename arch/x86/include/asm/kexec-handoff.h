@@ -13,8 +13,10 @@
  * @flags: RELOC_KERNEL_*
  *
  * What kimage::start finds in %rsi depends on what was decided at load time:
- * the purgatory gets panic_timeout, so that it stops as panic() would; the next
- * kernel, entered directly, gets its boot_params. Anything else gets 0.
+ * the next kernel, entered directly, gets its boot_params; the purgatory gets
+ * what the loader recorded about the console, and panic_timeout as it is now, so
+ * that it stops as panic() would even if its parameters are damaged. Anything
+ * else gets 0.
  *
  * Runs with the kernel's segments gone: no function call but the one into
  * @relocate, nothing that can fail.
@@ -28,10 +30,11 @@ kexec_handoff(relocate_kernel_fn *relocate, struct kimage *image,
 {
 #ifdef CONFIG_KEXEC_PURGATORY_RUST
 	const struct kexec_purgatory *purgatory = &image->arch.purgatory;
+	unsigned long rsi = purgatory->rsi;
 
-	return relocate(image->head, pa_control_page, image->start, flags,
-			purgatory->verified ? panic_timeout :
-					      purgatory->boot_params);
+	if (purgatory->verified)
+		rsi |= (u32)panic_timeout;
+	return relocate(image->head, pa_control_page, image->start, flags, rsi);
 #else
 	return relocate(image->head, pa_control_page, image->start, flags);
 #endif

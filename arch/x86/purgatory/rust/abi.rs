@@ -15,14 +15,14 @@
 //!   offset [`Header::params`].
 //! - `relocate_kernel` enters the blob at offset [`Header::entry`] with interrupts off, in 64-bit
 //!   mode, on identity-mapped page tables that cover every region, with [`Params::entry`]'s
-//!   `CR0`, `CR4` and `XCR0` in force.
+//!   `CR0`, `CR4` and `XCR0` in force, and with a [`Handoff`] in `%rsi`.
 //! - All addresses are physical, all sizes are in bytes.
 
 /// First bytes of the blob and of its parameter block (`b"kxpurgRS"`, little endian).
 pub const MAGIC: u64 = u64::from_le_bytes(*b"kxpurgRS");
 
 /// Version of everything in this file.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// The blob is smaller than this, in bytes.
 pub const FILE_SIZE_MAX: usize = 32 * 1024;
@@ -65,10 +65,60 @@ pub struct Header {
     pub file_size: u32,
     /// Bytes that the blob occupies in memory, a multiple of the page size.
     pub mem_size: u32,
-    /// Offset of a function with C's calling convention that computes the digest of a region, for
-    /// tests and measurements. It takes an [`EngineKind`] that the CPU is ready for, the region's
-    /// start and length, and where to put the digest. The stack needs no alignment.
-    pub digest: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// What the blob finds in `%rsi`: all that it uses before it has checked its parameters.
+///
+/// - Bits 0 to 31: `panic_timeout` of the previous kernel when it entered the blob, in seconds: 0
+///   to stop the machine after a mismatch, a negative number to reset it at once.
+/// - Bits 32 to 47: I/O port of the 8250 that `earlyprintk` set up (`kexec_debug_8250_port`), or 0.
+/// - Bit 48: I/O raises an exception that nobody handles, as in a guest whose register state is
+///   encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Handoff(u64);
+
+impl Handoff {
+    const PORT_SHIFT: u32 = 32;
+    const NO_IO: u64 = 1 << 48;
+
+    /// The part that the loader knows, with 0 for `panic_timeout`.
+    pub fn new(console_port: u16, no_io: bool) -> Handoff {
+        let no_io = if no_io { Self::NO_IO } else { 0 };
+
+        Handoff(u64::from(console_port) << Self::PORT_SHIFT | no_io)
+    }
+
+    /// From the value of the register.
+    pub fn from_raw(raw: u64) -> Handoff {
+        Handoff(raw)
+    }
+
+    /// The value of the register.
+    pub fn into_raw(self) -> u64 {
+        self.0
+    }
+
+    /// `panic_timeout`, in seconds.
+    pub fn panic_timeout(self) -> i32 {
+        self.0 as i32
+    }
+
+    /// I/O port of an 8250, or 0.
+    pub fn console_port(self) -> u16 {
+        (self.0 >> Self::PORT_SHIFT) as u16
+    }
+
+    /// Whether I/O raises exceptions.
+    pub fn no_io(self) -> bool {
+        self.0 & Self::NO_IO != 0
+    }
+
+    /// Whether a mismatch ends in a reset of the machine or the end of the guest, not in a halt.
+    pub fn ends_machine(self) -> bool {
+        self.panic_timeout() != 0 || self.no_io()
+    }
 }
 
 /// What a region holds, for messages.
@@ -203,7 +253,7 @@ impl EngineKind {
 pub struct Reset {
     /// Its address in that space; a PCI configuration register as in `struct acpi_generic_address`.
     pub address: u64,
-    /// [`RESET_NONE`], [`RESET_IO`], [`RESET_PCI`] or [`RESET_FAULT`].
+    /// [`RESET_NONE`], [`RESET_IO`] or [`RESET_PCI`].
     pub space: u32,
     /// What to write to it.
     pub value: u32,
@@ -215,10 +265,9 @@ pub const RESET_NONE: u32 = 0;
 pub const RESET_IO: u32 = 1;
 /// [`Reset::space`]: a PCI configuration register on bus 0.
 pub const RESET_PCI: u32 = 2;
-/// [`Reset::space`]: I/O raises an exception that nobody handles, which ends the guest.
-pub const RESET_FAULT: u32 = 3;
 
-/// [`Params::flags`]: print a line on success too (`KEXEC_FILE_DEBUG`).
+/// [`Params::flags`]: print a line on success too (`KEXEC_FILE_DEBUG`). Has the blob read the time
+/// stamp counter, so that it must not be set where there is no console.
 pub const FLAG_DEBUG: u32 = 1 << 0;
 
 /// What the loader tells the blob.
@@ -235,28 +284,23 @@ pub struct Params {
     pub entry: u64,
     /// `struct boot_params` of the next kernel, its `%rsi`.
     pub boot_params: u64,
-    /// Where the blob itself was placed, a multiple of the page size.
-    pub blob: u64,
-    /// 8250 registers, 32 bits apart, or 0 (`kexec_debug_8250_mmio32`).
-    pub console_mmio32: u64,
-    /// `XCR0` bits that the engine needs, [`EngineKind::xcr0`].
-    pub xcr0: u64,
-    /// 8250 I/O port, or 0 (`kexec_debug_8250_port`).
-    pub console_port: u16,
-    /// Zero.
-    pub reserved: u16,
     /// `FLAG_*`.
     pub flags: u32,
+    /// Frequency of the time stamp counter in kHz, or 0.
+    pub tsc_khz: u32,
+    /// How to reset the machine, if `panic=` asks for that after a mismatch.
+    pub reset: Reset,
+    /// 8250 registers, 32 bits apart, or 0 (`kexec_debug_8250_mmio32`). Used where
+    /// [`Handoff::console_port`] is 0.
+    pub console_mmio32: u64,
+    /// Where the blob itself was placed, a multiple of the page size.
+    pub blob: u64,
+    /// `XCR0` bits that the engine needs, [`EngineKind::xcr0`].
+    pub xcr0: u64,
     /// An [`EngineKind`].
     pub engine: u32,
     /// Regions in use.
     pub nr_regions: u32,
-    /// How to reset the machine, if `panic=` asks for that after a mismatch.
-    pub reset: Reset,
-    /// Frequency of the time stamp counter in kHz, or 0.
-    pub tsc_khz: u32,
-    /// Zero.
-    pub reserved2: u32,
     /// SHA-256 of the blob's bytes before these parameters, header included.
     pub blob_digest: Digest,
     /// SHA-256 of these parameters while this field is zero.
@@ -267,4 +311,5 @@ pub struct Params {
 
 const _: () = assert!(size_of::<Header>() == 32);
 const _: () = assert!(size_of::<Region>() == 56);
-const _: () = assert!(size_of::<Params>() == 1056);
+// Whole words, as the blob copies them word by word.
+const _: () = assert!(size_of::<Params>() == 131 * size_of::<u64>());

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The purgatory as a flat image, for the loader in arch/x86/kexec.
+ * The purgatory as a flat image, for the loader in arch/x86/kexec, and its
+ * digests alone, for the tests there.
  */
 
 #include <linux/linkage.h>
@@ -11,3 +12,10 @@
 SYM_DATA_START(kexec_purgatory_blob)
 	.incbin "arch/x86/purgatory/rust/purgatory.bin"
 SYM_DATA_END_LABEL(kexec_purgatory_blob, SYM_L_GLOBAL, kexec_purgatory_blob_end)
+
+#ifdef CONFIG_KEXEC_PURGATORY_KUNIT_TEST
+	.balign 8
+SYM_DATA_START(kexec_purgatory_test_blob)
+	.incbin "arch/x86/purgatory/rust/purgatory_test.bin"
+SYM_DATA_END_LABEL(kexec_purgatory_test_blob, SYM_L_GLOBAL, kexec_purgatory_test_blob_end)
+#endif

@@ -4,7 +4,6 @@
 
 use crate::cpu;
 use core::ptr;
-use purgatory_digest::abi::Params;
 
 /// Transmit register.
 const TXR: u16 = 0;
@@ -13,12 +12,11 @@ const LSR: u16 = 5;
 /// [`LSR`]: the transmit register can be written to.
 const XMTRDY: u8 = 0x20;
 
-/// How often the status is read before a character is written all the same, so that a UART that is
-/// gone costs the message and not the machine.
+/// How often the status is read before the console is given up, so that a UART that is stuck costs
+/// the messages and not the machine: about a second, once.
 const ATTEMPTS: u32 = 1 << 20;
 
 /// Where messages go.
-#[derive(Clone, Copy)]
 pub(crate) enum Console {
     /// Nowhere.
     None,
@@ -29,24 +27,33 @@ pub(crate) enum Console {
 }
 
 impl Console {
-    /// The console that `params` names.
+    /// An 8250 at an I/O port; none if the port is 0.
     ///
     /// # Safety
     ///
-    /// `params` must come from the loader: the registers that it names must be those of an 8250,
-    /// and mapped if they are in memory.
-    pub(crate) unsafe fn new(params: &Params) -> Console {
-        if params.console_port != 0 {
-            Console::Port(params.console_port)
-        } else if params.console_mmio32 != 0 {
-            Console::Mmio32(params.console_mmio32)
-        } else {
-            Console::None
+    /// `port` must be the first of the eight ports of an 8250, or 0.
+    pub(crate) unsafe fn port(port: u16) -> Console {
+        match port {
+            0 => Console::None,
+            port => Console::Port(port),
+        }
+    }
+
+    /// An 8250 whose registers lie in memory, 32 bits apart; none if the address is 0.
+    ///
+    /// # Safety
+    ///
+    /// `base` must be the physical address of the registers of an 8250, which must be mapped one to
+    /// one, or 0.
+    pub(crate) unsafe fn mmio32(base: u64) -> Console {
+        match base {
+            0 => Console::None,
+            base => Console::Mmio32(base),
         }
     }
 
     /// Prints a string.
-    pub(crate) fn str(self, s: &str) -> Console {
+    pub(crate) fn str(&mut self, s: &str) -> &mut Console {
         for byte in s.bytes() {
             self.byte(byte);
         }
@@ -54,14 +61,14 @@ impl Console {
     }
 
     /// Prints the digits of a number in hexadecimal.
-    pub(crate) fn hex(self, value: u64) -> Console {
+    pub(crate) fn hex(&mut self, value: u64) -> &mut Console {
         let digits = 16 - (value | 1).leading_zeros() / 4;
 
         self.hex_digits(value, digits)
     }
 
     /// Prints bytes in hexadecimal, in their order.
-    pub(crate) fn hex_bytes(self, bytes: &[u8]) -> Console {
+    pub(crate) fn hex_bytes(&mut self, bytes: &[u8]) -> &mut Console {
         for byte in bytes {
             self.hex_digits((*byte).into(), 2);
         }
@@ -69,7 +76,7 @@ impl Console {
     }
 
     /// Prints a number in decimal.
-    pub(crate) fn dec(self, value: u64) -> Console {
+    pub(crate) fn dec(&mut self, value: u64) -> &mut Console {
         // 10^19 is the largest power of ten in 64 bits.
         let mut power = 10_000_000_000_000_000_000;
 
@@ -83,7 +90,7 @@ impl Console {
         self
     }
 
-    fn hex_digits(self, value: u64, digits: u32) -> Console {
+    fn hex_digits(&mut self, value: u64, digits: u32) -> &mut Console {
         for i in (0..digits).rev() {
             let digit = (value >> (4 * i) & 0xf) as u8;
 
@@ -96,42 +103,43 @@ impl Console {
         self
     }
 
-    fn byte(self, byte: u8) {
+    fn byte(&mut self, byte: u8) {
         if byte == b'\n' {
             self.raw(b'\r');
         }
         self.raw(byte);
     }
 
-    fn raw(self, byte: u8) {
+    fn raw(&mut self, byte: u8) {
         for _ in 0..ATTEMPTS {
             if self.read(LSR) & XMTRDY != 0 {
-                break;
+                self.write(TXR, byte);
+                return;
             }
             core::hint::spin_loop();
         }
-        self.write(TXR, byte);
+        *self = Console::None;
     }
 
-    fn read(self, register: u16) -> u8 {
-        match self {
+    fn read(&self, register: u16) -> u8 {
+        match *self {
             Console::None => XMTRDY,
-            // SAFETY: `Console::new`'s caller vouched for the port.
+            // SAFETY: The caller of `Console::port()` vouched for the port.
             Console::Port(port) => unsafe { cpu::inb(port.wrapping_add(register)) },
             Console::Mmio32(base) => {
-                // SAFETY: `Console::new`'s caller vouched for the registers.
+                // SAFETY: The caller of `Console::mmio32()` vouched for the registers.
                 unsafe { ptr::read_volatile(register_at(base, register)) }
             }
         }
     }
 
-    fn write(self, register: u16, byte: u8) {
-        match self {
+    fn write(&self, register: u16, byte: u8) {
+        match *self {
             Console::None => {}
-            // SAFETY: `Console::new`'s caller vouched for the port.
+            // SAFETY: The caller of `Console::port()` vouched for the port.
             Console::Port(port) => unsafe { cpu::outb(port.wrapping_add(register), byte) },
             Console::Mmio32(base) => {
-                // SAFETY: `Console::new`'s caller vouched for the registers.
+                // SAFETY: The caller of `Console::mmio32()` vouched for the registers.
                 unsafe { ptr::write_volatile(register_at(base, register), byte) }
             }
         }

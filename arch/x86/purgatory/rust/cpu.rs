@@ -64,31 +64,70 @@ pub(crate) unsafe fn outl(port: u16, value: u32) {
     };
 }
 
-/// Has every exception and NMI from now on reset the CPU.
-///
-/// # Safety
-///
-/// Nothing may be expected of the IDT any more.
-pub(crate) unsafe fn drop_idt() {
-    let no_idt = [0u16; 5];
-
-    // SAFETY: The CPU reads ten bytes, a limit and a base, both 0.
-    unsafe { asm!("lidt ({})", in(reg) no_idt.as_ptr(), options(att_syntax, nostack)) };
+/// An empty IDT, in force for as long as this value lives: any exception or NMI resets the CPU.
+pub(crate) struct EmptyIdt {
+    previous: IdtPointer,
 }
 
-/// Resets the CPU by an exception that nobody handles.
-///
-/// # Safety
-///
-/// As for [`drop_idt`].
-pub(crate) unsafe fn triple_fault() {
-    // SAFETY: By the safety requirements of this function.
-    unsafe { drop_idt() };
-    // SAFETY: There is no handler that would run.
-    unsafe { asm!("int3", options(nostack)) };
+/// What `SIDT` stores and `LIDT` loads: a limit and a base, ten bytes.
+type IdtPointer = [u16; 5];
+
+impl EmptyIdt {
+    /// Replaces the IDT that is in force.
+    ///
+    /// # Safety
+    ///
+    /// Nothing may rely on the handlers of that IDT while this value lives.
+    pub(crate) unsafe fn load() -> EmptyIdt {
+        let mut previous: IdtPointer = [0; 5];
+
+        // SAFETY: The CPU writes ten bytes to the array.
+        unsafe {
+            asm!(
+                "sidt ({})",
+                in(reg) previous.as_mut_ptr(),
+                options(att_syntax, nostack, preserves_flags),
+            )
+        };
+        // SAFETY: The table is empty. By the safety requirements of this function nobody misses the
+        // handlers.
+        unsafe { load_idt(&[0; 5]) };
+        EmptyIdt { previous }
+    }
 }
 
-/// Cycles of the time stamp counter.
+impl Drop for EmptyIdt {
+    fn drop(&mut self) {
+        // SAFETY: This is the table that was in force before.
+        unsafe { load_idt(&self.previous) };
+    }
+}
+
+/// # Safety
+///
+/// `idt` must name a table that is empty, or whose handlers can run.
+unsafe fn load_idt(idt: &IdtPointer) {
+    // SAFETY: The CPU reads ten bytes from the array. The caller vouches for the table.
+    unsafe {
+        asm!(
+            "lidt ({})",
+            in(reg) idt.as_ptr(),
+            options(att_syntax, nostack, preserves_flags),
+        )
+    };
+}
+
+/// Resets the CPU by an exception that nobody handles. In a guest, this ends the guest.
+pub(crate) fn triple_fault() -> ! {
+    // SAFETY: The table is empty.
+    unsafe { load_idt(&[0; 5]) };
+    // SAFETY: There is no handler that would run, nor one for what that raises.
+    unsafe { asm!("int3", options(nomem, nostack)) };
+    halt()
+}
+
+/// Cycles of the time stamp counter. Only for a machine where I/O is possible: elsewhere this may
+/// raise an exception, as I/O does.
 pub(crate) fn cycles() -> u64 {
     // SAFETY: Every CPU with 64-bit mode has it, and `CR4.TSD` does not matter in ring 0.
     unsafe { _rdtsc() }
@@ -105,8 +144,10 @@ pub(crate) fn halt() -> ! {
 
 /// States beyond SSE, enabled in `XCR0` for as long as this value lives.
 pub(crate) struct ExtendedStates {
-    cr4: u64,
+    /// What `XCR0` held before.
     xcr0: u64,
+    // Dropped last, behind the use of `XCR0` in `drop()`.
+    xsave: Xsave,
 }
 
 impl ExtendedStates {
@@ -120,24 +161,86 @@ impl ExtendedStates {
             return None;
         }
 
-        let cr4 = read_cr4();
-        // SAFETY: A CPU with states to enable has `CR4.OSXSAVE`. All else stays as it is.
-        unsafe { write_cr4(cr4 | CR4_OSXSAVE) };
-        let xcr0 = read_xcr0();
+        // SAFETY: A CPU with states to enable has `CR4.OSXSAVE`.
+        let xsave = unsafe { Xsave::enable() };
+        let xcr0 = xsave.xcr0();
         if xcr0 & bits != bits {
-            // SAFETY: `CR4.OSXSAVE` is set, and the caller vouches for the bits.
-            unsafe { write_xcr0(xcr0 | bits) };
+            // SAFETY: The caller vouches for the bits that are added to those in force.
+            unsafe { xsave.set_xcr0(xcr0 | bits) };
         }
-        Some(ExtendedStates { cr4, xcr0 })
+        Some(ExtendedStates { xcr0, xsave })
     }
 }
 
 impl Drop for ExtendedStates {
     fn drop(&mut self) {
-        if read_xcr0() != self.xcr0 {
-            // SAFETY: `CR4.OSXSAVE` is set, and this is the value that was found.
-            unsafe { write_xcr0(self.xcr0) };
+        if self.xsave.xcr0() != self.xcr0 {
+            // SAFETY: This is the value that was found.
+            unsafe { self.xsave.set_xcr0(self.xcr0) };
         }
+    }
+}
+
+/// Access to `XCR0`.
+///
+/// # Invariants
+///
+/// `CR4.OSXSAVE` is set for as long as the value lives.
+struct Xsave {
+    /// What `CR4` held before.
+    cr4: u64,
+}
+
+impl Xsave {
+    /// Sets `CR4.OSXSAVE`.
+    ///
+    /// # Safety
+    ///
+    /// The CPU must have `CR4.OSXSAVE` (CPUID leaf 1, XSAVE).
+    unsafe fn enable() -> Xsave {
+        let cr4 = read_cr4();
+
+        // SAFETY: By the safety requirements of this function. All else stays as it is.
+        unsafe { write_cr4(cr4 | CR4_OSXSAVE) };
+        // INVARIANT: The bit was just set, and nothing but `drop()` writes `CR4`.
+        Xsave { cr4 }
+    }
+
+    fn xcr0(&self) -> u64 {
+        let (low, high): (u32, u32);
+
+        // SAFETY: By the type's invariants, `CR4.OSXSAVE` is set. Register 0 exists then.
+        unsafe {
+            asm!(
+                "xgetbv",
+                in("ecx") 0,
+                out("eax") low,
+                out("edx") high,
+                options(nomem, nostack, preserves_flags),
+            )
+        };
+        u64::from(high) << 32 | u64::from(low)
+    }
+
+    /// # Safety
+    ///
+    /// The CPU must accept the value.
+    unsafe fn set_xcr0(&self, xcr0: u64) {
+        // SAFETY: By the type's invariants, `CR4.OSXSAVE` is set. The caller vouches for the value.
+        unsafe {
+            asm!(
+                "xsetbv",
+                in("ecx") 0,
+                in("eax") xcr0 as u32,
+                in("edx") (xcr0 >> 32) as u32,
+                options(nostack, preserves_flags),
+            )
+        };
+    }
+}
+
+impl Drop for Xsave {
+    fn drop(&mut self) {
         // SAFETY: This is the value that was found.
         unsafe { write_cr4(self.cr4) };
     }
@@ -159,37 +262,4 @@ fn read_cr4() -> u64 {
 unsafe fn write_cr4(cr4: u64) {
     // SAFETY: By the safety requirements of this function.
     unsafe { asm!("movq {}, %cr4", in(reg) cr4, options(att_syntax, nostack, preserves_flags)) };
-}
-
-/// `CR4.OSXSAVE` must be set.
-fn read_xcr0() -> u64 {
-    let (low, high): (u32, u32);
-
-    // SAFETY: `ExtendedStates`, the only user, has set `CR4.OSXSAVE`.
-    unsafe {
-        asm!(
-            "xgetbv",
-            in("ecx") 0,
-            out("eax") low,
-            out("edx") high,
-            options(nomem, nostack, preserves_flags),
-        )
-    };
-    u64::from(high) << 32 | u64::from(low)
-}
-
-/// # Safety
-///
-/// `CR4.OSXSAVE` must be set, and the CPU must accept the value.
-unsafe fn write_xcr0(xcr0: u64) {
-    // SAFETY: By the safety requirements of this function.
-    unsafe {
-        asm!(
-            "xsetbv",
-            in("ecx") 0,
-            in("eax") xcr0 as u32,
-            in("edx") (xcr0 >> 32) as u32,
-            options(nostack, preserves_flags),
-        )
-    };
 }

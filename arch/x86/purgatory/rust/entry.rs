@@ -3,17 +3,15 @@
 //! Entry from `relocate_kernel`, exit to the next kernel.
 //!
 //! On entry (see `arch/x86/kernel/relocate_kernel_64.S`): 64-bit mode, interrupts off, identity
-//! mapping, `CR4` = PAE and possibly LA57 and MCE, `%rsi` = `panic_timeout`, all other general
+//! mapping, `CR4` = PAE and possibly LA57 and MCE, `%rsi` = [`abi::Handoff`], all other general
 //! registers but `%rsp` 0.
 //!
 //! On exit (see the 64-bit boot protocol in `Documentation/arch/x86/boot.rst`): as on entry, but
 //! with a GDT of this image, `%rsi` = `struct boot_params`, and `%rsp` = the end of a stack of this
-//! image.
+//! image. `%rsi` and the entry point are those that `purgatory_main` has checked and returned in
+//! registers: nothing is read from [`Params`] again.
 
-use core::{
-    arch::global_asm,
-    mem::offset_of, //
-};
+use core::arch::global_asm;
 use purgatory_digest::abi::{
     self,
     Params, //
@@ -37,7 +35,7 @@ purgatory_header:
     .long purgatory_params - purgatory_header
     .long purgatory_file_end - purgatory_header
     .long purgatory_mem_end - purgatory_header
-    .long purgatory_digest_entry - purgatory_header
+    .long 0
     .if . - purgatory_header - {header_size}
     .error "the header is not struct Header"
     .endif
@@ -74,7 +72,8 @@ purgatory_entry:
     orq     ${cr4_sse}, %rax
     movq    %rax, %cr4
 
-    # Returns only if the next kernel is to be entered.
+    # Returns only if the next kernel is to be entered: its boot_params in %rax, its entry point in
+    # %rdx. %rsi is the Handoff.
     leaq    purgatory_header(%rip), %rdi
     leaq    purgatory_params(%rip), %rdx
     call    purgatory_main
@@ -82,8 +81,8 @@ purgatory_entry:
     movq    %rbp, %cr4
     movq    %rbx, %cr0
 
-    movq    purgatory_params + {params_boot_params}(%rip), %rsi
-    leaq    purgatory_stack_end(%rip), %rsp
+    movq    %rax, %rsi
+    pushq   %rdx
     xorl    %eax, %eax
     xorl    %ebx, %ebx
     xorl    %ecx, %ecx
@@ -98,16 +97,6 @@ purgatory_entry:
     xorl    %r13d, %r13d
     xorl    %r14d, %r14d
     xorl    %r15d, %r15d
-    jmpq    *(purgatory_params + {params_entry})(%rip)
-
-purgatory_digest_entry:
-    # Called through a pointer, by a kernel that may have indirect branch tracking on.
-    endbr64
-    pushq   %rbp
-    movq    %rsp, %rbp
-    andq    $-16, %rsp
-    call    purgatory_region_digest
-    leave
     ret
 
     # Stays in force until the next kernel loads its own. The accessed bits are set, so that the CPU
@@ -135,8 +124,6 @@ purgatory_stack_end:
     header_size = const size_of::<abi::Header>(),
     cr0_mp = const CR0_MP,
     cr4_sse = const CR4_OSFXSR | CR4_OSXMMEXCPT,
-    params_boot_params = const offset_of!(Params, boot_params),
-    params_entry = const offset_of!(Params, entry),
     params_size = const size_of::<Params>(),
     stack_size = const STACK_SIZE,
     options(att_syntax),

@@ -8,6 +8,7 @@ use crate::{
 };
 use purgatory_digest::abi::{
     self,
+    Handoff,
     Reset, //
 };
 
@@ -28,11 +29,21 @@ const KEYBOARD_RESET: u8 = 0xfe;
 const PCI_ADDRESS: u16 = 0xcf8;
 const PCI_DATA: u16 = 0xcfc;
 
-/// Does what `panic()` would with `panic_timeout`: resets the machine after so many seconds, or at
-/// once if the number is negative, or stops it if it is 0.
+/// Does what `panic()` would with [`Handoff::panic_timeout`]: resets the machine after so many
+/// seconds, or at once if the number is negative, or stops it if it is 0.
 ///
-/// `tsc_khz` is the frequency of the time stamp counter, or 0 if it is not known.
-pub(crate) fn stop(console: Console, panic_timeout: i32, reset: &Reset, tsc_khz: u32) -> ! {
+/// Where I/O raises exceptions, nothing is printed, and none of that is possible: `panic()` itself
+/// would have to ask the hypervisor. A guest that halts there may hang for ever without a trace, so
+/// that it is ended at once, whatever `panic_timeout` is.
+///
+/// `reset` is the machine's reset register. `tsc_khz` is the frequency of the time stamp counter,
+/// or 0 if it is not known.
+pub(crate) fn stop(console: &mut Console, handoff: Handoff, reset: &Reset, tsc_khz: u32) -> ! {
+    let panic_timeout = handoff.panic_timeout();
+
+    if handoff.no_io() {
+        cpu::triple_fault();
+    }
     match panic_timeout {
         0 => console.str("purgatory: stopped\n"),
         ..0 => console.str("purgatory: resetting the machine\n"),
@@ -41,21 +52,13 @@ pub(crate) fn stop(console: Console, panic_timeout: i32, reset: &Reset, tsc_khz:
             .dec(panic_timeout.unsigned_abs().into())
             .str(" seconds\n"),
     };
-    if panic_timeout != 0 || reset.space == abi::RESET_FAULT {
-        // `relocate_kernel` has handlers that print and then halt. Without them, an NMI resets the
-        // machine, somewhat early; and where printing and halting raise exceptions themselves, the
-        // first one is the last.
-        //
-        // SAFETY: This program handles no exception.
-        unsafe { cpu::drop_idt() };
+    if panic_timeout == 0 {
+        cpu::halt();
     }
-    if panic_timeout != 0 {
-        for _ in 0..panic_timeout {
-            wait_a_second(tsc_khz);
-        }
-        reset_machine(reset);
+    for _ in 0..panic_timeout {
+        wait_a_second(tsc_khz);
     }
-    cpu::halt()
+    reset_machine(reset)
 }
 
 fn wait_a_second(tsc_khz: u32) {
@@ -74,7 +77,7 @@ fn wait_a_second(tsc_khz: u32) {
 }
 
 /// Tries one way after the other, the least violent first, each with time to take effect.
-fn reset_machine(reset: &Reset) {
+fn reset_machine(reset: &Reset) -> ! {
     let pause = || {
         for _ in 0..100_000 {
             // SAFETY: The port has no effect on memory.
@@ -84,9 +87,6 @@ fn reset_machine(reset: &Reset) {
 
     // SAFETY: These either reset the machine or have no effect on memory.
     unsafe {
-        if reset.space == abi::RESET_FAULT {
-            cpu::triple_fault();
-        }
         acpi_reset(reset);
         pause();
         cpu::outb(RESET_CONTROL, RESET_CONTROL_HARD);
@@ -95,8 +95,8 @@ fn reset_machine(reset: &Reset) {
         pause();
         cpu::outb(KEYBOARD_COMMAND, KEYBOARD_RESET);
         pause();
-        cpu::triple_fault();
     }
+    cpu::triple_fault()
 }
 
 /// # Safety
