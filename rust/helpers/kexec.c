@@ -5,6 +5,7 @@
 #include <crypto/sha2.h>
 #include <linux/cc_platform.h>
 #include <linux/cpufeature.h>
+#include <linux/io.h>
 #include <linux/kexec_handover.h>
 
 __rust_helper void rust_helper_sha256_update(struct sha256_ctx *ctx,
@@ -16,6 +17,11 @@ __rust_helper void rust_helper_sha256_update(struct sha256_ctx *ctx,
 __rust_helper bool rust_helper_boot_cpu_has(unsigned int feature)
 {
 	return boot_cpu_has(feature);
+}
+
+__rust_helper void *rust_helper_phys_to_virt(phys_addr_t address)
+{
+	return phys_to_virt(address);
 }
 
 #ifndef CONFIG_KEXEC_HANDOVER

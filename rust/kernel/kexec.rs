@@ -9,26 +9,32 @@
 
 use crate::bindings;
 
+mod crash;
 mod decision;
 mod image;
 mod machine;
 mod policy;
 pub mod sha256;
 
+pub use crash::CrashImage;
 pub use decision::{
     current_state,
     decide,
     Circumstances,
     Decision,
+    Spared,
     State, //
 };
 pub use image::{
     LoadingImage,
     RawImage,
     Role,
-    Segment, //
+    Segment,
+    SEGMENT_MAX, //
 };
 pub use machine::{
+    has_xfeatures,
+    CpuFeature,
     Machine,
     ResetRegister, //
 };
@@ -44,6 +50,13 @@ pub fn debug_requested() -> bool {
     // SAFETY: Always valid for reads. A load may write it meanwhile; the byte is read as it was
     // before or as it is then, and is 0 or 1.
     unsafe { (&raw const bindings::kexec_file_dbg_print).read_volatile() }
+}
+
+/// Whether kexec handover is on: normal images then lie in memory that this kernel only uses for
+/// pages that can be moved.
+pub fn handover_is_on() -> bool {
+    // SAFETY: `kho_is_enabled` has no preconditions.
+    unsafe { bindings::kho_is_enabled() }
 }
 
 /// The purgatory as it was linked, see `arch/x86/purgatory/rust/abi.rs`.

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Sample of a kexec policy: images are verified unless their initramfs is large.
+//! Sample of a kexec policy: images are verified unless their initramfs is large, or they are
+//! spared anyway.
 
 use kernel::{
     kexec::{
         LoadingImage,
         Policy,
-        Registration, //
+        Registration,
+        Spared, //
     },
     prelude::*,
     sizes::SZ_16M, //
@@ -22,9 +24,8 @@ module! {
 
 struct SmallInitramfs;
 
-#[vtable]
 impl Policy for SmallInitramfs {
-    fn verify(image: &LoadingImage) -> bool {
+    fn verify(image: &LoadingImage, spared: Option<Spared>) -> bool {
         for segment in image.segments() {
             pr_info!(
                 "{:#x}-{:#x} {:?}, {} bytes loaded\n",
@@ -34,7 +35,7 @@ impl Policy for SmallInitramfs {
                 segment.data.len()
             );
         }
-        image.initramfs_size() <= SZ_16M
+        spared.is_none() && image.initramfs_size() <= SZ_16M
     }
 }
 

@@ -18,19 +18,21 @@ use kernel::kexec::sha256::{
 /// The digest of `region` as [`LEAF_SIZE`] defines it.
 pub(crate) fn region_digest(region: &[u8]) -> Digest {
     let mut outer = Sha256::new();
-    let (leaves, last) = region.as_chunks::<LEAF_SIZE>();
-    let (pairs, odd) = leaves.as_chunks::<2>();
+    let mut rest = region;
 
-    for [first, second] in pairs {
-        for leaf in digest_pair(first, second) {
-            outer.update(&leaf);
+    while let Some((first, after)) = rest.split_first_chunk::<LEAF_SIZE>() {
+        if let Some((second, after)) = after.split_first_chunk::<LEAF_SIZE>() {
+            for leaf in digest_pair(first, second) {
+                outer.update(&leaf);
+            }
+            rest = after;
+        } else {
+            outer.update(&digest(first));
+            rest = after;
         }
     }
-    for leaf in odd {
-        outer.update(&digest(leaf));
-    }
-    if !last.is_empty() {
-        outer.update(&digest(last));
+    if !rest.is_empty() {
+        outer.update(&digest(rest));
     }
     outer.update(&(region.len() as u64).to_le_bytes());
     outer.finish()

@@ -4,12 +4,14 @@
 //!
 //! `kexec_file_load()` calls it twice: [`kexec_purgatory_place`] when the segments of an image are
 //! known, to decide whether the image is verified and to add the purgatory if it is, and
-//! [`kexec_purgatory_seal`] when their content is final, to record the digests.
+//! [`kexec_purgatory_seal`] when their content is final, to record the digests. Of a crash image,
+//! [`kexec_purgatory_elfcorehdr`] records one again when memory is plugged in or out.
 
 use kernel::{
     error::from_result,
     kexec::{
         self,
+        CrashImage,
         Decision,
         LoadingImage,
         Machine,
@@ -25,11 +27,13 @@ mod abi;
 #[expect(dead_code, unreachable_pub, reason = "shared with the purgatory")]
 mod check;
 mod digest;
+mod hotplug;
 mod params;
 #[path = "../purgatory/rust/digest/select.rs"]
 #[expect(unreachable_pub, reason = "shared with the host's tests")]
 mod select;
 
+use abi::Handoff;
 use params::{
     Blob,
     Refusal, //
@@ -45,7 +49,7 @@ const MIN_PURGATORY_ADDR: u64 = 0x3000;
 ///
 /// # Safety
 ///
-/// As for [`LoadingImage::from_raw`].
+/// As for [`LoadingImage::from_raw_mut`].
 #[export]
 unsafe extern "C" fn kexec_purgatory_place(
     image: *mut RawImage,
@@ -53,7 +57,7 @@ unsafe extern "C" fn kexec_purgatory_place(
     boot_params: usize,
 ) -> c_int {
     // SAFETY: By the safety requirements of this function.
-    let image = unsafe { LoadingImage::from_raw(image) };
+    let image = unsafe { LoadingImage::from_raw_mut(image) };
 
     from_result(|| {
         place(image, entry as u64, boot_params as u64)
@@ -66,11 +70,11 @@ unsafe extern "C" fn kexec_purgatory_place(
 ///
 /// # Safety
 ///
-/// As for [`LoadingImage::from_raw`].
+/// As for [`LoadingImage::from_raw_mut`].
 #[export]
 unsafe extern "C" fn kexec_purgatory_seal(image: *mut RawImage) -> c_int {
     // SAFETY: By the safety requirements of this function.
-    let image = unsafe { LoadingImage::from_raw(image) };
+    let image = unsafe { LoadingImage::from_raw_mut(image) };
 
     from_result(|| {
         seal(image).inspect_err(|refusal| pr_err!("cannot seal the image: {refusal}\n"))?;
@@ -79,19 +83,52 @@ unsafe extern "C" fn kexec_purgatory_seal(image: *mut RawImage) -> c_int {
 }
 
 /// C declaration and contract: `arch/x86/include/asm/kexec-purgatory.h`.
+///
+/// # Safety
+///
+/// As for [`CrashImage::from_raw_mut`]; `elfcorehdr` must be valid for reads of `size` bytes, which
+/// are not 0.
 #[export]
-extern "C" fn kexec_purgatory_decision(decision: u8) -> *const c_char {
+unsafe extern "C" fn kexec_purgatory_elfcorehdr(
+    image: *mut RawImage,
+    elfcorehdr: *const c_void,
+    size: usize,
+) {
+    // SAFETY: By the safety requirements of this function.
+    let (image, elfcorehdr) = unsafe {
+        (
+            CrashImage::from_raw_mut(image),
+            core::slice::from_raw_parts(elfcorehdr.cast(), size),
+        )
+    };
+
+    if let Err(refusal) = hotplug::reseal(image, elfcorehdr) {
+        pr_err!("cannot verify the new ELF core header: {refusal}\n");
+    }
+}
+
+/// C declaration and contract: `arch/x86/include/asm/kexec-purgatory.h`.
+///
+/// # Safety
+///
+/// Any call is sound. The C declaration makes it an unsafe function.
+#[export]
+unsafe extern "C" fn kexec_purgatory_decision(decision: u8) -> *const c_char {
     Decision::from_raw(decision)
         .map_or(c"none", Decision::as_c_str)
         .as_char_ptr()
 }
 
 /// C declaration and contract: `arch/x86/include/asm/kexec-purgatory.h`.
+///
+/// # Safety
+///
+/// Any call is sound. The C declaration makes it an unsafe function.
 #[export]
-extern "C" fn kexec_purgatory_policy() -> *const c_char {
+unsafe extern "C" fn kexec_purgatory_policy() -> *const c_char {
     let normal = kexec::Circumstances {
         crash: false,
-        kho: false,
+        kho: kexec::handover_is_on(),
         all_cma: false,
         state: kexec::current_state(),
     };
@@ -115,7 +152,9 @@ fn place(image: &mut LoadingImage, entry: u64, boot_params: u64) -> Result<(), R
 
     let (offset, mem_size) = (blob.entry(), blob.mem_size());
     let start = image.add_purgatory(blob.into_bytes(), mem_size, MIN_PURGATORY_ADDR)?;
-    image.set_handoff(decision, start + offset, 0);
+    let machine = Machine::current();
+    let handoff = Handoff::new(machine.console_port, machine.no_io);
+    image.set_handoff(decision, start + offset, handoff.into_raw());
     Ok(())
 }
 

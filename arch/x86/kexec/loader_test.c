@@ -2,10 +2,11 @@
 /*
  * KUnit tests of the loader's errors that no file makes kexec_file_load() run
  * into: images with too many segments, without room, or with segments that wrap
- * or overlap
+ * or overlap; and of an ELF core header that changes after the image was loaded
  */
 
 #include <kunit/test.h>
+#include <linux/io.h>
 #include <linux/kexec.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
@@ -14,6 +15,7 @@
 /* Physical addresses that no segment of the tests' images has. */
 #define ENTRY		(SZ_16M + 0x200)
 #define BOOT_PARAMS	SZ_1M
+#define ELFCOREHDR	SZ_2M
 
 /* Two segments that have what the purgatory asks for: a kernel and boot_params. */
 enum { KERNEL, PARAMS, NR_SEGMENTS };
@@ -21,6 +23,7 @@ enum { KERNEL, PARAMS, NR_SEGMENTS };
 struct loader_test {
 	struct kimage *image;
 	u8 *data;
+	u8 *elfcorehdr;
 };
 
 static void set_segment(struct loader_test *priv, int i, unsigned long mem, unsigned long memsz)
@@ -106,6 +109,15 @@ static void test_segment_wraps(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, kexec_purgatory_seal(priv->image), -EINVAL);
 }
 
+static void test_more_data_than_memory(struct kunit *test)
+{
+	struct loader_test *priv = test->priv;
+
+	KUNIT_ASSERT_EQ(test, place(priv), 0);
+	priv->image->segment[KERNEL].memsz = PAGE_SIZE - 1;
+	KUNIT_EXPECT_EQ(test, kexec_purgatory_seal(priv->image), -EINVAL);
+}
+
 static void test_segments_overlap(struct kunit *test)
 {
 	struct loader_test *priv = test->priv;
@@ -132,6 +144,90 @@ static void test_entry_not_verified(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, kexec_purgatory_seal(priv->image), -EINVAL);
 }
 
+static void free_purgatory(void *memory)
+{
+	free_pages_exact(memory, SZ_1M);
+}
+
+/*
+ * Loads the purgatory of a crash image with an ELF core header of @size bytes to memory of the
+ * test's own. Returns that memory.
+ */
+static u8 *load_elfcorehdr(struct kunit *test, size_t size)
+{
+	struct loader_test *priv = test->priv;
+	struct kimage *image = priv->image;
+	struct kexec_segment *purgatory = &image->segment[NR_SEGMENTS + 1];
+	unsigned long entry;
+	u8 *memory;
+
+	memory = alloc_pages_exact(SZ_1M, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, memory);
+	KUNIT_ASSERT_EQ(test, kunit_add_action_or_reset(test, free_purgatory, memory), 0);
+
+	image->segment[NR_SEGMENTS] = (struct kexec_segment) {
+		.kbuf = priv->elfcorehdr,
+		.bufsz = size,
+		.mem = ELFCOREHDR,
+		.memsz = PAGE_SIZE,
+	};
+	image->elf_load_addr = ELFCOREHDR;
+	image->nr_segments = NR_SEGMENTS + 1;
+	KUNIT_ASSERT_EQ(test, place(priv), 0);
+	KUNIT_ASSERT_LE(test, purgatory->memsz, SZ_1M);
+
+	entry = image->start - purgatory->mem;
+	purgatory->mem = virt_to_phys(memory);
+	image->start = purgatory->mem + entry;
+	KUNIT_ASSERT_EQ(test, kexec_purgatory_seal(image), 0);
+	memcpy(memory, purgatory->kbuf, purgatory->bufsz);
+	return memory;
+}
+
+/* The purgatory has to be what it is if the new header was loaded in the first place. */
+static void test_elfcorehdr_changes(struct kunit *test)
+{
+	struct loader_test *priv = test->priv;
+	struct kimage *image = priv->image;
+	const struct kexec_segment *purgatory = &image->segment[NR_SEGMENTS + 1];
+	const size_t sizes[] = { 64, 64, 400, 120 };
+	u8 *memory = load_elfcorehdr(test, 256);
+
+	for (int i = 0; i < ARRAY_SIZE(sizes); i++) {
+		memset(priv->elfcorehdr, i, sizes[i]);
+		kexec_purgatory_elfcorehdr(image, priv->elfcorehdr, sizes[i]);
+
+		KUNIT_EXPECT_MEMNEQ(test, memory, purgatory->kbuf, purgatory->bufsz);
+		image->segment[NR_SEGMENTS].bufsz = sizes[i];
+		KUNIT_ASSERT_EQ(test, kexec_purgatory_seal(image), 0);
+		KUNIT_EXPECT_MEMEQ(test, memory, purgatory->kbuf, purgatory->bufsz);
+	}
+}
+
+/* A damaged purgatory must not be given a digest that fits. */
+static void test_elfcorehdr_damaged(struct kunit *test)
+{
+	struct loader_test *priv = test->priv;
+	struct kimage *image = priv->image;
+	const struct kexec_segment *purgatory = &image->segment[NR_SEGMENTS + 1];
+	u8 *memory = load_elfcorehdr(test, 256);
+	/* The last byte is one of a region's digest, or of a region that is not used. */
+	u8 *damaged = memory + purgatory->bufsz - 1;
+	u8 *before;
+
+	before = kunit_kmalloc(test, purgatory->bufsz, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, before);
+	*damaged ^= 1;
+	memcpy(before, memory, purgatory->bufsz);
+	priv->elfcorehdr[0] ^= 1;
+	kexec_purgatory_elfcorehdr(image, priv->elfcorehdr, 256);
+	KUNIT_EXPECT_MEMEQ(test, memory, before, purgatory->bufsz);
+
+	*damaged ^= 1;
+	kexec_purgatory_elfcorehdr(image, priv->elfcorehdr, 256);
+	KUNIT_EXPECT_MEMNEQ(test, memory, before, purgatory->bufsz);
+}
+
 /* A crash image, which is verified in every state, in memory that need not be reserved. */
 static int loader_test_init(struct kunit *test)
 {
@@ -146,6 +242,8 @@ static int loader_test_init(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, priv->image);
 	priv->data = kunit_kzalloc(test, NR_SEGMENTS * PAGE_SIZE, GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, priv->data);
+	priv->elfcorehdr = kunit_kzalloc(test, PAGE_SIZE, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, priv->elfcorehdr);
 	test->priv = priv;
 
 	/* As do_kimage_alloc_init() does */
@@ -178,9 +276,12 @@ static struct kunit_case loader_test_cases[] = {
 	KUNIT_CASE(test_placed_twice),
 	KUNIT_CASE(test_not_placed),
 	KUNIT_CASE(test_segment_wraps),
+	KUNIT_CASE(test_more_data_than_memory),
 	KUNIT_CASE(test_segments_overlap),
 	KUNIT_CASE(test_overlaps_purgatory),
 	KUNIT_CASE(test_entry_not_verified),
+	KUNIT_CASE(test_elfcorehdr_changes),
+	KUNIT_CASE(test_elfcorehdr_damaged),
 	{}
 };
 

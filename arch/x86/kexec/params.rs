@@ -17,13 +17,18 @@ use crate::{
         Fault, //
     },
     digest::region_digest,
-    select, //
+    select::{
+        self,
+        Feature, //
+    }, //
 };
 use kernel::{
     alloc::AllocError,
     fmt,
     kexec::{
+        self,
         sha256,
+        CpuFeature,
         LoadingImage,
         Machine,
         ResetRegister,
@@ -35,6 +40,32 @@ use kernel::{
         FromBytes, //
     },
 };
+
+// Every segment of an image can be a region.
+static_assert!(abi::REGIONS_MAX == kexec::SEGMENT_MAX);
+
+/// The CPU that runs the purgatory, as this kernel sees it.
+struct BootCpu;
+
+impl select::Processor for BootCpu {
+    fn has(&self, feature: Feature) -> bool {
+        let feature = match feature {
+            Feature::Ssse3 => CpuFeature::Ssse3,
+            Feature::Sse41 => CpuFeature::Sse41,
+            Feature::Sha => CpuFeature::Sha,
+            Feature::Avx => CpuFeature::Avx,
+            Feature::Avx2 => CpuFeature::Avx2,
+            Feature::Avx512F => CpuFeature::Avx512F,
+            Feature::Avx512Bw => CpuFeature::Avx512Bw,
+        };
+
+        feature.is_present()
+    }
+
+    fn may_enable(&self, xcr0: u64) -> bool {
+        kexec::has_xfeatures(xcr0)
+    }
+}
 
 // SAFETY: All fields are integers, every bit pattern is a value.
 unsafe impl FromBytes for Header {}
@@ -142,7 +173,7 @@ impl Blob {
 }
 
 /// Reads and checks the header of the purgatory.
-fn header(blob: &[u8]) -> Result<Header, Refusal> {
+pub(crate) fn header(blob: &[u8]) -> Result<Header, Refusal> {
     let header = *blob
         .get(..size_of::<Header>())
         .and_then(Header::from_bytes)
@@ -160,7 +191,10 @@ fn header(blob: &[u8]) -> Result<Header, Refusal> {
 }
 
 /// Splits the purgatory into what lies before the parameters and the parameters.
-fn split<'a>(bytes: &'a mut [u8], header: &Header) -> Result<(&'a mut [u8], &'a mut Params)> {
+pub(crate) fn split<'a>(
+    bytes: &'a mut [u8],
+    header: &Header,
+) -> Result<(&'a mut [u8], &'a mut Params)> {
     let (code, params) = bytes
         .split_at_mut_checked(header.params as usize)
         .ok_or(ENOEXEC)?;
@@ -180,7 +214,7 @@ pub(crate) fn seal(
     machine: Machine,
     debug: bool,
 ) -> Result<Sealed, Refusal> {
-    let engine = select::select(&select::Cpuid::read());
+    let engine = select::select(&BootCpu);
     let mut regions = [Region::UNUSED; abi::REGIONS_MAX];
     let mut count = 0;
     let mut bytes = 0;
@@ -203,6 +237,10 @@ pub(crate) fn seal(
             _ if segment.start == boot_params => RegionKind::BootParams,
             _ => RegionKind::Segment,
         };
+        // The purgatory relies on that: the segment's memory is what its page tables map.
+        if segment.data.len() > segment.mem_size {
+            return Err(EINVAL.into());
+        }
         *regions.get_mut(count).ok_or(EINVAL)? = Region {
             start: segment.start,
             len: segment.data.len() as u64,
@@ -218,28 +256,27 @@ pub(crate) fn seal(
     let header = header(purgatory)?;
     let (code, params) = split(purgatory, &header)?;
 
+    let has_console = machine.console_port != 0 || machine.console_mmio32 != 0;
+
     *params = Params {
         magic: abi::MAGIC,
         version: abi::VERSION,
         size: size_of::<Params>() as u32,
         entry: params.entry,
         boot_params: params.boot_params,
-        blob: extent.start,
+        flags: if debug && has_console { abi::FLAG_DEBUG } else { 0 },
+        tsc_khz: machine.tsc_khz,
+        reset: reset(&machine),
         console_mmio32: machine.console_mmio32,
+        blob: extent.start,
         xcr0: engine.xcr0(),
-        console_port: machine.console_port,
-        reserved: 0,
-        flags: if debug { abi::FLAG_DEBUG } else { 0 },
         engine: engine as u32,
         nr_regions: count as u32,
-        reset: reset(&machine),
-        tsc_khz: machine.tsc_khz,
-        reserved2: 0,
         blob_digest: sha256::digest(code),
         params_digest: [0; abi::DIGEST_SIZE],
         regions,
     };
-    params.params_digest = sha256::digest(params.as_bytes());
+    params.params_digest = digest_of(params);
 
     // What the purgatory would refuse when this kernel is gone is refused here.
     let (own_digest, params_digest) = (params.blob_digest, params.params_digest);
@@ -252,12 +289,16 @@ pub(crate) fn seal(
     })
 }
 
+/// The digest of the parameters as [`Params::params_digest`] defines it.
+pub(crate) fn digest_of(params: &Params) -> abi::Digest {
+    let mut copy = *params;
+
+    copy.params_digest = [0; abi::DIGEST_SIZE];
+    sha256::digest(copy.as_bytes())
+}
+
 fn reset(machine: &Machine) -> Reset {
     match machine.reset {
-        None if machine.no_io => Reset {
-            space: abi::RESET_FAULT,
-            ..Reset::default()
-        },
         None => Reset::default(),
         Some(ResetRegister::Io { port, value }) => Reset {
             address: port.into(),

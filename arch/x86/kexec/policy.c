@@ -11,59 +11,90 @@
 #include <linux/kexec.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
-#include <linux/sysfs.h>
+#include <linux/notifier.h>
+#include <linux/string.h>
 
 /* Held while the policy runs, so that it cannot go away meanwhile. */
 static DEFINE_MUTEX(policy_lock);
-static struct module *policy_owner;
 static kexec_purgatory_policy_fn *policy;
+/* Of the module that decides, "" if none does */
+static char policy_name[KEXEC_POLICY_NAME_LEN];
+
+static_assert(KEXEC_POLICY_NAME_LEN >= MODULE_NAME_LEN);
+
+/* Puts @verify in force, NULL for none; policy_lock is held. */
+static void set_policy(kexec_purgatory_policy_fn *verify, const char *name)
+{
+	policy = verify;
+	strscpy_pad(policy_name, name);
+	kexec_purgatory_show_policy(name);
+}
+
+/* Ends the policy that is in force; policy_lock is held. */
+static void end_policy(void)
+{
+	pr_info("policy %s unregistered\n", policy_name);
+	set_policy(NULL, "");
+}
 
 int kexec_purgatory_policy_register(struct module *owner,
 				    kexec_purgatory_policy_fn *verify)
 {
+	const char *name = module_name(owner);
+
 	guard(mutex)(&policy_lock);
 
 	if (policy) {
-		pr_err("%s: %s decides already which images are verified\n",
-		       module_name(owner), module_name(policy_owner));
+		pr_err("policy %s refused: %s is registered\n", name, policy_name);
 		return -EBUSY;
 	}
 
-	policy_owner = owner;
-	policy = verify;
-	pr_info("%s decides which images are verified\n", module_name(owner));
+	set_policy(verify, name);
+	pr_info("policy %s registered\n", name);
 	return 0;
 }
 EXPORT_SYMBOL_GPL(kexec_purgatory_policy_register);
 
-void kexec_purgatory_policy_unregister(void)
+void kexec_purgatory_policy_unregister(kexec_purgatory_policy_fn *verify)
 {
 	guard(mutex)(&policy_lock);
 
-	pr_info("%s decides no more which images are verified\n",
-		module_name(policy_owner));
-	policy = NULL;
-	policy_owner = NULL;
+	if (policy == verify)
+		end_policy();
 }
 EXPORT_SYMBOL_GPL(kexec_purgatory_policy_unregister);
 
 int kexec_purgatory_policy_ask(struct kimage *image)
 {
-	char *name = image->arch.purgatory.policy;
-
 	guard(mutex)(&policy_lock);
 
 	if (!policy)
 		return -ENOENT;
-	strscpy(name, module_name(policy_owner), MODULE_NAME_LEN);
+	strscpy_pad(image->arch.purgatory.policy, policy_name);
 	return policy(image);
 }
 
-ssize_t kexec_purgatory_policy_show(char *buf)
+/* A policy that its module did not unregister ends with the module's code. */
+static int module_changed(struct notifier_block *nb, unsigned long state, void *data)
 {
+	const struct module *module = data;
+
+	if (state != MODULE_STATE_GOING)
+		return NOTIFY_DONE;
+
 	guard(mutex)(&policy_lock);
 
-	if (!policy)
-		return sysfs_emit(buf, "%s\n", kexec_purgatory_policy());
-	return sysfs_emit(buf, "policy: %s\n", module_name(policy_owner));
+	if (policy && within_module((unsigned long)policy, module))
+		end_policy();
+	return NOTIFY_OK;
 }
+
+static struct notifier_block module_notifier = {
+	.notifier_call = module_changed,
+};
+
+static int __init policy_init(void)
+{
+	return register_module_notifier(&module_notifier);
+}
+core_initcall(policy_init);

@@ -2,9 +2,9 @@
 /*
  * KUnit tests of the purgatory's digests
  *
- * These run the code of the purgatory itself, from an executable copy of the
- * image that is loaded between two kernels, and hold what it computes against
- * lib/crypto.
+ * These run the code of the purgatory itself, from an executable copy of an
+ * image that is linked from the same compiled crate as the one that is loaded
+ * between two kernels, and hold what it computes against lib/crypto.
  */
 
 #include <crypto/sha2.h>
@@ -17,17 +17,7 @@
 #include <linux/vmalloc.h>
 #include <asm/fpu/api.h>
 
-/* struct Header, LEAF_SIZE and EngineKind of arch/x86/purgatory/rust/abi.rs */
-struct purgatory_header {
-	u64 magic;
-	u32 version;
-	u32 entry;
-	u32 params;
-	u32 file_size;
-	u32 mem_size;
-	u32 digest;
-};
-
+/* LEAF_SIZE and EngineKind of arch/x86/purgatory/rust/abi.rs */
 #define LEAF_SIZE	(SZ_32K + 64)
 
 enum { SCALAR, SHANI_X2, AVX2_X8, AVX512_X16, NR_ENGINES };
@@ -36,10 +26,10 @@ static const char * const engine_names[NR_ENGINES] = {
 	"scalar", "shani-x2", "avx2-x8", "avx512-x16",
 };
 
+/* See arch/x86/purgatory/rust/purgatory_test.rs */
 typedef void digest_fn(u32 engine, const u8 *start, size_t len, u8 *out);
 
 struct purgatory_test {
-	void *code;
 	digest_fn *digest;
 	u8 *data;
 };
@@ -163,7 +153,8 @@ static void free_data(void *data)
 
 static void free_code(void *code)
 {
-	size_t pages = DIV_ROUND_UP(kexec_purgatory_blob_end - kexec_purgatory_blob, PAGE_SIZE);
+	size_t size = kexec_purgatory_test_blob_end - kexec_purgatory_test_blob;
+	size_t pages = DIV_ROUND_UP(size, PAGE_SIZE);
 
 	set_memory_nx((unsigned long)code, pages);
 	set_memory_rw((unsigned long)code, pages);
@@ -172,11 +163,11 @@ static void free_code(void *code)
 
 static int purgatory_test_init(struct kunit *test)
 {
-	size_t size = kexec_purgatory_blob_end - kexec_purgatory_blob;
+	size_t size = kexec_purgatory_test_blob_end - kexec_purgatory_test_blob;
 	int engine = *(const int *)test->param_value;
-	struct purgatory_header *header;
 	struct purgatory_test *priv;
 	struct rnd_state rnd;
+	void *code;
 	int ret;
 
 	if (!engine_usable(engine))
@@ -193,13 +184,12 @@ static int purgatory_test_init(struct kunit *test)
 	prandom_seed_state(&rnd, 7);
 	prandom_bytes_state(&rnd, priv->data, DATA_SIZE);
 
-	priv->code = vmalloc(size);
-	KUNIT_ASSERT_NOT_NULL(test, priv->code);
-	memcpy(priv->code, kexec_purgatory_blob, size);
-	header = priv->code;
-	priv->digest = priv->code + header->digest;
-	set_memory_rox((unsigned long)priv->code, DIV_ROUND_UP(size, PAGE_SIZE));
-	return kunit_add_action_or_reset(test, free_code, priv->code);
+	code = vmalloc(size);
+	KUNIT_ASSERT_NOT_NULL(test, code);
+	memcpy(code, kexec_purgatory_test_blob, size);
+	priv->digest = code;
+	set_memory_rox((unsigned long)code, DIV_ROUND_UP(size, PAGE_SIZE));
+	return kunit_add_action_or_reset(test, free_code, code);
 }
 
 static struct kunit_case purgatory_test_cases[] = {

@@ -80,6 +80,11 @@ impl Decision {
         }
     }
 
+    /// Whether the policy of a module made it what it is.
+    pub fn is_by_policy(self) -> bool {
+        matches!(self, Decision::VerifiedPolicy | Decision::DirectPolicy)
+    }
+
     /// The decision and its reason, as in the log and in sysfs; there, the name of the module
     /// follows if one decided.
     pub fn as_c_str(self) -> &'static CStr {
@@ -98,6 +103,16 @@ impl Decision {
     }
 }
 
+/// Why a normal image is spared the check, unless a policy wants it: the reasons of mainline's
+/// `kexec_calculate_store_digests()`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spared {
+    /// Kexec handover is on, see [`Decision::DirectKho`].
+    Handover,
+    /// Every segment lies in CMA, see [`Decision::DirectCma`].
+    Cma,
+}
+
 /// What a decision depends on.
 #[derive(Clone, Copy, Debug)]
 pub struct Circumstances {
@@ -111,29 +126,41 @@ pub struct Circumstances {
     pub state: State,
 }
 
+impl Circumstances {
+    /// Why the image is spared the check, if it is.
+    pub fn spared(self) -> Option<Spared> {
+        match self {
+            Circumstances { crash: true, .. } => None,
+            Circumstances { kho: true, .. } => Some(Spared::Handover),
+            Circumstances { all_cma: true, .. } => Some(Spared::Cma),
+            _ => None,
+        }
+    }
+}
+
 /// Decides whether an image is verified.
 ///
-/// A crash image always is. A normal image is not where mainline's
-/// `kexec_calculate_store_digests()` skips its checksum, whatever `state` is. Only if nothing else
-/// decides, `ask` is called, for what the registered policy says, if there is one.
+/// A crash image always is. With [`State::Module`], `ask` is called for what the registered policy
+/// says, if there is one. A normal image that no policy wants to have verified is direct where it
+/// is [spared](Spared), whatever the state is.
 pub fn decide(c: Circumstances, ask: impl FnOnce() -> Option<bool>) -> Decision {
     if c.crash {
         return Decision::VerifiedCrash;
     }
-    if c.kho {
-        return Decision::DirectKho;
-    }
-    if c.all_cma {
-        return Decision::DirectCma;
-    }
-    match c.state {
-        State::Yes => Decision::VerifiedConfig,
-        State::Module => match ask() {
-            Some(true) => Decision::VerifiedPolicy,
-            Some(false) => Decision::DirectPolicy,
-            None => Decision::DirectNoPolicy,
-        },
-        State::No => Decision::DirectConfig,
+
+    let said = match c.state {
+        State::Module => ask(),
+        State::Yes | State::No => None,
+    };
+
+    match (said, c.spared(), c.state) {
+        (Some(true), _, _) => Decision::VerifiedPolicy,
+        (_, Some(Spared::Handover), _) => Decision::DirectKho,
+        (_, Some(Spared::Cma), _) => Decision::DirectCma,
+        (Some(false), None, _) => Decision::DirectPolicy,
+        (None, None, State::Yes) => Decision::VerifiedConfig,
+        (None, None, State::Module) => Decision::DirectNoPolicy,
+        (None, None, State::No) => Decision::DirectConfig,
     }
 }
 
@@ -181,9 +208,11 @@ mod tests {
     }
 
     #[test]
-    fn handover_and_cma_come_before_state_and_policy() {
-        for_each(|c, _, decision, asked| {
-            if !c.crash && (c.kho || c.all_cma) {
+    fn handover_and_cma_spare_what_no_policy_wants_verified() {
+        for_each(|c, policy, decision, _| {
+            let wanted = c.state == State::Module && policy == Some(true);
+
+            if !c.crash && !wanted && (c.kho || c.all_cma) {
                 let expected = if c.kho {
                     Decision::DirectKho
                 } else {
@@ -192,14 +221,13 @@ mod tests {
 
                 assert_eq!(decision, expected);
                 assert!(!decision.is_verified());
-                assert!(!asked);
             }
         });
     }
 
     #[test]
     fn state_and_policy_decide_about_other_images() {
-        for_each(|c, policy, decision, asked| {
+        for_each(|c, policy, decision, _| {
             if !c.crash && !c.kho && !c.all_cma {
                 let (expected, verified) = match (c.state, policy) {
                     (State::Yes, _) => (Decision::VerifiedConfig, true),
@@ -211,8 +239,33 @@ mod tests {
 
                 assert_eq!(decision, expected);
                 assert_eq!(decision.is_verified(), verified);
-                assert_eq!(asked, c.state == State::Module);
             }
+        });
+    }
+
+    #[test]
+    fn a_policy_is_asked_about_every_normal_image() {
+        for_each(|c, policy, decision, asked| {
+            let module = c.state == State::Module && !c.crash;
+            let wanted = module && policy == Some(true);
+            let by_policy = decision == Decision::VerifiedPolicy;
+
+            assert_eq!(asked, module);
+            assert_eq!(by_policy, wanted);
+            assert!(module || !decision.is_by_policy());
+        });
+    }
+
+    #[test]
+    fn a_policy_is_told_why_an_image_is_spared() {
+        for_each(|c, _, _, _| {
+            let expected = match (c.crash, c.kho, c.all_cma) {
+                (false, true, _) => Some(Spared::Handover),
+                (false, false, true) => Some(Spared::Cma),
+                _ => None,
+            };
+
+            assert_eq!(c.spared(), expected);
         });
     }
 

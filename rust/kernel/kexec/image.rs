@@ -4,6 +4,7 @@
 
 use super::{
     current_state,
+    handover_is_on,
     Circumstances,
     Decision, //
 };
@@ -15,6 +16,9 @@ use crate::{
     str::CStr,
     types::Opaque, //
 };
+
+/// Most segments that an image can have.
+pub const SEGMENT_MAX: usize = bindings::KEXEC_SEGMENT_MAX as usize;
 
 /// `struct kimage`, for the signatures of functions that C code calls.
 pub type RawImage = bindings::kimage;
@@ -57,12 +61,34 @@ pub struct Segment<'a> {
 ///
 /// # Invariants
 ///
-/// The `struct kimage` is valid and in file mode, the kexec lock is held, and nothing else accesses
-/// the image. The buffers of its segments are valid for reads of their size. If
-/// `purgatory_info.purgatory_buf` is not null, it is a `vmalloc()` buffer that this image owns and
-/// that one segment has for its `kbuf`, of at least that segment's `bufsz`.
+/// The `struct kimage` is valid and in file mode, the kexec lock is held, and nothing changes the
+/// image but through this type and the C functions that it calls. The buffers of its segments are
+/// valid for reads of their size. If `purgatory_info.purgatory_buf` is not null, it is a
+/// `vmalloc()` buffer that this image owns and that one segment has for its `kbuf`, of at least
+/// that segment's `bufsz`.
 #[repr(transparent)]
 pub struct LoadingImage(Opaque<bindings::kimage>);
+
+/// Copies a field of a [`LoadingImage`]. No reference to the `struct kimage` is made: C code has
+/// pointers to it.
+macro_rules! field {
+    ($image:expr, $($field:tt)+) => {
+        // SAFETY: By the type invariant the image is valid and does not change meanwhile.
+        unsafe { (*$image.0.get()).$($field)+ }
+    };
+}
+
+/// Sets a field of a [`LoadingImage`] that is borrowed mutably.
+macro_rules! set_field {
+    ($image:expr, $value:expr, $($field:tt)+) => {{
+        let image: &mut LoadingImage = $image;
+        let value = $value;
+
+        // SAFETY: By the type invariant the image is valid, and nothing else accesses it while it
+        // is borrowed mutably.
+        unsafe { (*image.0.get()).$($field)+ = value }
+    }};
+}
 
 impl LoadingImage {
     /// Creates a reference from a pointer to a `struct kimage`.
@@ -70,35 +96,41 @@ impl LoadingImage {
     /// # Safety
     ///
     /// For the duration of `'a`, `image` must be valid, in file mode and not accessed by anything
-    /// else, the caller must hold the kexec lock, and the buffers of the segments must be valid.
-    /// `purgatory_info.purgatory_buf` must be null or have been set by [`Self::add_purgatory`].
-    pub unsafe fn from_raw<'a>(image: *mut RawImage) -> &'a mut LoadingImage {
+    /// that does not borrow the result, the caller must hold the kexec lock, and the buffers of the
+    /// segments must be valid. `purgatory_info.purgatory_buf` must be null or have been set by
+    /// [`Self::add_purgatory`].
+    pub unsafe fn from_raw_mut<'a>(image: *mut RawImage) -> &'a mut LoadingImage {
         // SAFETY: `LoadingImage` is a transparent wrapper, the caller promises the rest.
         // INVARIANT: By the safety requirements of this function.
         unsafe { &mut *image.cast() }
     }
 
-    fn raw(&self) -> &bindings::kimage {
-        // SAFETY: By the type invariant the image is valid and not written to by anything else.
-        unsafe { &*self.0.get() }
-    }
-
-    fn raw_mut(&mut self) -> &mut bindings::kimage {
-        // SAFETY: By the type invariant the image is valid and not accessed by anything else.
-        unsafe { &mut *self.0.get() }
+    /// Creates a shared reference from a pointer to a `struct kimage`.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::from_raw_mut`], but that for the duration of `'a` there may be other shared
+    /// references.
+    #[cfg(CONFIG_KEXEC_PURGATORY_VERIFY = "m")]
+    pub(super) unsafe fn from_raw<'a>(image: *const RawImage) -> &'a LoadingImage {
+        // SAFETY: `LoadingImage` is a transparent wrapper, the caller promises the rest.
+        // INVARIANT: By the safety requirements of this function.
+        unsafe { &*image.cast() }
     }
 
     /// Whether it is to be entered after a panic (`KEXEC_FILE_ON_CRASH`).
     pub fn is_crash(&self) -> bool {
-        self.raw().type_() == bindings::KEXEC_TYPE_CRASH
+        // SAFETY: By the type invariant the image is valid.
+        let kind = unsafe { bindings::kimage::type__raw(self.0.get()) };
+
+        kind == bindings::KEXEC_TYPE_CRASH
     }
 
     /// What the decision about this image depends on.
     pub fn circumstances(&self) -> Circumstances {
         Circumstances {
             crash: self.is_crash(),
-            // SAFETY: `kho_is_enabled` has no preconditions.
-            kho: unsafe { bindings::kho_is_enabled() },
+            kho: handover_is_on(),
             all_cma: self.all_in_cma(),
             state: current_state(),
         }
@@ -106,12 +138,12 @@ impl LoadingImage {
 
     /// Size of the file that the next kernel comes from, in bytes.
     pub fn kernel_size(&self) -> usize {
-        self.raw().kernel_buf_len
+        field!(self, kernel_buf_len)
     }
 
     /// Size of the initramfs in bytes, 0 if there is none.
     pub fn initramfs_size(&self) -> usize {
-        self.raw().initrd_buf_len
+        field!(self, initrd_buf_len)
     }
 
     /// Pointer for functions that take a `struct kimage`.
@@ -120,40 +152,71 @@ impl LoadingImage {
         self.0.get()
     }
 
+    /// How many segments there are.
+    fn segment_count(&self) -> usize {
+        field!(self, nr_segments).min(SEGMENT_MAX)
+    }
+
     /// Whether every segment so far was loaded to its final place in CMA.
     fn all_in_cma(&self) -> bool {
-        let image = self.raw();
-
-        image
-            .segment_cma
-            .iter()
-            .take(image.nr_segments)
-            .all(|page| !page.is_null())
+        (0..self.segment_count()).all(|index| !field!(self, segment_cma[index]).is_null())
     }
 
     /// The segments, in the order in which they were added.
     pub fn segments(&self) -> impl Iterator<Item = Segment<'_>> {
-        let image = self.raw();
+        (0..self.segment_count()).map(|index| self.segment(index))
+    }
 
-        image
-            .segment
-            .iter()
-            .take(image.nr_segments)
-            .enumerate()
-            .map(move |(index, segment)| {
-                // SAFETY: `kbuf` is the member in use, as the image is in file mode.
-                let buffer = unsafe { segment.__bindgen_anon_1.kbuf };
-                let role = role(image, index, segment, buffer);
+    /// The segment of that index, which must be below [`Self::segment_count`].
+    fn segment(&self, index: usize) -> Segment<'_> {
+        let segment = field!(self, segment[index]);
+        // SAFETY: `kbuf` is the member in use, as the image is in file mode.
+        let buffer = unsafe { segment.__bindgen_anon_1.kbuf };
+        let role = self.role(index, segment.mem, buffer);
 
-                Segment {
-                    start: segment.mem as u64,
-                    mem_size: segment.memsz,
-                    // SAFETY: By the type invariant the buffer is valid for reads.
-                    data: unsafe { slice_or_empty(buffer.cast(), segment.bufsz) },
-                    role,
-                    mutable: is_mutable(image, index) || role == Role::Ima,
-                }
-            })
+        Segment {
+            start: segment.mem as u64,
+            mem_size: segment.memsz,
+            // SAFETY: By the type invariant the buffer is valid for reads.
+            data: unsafe { slice_or_empty(buffer.cast(), segment.bufsz) },
+            role,
+            mutable: role == Role::Ima,
+        }
+    }
+
+    /// What the segment at `index` holds, which begins at physical address `start` and whose bytes
+    /// are in `buffer`.
+    fn role(&self, index: usize, start: usize, buffer: *const c_void) -> Role {
+        let within = |file: *mut c_void, len: usize| {
+            !file.is_null() && (file.addr()..file.addr() + len).contains(&buffer.addr())
+        };
+        let is_at = |address: usize| address != 0 && address == start;
+
+        if !buffer.is_null() && buffer == field!(self, purgatory_info.purgatory_buf).cast_const() {
+            Role::Purgatory
+        } else if within(field!(self, kernel_buf), self.kernel_size()) {
+            Role::Kernel
+        } else if within(field!(self, initrd_buf), self.initramfs_size()) {
+            Role::Initramfs
+        } else if is_at(field!(self, elf_load_addr)) {
+            Role::ElfCoreHdr
+        } else if is_at(field!(self, dm_crypt_keys_addr)) {
+            Role::DmCryptKeys
+        } else if self.is_ima(index) {
+            Role::Ima
+        } else {
+            Role::Other
+        }
+    }
+
+    #[cfg(CONFIG_IMA_KEXEC)]
+    fn is_ima(&self, index: usize) -> bool {
+        field!(self, is_ima_segment_index_set) && field!(self, ima_segment_index) == index
+    }
+
+    #[cfg(not(CONFIG_IMA_KEXEC))]
+    fn is_ima(&self, _index: usize) -> bool {
+        false
     }
 
     /// Adds the purgatory as a segment.
@@ -167,15 +230,13 @@ impl LoadingImage {
     /// `EINVAL` if the image has as many segments as it can have or has a purgatory,
     /// `EADDRNOTAVAIL` if there is no room; the image is as it was before.
     pub fn add_purgatory(&mut self, purgatory: VVec<u8>, mem_size: usize, min: u64) -> Result<u64> {
-        let image = self.raw_mut();
-
-        if !image.purgatory_info.purgatory_buf.is_null() || mem_size < purgatory.len() {
+        if !field!(self, purgatory_info.purgatory_buf).is_null() || mem_size < purgatory.len() {
             return Err(EINVAL);
         }
 
         let (buffer, len, capacity) = purgatory.into_raw_parts();
         let mut kbuf = bindings::kexec_buf {
-            image,
+            image: self.0.get(),
             buffer: buffer.cast(),
             bufsz: len,
             memsz: mem_size,
@@ -197,13 +258,13 @@ impl LoadingImage {
 
         // INVARIANT: `VVec` allocates with `vmalloc()`, and the segment that was just added has
         // the buffer for its `kbuf`. `kimage_file_post_load_cleanup()` frees it.
-        self.raw_mut().purgatory_info.purgatory_buf = buffer.cast();
+        set_field!(self, buffer.cast(), purgatory_info.purgatory_buf);
         Ok(kbuf.mem as u64)
     }
 
     /// The purgatory's bytes as they will be loaded, if one was added.
     pub fn purgatory_mut(&mut self) -> Option<&mut [u8]> {
-        let buffer = self.raw().purgatory_info.purgatory_buf;
+        let buffer = field!(self, purgatory_info.purgatory_buf);
         let len = self
             .segments()
             .find(|segment| segment.role == Role::Purgatory)?
@@ -216,15 +277,18 @@ impl LoadingImage {
         Some(unsafe { core::slice::from_raw_parts_mut(buffer.cast(), len) })
     }
 
-    /// Records the decision, where the image is entered (physical address) and, if that is the next
-    /// kernel itself, its `struct boot_params` (physical address, else 0).
-    pub fn set_handoff(&mut self, decision: Decision, start: u64, boot_params: u64) {
-        let image = self.raw_mut();
-
-        image.start = start as usize;
-        image.arch.purgatory.decision = decision as u8;
-        image.arch.purgatory.verified = decision.is_verified();
-        image.arch.purgatory.boot_params = boot_params as usize;
+    /// Records the decision, where the image is entered (physical address), and `%rsi` at that
+    /// place. If the image is verified, the low 32 bits of `rsi` must be 0: they become
+    /// `panic_timeout` when the image is entered.
+    pub fn set_handoff(&mut self, decision: Decision, start: u64, rsi: u64) {
+        set_field!(self, start as usize, start);
+        set_field!(self, decision as u8, arch.purgatory.decision);
+        set_field!(self, decision.is_verified(), arch.purgatory.verified);
+        set_field!(self, rsi as usize, arch.purgatory.rsi);
+        #[cfg(CONFIG_KEXEC_PURGATORY_VERIFY = "m")]
+        if !decision.is_by_policy() {
+            set_field!(self, 0, arch.purgatory.policy[0]);
+        }
     }
 
     /// Has the memory of the next kernel's segment that its file does not fill left as it is, in
@@ -237,7 +301,7 @@ impl LoadingImage {
             .find(|segment| segment.role == Role::Kernel)
             .map_or(0, |segment| segment.start);
 
-        self.raw_mut().arch.purgatory.kernel = kernel as usize;
+        set_field!(self, kernel as usize, arch.purgatory.kernel);
     }
 
     /// The decision and its reason, with the name of the module if one decided.
@@ -249,33 +313,31 @@ impl LoadingImage {
                 let text = self.0.decision().map_or(c"none", Decision::as_c_str);
 
                 write!(f, "{}", text.to_str().unwrap_or_default())?;
-                match self.0.policy_name() {
-                    Some(name) => write!(f, " {}", name.to_str().unwrap_or_default()),
-                    None => Ok(()),
+                match CStr::from_bytes_until_nul(&self.0.policy_name()) {
+                    Ok(name) if !name.is_empty() => {
+                        write!(f, " {}", name.to_str().unwrap_or_default())
+                    }
+                    _ => Ok(()),
                 }
             }
         }
         Text(self)
     }
 
-    /// Name of the module that decided, if one did.
+    /// Name of the module that decided, with NULs behind it; empty if none did.
     #[cfg(CONFIG_KEXEC_PURGATORY_VERIFY = "m")]
-    fn policy_name(&self) -> Option<&CStr> {
-        let name = self.raw().arch.purgatory.policy.as_slice();
-
-        CStr::from_bytes_until_nul(name)
-            .ok()
-            .filter(|name| !name.is_empty())
+    fn policy_name(&self) -> [u8; bindings::KEXEC_POLICY_NAME_LEN as usize] {
+        field!(self, arch.purgatory.policy)
     }
 
     #[cfg(not(CONFIG_KEXEC_PURGATORY_VERIFY = "m"))]
-    fn policy_name(&self) -> Option<&CStr> {
-        None
+    fn policy_name(&self) -> [u8; 1] {
+        [0]
     }
 
     /// What [`Self::set_handoff`] recorded.
     pub fn decision(&self) -> Option<Decision> {
-        Decision::from_raw(self.raw().arch.purgatory.decision)
+        Decision::from_raw(field!(self, arch.purgatory.decision))
     }
 }
 
@@ -288,52 +350,4 @@ unsafe fn slice_or_empty<'a>(data: *const u8, len: usize) -> &'a [u8] {
     }
     // SAFETY: By the safety requirements of this function.
     unsafe { core::slice::from_raw_parts(data, len) }
-}
-
-fn role(
-    image: &bindings::kimage,
-    index: usize,
-    segment: &bindings::kexec_segment,
-    buffer: *const c_void,
-) -> Role {
-    let within = |start: *mut c_void, len: usize| {
-        !start.is_null() && (start.addr()..start.addr() + len).contains(&buffer.addr())
-    };
-
-    if !buffer.is_null() && buffer == image.purgatory_info.purgatory_buf.cast_const() {
-        Role::Purgatory
-    } else if within(image.kernel_buf, image.kernel_buf_len) {
-        Role::Kernel
-    } else if within(image.initrd_buf, image.initrd_buf_len) {
-        Role::Initramfs
-    } else if image.elf_load_addr != 0 && segment.mem == image.elf_load_addr {
-        Role::ElfCoreHdr
-    } else if image.dm_crypt_keys_addr != 0 && segment.mem == image.dm_crypt_keys_addr {
-        Role::DmCryptKeys
-    } else if is_ima(image, index) {
-        Role::Ima
-    } else {
-        Role::Other
-    }
-}
-
-#[cfg(CONFIG_IMA_KEXEC)]
-fn is_ima(image: &bindings::kimage, index: usize) -> bool {
-    image.is_ima_segment_index_set && image.ima_segment_index == index
-}
-
-#[cfg(not(CONFIG_IMA_KEXEC))]
-fn is_ima(_image: &bindings::kimage, _index: usize) -> bool {
-    false
-}
-
-/// With crash hotplug, the ELF core header follows the hotplug of CPUs and memory.
-#[cfg(CONFIG_CRASH_HOTPLUG)]
-fn is_mutable(image: &bindings::kimage, index: usize) -> bool {
-    usize::try_from(image.elfcorehdr_index) == Ok(index)
-}
-
-#[cfg(not(CONFIG_CRASH_HOTPLUG))]
-fn is_mutable(_image: &bindings::kimage, _index: usize) -> bool {
-    false
 }

@@ -39,7 +39,7 @@ pub struct Machine {
     pub console_mmio32: u64,
     /// The reset register, if there is one that needs no mapping.
     pub reset: Option<ResetRegister>,
-    /// Whether I/O and `hlt` raise exceptions, as in a guest whose register state is encrypted.
+    /// Whether I/O raises exceptions, as in a guest whose register state is encrypted.
     pub no_io: bool,
     /// Frequency of the time stamp counter in kHz, or 0.
     pub tsc_khz: u32,
@@ -73,6 +73,50 @@ impl Machine {
             tsc_khz,
         }
     }
+}
+
+/// An extension of the instruction set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CpuFeature {
+    /// Supplemental SSE3.
+    Ssse3,
+    /// SSE4.1.
+    Sse41,
+    /// SHA-NI.
+    Sha,
+    /// AVX.
+    Avx,
+    /// AVX2.
+    Avx2,
+    /// AVX-512 Foundation.
+    Avx512F,
+    /// AVX-512 Byte and Word.
+    Avx512Bw,
+}
+
+impl CpuFeature {
+    /// Whether the boot CPU has it, as far as this kernel wants to know: what `clearcpuid=` or a
+    /// quirk took away is not there.
+    pub fn is_present(self) -> bool {
+        // SAFETY: The numbers are those of features.
+        unsafe {
+            bindings::boot_cpu_has(match self {
+                CpuFeature::Ssse3 => bindings::X86_FEATURE_SSSE3,
+                CpuFeature::Sse41 => bindings::X86_FEATURE_XMM4_1,
+                CpuFeature::Sha => bindings::X86_FEATURE_SHA_NI,
+                CpuFeature::Avx => bindings::X86_FEATURE_AVX,
+                CpuFeature::Avx2 => bindings::X86_FEATURE_AVX2,
+                CpuFeature::Avx512F => bindings::X86_FEATURE_AVX512F,
+                CpuFeature::Avx512Bw => bindings::X86_FEATURE_AVX512BW,
+            })
+        }
+    }
+}
+
+/// Whether this kernel uses all these states of `XCR0`, so that the CPU allows to enable them.
+pub fn has_xfeatures(xcr0: u64) -> bool {
+    // SAFETY: No name of a missing state is asked for.
+    unsafe { bindings::cpu_has_xfeatures(xcr0, core::ptr::null_mut()) != 0 }
 }
 
 /// `CC_ATTR_GUEST_STATE_ENCRYPT` is for AMD's guests only, see `arch/x86/coco/core.c`.

@@ -41,46 +41,51 @@ mod registration {
     use crate::{
         bindings,
         error::to_result,
+        kexec::Spared,
         prelude::*, //
     };
     use core::marker::PhantomData;
 
     /// A decision which normal images are verified.
     ///
-    /// It is not asked about crash images, which always are, nor about images that are spared the
-    /// check because kexec handover is on or because they lie in CMA.
+    /// It is not asked about crash images, which always are.
     ///
     /// # Examples
     ///
     /// ```
-    /// use kernel::kexec::{LoadingImage, Policy};
+    /// use kernel::kexec::{LoadingImage, Policy, Spared};
     ///
-    /// /// Verifies images that bring no initramfs.
+    /// /// Verifies images that bring no initramfs, unless they are spared.
     /// struct KernelOnly;
     ///
-    /// #[vtable]
     /// impl Policy for KernelOnly {
-    ///     fn verify(image: &LoadingImage) -> bool {
-    ///         image.initramfs_size() == 0
+    ///     fn verify(image: &LoadingImage, spared: Option<Spared>) -> bool {
+    ///         spared.is_none() && image.initramfs_size() == 0
     ///     }
     /// }
     /// ```
-    #[vtable]
     pub trait Policy {
         /// Whether `image` is to be verified. All its segments but the purgatory are in place.
         ///
+        /// `spared` tells why the image is not verified without a policy, if that is so. For such
+        /// an image `false` keeps that decision and its reason.
+        ///
         /// Called by `kexec_file_load()`, with the kexec lock held. May sleep.
-        fn verify(image: &LoadingImage) -> bool;
+        fn verify(image: &LoadingImage, spared: Option<Spared>) -> bool;
     }
 
     /// A policy in force.
     ///
-    /// Dropping it ends that. Images that were loaded keep what was decided about them.
+    /// Dropping it ends that, and so does the end of the module that has the code of `T`. Images
+    /// that were loaded keep what was decided about them.
     ///
     /// # Invariants
     ///
-    /// `T`'s policy is the one that is registered.
-    pub struct Registration<T: Policy>(PhantomData<fn() -> T>);
+    /// `callback` is what was registered.
+    pub struct Registration<T: Policy> {
+        callback: unsafe extern "C" fn(*mut bindings::kimage) -> bool,
+        _policy: PhantomData<fn() -> T>,
+    }
 
     impl<T: Policy> Registration<T> {
         /// Puts the policy in force. `module` is what the administrator is told.
@@ -89,17 +94,19 @@ mod registration {
         ///
         /// `EBUSY` if another policy is in force.
         pub fn new(module: &'static ThisModule) -> Result<Self> {
-            // SAFETY: `drop()` ends the registration before the module and with it
-            // `verify_callback` go away, unless the module leaks the value, which no registration
-            // of a callback survives.
+            let callback = Self::verify_callback;
+
+            // SAFETY: `callback` is valid to be called for as long as its code is there. What is
+            // registered ends when the module goes that has the code, also where the registration
+            // was not dropped. The name of `module` is copied.
             to_result(unsafe {
-                bindings::kexec_purgatory_policy_register(
-                    module.as_ptr(),
-                    Some(Self::verify_callback),
-                )
+                bindings::kexec_purgatory_policy_register(module.as_ptr(), Some(callback))
             })?;
             // INVARIANT: It was registered just now.
-            Ok(Registration(PhantomData))
+            Ok(Registration {
+                callback,
+                _policy: PhantomData,
+            })
         }
 
         /// # Safety
@@ -107,14 +114,16 @@ mod registration {
         /// As for [`LoadingImage::from_raw`].
         unsafe extern "C" fn verify_callback(image: *mut bindings::kimage) -> bool {
             // SAFETY: By the safety requirements of this function.
-            T::verify(unsafe { LoadingImage::from_raw(image) })
+            let image = unsafe { LoadingImage::from_raw(image) };
+
+            T::verify(image, image.circumstances().spared())
         }
     }
 
     impl<T: Policy> Drop for Registration<T> {
         fn drop(&mut self) {
-            // SAFETY: By the type invariant it is this policy that is registered.
-            unsafe { bindings::kexec_purgatory_policy_unregister() };
+            // SAFETY: There are no requirements: nothing happens if it is not registered any more.
+            unsafe { bindings::kexec_purgatory_policy_unregister(Some(self.callback)) };
         }
     }
 }

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! A crash image that was loaded.
+
+use super::{
+    Decision,
+    RawImage,
+    SEGMENT_MAX, //
+};
+use crate::{
+    bindings,
+    types::Opaque, //
+};
+
+/// A crash image that was loaded with `kexec_file_load()`, while no crash can enter it.
+///
+/// # Invariants
+///
+/// The `struct kimage` is valid and does not change. The memory of its segments is reserved for it,
+/// lies in the direct map and is writable, and nothing else accesses it.
+#[repr(transparent)]
+pub struct CrashImage(Opaque<bindings::kimage>);
+
+impl CrashImage {
+    /// Creates a reference from a pointer to a `struct kimage`.
+    ///
+    /// # Safety
+    ///
+    /// For the duration of `'a`, `image` must be valid and loaded with `KEXEC_FILE_ON_CRASH`, and
+    /// it must not be `kexec_crash_image`. The caller must hold the kexec lock, and the memory of
+    /// the segments must be in the direct map, writable, and not accessed by anything else.
+    pub unsafe fn from_raw_mut<'a>(image: *mut RawImage) -> &'a mut CrashImage {
+        // SAFETY: `CrashImage` is a transparent wrapper, the caller promises the rest.
+        // INVARIANT: By the safety requirements of this function.
+        unsafe { &mut *image.cast() }
+    }
+
+    /// What was decided about it.
+    pub fn decision(&self) -> Option<Decision> {
+        // SAFETY: By the type invariant the image is valid and does not change.
+        Decision::from_raw(unsafe { (*self.0.get()).arch.purgatory.decision })
+    }
+
+    /// Physical address of its first instruction.
+    pub fn entry(&self) -> u64 {
+        // SAFETY: By the type invariant the image is valid and does not change.
+        unsafe { (*self.0.get()).start as u64 }
+    }
+
+    /// Physical address of its ELF core header.
+    pub fn elfcorehdr(&self) -> u64 {
+        // SAFETY: By the type invariant the image is valid and does not change.
+        unsafe { (*self.0.get()).elf_load_addr as u64 }
+    }
+
+    /// The first `len` bytes of the segment at the physical address `start`; `None` if no segment
+    /// begins there, or if it is smaller.
+    pub fn segment_mut(&mut self, start: u64, len: usize) -> Option<&mut [u8]> {
+        let image = self.0.get();
+        // SAFETY: By the type invariant the image is valid and does not change.
+        let count = unsafe { (*image).nr_segments };
+        let found = (0..count.min(SEGMENT_MAX)).any(|index| {
+            // SAFETY: As above.
+            let segment = unsafe { (*image).segment[index] };
+
+            segment.mem as u64 == start && segment.memsz >= len
+        });
+
+        if !found {
+            return None;
+        }
+        // SAFETY: By the type invariant the address is one of the direct map.
+        let memory = unsafe { bindings::phys_to_virt(start) };
+        // SAFETY: By the type invariant the segment's memory is valid for reads and writes, and the
+        // borrow of `self` keeps all other access away. Every byte is a value.
+        Some(unsafe { core::slice::from_raw_parts_mut(memory.cast(), len) })
+    }
+}
