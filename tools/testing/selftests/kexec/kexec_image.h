@@ -148,4 +148,35 @@ static inline void open_image(void)
 		ksft_exit_skip("the kernel has no CONFIG_KEXEC_FILE\n");
 }
 
+/*
+ * A file of @size bytes that nothing else has open: the first @copied bytes of the kernel, with
+ * @len bytes at @at replaced.
+ */
+static inline int new_file(size_t copied, off_t size, size_t at, const void *bytes,
+			   size_t len)
+{
+	char path[] = "/tmp/kexec.XXXXXX";
+	int fd = mkstemp(path);
+
+	if (fd < 0 || write(fd, image.kernel, copied) != (ssize_t)copied ||
+	    pwrite(fd, bytes, len, at) != (ssize_t)len || ftruncate(fd, size))
+		ksft_exit_fail_perror("cannot make a file");
+	/* The kernel does not read a file that is open for writing. */
+	close(fd);
+	fd = open(path, O_RDONLY);
+	unlink(path);
+	return fd;
+}
+
+/* Loads the kernel's first @size bytes, with @len bytes at @at replaced. */
+static inline int load_changed(size_t size, size_t at, const void *bytes, size_t len)
+{
+	int fd = new_file(size, size, at, bytes, len);
+	int ret;
+
+	ret = load_fd(fd, image.initrd_fd, image.cmdline, strlen(image.cmdline) + 1, 0);
+	close(fd);
+	return ret;
+}
+
 #endif /* KEXEC_IMAGE_H */

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * /sys/kernel/kexec/verify_*: reads take no lock that a load or a crash needs
+ *
+ * While a load holds the kexec lock, no other load starts and no crash enters its
+ * image. Here one load is made to wait in the middle, for a page of its command
+ * line that userfaultfd withholds, and the files are read meanwhile. A read that
+ * takes the lock waits as well, until an alarm ends the test. The other way round,
+ * a load would fail with EBUSY that finds the lock taken by a read.
+ *
+ * Loads images, enters none. Needs root and a kernel with CONFIG_USERFAULTFD. See
+ * kexec_image.h for the environment.
+ */
+#define _GNU_SOURCE
+#include <linux/userfaultfd.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/ioctl.h>
+
+#include "kexec_image.h"
+
+/* Ends a test whose reads wait, after so many seconds. */
+#define STUCK	300
+
+/* How many images are loaded while the files are read. */
+#define LOADS	10
+
+static const char * const files[] = { "verify_policy", "verify_loaded", "verify_crash" };
+
+static long page_size;
+/* Where the command line is expected, in a page that is not there. */
+static char *withheld;
+static atomic_bool stop;
+
+static void *load_withheld(void *result)
+{
+	*(int *)result = load_fd(image.kernel_fd, image.initrd_fd, withheld,
+				 strlen(image.cmdline) + 1, 0);
+	return NULL;
+}
+
+/* Has reads of a page of its own wait until give_page(); returns the descriptor. */
+static int withhold_page(void)
+{
+	struct uffdio_register range = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+	struct uffdio_api api = { .api = UFFD_API };
+	int fd = syscall(SYS_userfaultfd, O_CLOEXEC);
+
+	if (fd < 0)
+		ksft_exit_skip("the kernel has no CONFIG_USERFAULTFD\n");
+	withheld = mmap(NULL, page_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			-1, 0);
+	range.range.start = (unsigned long)withheld;
+	range.range.len = page_size;
+	if (withheld == MAP_FAILED || ioctl(fd, UFFDIO_API, &api) ||
+	    ioctl(fd, UFFDIO_REGISTER, &range))
+		ksft_exit_fail_perror("userfaultfd");
+	return fd;
+}
+
+static void wait_for_read(int fd)
+{
+	struct uffd_msg msg;
+
+	if (read(fd, &msg, sizeof(msg)) != sizeof(msg) || msg.event != UFFD_EVENT_PAGEFAULT)
+		ksft_exit_fail_perror("userfaultfd");
+}
+
+/* Puts the command line into the page. */
+static void give_page(int fd)
+{
+	struct uffdio_copy copy = { .dst = (unsigned long)withheld, .len = page_size };
+	char *page = calloc(1, page_size);
+
+	if (!page)
+		ksft_exit_fail_perror("calloc");
+	snprintf(page, page_size, "%s", image.cmdline);
+	copy.src = (unsigned long)page;
+	if (ioctl(fd, UFFDIO_COPY, &copy))
+		ksft_exit_fail_perror("UFFDIO_COPY");
+	free(page);
+}
+
+static void test_during_load(void)
+{
+	char before[ARRAY_SIZE(files)][256];
+	int fd = withhold_page(), result = -1;
+	pthread_t loader;
+
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++)
+		snprintf(before[i], sizeof(before[i]), "%s", sysfs(files[i]));
+	if (pthread_create(&loader, NULL, load_withheld, &result))
+		ksft_exit_fail_msg("no thread\n");
+	wait_for_read(fd);
+
+	ksft_test_result(load(0) == EBUSY, "the load holds the kexec lock\n");
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+		const char *now = sysfs(files[i]);
+
+		ksft_test_result(now[0] && !strcmp(now, before[i]), "%s is '%s' meanwhile\n",
+				 files[i], now);
+	}
+
+	give_page(fd);
+	pthread_join(loader, NULL);
+	close(fd);
+	ksft_test_result(!result, "the load succeeds\n");
+}
+
+static void *read_files(void *unused)
+{
+	while (!stop) {
+		for (size_t i = 0; i < ARRAY_SIZE(files); i++)
+			sysfs(files[i]);
+	}
+	return NULL;
+}
+
+static void test_during_reads(void)
+{
+	pthread_t reader;
+	int failed = 0;
+
+	if (pthread_create(&reader, NULL, read_files, NULL))
+		ksft_exit_fail_msg("no thread\n");
+	for (int i = 0; i < LOADS; i++)
+		failed += load(0) != 0;
+	stop = true;
+	pthread_join(reader, NULL);
+	ksft_test_result(!failed, "%d of %d loads fail while the files are read\n", failed, LOADS);
+}
+
+int main(void)
+{
+	ksft_print_header();
+	open_image();
+	if (!sysfs("verify_policy")[0])
+		ksft_exit_skip("the kernel has no CONFIG_KEXEC_PURGATORY_RUST\n");
+	page_size = sysconf(_SC_PAGESIZE);
+	if (strlen(image.cmdline) >= (size_t)page_size)
+		ksft_exit_skip("KEXEC_CMDLINE is longer than a page\n");
+
+	alarm(STUCK);
+	ksft_set_plan(2 + ARRAY_SIZE(files) + 1);
+	if (load(0) || (has_crash_memory() && load(KEXEC_FILE_ON_CRASH)))
+		ksft_exit_fail_perror("cannot load the images");
+	test_during_load();
+	test_during_reads();
+	unload(KEXEC_FILE_ON_CRASH);
+	unload(0);
+	ksft_finished();
+}
