@@ -3,7 +3,7 @@
 # Builds the purgatory without a kernel around it: with the purgatory's own
 # Makefile, and with the kernel's rules, of which it needs few.
 #
-# make -f blob.mk KERNEL=<kernel tree> BLOB=<its sources>
+# make -f blob.mk KERNEL=<kernel tree> BLOB=<its sources> CRATES=<those of others>
 #
 # In the current folder, which gets a folder "blob".
 
@@ -12,7 +12,7 @@ MAKEFLAGS += --no-builtin-rules --no-builtin-variables --no-print-directory
 .SUFFIXES:
 PHONY := FORCE
 .PHONY: all
-all: blob/purgatory.bin
+all: blob/purgatory.bin blob/purgatory_test.bin
 
 srctree	:= $(KERNEL)
 objtree	:= .

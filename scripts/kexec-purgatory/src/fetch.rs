@@ -41,7 +41,7 @@ pub fn kernel_tree(layout: &Layout) -> Result<PathBuf> {
     extracted(layout, layout.tree())
 }
 
-/// A second kernel tree of this clone, which nothing is grafted onto.
+/// A second kernel tree of this clone, which nothing but fixes of the kernel is grafted onto.
 pub fn pristine_tree(layout: &Layout) -> Result<PathBuf> {
     extracted(layout, layout.build.join(format!("pristine-{SERIES}")))
 }
@@ -192,7 +192,8 @@ fn download(apt: &PrivateApt, fetched: &Fetched, path: &Path) -> Result<()> {
     Ok(())
 }
 
-fn retried<T>(mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
+/// Does something that may fail for reasons of the network a few times.
+pub fn retried<T>(mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
     for _ in 1..TRIES {
         match attempt() {
             Ok(value) => return Ok(value),
@@ -203,7 +204,7 @@ fn retried<T>(mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
 }
 
 /// Removes a file or a folder that may be there.
-fn remove(path: &Path) -> Result<()> {
+pub fn remove(path: &Path) -> Result<()> {
     if path.is_dir() {
         fs::remove_dir_all(path)?;
     } else if path.exists() {

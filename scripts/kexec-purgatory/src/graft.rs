@@ -42,7 +42,7 @@ pub fn graft(layout: &Layout, tree: &Path) -> Result<()> {
         tree::check_clean(tree)?;
     }
     let links = map::links(layout)?;
-    let patches = Patch::read_all(&layout.overlay.join("patches"))?;
+    let patches = read_patches(layout)?;
     replace(tree, before, &links, &patches)?;
     eprintln!(
         "{}: {} links, {} patches",
@@ -51,6 +51,39 @@ pub fn graft(layout: &Layout, tree: &Path) -> Result<()> {
         patches.len()
     );
     Ok(())
+}
+
+/// Applies the overlay's fixes of the kernel to a tree, and nothing else of the overlay.
+pub fn mend(layout: &Layout, tree: &Path) -> Result<()> {
+    tree::check_version(tree)?;
+    let fixes = Patch::fixes(&layout.overlay.join("patches"))?;
+    replace(tree, State::load(tree)?, &BTreeMap::new(), &fixes)
+}
+
+/// The patches of the overlay.
+pub fn read_patches(layout: &Layout) -> Result<Vec<Patch>> {
+    Patch::read_all(&layout.overlay.join("patches"))
+}
+
+/// What is grafted in place of a file of the overlay, or on top of its patches.
+pub enum Change {
+    /// The link of that path in the tree leads to this file.
+    Link(PathBuf, PathBuf),
+    /// One more patch.
+    Patch(Patch),
+}
+
+/// Grafts the overlay with a change, until it is grafted again.
+pub fn graft_changed(layout: &Layout, tree: &Path, change: Change) -> Result<()> {
+    let mut links = map::links(layout)?;
+    let mut patches = read_patches(layout)?;
+    match change {
+        Change::Link(path, target) => {
+            links.insert(path, target);
+        }
+        Change::Patch(patch) => patches.push(patch),
+    }
+    replace(tree, State::load(tree)?, &links, &patches)
 }
 
 /// Takes the overlay out of a tree, which is then what it was before.

@@ -4,6 +4,8 @@
 //!
 //! `patches/series` names each patch of the overlay and, indented below it, the overlay's files
 //! that belong to the same commit; a path that ends in a slash stands for every file below it.
+//! `@crates` stands for the commits that import the crates which others wrote, see
+//! [`Vendored`]. Those alone checkpatch is not asked about: upstream imports crates as they are.
 //! The commits are made in a scratch repository that holds only the files they touch.
 
 use std::collections::BTreeMap;
@@ -17,15 +19,27 @@ use crate::command::{command, output};
 use crate::graft::{map, patch};
 use crate::layout::Layout;
 use crate::pristine;
+use crate::vendor::{self, Vendored};
 
 /// The patches of the overlay.
 pub fn hooks(layout: &Layout) -> Result<Vec<PathBuf>> {
     patch::files(&layout.overlay.join("patches"))
 }
 
-/// Writes the top Makefile and the files that the patches change, as they were fetched, to `tree`.
-pub fn extract_touched(layout: &Layout, tree: &Path) -> Result<()> {
-    let mut files = vec!["Makefile".to_owned()];
+/// The patches that `patches/series` names, in its order; every file of the overlay is in one commit.
+pub fn patches(layout: &Layout) -> Result<Vec<PathBuf>> {
+    Ok(commits(layout)?
+        .into_iter()
+        .filter_map(|commit| match commit.start {
+            Start::Patch(patch) => Some(patch),
+            Start::Import(_) => None,
+        })
+        .collect())
+}
+
+/// The files that the patches change.
+pub fn touched(layout: &Layout) -> Result<Vec<String>> {
+    let mut files = Vec::new();
     for patch in hooks(layout)? {
         let text = fs::read_to_string(&patch)
             .with_context(|| format!("cannot read {}", patch.display()))?;
@@ -37,6 +51,16 @@ pub fn extract_touched(layout: &Layout, tree: &Path) -> Result<()> {
     }
     files.sort();
     files.dedup();
+    Ok(files)
+}
+
+/// Writes the top Makefile and the files that the patches change, as they were fetched, to `tree`.
+pub fn extract_touched(layout: &Layout, tree: &Path) -> Result<()> {
+    let mut files = touched(layout)?;
+    let makefile = "Makefile".to_owned();
+    if !files.contains(&makefile) {
+        files.push(makefile);
+    }
     pristine::extract(layout, &files, tree)
 }
 
@@ -68,11 +92,22 @@ fn git(tree: &Path) -> Command {
     git
 }
 
-/// A commit: a patch of the overlay, and new files by their path in the kernel tree.
+/// What a commit begins with.
+enum Start {
+    /// A patch of the overlay, with the message.
+    Patch(PathBuf),
+    /// This message. The files are other people's.
+    Import(String),
+}
+
+/// A commit, and its new files by their path in the kernel tree.
 struct Commit {
-    patch: PathBuf,
+    start: Start,
     files: BTreeMap<PathBuf, PathBuf>,
 }
+
+/// The folder of the kernel tree that crates are imported to.
+const CRATES_FOLDER: &str = "rust";
 
 /// Writes the series to `build/series`; says whether checkpatch accepts all of it.
 pub fn make(layout: &Layout, tree: &Path) -> Result<bool> {
@@ -81,11 +116,6 @@ pub fn make(layout: &Layout, tree: &Path) -> Result<bool> {
     extract_touched(layout, scratch.path())?;
     start_repository(scratch.path())?;
     for commit in &commits {
-        output(
-            git(scratch.path())
-                .args(["am", "--quiet"])
-                .arg(&commit.patch),
-        )?;
         add(scratch.path(), commit)?;
     }
     let series = layout.build.join("series");
@@ -104,14 +134,25 @@ pub fn make(layout: &Layout, tree: &Path) -> Result<bool> {
             .arg(format!("-{}", commits.len())),
     )?;
     let mut good = true;
-    for patch in patch::files(&series)? {
-        good &= checkpatch(tree, &patch)?;
+    for (patch, commit) in patch::files(&series)?.iter().zip(&commits) {
+        match commit.start {
+            Start::Patch(_) => good &= checkpatch(tree, patch)?,
+            Start::Import(_) => println!("{}: imported, not checked", patch.display()),
+        }
     }
     Ok(good)
 }
 
-/// Adds a commit's new files to it.
+/// Makes a commit.
 fn add(repository: &Path, commit: &Commit) -> Result<()> {
+    match &commit.start {
+        Start::Patch(patch) => output(git(repository).args(["am", "--quiet"]).arg(patch))?,
+        Start::Import(message) => output(
+            git(repository)
+                .args(["commit", "--quiet", "--allow-empty", "--message"])
+                .arg(message),
+        )?,
+    };
     for (path, file) in &commit.files {
         let to = repository.join(path);
         fs::create_dir_all(to.parent().context("no folder")?)?;
@@ -136,9 +177,15 @@ fn commits(layout: &Layout) -> Result<Vec<Commit>> {
         if name.is_empty() {
             continue;
         }
+        if name == map::CRATES {
+            let imports = imports(&Vendored::fetch(layout)?)?;
+            left.retain(|path, _| !imports.iter().any(|commit| commit.files.contains_key(path)));
+            commits.extend(imports);
+            continue;
+        }
         if name == line {
             commits.push(Commit {
-                patch: folder.join(name),
+                start: Start::Patch(folder.join(name)),
                 files: BTreeMap::new(),
             });
             continue;
@@ -167,6 +214,43 @@ fn commits(layout: &Layout) -> Result<Vec<Commit>> {
     Ok(commits)
 }
 
+/// The commits that import crates, as upstream imported `syn` and `zerocopy`.
+fn imports(crates: &Vendored) -> Result<Vec<Commit>> {
+    let to = Path::new(CRATES_FOLDER);
+    let names = vendor::CRATES.join(", ");
+    let (readmes, sources) = crates
+        .links(to)?
+        .into_iter()
+        .partition(|(path, _)| path.ends_with("README.md"));
+    let commit = |message: String, files| Commit {
+        start: Start::Import(message),
+        files,
+    };
+    Ok(vec![
+        commit(
+            format!(
+                "rust: sha2: Import crate and its dependencies\n\n\
+                 The Rust purgatory of x86 computes SHA-256 with the sha2 crate. Import\n\
+                 the crates as they were published, to show what is changed later:\n\n  {names}"
+            ),
+            crates.published(to)?,
+        ),
+        commit(
+            "rust: sha2: Add SPDX License Identifiers\n\n\
+             The kernel wants an identifier in every file. Nothing else is changed."
+                .to_owned(),
+            sources,
+        ),
+        commit(
+            "rust: sha2: Add README.md\n\n\
+             Tell for each crate what version it is, where it came from and what its\n\
+             license is, as the README.md of rust/syn does."
+                .to_owned(),
+            readmes,
+        ),
+    ])
+}
+
 /// Prints what the kernel's own checker says of a patch.
 fn checkpatch(tree: &Path, patch: &Path) -> Result<bool> {
     let checked = command("perl")
@@ -175,6 +259,9 @@ fn checkpatch(tree: &Path, patch: &Path) -> Result<bool> {
             "--strict",
             "--terse",
             "--show-types",
+            // The tree has no history in which it could look up what a Fixes: tag names.
+            "--ignore",
+            "UNKNOWN_COMMIT_ID",
         ])
         .arg(patch)
         .current_dir(tree)

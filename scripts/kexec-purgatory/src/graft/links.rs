@@ -3,9 +3,10 @@
 //! The symbolic links of a graft.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
 
@@ -42,11 +43,19 @@ pub fn replace(tree: &Path, state: &mut State, wanted: &BTreeMap<PathBuf, PathBu
         .filter(|(path, target)| wanted.get(*path) != Some(target))
         .map(|(path, _)| path.clone())
         .collect();
-    for path in stale {
-        unlink(tree, state, &path)?;
+    for path in &stale {
+        unlink(tree, state, path)?;
     }
     for (path, target) in wanted {
         link(tree, state, path, target)?;
+        if stale.contains(path) {
+            // The file that the link leads to now may be older than what was built from the other.
+            File::options()
+                .append(true)
+                .open(target)
+                .and_then(|file| file.set_modified(SystemTime::now()))
+                .with_context(|| format!("cannot touch {}", target.display()))?;
+        }
     }
     let folders: Vec<PathBuf> = state.folders.iter().rev().cloned().collect();
     for folder in folders {

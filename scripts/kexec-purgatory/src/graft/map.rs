@@ -10,6 +10,10 @@ use anyhow::{Context, Result, bail, ensure};
 use walkdir::{DirEntry, WalkDir};
 
 use crate::layout::Layout;
+use crate::vendor::Vendored;
+
+/// What stands for the crates that are fetched.
+pub const CRATES: &str = "@crates";
 
 /// Every link that the map asks for: path in the kernel tree, file in the overlay.
 pub fn links(layout: &Layout) -> Result<BTreeMap<PathBuf, PathBuf>> {
@@ -21,6 +25,9 @@ pub fn links(layout: &Layout) -> Result<BTreeMap<PathBuf, PathBuf>> {
         let words: Vec<&str> = line.split_whitespace().collect();
         match words[..] {
             [] => {}
+            [CRATES, to] => {
+                links.extend(Vendored::fetch(layout)?.links(Path::new(to))?);
+            }
             [from, to] => add(&mut links, &layout.overlay, from, to)
                 .with_context(|| format!("{}:{}", path.display(), number + 1))?,
             _ => bail!("{}:{}: not two paths", path.display(), number + 1),

@@ -6,7 +6,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::checksum;
@@ -28,17 +28,51 @@ impl Patch {
             .map(|path| {
                 let text = fs::read_to_string(path)
                     .with_context(|| format!("cannot read {}", path.display()))?;
-                Ok(Self {
-                    name: path
-                        .file_name()
-                        .unwrap_or_default()
-                        .to_string_lossy()
-                        .into(),
-                    sha256: checksum::of_bytes(text.as_bytes()),
-                    text,
-                })
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                Ok(Self::new(name.into(), text))
             })
             .collect()
+    }
+
+    /// Reads the patches in a folder that mend the kernel as released; they come before all others.
+    pub fn fixes(folder: &Path) -> Result<Vec<Self>> {
+        let all = Self::read_all(folder)?;
+        let fixes: Vec<Self> = all.iter().filter(|patch| patch.is_fix()).cloned().collect();
+        ensure!(
+            all.starts_with(&fixes),
+            "a patch that fixes the kernel comes after one that does not"
+        );
+        Ok(fixes)
+    }
+
+    /// Whether it mends the kernel as released: it names the commit that it fixes.
+    fn is_fix(&self) -> bool {
+        self.text.lines().any(|line| line.starts_with("Fixes: "))
+    }
+
+    /// A patch that is in no file.
+    pub fn new(name: String, text: String) -> Self {
+        Self {
+            name,
+            sha256: checksum::of_bytes(text.as_bytes()),
+            text,
+        }
+    }
+
+    /// The lines that it adds to a file, each with its end.
+    pub fn added(&self, path: &Path) -> String {
+        let header = format!("+++ b/{}", path.display());
+        let mut inside = false;
+        let mut added = String::new();
+        for line in self.text.lines() {
+            if line.starts_with("+++ ") {
+                inside = line == header;
+            } else if inside && let Some(text) = line.strip_prefix('+') {
+                added += text;
+                added.push('\n');
+            }
+        }
+        added
     }
 
     /// Has git apply it to a tree.

@@ -5,11 +5,12 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use tempfile::TempDir;
 use walkdir::WalkDir;
 
-use super::{graft, ungraft};
+use super::{Change, graft, graft_changed, ungraft};
 use crate::command::{command, output};
 use crate::layout::Layout;
 
@@ -166,6 +167,26 @@ fn a_second_graft_follows_the_overlay() {
     assert_eq!(scratch.read("tree/arch/Kbuild"), "one\ntwo\n3\n");
     scratch.ungraft();
     assert_eq!(scratch.snapshot(), before);
+}
+
+#[test]
+fn a_change_lasts_until_the_next_graft() {
+    let scratch = Scratch::new();
+    scratch.graft().unwrap();
+    let before = scratch.snapshot();
+    let target = scratch.layout.overlay.join("arch/new/file.rs");
+    scratch.write("changed.rs", "fn changed() {}\n");
+    let change = Change::Link(
+        PathBuf::from("arch/new/file.rs"),
+        scratch.dir.path().join("changed.rs"),
+    );
+    graft_changed(&scratch.layout, &scratch.tree(), change).unwrap();
+    assert_eq!(scratch.read("tree/arch/new/file.rs"), "fn changed() {}\n");
+    let built = SystemTime::now();
+    scratch.graft().unwrap();
+    assert_eq!(scratch.snapshot(), before);
+    // What was built from the change is out of date.
+    assert!(target.metadata().unwrap().modified().unwrap() >= built);
 }
 
 #[test]

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The crates that the purgatory is made of besides its own, for the kernel's `rust/` folder.
+//!
+//! Cargo fetches them and checks them against `digest/Cargo.lock`. They are kept in the cache as
+//! the kernel keeps such crates: the sources, with an SPDX line each, and a README.md.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
+use walkdir::WalkDir;
+
+use crate::checksum;
+use crate::command::{cargo, output};
+use crate::layout::{Layout, lock};
+use crate::progress::Step;
+
+/// The folder of the crate that depends on them, with the lock file.
+const DEPENDANT: &str = "arch/x86/purgatory/rust/digest";
+
+/// The crates that the purgatory's Makefile builds. The lock file has others, which `sha2` does not
+/// use when it is built for one code path.
+pub const CRATES: &[&str] = &[
+    "block-buffer",
+    "cfg-if",
+    "crypto-common",
+    "digest",
+    "hybrid-array",
+    "sha2",
+    "typenum",
+];
+
+/// What a folder is named where it is an import's first state, without SPDX lines.
+const PUBLISHED: &str = "published";
+/// What it is named where it is as the kernel keeps it.
+const IMPORTED: &str = "rust";
+
+/// The part of a manifest that README.md tells.
+#[derive(Deserialize)]
+struct Manifest {
+    package: Package,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    name: String,
+    version: String,
+    license: String,
+    repository: String,
+}
+
+/// Crates in the cache.
+pub struct Vendored {
+    folder: PathBuf,
+}
+
+impl Vendored {
+    /// Fetches what the lock file names, where the cache does not have it.
+    pub fn fetch(layout: &Layout) -> Result<Self> {
+        let manifest = layout.overlay.join(DEPENDANT).join("Cargo.toml");
+        let lock_file = fs::read(manifest.with_file_name("Cargo.lock"))?;
+        let name = format!("crates-{:.16}", checksum::of_bytes(&lock_file));
+        let folder = layout.cache.join(name);
+        let _lock = lock(&layout.cache)?;
+        if !folder.is_dir() {
+            let step = Step::start("fetch the crate sha2 and its dependencies");
+            let new = tempfile::tempdir_in(&layout.cache)?;
+            output(
+                cargo()
+                    .args(["vendor", "--locked", "--manifest-path"])
+                    .arg(&manifest)
+                    .arg(new.path().join("vendor")),
+            )?;
+            for name in CRATES {
+                import(name, new.path()).with_context(|| format!("crate {name}"))?;
+            }
+            fs::remove_dir_all(new.path().join("vendor"))?;
+            fs::rename(new.keep(), &folder)?;
+            step.done();
+        }
+        Ok(Self { folder })
+    }
+
+    /// The folder with a folder for each crate, as the kernel keeps them in `rust/`.
+    pub fn folder(&self) -> PathBuf {
+        self.folder.join(IMPORTED)
+    }
+
+    /// Every file, by its path in the kernel tree, where the crates' folders are in `to`.
+    pub fn links(&self, to: &Path) -> Result<BTreeMap<PathBuf, PathBuf>> {
+        files(&self.folder(), to)
+    }
+
+    /// Every source as it was published, likewise.
+    pub fn published(&self, to: &Path) -> Result<BTreeMap<PathBuf, PathBuf>> {
+        files(&self.folder.join(PUBLISHED), to)
+    }
+}
+
+/// Every file of a folder, by its path below `to`.
+fn files(folder: &Path, to: &Path) -> Result<BTreeMap<PathBuf, PathBuf>> {
+    let mut files = BTreeMap::new();
+    for entry in WalkDir::new(folder) {
+        let entry = entry?;
+        if entry.file_type().is_file() {
+            let path = to.join(entry.path().strip_prefix(folder)?);
+            files.insert(path, entry.into_path());
+        }
+    }
+    Ok(files)
+}
+
+/// Copies the sources of one crate out of cargo's folder, once as they are and once with SPDX lines
+/// and a README.md.
+fn import(name: &str, folder: &Path) -> Result<()> {
+    let from = folder.join("vendor").join(name);
+    let text = fs::read_to_string(from.join("Cargo.toml"))?;
+    let package = toml::from_str::<Manifest>(&text)?.package;
+    ensure!(package.name == name, "is {}", package.name);
+    for entry in WalkDir::new(from.join("src")) {
+        let entry = entry?;
+        if !entry.file_type().is_file() {
+            continue;
+        }
+        let source = fs::read_to_string(entry.path())?;
+        let below = Path::new(name).join(entry.path().strip_prefix(&from)?);
+        write(&folder.join(PUBLISHED).join(&below), &source)?;
+        write(
+            &folder.join(IMPORTED).join(&below),
+            &format!(
+                "// SPDX-License-Identifier: {}\n\n{source}",
+                package.license
+            ),
+        )?;
+    }
+    write(
+        &folder.join(IMPORTED).join(name).join("README.md"),
+        &readme(&package),
+    )
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    fs::create_dir_all(path.parent().context("no folder")?)?;
+    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// What the kernel says of a crate that it keeps.
+fn readme(package: &Package) -> String {
+    let Package {
+        name,
+        version,
+        license,
+        repository,
+    } = package;
+    format!(
+        "# `{name}`\n\n\
+         These source files come from the Rust `{name}` crate, version {version},\n\
+         hosted in the <{repository}>\n\
+         repository, licensed under \"{license}\" and only modified to add the\n\
+         SPDX license identifiers.\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// The crates and their versions that a lock file names.
+    fn locked(folder: &str) -> BTreeMap<String, String> {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../..")
+            .join(folder)
+            .join("Cargo.lock");
+        let text = fs::read_to_string(path).unwrap();
+        let lock: toml::Table = toml::from_str(&text).unwrap();
+        let field = |package: &toml::Value, key: &str| package[key].as_str().unwrap().to_owned();
+        lock["package"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|package| (field(package, "name"), field(package, "version")))
+            .collect()
+    }
+
+    #[test]
+    fn tests_on_the_host_use_the_crates_of_the_purgatory() {
+        let purgatory = locked(DEPENDANT);
+        let tests = locked("arch/x86/purgatory/rust/digest-tests");
+        for name in CRATES {
+            assert!(purgatory.contains_key(*name), "{name} is not locked");
+            assert_eq!(purgatory.get(*name), tests.get(*name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_readme_names_crate_version_license_and_repository() {
+        let text = readme(&Package {
+            name: "a".into(),
+            version: "1.2.3".into(),
+            license: "MIT".into(),
+            repository: "https://example.org/a".into(),
+        });
+        for part in ["`a` crate", "1.2.3", "\"MIT\"", "<https://example.org/a>"] {
+            assert!(text.contains(part), "{part}");
+        }
+    }
+}
