@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::command::{command, output};
 
-const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+pub const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// What the index says of one package.
 pub struct Package {
@@ -122,7 +122,7 @@ impl PrivateApt {
 }
 
 /// Where the machine gets Debian's main archive from.
-fn mirror() -> Result<String> {
+pub fn mirror() -> Result<String> {
     let listed = output(command("apt-get").args([
         "indextargets",
         "--format",

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use self::content::{Content, DEBUG_LOADER, TIME_STAMP};
+use self::content::{Content, DEBUG_LOADER, LOGON_KEY, READ_DECISIONS, TIME_STAMP};
 pub use self::content::{bytes, payload};
 use crate::checksum;
 use crate::fetch::DistributionKernel;
@@ -28,6 +28,9 @@ const CRASH_MEMORY: &str = "crashkernel=320M";
 
 /// The same in a guest that takes commands; its images are small.
 const SMALL_CRASH_MEMORY: &str = "crashkernel=128M";
+
+/// On the command line of a kernel whose KUnit tests were run elsewhere: they take most of its boot.
+const NO_KUNIT: &str = " kunit.enable=0";
 
 /// Bytes of the payload in a small image.
 const SMALL_PAYLOAD: usize = 256 << 10;
@@ -59,6 +62,28 @@ pub enum Loader {
     Debug,
 }
 
+/// What a guest does beside loading an image.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Extra {
+    /// Takes a processor out and back in after an image was loaded.
+    Hotplug,
+    /// Has a key of dm-crypt loaded with a crash image.
+    DmCryptKey,
+    /// Has the module verify images that are spared the check otherwise.
+    VerifySpared,
+}
+
+impl Extra {
+    /// What `/init` calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hotplug => "hotplug",
+            Self::DmCryptKey => "dm_crypt_key",
+            Self::VerifySpared => "verify_spared",
+        }
+    }
+}
+
 /// The file that must reach the second kernel whole.
 pub struct Payload {
     pub bytes: u64,
@@ -85,6 +110,7 @@ pub fn loading(
     let initramfs = archive(layout, job)?;
     let mut content = Content::new(layout, &initramfs)?;
     content.add_kexec()?;
+    content.add_own(layout, LOGON_KEY)?;
     content.add_boot(&next.image, &second)?;
     let mut arguments = format!("guest.job={job} {arguments}");
     match loader {
@@ -174,6 +200,63 @@ pub fn commanded(layout: &Layout, next: &Path, arguments: &str) -> Result<Guest>
     })
 }
 
+/// Makes a guest that loads `kernel`, its own, as a crash kernel, and crashes while all processors
+/// read what was decided; see [`crash_reading`].
+pub fn reading(layout: &Layout, kernel: &Path) -> Result<PathBuf> {
+    let mut second = second(layout, Purpose::Crash, &small_payload())?;
+    second.cmdline += NO_KUNIT;
+    let initramfs = archive(layout, "crash-reading")?;
+    let mut content = Content::new(layout, &initramfs)?;
+    content.add_boot(kernel, &second)?;
+    content.add_own(layout, DEBUG_LOADER)?;
+    content.add_own(layout, READ_DECISIONS)?;
+    content.finish()?;
+    Ok(initramfs)
+}
+
+/// A guest of [`reading`] that crashes after so many reads of one thread.
+pub fn crash_reading(initramfs: &Path, reads: u32) -> Guest {
+    Guest {
+        initramfs: initramfs.to_owned(),
+        arguments: format!(
+            "guest.job=crash_reading guest.loader={DEBUG_LOADER} guest.reads={reads} \
+             {SMALL_CRASH_MEMORY}{NO_KUNIT}"
+        ),
+    }
+}
+
+/// Makes a guest that tests `kernel`, its own, then enters it directly, verified and after a crash:
+/// see `chain` in its `/init`. `tests` are the kselftests among `programs` that it runs, and
+/// `arguments` are more of the first kernel's command line.
+pub fn chain(
+    layout: &Layout,
+    kernel: &Path,
+    modules: &[PathBuf],
+    programs: &[PathBuf],
+    tests: &[&str],
+    arguments: &str,
+) -> Result<Guest> {
+    let initramfs = archive(layout, "chain")?;
+    let mut content = Content::new(layout, &initramfs)?;
+    content.add_payload(&small_payload())?;
+    content.add_own_boot(
+        kernel,
+        &format!("{EVERY_KERNEL} {SMALL_CRASH_MEMORY}{NO_KUNIT}"),
+    )?;
+    content.add_kexec()?;
+    content.add_own(layout, DEBUG_LOADER)?;
+    content.add_selftests(programs)?;
+    content.add_modules(modules)?;
+    content.finish()?;
+    Ok(Guest {
+        initramfs,
+        arguments: format!(
+            "guest.job=chain guest.tests={} {SMALL_CRASH_MEMORY} {arguments}",
+            tests.join(",")
+        ),
+    })
+}
+
 /// What [`commanded`] has in the image's initramfs.
 pub fn small_payload() -> Vec<u8> {
     let mut payload = content::payload();
@@ -203,8 +286,11 @@ fn second(layout: &Layout, purpose: Purpose, payload: &[u8]) -> Result<Second> {
     })
 }
 
+/// Where the initramfs of a guest is made. Guests that are made on several threads at a time, see
+/// [`crate::parallel`], do not share it.
 fn archive(layout: &Layout, job: &str) -> Result<PathBuf> {
-    let folder = layout.build.join("guests");
+    let thread = rayon::current_thread_index().map_or(0, |index| index + 1);
+    let folder = layout.build.join("guests").join(thread.to_string());
     fs::create_dir_all(&folder)?;
     Ok(folder.join(Path::new(job).with_extension("cpio")))
 }

@@ -4,6 +4,7 @@
 
 pub mod config;
 pub mod objects;
+pub mod toolchain;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,10 +14,10 @@ use std::thread;
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
-use crate::command::{command, logged};
+use self::toolchain::Toolchain;
+use crate::command::logged;
 use crate::layout::Layout;
 use crate::progress::Step;
-use crate::setup;
 
 /// What a kernel is configured for.
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
@@ -26,8 +27,11 @@ pub enum Verify {
     N,
     /// `RUST=n`: mainline's own purgatory.
     Norust,
-    /// `m` with what finds leaks, bad accesses and wrong locking.
-    Debug,
+    /// `y` with every option that has a say in what is loaded, and with what finds leaks, bad
+    /// accesses and wrong locking. Built by GCC, GNU ld and the oldest Rust.
+    Options,
+    /// The same with `m`.
+    OptionsM,
 }
 
 impl Verify {
@@ -37,7 +41,16 @@ impl Verify {
             Self::M => "m",
             Self::N => "n",
             Self::Norust => "norust",
-            Self::Debug => "debug",
+            Self::Options => "options",
+            Self::OptionsM => "options-m",
+        }
+    }
+
+    /// What it is built with.
+    pub fn toolchain(self) -> Toolchain {
+        match self {
+            Self::Y | Self::M | Self::N | Self::Norust => Toolchain::Machine,
+            Self::Options | Self::OptionsM => Toolchain::GCC_OLDEST,
         }
     }
 
@@ -48,7 +61,8 @@ impl Verify {
             Self::M => &["base", "rust", "m"],
             Self::N => &["base", "rust", "n"],
             Self::Norust => &["base", "norust"],
-            Self::Debug => &["base", "rust", "m", "debug"],
+            Self::Options => &["base", "rust", "y", "watch", "options"],
+            Self::OptionsM => &["base", "rust", "m", "watch", "options"],
         }
     }
 }
@@ -58,7 +72,7 @@ impl Verify {
 pub fn folder(layout: &Layout, verify: Verify) -> PathBuf {
     layout.build.join(match verify {
         Verify::Y | Verify::M | Verify::N | Verify::Norust => "kernel",
-        Verify::Debug => "kernel-debug",
+        Verify::Options | Verify::OptionsM => "kernel-options",
     })
 }
 
@@ -67,6 +81,10 @@ pub const VERIFY_MODULE: &str = "kexec_purgatory_verify";
 
 /// The sample of another one.
 pub const SAMPLE_MODULE: &str = "rust_kexec_policy";
+
+/// Offset in a bzImage of the field that tells where its version lies, and where that counts from.
+const KERNEL_VERSION: usize = 0x20e;
+const SETUP_HEADER: usize = 0x200;
 
 /// A kernel that was built, and its modules.
 #[derive(Clone)]
@@ -134,6 +152,24 @@ impl Built {
         self.image.with_file_name(".config")
     }
 
+    /// What `uname -r` says on it.
+    ///
+    /// Source: `kernel_version` of `Documentation/arch/x86/boot.rst`.
+    pub fn release(&self) -> Result<String> {
+        let image = fs::read(&self.image)?;
+        let at = |offset: usize| image.get(offset..).context("no bzImage");
+        let offset = match at(KERNEL_VERSION)? {
+            [low, high, ..] => usize::from(u16::from_le_bytes([*low, *high])),
+            _ => bail!("no bzImage"),
+        };
+        let text = at(offset + SETUP_HEADER)?;
+        let release = text
+            .split(|byte| byte.is_ascii_whitespace() || *byte == 0)
+            .next()
+            .unwrap_or_default();
+        Ok(String::from_utf8(release.to_vec())?)
+    }
+
     /// The modules of these names.
     pub fn modules(&self, names: &[&str]) -> Result<Vec<PathBuf>> {
         names.iter().map(|name| self.module(name)).collect()
@@ -168,6 +204,17 @@ pub fn build(layout: &Layout, tree: &Path, output: Option<&Path>, verify: Verify
     }
 }
 
+/// Configures the folder of a state for it, where some other state may have been built last.
+pub fn configured(layout: &Layout, tree: &Path, verify: Verify) -> Result<PathBuf> {
+    let output = folder(layout, verify);
+    fs::create_dir_all(&output)?;
+    let output = output.canonicalize()?;
+    configure(layout, verify, verify.name(), &output, &|| {
+        verify.toolchain().make(layout, tree, &output, "x86_64")
+    })?;
+    Ok(output)
+}
+
 /// Builds a module out of tree, from the file `<name>.rs` of a folder whose Kbuild names it, for the
 /// state that was last built in its folder.
 pub fn build_module(
@@ -180,7 +227,9 @@ pub fn build_module(
     let mut step = Step::start(format!("build {name} out of tree"));
     let log = layout.log(&format!("build-{name}"))?;
     logged(
-        make(layout, tree, &folder(layout, verify), "x86_64")?
+        verify
+            .toolchain()
+            .make(layout, tree, &folder(layout, verify), "x86_64")?
             .arg(format!("M={}", source.display()))
             .arg("modules"),
         &log,
@@ -193,12 +242,45 @@ pub fn build_module(
 fn build_in(layout: &Layout, tree: &Path, output: &Path, verify: Verify) -> Result<()> {
     fs::create_dir_all(output)?;
     let output = output.canonicalize()?;
-    let make = || make(layout, tree, &output, "x86_64");
+    let make = || verify.toolchain().make(layout, tree, &output, "x86_64");
 
-    configure(layout, verify, &output, &make)?;
+    make_all(layout, verify, verify.name(), &output, &make)
+}
 
-    let mut step = Step::start(format!("build kernel {}", verify.name()));
-    let log = layout.log(&format!("build-{}", verify.name()))?;
+/// Builds the kernel of one state with other tools than it is built with elsewhere, in `output`, an
+/// absolute path; `name` is that of the tools.
+pub fn build_with(
+    layout: &Layout,
+    tree: &Path,
+    verify: Verify,
+    name: &str,
+    output: &Path,
+    tools: Toolchain,
+) -> Result<Built> {
+    fs::create_dir_all(output)?;
+    let make = || tools.make(layout, tree, output, "x86_64");
+    make_all(
+        layout,
+        verify,
+        &format!("{}-{name}", verify.name()),
+        output,
+        &make,
+    )?;
+    Built::in_place(output)
+}
+
+/// Configures and builds; `name` is that of the log.
+fn make_all(
+    layout: &Layout,
+    verify: Verify,
+    name: &str,
+    output: &Path,
+    make: &dyn Fn() -> Result<Command>,
+) -> Result<()> {
+    configure(layout, verify, name, output, make)?;
+
+    let mut step = Step::start(format!("build kernel {name}"));
+    let log = layout.log(&format!("build-{name}"))?;
     logged(
         make()?
             .arg(format!("-j{}", thread::available_parallelism()?))
@@ -214,11 +296,12 @@ fn build_in(layout: &Layout, tree: &Path, output: &Path, verify: Verify) -> Resu
 fn configure(
     layout: &Layout,
     verify: Verify,
+    name: &str,
     output: &Path,
     make: &dyn Fn() -> Result<Command>,
 ) -> Result<()> {
-    let mut step = Step::start(format!("configure kernel {}", verify.name()));
-    let log = layout.log(&format!("config-{}", verify.name()))?;
+    let mut step = Step::start(format!("configure kernel {name}"));
+    let log = layout.log(&format!("config-{name}"))?;
     let wanted = config::read(layout, verify.fragments())?;
     let config = output.join(".config");
     // What the configuration was last made from; where that is the same it need not start anew.
@@ -242,17 +325,7 @@ fn configure(
     Ok(())
 }
 
-/// make in a kernel tree, with the toolchain that the overlay is built with.
+/// make in a kernel tree, with the compilers that most states are built with.
 pub fn make(layout: &Layout, tree: &Path, output: &Path, arch: &str) -> Result<Command> {
-    let mut make = command("make");
-    make.arg("-C")
-        .arg(tree)
-        .arg(format!("O={}", output.display()))
-        .arg(format!("ARCH={arch}"))
-        .arg("LLVM=-19")
-        .args(["RUSTC=/usr/bin/rustc", "HOSTRUSTC=/usr/bin/rustc"])
-        .arg(format!("BINDGEN={}", setup::bindgen(layout)?.display()))
-        .args(["KBUILD_BUILD_USER=kexec", "KBUILD_BUILD_HOST=purgatory"])
-        .env("LIBCLANG_PATH", setup::LIBCLANG);
-    Ok(make)
+    Toolchain::Machine.make(layout, tree, output, arch)
 }

@@ -90,6 +90,18 @@ pub fn boot(
     guest: &Guest,
     engine: Option<EngineKind>,
 ) -> Result<SerialLog> {
+    boot_until(layout, name, kernel, guest, engine, &|_| false)
+}
+
+/// As [`boot`], but does not wait any longer once `over` says so of a line.
+pub fn boot_until(
+    layout: &Layout,
+    name: &str,
+    kernel: &Path,
+    guest: &Guest,
+    engine: Option<EngineKind>,
+    over: &dyn Fn(&str) -> bool,
+) -> Result<SerialLog> {
     let (accelerator, processor) = match engine {
         Some(engine) => {
             let processor = processor_for(engine)
@@ -119,14 +131,14 @@ pub fn boot(
         .stderr(Stdio::piped())
         .spawn()
         .context("cannot run qemu-system-x86_64")?;
-    let followed = follow(&mut child, &path, &mut step);
-    if followed.is_err() {
+    let followed = follow(&mut child, &path, &mut step, over);
+    if !matches!(followed, Ok(End::Closed)) {
         child.kill()?;
     }
     let ended = child.wait_with_output()?;
     let log = SerialLog::new(&fs::read(&path)?);
-    followed.with_context(|| format!("{}:\n{}", path.display(), log.tail()))?;
-    if !ended.status.success() {
+    let end = followed.with_context(|| format!("{}:\n{}", path.display(), log.tail()))?;
+    if end == End::Closed && !ended.status.success() {
         bail!(
             "qemu-system-x86_64: {}\n{}",
             ended.status,
@@ -137,8 +149,22 @@ pub fn boot(
     Ok(log)
 }
 
-/// Copies the serial console to the log until QEMU ends.
-fn follow(child: &mut Child, path: &Path, step: &mut Step) -> Result<()> {
+/// Why a console is followed no more.
+#[derive(PartialEq)]
+enum End {
+    /// QEMU closed it.
+    Closed,
+    /// A line was printed that is the last one wanted.
+    Over,
+}
+
+/// Copies the serial console to the log until QEMU ends or a line says that it is enough.
+fn follow(
+    child: &mut Child,
+    path: &Path,
+    step: &mut Step,
+    over: &dyn Fn(&str) -> bool,
+) -> Result<End> {
     let mut serial = child.stdout.take().context("QEMU has no output")?;
     let mut log = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
     let (sender, receiver) = mpsc::channel();
@@ -150,16 +176,24 @@ fn follow(child: &mut Child, path: &Path, step: &mut Step) -> Result<()> {
             }
         }
     });
+    let mut pending = Vec::new();
     loop {
         match receiver.recv_timeout(SILENCE) {
             Ok(bytes) => {
                 log.write_all(&bytes)?;
+                pending.extend(&bytes);
+                let complete = pending.iter().rposition(|&byte| byte == b'\n');
+                let rest = pending.split_off(complete.map_or(0, |last| last + 1));
+                let lines = SerialLog::new(&std::mem::replace(&mut pending, rest));
+                if lines.lines().any(over) {
+                    return Ok(End::Over);
+                }
                 let text = String::from_utf8_lossy(&bytes);
                 if let Some(line) = text.lines().rfind(|line| !line.trim().is_empty()) {
                     step.line(line);
                 }
             }
-            Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            Err(RecvTimeoutError::Disconnected) => return Ok(End::Closed),
             Err(RecvTimeoutError::Timeout) => {
                 bail!("the guest printed nothing for {} s", SILENCE.as_secs())
             }

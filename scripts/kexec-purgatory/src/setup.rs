@@ -37,6 +37,7 @@ const PACKAGES: &[&str] = &[
     "lld-19",
     "llvm-19",
     "make",
+    "mmdebstrap",
     "perl",
     "pesign",
     "python3",
@@ -44,6 +45,8 @@ const PACKAGES: &[&str] = &[
     "python3-yaml",
     "rust-web-clippy",
     "rustfmt-web",
+    "shellcheck",
+    "sparse",
     "vgabios",
     "xz-utils",
 ];

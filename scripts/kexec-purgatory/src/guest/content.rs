@@ -29,6 +29,12 @@ pub const DEBUG_LOADER: &str = "kexec-file-load";
 /// What tells the time that the next kernel takes.
 pub const TIME_STAMP: &str = "time-stamp";
 
+/// What adds a key that only the kernel can read.
+pub const LOGON_KEY: &str = "logon-key";
+
+/// What reads the decisions in sysfs on all processors until it crashes the machine.
+pub const READ_DECISIONS: &str = "read-decisions";
+
 /// 32 MiB: what the second kernel finds in its initramfs.
 const PAYLOAD: u64 = 32 << 20;
 
@@ -65,6 +71,12 @@ impl Content {
         self.archive.program("boot/vmlinuz", kernel)?;
         self.archive.program("boot/initrd", &second.initramfs)?;
         self.archive.file("boot/cmdline", second.cmdline.as_bytes())
+    }
+
+    /// Adds a kernel that a guest loads with files of its own, and the command line for that.
+    pub fn add_own_boot(&mut self, kernel: &Path, cmdline: &str) -> Result<()> {
+        self.archive.program("boot/vmlinuz", kernel)?;
+        self.archive.file("boot/cmdline", cmdline.as_bytes())
     }
 
     /// Adds the distribution's kexec, with the libraries that it is linked to.

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! A Debian 13 root, for kernels that are built with that release's compilers.
+//!
+//! Programs run in it by `chroot`, in a mount namespace of their own: what is mounted there is gone
+//! when the program ends, however that comes.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Result, ensure};
+
+use crate::apt;
+use crate::command::{command, logged};
+use crate::fetch;
+use crate::layout::{Layout, lock};
+use crate::progress::Step;
+
+/// The release.
+const SUITE: &str = "trixie";
+
+/// What a kernel build needs, of C compilers and linkers both that the kernel takes. Without Rust,
+/// which a [`Rust`] brings.
+const PACKAGES: &[&str] = &[
+    "bc",
+    "bindgen",
+    "bison",
+    "clang",
+    "flex",
+    "gcc",
+    "kmod",
+    "libc6-dev",
+    "libelf-dev",
+    "libssl-dev",
+    "lld",
+    "llvm",
+    "make",
+    "perl",
+    "python3",
+    "xz-utils",
+];
+
+/// The Rust compilers that the release has.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Rust {
+    /// The plain one, 1.85: the kernel's oldest.
+    Oldest,
+    /// The one that browsers are built with.
+    Newest,
+}
+
+impl Rust {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Oldest => "oldest",
+            Self::Newest => "newest",
+        }
+    }
+
+    /// The first digits of `CONFIG_RUSTC_VERSION`, of the major and the minor version.
+    pub fn version(self) -> &'static str {
+        match self {
+            Self::Oldest => "1085",
+            Self::Newest => "1096",
+        }
+    }
+
+    fn packages(self) -> &'static [&'static str] {
+        match self {
+            Self::Oldest => &["rustc", "rust-src"],
+            Self::Newest => &["rustc-web", "rust-web-src"],
+        }
+    }
+}
+
+/// A root in the cache.
+pub struct Root {
+    folder: PathBuf,
+}
+
+impl Root {
+    /// Makes the root, where the cache has none.
+    pub fn make(layout: &Layout, rust: Rust) -> Result<Self> {
+        let packages = [PACKAGES, rust.packages()].concat().join(",");
+        let folder = layout.cache.join(format!("{SUITE}-{}", rust.name()));
+        // What it was made of. It is written last, so that half a root is none.
+        let stamp = folder.join(".packages");
+        let _lock = lock(&layout.cache)?;
+        if fs::read_to_string(&stamp).is_ok_and(|made_of| made_of == packages) {
+            return Ok(Self { folder });
+        }
+        let mut step = Step::start(format!(
+            "make a root of Debian {SUITE}, {} Rust",
+            rust.name()
+        ));
+        let log = layout.log(&format!("root-{}", rust.name()))?;
+        let mirror = apt::mirror()?;
+        fetch::retried(|| {
+            let new = tempfile::tempdir_in(&layout.cache)?;
+            let root = new.path().join("root");
+            logged(
+                in_namespace("mmdebstrap")
+                    .args(["--mode=root", "--variant=minbase", "--format=directory"])
+                    .arg(format!("--keyring={}", apt::KEYRING))
+                    .arg(format!("--include={packages}"))
+                    // The cache may lie where APT's own sandbox user cannot read.
+                    .arg("--aptopt=APT::Sandbox::User \"root\"")
+                    .arg("--aptopt=Acquire::Retries \"3\"")
+                    // What is not written out when the machine fails is made anew.
+                    .arg("--dpkgopt=force-unsafe-io")
+                    .arg(SUITE)
+                    .arg(&root)
+                    .arg(&mirror),
+                &log,
+                &mut step,
+            )?;
+            fs::write(root.join(".packages"), &packages)?;
+            fetch::remove(&folder)?;
+            fs::rename(&root, &folder)?;
+            Ok(())
+        })?;
+        step.done();
+        Ok(Self { folder })
+    }
+
+    /// A program that runs in the root, with these folders at the same places as outside.
+    pub fn command(&self, shared: &[&Path], program: &str) -> Result<Command> {
+        let mut mounts = String::from("set -e; mount -t proc proc \"$root/proc\"; ");
+        for folder in shared {
+            let at = self.folder.join(folder.strip_prefix("/")?);
+            fs::create_dir_all(&at)?;
+            let (from, to) = (folder.display(), at.display());
+            ensure!(
+                !format!("{from}{to}").contains('\''),
+                "{from}: a quote in a path"
+            );
+            mounts += &format!("mount --bind '{from}' '{to}'; ");
+        }
+        let mut inside = in_namespace("sh");
+        inside
+            .env("root", &self.folder)
+            .arg("-c")
+            .arg(mounts + "exec chroot \"$root\" \"$@\"")
+            .args(["sh", program]);
+        Ok(inside)
+    }
+}
+
+/// A program in a mount namespace of its own.
+fn in_namespace(program: &str) -> Command {
+    let mut unshare = command("unshare");
+    unshare
+        .args(["--mount", "--propagation", "private"])
+        .arg(program);
+    unshare
+}
