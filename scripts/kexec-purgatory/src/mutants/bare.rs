@@ -46,8 +46,8 @@ impl<'a> BareTests<'a> {
     }
 }
 
-/// Whether a case failed for something that it needs, such as an emulator or room for a file, and not
-/// for what the purgatory did.
+/// Whether a case failed for something that it needs, such as an emulator that works and ends in time
+/// or room for a file, and not for what the purgatory did.
 fn is_of_the_system(error: &Error) -> bool {
     error.chain().any(|cause| cause.is::<io::Error>())
 }
@@ -57,11 +57,13 @@ mod tests {
     use anyhow::anyhow;
 
     use super::*;
+    use crate::bare::run::{HANGS, gave_up};
 
     #[test]
     fn what_the_system_did_is_no_verdict() {
         let full = Error::from(io::Error::from(io::ErrorKind::StorageFull));
         assert!(is_of_the_system(&full.context("cannot write the image")));
+        assert!(is_of_the_system(&gave_up("QEMU", HANGS).context("CR4")));
         assert!(!is_of_the_system(
             &anyhow!("ended Halted, not Entered").context("CR4")
         ));

@@ -6,19 +6,20 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 
 use crate::layout::Layout;
 
-/// One change of the purgatory's sources.
+/// One change of the sources.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mutant {
     pub name: String,
     /// What is wrong in it, for the table.
     pub change: String,
-    /// The file that it changes, below `arch/x86/purgatory/rust`.
+    /// The file that it changes: below `arch/x86/purgatory/rust`, or below the top of the kernel tree
+    /// where the tests are those of a booted kernel.
     pub file: PathBuf,
     /// Text that the file has once.
     pub find: String,
@@ -33,6 +34,21 @@ pub struct Mutant {
     pub quick: bool,
 }
 
+impl Mutant {
+    /// The text of its file as it is in the mutant.
+    pub fn mutated(&self, text: &str) -> Result<String> {
+        match text.matches(&self.find).count() {
+            1 => Ok(text.replacen(&self.find, &self.replace, 1)),
+            count => bail!(
+                "mutant {}: {} has the text to replace {count} times, not once; \
+                 change the mutant with the source",
+                self.name,
+                self.file.display()
+            ),
+        }
+    }
+}
+
 /// Tests that notice mutants.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
 #[serde(rename_all = "lowercase")]
@@ -41,6 +57,8 @@ pub enum Tests {
     Host,
     /// Those of [`crate::bare`], which run in QEMU.
     Bare,
+    /// Those of [`super::kernel`], for which a kernel is built and booted.
+    Kernel,
 }
 
 /// Instructions of this machine's processor.
@@ -55,8 +73,8 @@ impl Feature {
     /// What is missing, if it is.
     pub fn missing(self) -> Option<&'static str> {
         let (has, missing) = match self {
-            Self::Sha => (is_x86_feature_detected!("sha"), "no SHA-NI"),
-            Self::Avx2 => (is_x86_feature_detected!("avx2"), "no AVX2"),
+            Self::Sha => (is_x86_feature_detected!("sha"), "this CPU has no SHA-NI"),
+            Self::Avx2 => (is_x86_feature_detected!("avx2"), "this CPU has no AVX2"),
         };
         (!has).then_some(missing)
     }

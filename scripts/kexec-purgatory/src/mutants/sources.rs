@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use walkdir::WalkDir;
 
 use super::list::Mutant;
@@ -58,15 +58,7 @@ impl Sources {
                 mutant.file.display()
             )
         })?;
-        match text.matches(&mutant.find).count() {
-            1 => Ok(text.replacen(&mutant.find, &mutant.replace, 1)),
-            count => bail!(
-                "mutant {}: {} has the text to replace {count} times, not once; \
-                 change the mutant with the source",
-                mutant.name,
-                mutant.file.display()
-            ),
-        }
+        mutant.mutated(&text)
     }
 
     /// Puts a mutant's text in the place of the original.

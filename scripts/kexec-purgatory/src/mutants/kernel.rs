@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Mutants of the kernel's side, which a kernel that is built with them notices when it is booted.
+//!
+//! They are built in the folder of the state `m`, one after the other, where each builds again only
+//! what depends on the file that it changes.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, ensure};
+
+use super::Fate;
+use super::list::Mutant;
+use crate::abi::EngineKind;
+use crate::checksum;
+use crate::command::command;
+use crate::graft::patch::Patch;
+use crate::graft::{self, Change};
+use crate::guest;
+use crate::kernel::{self, SAMPLE_MODULE, VERIFY_MODULE, Verify};
+use crate::kexec;
+use crate::layout::Layout;
+use crate::qemu::{self, SerialLog};
+use crate::test::build_selftests;
+
+const STATE: Verify = Verify::M;
+
+/// What the loader picks on the processor that the guest has.
+const ENGINE: EngineKind = EngineKind::ShaNiX2;
+
+/// The kselftests that the guest runs.
+const SELFTESTS: &[&str] = &["test_kexec_purgatory", "test_kexec_policy.sh"];
+
+/// The suites of KUnit that the kernel runs, and the option that selects them: those of the digest
+/// take long, and test nothing that is changed here.
+const SUITES: &[&str] = &[
+    "rust_kexec_decision",
+    "kexec_purgatory_loader",
+    "kexec_purgatory_image",
+];
+const SELECT_SUITES: &str = "kunit.filter_glob=*kexec_*[enr]";
+
+/// Lines after which a mutant is known to be noticed. A kernel may hang later on.
+const FAILURES: &[&str] = &["not ok ", "guest: ktap not ok ", "guest: failed: "];
+
+/// Fails unless a mutant's text is in its file, once: in a file of the overlay's own, or in a line
+/// that a patch adds.
+pub fn applies(layout: &Layout, mutant: &Mutant) -> Result<()> {
+    let own = graft::map::links(layout)?.remove(&mutant.file);
+    let text = match own {
+        Some(path) => fs::read_to_string(&path)?,
+        None => graft::read_patches(layout)?
+            .iter()
+            .map(|patch| patch.added(&mutant.file))
+            .collect(),
+    };
+    mutant.mutated(&text).map(drop)
+}
+
+/// A guest that does all that a kernel of ours can do, on kernels that are built here.
+pub struct KernelTests<'a> {
+    layout: &'a Layout,
+    tree: PathBuf,
+    programs: Vec<PathBuf>,
+}
+
+/// A mutant in the tree, until this is dropped.
+struct Applied<'a> {
+    layout: &'a Layout,
+    tree: &'a Path,
+}
+
+impl<'a> KernelTests<'a> {
+    /// Makes sure that the tests pass without a mutant.
+    pub fn new(layout: &'a Layout) -> Result<Self> {
+        let tree = graft::kernel_tree(layout, None)?;
+        graft::graft(layout, &tree)?;
+        let programs = build_selftests(layout, &tree)?;
+        let this = Self {
+            layout,
+            tree,
+            programs,
+        };
+        this.boot()?
+            .map_err(|failure| anyhow!("{failure}, without a mutant"))?;
+        Ok(this)
+    }
+
+    /// Builds a mutant and boots it.
+    pub fn run(&self, mutant: &Mutant) -> Result<Fate> {
+        let _applied = self.apply(mutant)?;
+        Ok(match self.boot()? {
+            Ok(()) => Fate::Survived,
+            Err(failure) => Fate::Killed(failure),
+        })
+    }
+
+    fn apply(&self, mutant: &Mutant) -> Result<Applied<'_>> {
+        let path = &mutant.file;
+        let text = fs::read_to_string(self.tree.join(path))
+            .with_context(|| format!("cannot read {}", path.display()))?;
+        let text = mutant.mutated(&text)?;
+        let folder = self.layout.build.join("mutants/kernel");
+        let file = folder.join(path);
+        fs::create_dir_all(file.parent().context("a file without a folder")?)?;
+        fs::write(&file, &text)?;
+        let change = match graft::map::links(self.layout)?.contains_key(path) {
+            true => Change::Link(path.clone(), file),
+            false => Change::Patch(self.patch(&mutant.name, path, &file)?),
+        };
+        let applied = Applied {
+            layout: self.layout,
+            tree: &self.tree,
+        };
+        graft::graft_changed(self.layout, &self.tree, change)?;
+        Ok(applied)
+    }
+
+    /// The patch that makes a file of the tree like another one.
+    fn patch(&self, name: &str, path: &Path, file: &Path) -> Result<Patch> {
+        let output = command("diff")
+            .arg("-u")
+            .args([
+                format!("--label=a/{}", path.display()),
+                format!("--label=b/{}", path.display()),
+            ])
+            .arg(self.tree.join(path))
+            .arg(file)
+            .output()
+            .context("cannot run diff")?;
+        ensure!(output.status.code() == Some(1), "diff: {}", output.status);
+        Ok(Patch::new(
+            name.to_owned(),
+            String::from_utf8(output.stdout)?,
+        ))
+    }
+
+    /// Builds what is in the tree and boots it; says what was not as it should be. What keeps it from
+    /// being built or booted is an error.
+    fn boot(&self) -> Result<Result<(), String>> {
+        let output = kernel::folder(self.layout, STATE);
+        let kernel = kernel::build(self.layout, &self.tree, Some(&output), STATE)?;
+        let guest = guest::chain(
+            self.layout,
+            kernel.image(),
+            &kernel.modules(&[VERIFY_MODULE, SAMPLE_MODULE])?,
+            &self.programs,
+            SELFTESTS,
+            SELECT_SUITES,
+        )?;
+        let over = |line: &str| {
+            FAILURES
+                .iter()
+                .any(|failure| line.trim_start().starts_with(failure))
+        };
+        let log = qemu::boot_until(
+            self.layout,
+            "mutant-kernel",
+            kernel.image(),
+            &guest,
+            Some(ENGINE),
+            &over,
+        )?;
+        Ok(check(&log))
+    }
+}
+
+impl Drop for Applied<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = graft::graft(self.layout, self.tree) {
+            eprintln!("cannot restore {}: {error:#}", self.tree.display());
+        }
+    }
+}
+
+/// Checks what the kernels of a guest printed; see `chain` in its `/init`.
+fn check(log: &SerialLog) -> Result<(), String> {
+    for line in log.lines().map(str::trim_start) {
+        if let Some(failure) = FAILURES.iter().find(|failure| line.starts_with(**failure)) {
+            return Err(match *failure {
+                "not ok " => format!("KUnit: {line}"),
+                _ => line.trim_start_matches("guest: ").to_owned(),
+            });
+        }
+    }
+    for suite in SUITES {
+        let passed = |line: &str| line.starts_with("ok ") && line.ends_with(suite);
+        if !log.lines().any(passed) {
+            return Err(format!("KUnit: {suite} did not run"));
+        }
+    }
+    let exits = log
+        .lines()
+        .filter(|line| *line == "guest: ktap exit 0")
+        .count();
+    if exits != SELFTESTS.len() {
+        return Err(format!("{exits} kselftests passed"));
+    }
+    let mut rest: Vec<&str> = log
+        .lines()
+        .skip_while(|line| !line.starts_with("guest: chain "))
+        .collect();
+    rest.reverse();
+    facts().iter().try_for_each(|fact| fact.find(&mut rest))
+}
+
+/// What a chain of kernels must print, one after the other.
+enum Fact {
+    /// A line.
+    Line(String),
+    /// What is to be verified of an image of that kind, in so many regions, as the purgatory then says
+    /// that it did.
+    Verified(&'static str, u32),
+    /// A line that begins so, and no word of a purgatory before it.
+    Direct(&'static str),
+    /// The beginning of a line.
+    Begin(&'static str),
+}
+
+fn facts() -> Vec<Fact> {
+    let payload = guest::small_payload();
+    let arrived = format!(
+        "guest: chain arrived {} {}",
+        payload.len(),
+        checksum::of_bytes(&payload)
+    );
+    let line = |text: &str| Fact::Line(text.to_owned());
+    vec![
+        line("guest: chain unknown: loaded with kexec_load()"),
+        line(
+            "kexec: normal image: direct: KEXEC_PURGATORY_VERIFY=m and no policy module is loaded",
+        ),
+        line("guest: chain direct: KEXEC_PURGATORY_VERIFY=m and no policy module is loaded"),
+        Fact::Direct("Linux version "),
+        Fact::Line(arrived.clone()),
+        Fact::Verified("normal", 3),
+        Fact::Line(arrived),
+        Fact::Verified("crash", 4),
+        Fact::Begin("guest: vmcore "),
+        line("guest: finished"),
+    ]
+}
+
+impl Fact {
+    /// Looks for it in lines, of which the last one comes first, and takes away those up to it.
+    fn find(&self, lines: &mut Vec<&str>) -> Result<(), String> {
+        match self {
+            Self::Line(text) => take(lines, |line| line == text).ok_or(format!("no line '{text}'")),
+            Self::Begin(text) => {
+                take(lines, |line| line.starts_with(text)).ok_or(format!("no line '{text}'"))
+            }
+            Self::Direct(text) => {
+                let is_next =
+                    |line: &str| line.starts_with("purgatory: ") || line.starts_with(text);
+                match take_line(lines, is_next) {
+                    Some(line) if line.starts_with(text) => Ok(()),
+                    Some(line) => Err(format!("the image is direct, but '{line}'")),
+                    None => Err("no next kernel".to_owned()),
+                }
+            }
+            Self::Verified(kind, regions) => verified(lines, kind, *regions),
+        }
+        .map(drop)
+    }
+}
+
+/// Whether an image was to be verified, as the log and sysfs say, and the purgatory did it.
+fn verified(lines: &mut Vec<&str>, kind: &str, regions: u32) -> Result<(), String> {
+    let image = format!("kexec: {kind} image: ");
+    let work = take_line(lines, |line| {
+        line.strip_prefix(&image)
+            .and_then(kexec::to_verify)
+            .is_some()
+    })
+    .and_then(|line| kexec::to_verify(line.strip_prefix(&image)?))
+    .ok_or(format!("no {kind} image is to be verified"))?;
+    if work.regions != regions || work.engine != ENGINE.name() {
+        return Err(format!(
+            "{} regions are to be verified by {}",
+            work.regions, work.engine
+        ));
+    }
+    let decision = match kind {
+        "crash" => "verified: crash image",
+        _ => "verified: policy of kexec_purgatory_verify",
+    };
+    for line in [
+        format!("{image}{decision}"),
+        format!("guest: chain {decision}"),
+    ] {
+        take(lines, |found| found == line).ok_or(format!("no line '{line}'"))?;
+    }
+    let said = take_line(lines, |line| line.starts_with("purgatory: "))
+        .ok_or("the purgatory said nothing")?;
+    let done = format!(
+        "purgatory: verified {regions} regions, {} bytes, engine {},",
+        work.bytes, work.engine
+    );
+    match said.starts_with(&done) {
+        true => Ok(()),
+        false => Err(said.to_owned()),
+    }
+}
+
+/// Takes lines away up to one for which `found` is true.
+fn take(lines: &mut Vec<&str>, found: impl Fn(&str) -> bool) -> Option<()> {
+    take_line(lines, found).map(drop)
+}
+
+/// As [`take`]; returns the line.
+fn take_line<'a>(lines: &mut Vec<&'a str>, found: impl Fn(&str) -> bool) -> Option<&'a str> {
+    while let Some(line) = lines.pop() {
+        if found(line) {
+            return Some(line);
+        }
+    }
+    None
+}
