@@ -11,7 +11,13 @@
 #define JOB_CR4		(JOB + 8)
 #define JOB_XCR0	(JOB + 16)
 #define JOB_ENTRY	(JOB + 24)
-#define JOB_TIMEOUT	(JOB + 32)
+#define JOB_RSI		(JOB + 32)
+/* JOB + 40 is for probe.S */
+#define JOB_HANDLERS	(JOB + 48)
+
+/* As many as kexec_debug_idt in relocate_kernel_64.S has */
+#define VECTORS		16
+#define INTERRUPT_GATE	0x8e00
 
 #define CR0_PG		0x80000000
 #define CR4_PAE		0x20
@@ -89,12 +95,38 @@ long_mode:
 	movq	%rax, %cr4
 	movq	JOB_CR0, %rax
 	movq	%rax, %cr0
+	cmpq	$0, JOB_HANDLERS
+	jne	0f
 	lidt	none
-	lgdt	none
+	jmp	2f
+
+	/* Handlers that halt, in a code segment that the purgatory has as well. */
+0:	movl	$handler, %eax
+	movl	$idt, %edi
+	movl	$VECTORS, %ecx
+1:	movw	%ax, (%rdi)
+	movw	$0x10, 2(%rdi)
+	movw	$INTERRUPT_GATE, 4(%rdi)
+	movq	%rax, %rdx
+	shrq	$16, %rdx
+	movq	%rdx, 6(%rdi)
+	movw	$0, 14(%rdi)
+	addq	$16, %rdi
+	loop	1b
+	lidt	idt_pointer
+2:	lgdt	none
+
+	/* What the next kernel must find again, for src/bare/state.rs. */
+	movq	%cr3, %rax
+	movq	%rax, STATE + 232
+	movl	$MSR_EFER, %ecx
+	rdmsr
+	movl	%eax, STATE + 240
+	movl	%edx, STATE + 244
 
 	movl	$stack_end, %esp
 	pushq	JOB_ENTRY
-	movq	JOB_TIMEOUT, %rsi
+	movq	JOB_RSI, %rsi
 	xorl	%eax, %eax
 	xorl	%ebx, %ebx
 	xorl	%ecx, %ecx
@@ -111,6 +143,10 @@ long_mode:
 	xorl	%r15d, %r15d
 	ret
 
+handler:
+	hlt
+	jmp	handler
+
 	/* Other selectors than the purgatory's and a 64-bit kernel's. */
 	.data
 	.balign	8
@@ -123,10 +159,15 @@ gdt_end:
 gdt_pointer:
 	.word	gdt_end - gdt - 1
 	.long	gdt
+idt_pointer:
+	.word	16 * VECTORS - 1
+	.quad	idt
 none:
 	.skip	10
 
 	.bss
+	.balign	16
+idt:	.skip	16 * VECTORS
 	.balign	4096
 pml4:	.skip	4096
 pdpt:	.skip	4096

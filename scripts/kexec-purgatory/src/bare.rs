@@ -13,7 +13,7 @@ mod cases;
 mod expect;
 mod image;
 mod machine;
-mod run;
+pub(crate) mod run;
 mod state;
 
 pub use self::blob::{Blob, SOURCES};

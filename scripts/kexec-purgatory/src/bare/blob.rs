@@ -11,6 +11,7 @@ use crate::abi;
 use crate::command::{command, output};
 use crate::fetch;
 use crate::layout::Layout;
+use crate::vendor::Vendored;
 
 /// The purgatory's sources, below the top of the overlay.
 pub const SOURCES: &str = "arch/x86/purgatory/rust";
@@ -19,12 +20,18 @@ pub const SOURCES: &str = "arch/x86/purgatory/rust";
 #[derive(Clone)]
 pub struct Blob {
     pub bytes: Vec<u8>,
+    /// Its digests alone, see `purgatory_test.rs`.
+    pub digests: Vec<u8>,
+    /// Both as the linker leaves them, with symbols.
+    pub elf: Vec<u8>,
+    pub digests_elf: Vec<u8>,
 }
 
 impl Blob {
     /// Builds the purgatory of these sources in `build/bare`.
     pub fn build(layout: &Layout, sources: &Path) -> Result<Self> {
         let tree = fetch::kernel_tree(layout)?;
+        let crates = Vendored::fetch(layout)?.folder();
         let folder = layout.build.join("bare");
         fs::create_dir_all(&folder)?;
         output(
@@ -33,19 +40,22 @@ impl Blob {
                 .arg(layout.tool("blob.mk"))
                 .arg(format!("KERNEL={}", tree.display()))
                 .arg(format!("BLOB={}", sources.display()))
+                .arg(format!("CRATES={}", crates.display()))
                 .current_dir(&folder),
         )?;
-        Self::read(&folder.join("blob/purgatory.bin"))
-    }
-
-    /// Reads a purgatory that was built.
-    pub fn read(path: &Path) -> Result<Self> {
-        let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let blob = Self { bytes };
+        let read = |name: &str| {
+            let path = folder.join("blob").join(name);
+            fs::read(&path).with_context(|| format!("cannot read {}", path.display()))
+        };
+        let blob = Self {
+            bytes: read("purgatory.bin")?,
+            digests: read("purgatory_test.bin")?,
+            elf: read("purgatory.elf")?,
+            digests_elf: read("purgatory_test.elf")?,
+        };
         ensure!(
             blob.bytes.get(..8) == Some(&abi::MAGIC.to_le_bytes()),
-            "{} is no purgatory",
-            path.display()
+            "what was built is no purgatory"
         );
         Ok(blob)
     }
@@ -58,11 +68,6 @@ impl Blob {
     /// Offset of the parameters.
     pub fn params(&self) -> usize {
         self.field(std::mem::offset_of!(abi::Header, params)) as usize
-    }
-
-    /// Offset of the function that computes a region's digest.
-    pub fn digest(&self) -> u64 {
-        self.field(std::mem::offset_of!(abi::Header, digest)).into()
     }
 
     /// Bytes that the purgatory occupies in memory.

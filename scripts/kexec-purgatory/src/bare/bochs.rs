@@ -3,16 +3,17 @@
 //! Running an image in Bochs, which emulates AVX-512 where QEMU does not.
 
 use std::fs::{self, File};
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 use super::image::{Image, JOB_IN_BOCHS, STATE};
-use super::run::{BOOT, Ending, MEMORY, POLL, Run, flat};
+use super::run::{BOOT, Ending, MEMORY, POLL, Run, flat, gave_up};
 use super::state::{self, State};
 use crate::command::{emulator, tail};
 use crate::layout::Layout;
@@ -37,6 +38,9 @@ const STOPPED: &str = "purgatory: stopped\r\n";
 
 /// What Bochs says when the next kernel has asked it to end.
 const SHUT_DOWN: &str = "shutdown requested";
+
+/// What it says of a triple fault, after which it stands still.
+const TRIPLE_FAULT: &str = "exception with no resolution";
 
 /// What is on the disk that is the same for every image.
 pub struct Disk {
@@ -157,12 +161,16 @@ fn watch(bochs: &mut Child, folder: &Path) -> Result<Ending> {
         if ended {
             let log = fs::read(folder.join("log")).unwrap_or_default();
             if !String::from_utf8_lossy(&log).contains(SHUT_DOWN) {
-                bail!("Bochs ended by itself");
+                return Err(io::Error::other("Bochs ended by itself").into());
             }
             return Ok(Ending::Entered);
         }
+        let log = fs::read(folder.join("log")).unwrap_or_default();
+        if String::from_utf8_lossy(&log).contains(TRIPLE_FAULT) {
+            return Ok(Ending::TripleFault);
+        }
         if start.elapsed() > HANGS_HERE {
-            return Ok(Ending::Hangs);
+            return Err(gave_up("Bochs", HANGS_HERE));
         }
         thread::sleep(POLL);
     }

@@ -6,7 +6,8 @@ use anyhow::{Context, Result, ensure};
 
 use super::image::{BLOB, BOOT_PARAMS, Content, Image, region_digest};
 use super::run::{Ending, Run};
-use crate::abi::{Digest, RegionKind};
+use crate::abi::Digest;
+use crate::expected;
 
 /// RFLAGS.
 const INTERRUPTS: u64 = 1 << 9;
@@ -45,24 +46,12 @@ pub fn message(region: &Content, recorded: &Digest, found: &Digest) -> String {
     };
     format!(
         "purgatory: MISMATCH in {} {:#x}-{:#x}: expected {}, found {}\n",
-        name(region.kind),
+        expected::region(region.kind),
         region.start,
         region.start + region.bytes.len() as u64 - 1,
         shortened(recorded),
         shortened(found),
     )
-}
-
-/// The name of a region in messages; not what the purgatory's own table says.
-fn name(kind: RegionKind) -> &'static str {
-    match kind {
-        RegionKind::Segment => "segment",
-        RegionKind::Kernel => "kernel",
-        RegionKind::Initramfs => "initramfs",
-        RegionKind::BootParams => "boot_params",
-        RegionKind::ElfCoreHdr => "elfcorehdr",
-        RegionKind::DmCryptKeys => "dm_crypt_keys",
-    }
 }
 
 pub fn fault(message: &str) -> String {
@@ -136,12 +125,27 @@ pub fn entered(run: &Run, image: &Image) -> Result<()> {
     );
     for (name, found, expected) in [
         ("CR0", state.cr0(), image.cr0),
+        ("CR3", state.cr3(), state.cr3_before()),
         ("CR4", state.cr4(), image.cr4),
+        ("EFER", state.efer(), state.efer_before()),
         // The machine begins with the bit for the x87.
         ("XCR0", state.xcr0() & !1, image.xcr0 & !1),
     ] {
         ensure!(found == expected, "{name} is {found:#x}, was {expected:#x}");
     }
+    // That the machine's program recorded what it entered the purgatory with.
+    ensure!(
+        state.cr3() != 0 && state.efer() != 0,
+        "CR3 or EFER was not recorded"
+    );
+    // As bare/boot.S left it.
+    let (limit, base) = state.idt();
+    let sound = if image.handlers {
+        limit == 0xff && base != 0
+    } else {
+        (limit, base) == (0, 0)
+    };
+    ensure!(sound, "the IDT has limit {limit:#x}, base {base:#x}");
     let [code, data @ ..] = state.selectors();
     ensure!(code == 0x10, "CS is {code:#x}");
     ensure!(data == [0x18; 5], "data segments are {data:x?}");

@@ -16,10 +16,14 @@ use crate::abi::{self, Digest, EngineKind, LEAF_SIZE, Params, Region, RegionKind
 pub const JOB: u64 = 0x80_0000;
 /// Not 0 where Bochs, not QEMU, is what the next kernel has to end.
 pub const JOB_IN_BOCHS: u64 = JOB + 40;
+/// Not 0 if the previous kernel leaves handlers of exceptions.
+const JOB_HANDLERS: u64 = JOB + 48;
 pub const STATE: u64 = 0x80_1000;
 /// `bare/digests.S`, and what differs from run to run of it.
 pub const DIGESTS_PROGRAM: u64 = 0x90_0000;
 pub const DIGESTS: u64 = 0x92_0000;
+/// The purgatory's digests, which it calls.
+pub const DIGESTS_IMAGE: u64 = 0x94_0000;
 /// A page table that this program puts in the place of one page of 2 MiB, and that page, in which
 /// not all is mapped then.
 pub const GUARD_TABLE: u64 = 0x91_0000;
@@ -60,6 +64,10 @@ pub struct Image {
     pub debug: bool,
     pub console_port: u16,
     pub console_mmio32: u64,
+    /// I/O raises exceptions, by what the purgatory is told.
+    pub no_io: bool,
+    /// The previous kernel leaves handlers of exceptions, which halt.
+    pub handlers: bool,
     pub reset: abi::Reset,
     pub tsc_khz: u32,
     /// `panic_timeout`, in seconds.
@@ -109,6 +117,8 @@ impl Image {
             debug: false,
             console_port: UART,
             console_mmio32: 0,
+            no_io: false,
+            handlers: false,
             reset: abi::Reset::default(),
             tsc_khz: 0,
             timeout: 0,
@@ -153,22 +163,26 @@ impl Image {
         let mut blob = self.blob.bytes.clone();
         put(&mut blob, self.blob.params(), &self.params());
         write(BLOB, &blob)?;
-        for (offset, value) in [
-            self.cr0,
-            self.cr4,
-            self.xcr0,
-            self.entry,
-            i64::from(self.timeout).cast_unsigned(),
-        ]
-        .into_iter()
-        .enumerate()
-        {
-            write(JOB + 8 * offset as u64, &value.to_le_bytes())?;
+        for (address, value) in [
+            (JOB, self.cr0),
+            (JOB + 8, self.cr4),
+            (JOB + 16, self.xcr0),
+            (JOB + 24, self.entry),
+            (JOB + 32, self.rsi()),
+            (JOB_HANDLERS, self.handlers.into()),
+        ] {
+            write(address, &value.to_le_bytes())?;
         }
         for (address, bytes) in &self.damage {
             write(*address, bytes)?;
         }
         Ok(())
+    }
+
+    /// What the previous kernel leaves in `%rsi` for the purgatory: `abi::Handoff`.
+    fn rsi(&self) -> u64 {
+        let timeout = u64::from(self.timeout.cast_unsigned());
+        timeout | u64::from(self.console_port) << 32 | u64::from(self.no_io) << 48
     }
 
     /// The parameters as the loader fills them.
@@ -190,10 +204,6 @@ impl Image {
             &self.console_mmio32.to_le_bytes(),
         );
         set(offset_of!(Params, xcr0), &self.engine.xcr0().to_le_bytes());
-        set(
-            offset_of!(Params, console_port),
-            &self.console_port.to_le_bytes(),
-        );
         let flags = if self.debug { abi::FLAG_DEBUG } else { 0 };
         set(offset_of!(Params, flags), &flags.to_le_bytes());
         set(

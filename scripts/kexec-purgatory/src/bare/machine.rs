@@ -13,8 +13,8 @@ use anyhow::{Context, Result};
 use tempfile::TempDir;
 
 use super::bochs::Disk;
-use super::image::{DIGESTS_PROGRAM, EXIT_PORT, Image, KERNEL};
-use super::run::{BOOT, Ending, HANGS, MEMORY, POLL, Run, assemble, flat};
+use super::image::{BLOB, DIGESTS_PROGRAM, EXIT_PORT, Image, KERNEL};
+use super::run::{BOOT, Ending, HANGS, MEMORY, POLL, Run, assemble, flat, gave_up};
 use super::{Blob, State};
 use crate::abi::EngineKind;
 use crate::command::emulator;
@@ -23,8 +23,9 @@ use crate::layout::Layout;
 /// What `bare/probe.S` writes to [`EXIT_PORT`].
 const ENTERED: u8 = 0x2a;
 
-/// What QEMU is to log: resets, and writes to PCI configuration space.
-const LOGGED: &str = "cpu_reset,trace:pci_cfg_write";
+/// What QEMU is to log: resets, writes to PCI configuration space, and what is executed of the
+/// purgatory.
+const LOGGED: &str = "cpu_reset,trace:pci_cfg_write,in_asm";
 
 /// What QEMU logs of a triple fault, and nothing of a reset by a device.
 const TRIPLE_FAULT: &str = "Triple fault";
@@ -126,6 +127,8 @@ impl Bare {
             .arg(format!("isa-debug-exit,iobase={EXIT_PORT:#x},iosize=4"))
             .args(["-d", LOGGED, "-D"])
             .arg(&log)
+            .arg("-dfilter")
+            .arg(format!("{BLOB:#x}+{:#x}", self.blob.mem_size()))
             .arg("-kernel")
             .arg(&self.boot);
         for port in hardware.ports {
@@ -185,7 +188,7 @@ fn watch(qemu: &mut Child) -> Result<Ending> {
             return Ok(ending);
         }
         if start.elapsed() > HANGS {
-            return Ok(Ending::Hangs);
+            return Err(gave_up("QEMU", HANGS));
         }
         thread::sleep(POLL);
     }

@@ -3,11 +3,12 @@
 //! What a run is in either emulator.
 
 use std::fs::{self, File};
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Error, Result};
 
 use super::image::{DIGESTS, GUARD_TABLE, GUARDED, JOB, STATE};
 use super::state::State;
@@ -38,8 +39,13 @@ pub enum Ending {
     TripleFault,
     /// This was written to a port that ends the machine. Bit 7 does not count: it is lost.
     Written(u8),
-    /// None of that for a long time.
-    Hangs,
+}
+
+/// The error of a run that did not end within `limit`. What the purgatory would have done is not
+/// known, and depends on how busy this machine is: that is neither right nor wrong of it.
+pub fn gave_up(emulator: &str, limit: Duration) -> Error {
+    let text = format!("{emulator} did not end within {} s", limit.as_secs());
+    io::Error::new(io::ErrorKind::TimedOut, text).into()
 }
 
 /// A run that has ended.
@@ -55,6 +61,16 @@ pub struct Run {
 }
 
 impl Run {
+    /// The mnemonics of what QEMU has executed of the purgatory; the same block is there once.
+    pub fn executed(&self) -> impl Iterator<Item = &str> {
+        // 0x01000c06:  0f 31                    rdtsc
+        let is_byte = |word: &str| word.len() == 2 && u8::from_str_radix(word, 16).is_ok();
+        let instructions = self.log.lines().filter_map(|line| line.split_once(": "));
+        instructions
+            .filter(|(address, _)| address.starts_with("0x"))
+            .filter_map(move |(_, rest)| rest.split_whitespace().find(|word| !is_byte(word)))
+    }
+
     /// What the machine's memory holds now.
     pub fn memory(&self, address: u64, length: usize) -> Result<Vec<u8>> {
         let mut bytes = vec![0; length];

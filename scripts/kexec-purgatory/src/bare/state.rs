@@ -9,8 +9,8 @@ use anyhow::{Context, Result};
 
 use super::image::STATE;
 
-/// Bytes that `bare/probe.S` fills.
-pub(super) const SIZE: usize = 216;
+/// Bytes that `bare/probe.S` fills, and behind them those that `bare/boot.S` does.
+pub(super) const SIZE: usize = 248;
 
 /// Names of the general registers, in the order of `bare/probe.S`.
 const NAMES: [&str; 16] = [
@@ -50,8 +50,26 @@ impl State {
         self.word(136)
     }
 
+    pub fn cr3(&self) -> u64 {
+        self.word(144)
+    }
+
+    /// `CR3` when the purgatory was entered.
+    pub fn cr3_before(&self) -> u64 {
+        self.word(232)
+    }
+
     pub fn cr4(&self) -> u64 {
         self.word(152)
+    }
+
+    pub fn efer(&self) -> u64 {
+        self.word(160)
+    }
+
+    /// `EFER` when the purgatory was entered.
+    pub fn efer_before(&self) -> u64 {
+        self.word(240)
     }
 
     /// 0 on a processor that has none.
@@ -62,6 +80,11 @@ impl State {
     /// The time stamp counter, which counts the machine's instructions in QEMU.
     pub fn time_stamp(&self) -> u64 {
         self.word(208)
+    }
+
+    /// Limit and base of the IDT.
+    pub fn idt(&self) -> (u16, u64) {
+        (self.half(216), self.word(218))
     }
 
     /// `CS`, and then the data segments.

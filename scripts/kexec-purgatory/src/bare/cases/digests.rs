@@ -3,15 +3,17 @@
 //! Digests by `avx512-x16` that must be those by `scalar`. The other engines, and `scalar` itself,
 //! have their tests on the host: a processor for them is at hand.
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
+use object::{File, Object, ObjectSymbol};
 
 use crate::abi::{EngineKind, LEAF_SIZE};
 use crate::bare::expect::{ended, printed};
 use crate::bare::image::{
-    BLOB, DIGESTS, DIGESTS_PROGRAM, GUARD_TABLE, GUARDED, KERNEL_ENTRY, noise,
+    DIGESTS, DIGESTS_IMAGE, DIGESTS_PROGRAM, GUARD_TABLE, GUARDED, KERNEL_ENTRY, noise,
 };
 use crate::bare::machine::Bare;
 use crate::bare::run::Ending;
+use crate::same_code;
 
 const PAGE_SIZE: usize = 4096;
 
@@ -59,7 +61,7 @@ fn compare(bare: &Bare, regions: &[(usize, usize)]) -> Result<()> {
     }
 
     let mut job = Vec::new();
-    job.extend((BLOB + bare.blob.digest()).to_le_bytes());
+    job.extend(DIGESTS_IMAGE.to_le_bytes());
     job.extend(KERNEL_ENTRY.to_le_bytes());
     for &(offset, length) in regions {
         job.extend(u32::try_from(data + offset as u64)?.to_le_bytes());
@@ -73,6 +75,7 @@ fn compare(bare: &Bare, regions: &[(usize, usize)]) -> Result<()> {
     image.xcr0 = EngineKind::Avx512X16.xcr0();
     image.damage = vec![
         (DIGESTS_PROGRAM, bare.digests.clone()),
+        (DIGESTS_IMAGE, bare.blob.digests.clone()),
         (DIGESTS, job),
         (GUARD_TABLE, table),
         (data, noise(1, SIZE)),
@@ -85,4 +88,22 @@ fn compare(bare: &Bare, regions: &[(usize, usize)]) -> Result<()> {
     );
     printed(&run, &expected)?;
     ended(&run, Ending::Entered)
+}
+
+/// What tests and measurements call is what the purgatory runs, instruction by instruction.
+pub fn same_code(bare: &Bare) -> Result<()> {
+    let ours = File::parse(&*bare.blob.elf)?;
+    let tested = File::parse(&*bare.blob.digests_elf)?;
+    let root = tested
+        .symbols()
+        .filter_map(|symbol| symbol.name().ok())
+        .find(|name| name.ends_with("16purgatory_digest13region_digest"))
+        .context("no region_digest()")?;
+    let functions = same_code::compare(&ours, &tested, root)?;
+    // At least one for each engine.
+    ensure!(
+        functions.len() > EngineKind::ALL.len(),
+        "only {functions:?} were compared"
+    );
+    Ok(())
 }

@@ -7,7 +7,7 @@ use std::mem::offset_of;
 use anyhow::{Context, Result, ensure};
 
 use super::MAX;
-use crate::abi::{Params, RESET_FAULT, RESET_IO, RESET_PCI, Reset};
+use crate::abi::{Params, RESET_IO, RESET_PCI, Reset};
 use crate::bare::expect::{ended, mismatch, printed};
 use crate::bare::image::EXIT_PORT;
 use crate::bare::machine::{Bare, Hardware};
@@ -16,6 +16,9 @@ use crate::bare::run::Ending;
 /// Ports that a reset goes by.
 const RESET_CONTROL: u16 = 0xcf9;
 const KEYBOARD: u16 = 0x64;
+
+/// The port that is written to where a microsecond is to pass.
+const DELAY: u16 = 0x80;
 
 pub fn at_once(bare: &Bare) -> Result<()> {
     let mut image = bare.image(0);
@@ -50,7 +53,7 @@ pub fn register(bare: &Bare) -> Result<()> {
     mismatch(&mut image, 0, 0);
     ended(&bare.run(MAX, &image)?, Ending::Written(RESET_VALUE))?;
 
-    image.overwrite_params(offset_of!(Params, reserved2), &[1]);
+    image.overwrite_params(offset_of!(Params, tsc_khz), &[1]);
     ended(&bare.run(MAX, &image)?, Ending::Reset)
 }
 
@@ -83,22 +86,33 @@ pub fn register_in_pci(bare: &Bare) -> Result<()> {
     Ok(())
 }
 
-/// Where I/O raises exceptions, no reset goes by it: each port would end the run in another way.
+/// Where I/O raises exceptions, a mismatch ends the guest whatever `panic=` says, and so do damaged
+/// parameters. Nothing goes by I/O: each port would end the run in another way.
 pub fn without_io(bare: &Bare) -> Result<()> {
     const MACHINE: Hardware = Hardware {
         machine: "microvm",
-        ports: &[KEYBOARD, RESET_CONTROL],
+        ports: &[KEYBOARD, RESET_CONTROL, DELAY],
     };
 
-    let mut image = bare.image(0);
-    image.timeout = -1;
-    image.reset = Reset {
-        address: EXIT_PORT.into(),
-        space: RESET_FAULT,
-        value: 0x11,
-    };
-    mismatch(&mut image, 0, 0);
-    ended(&bare.run_on(&MACHINE, MAX, &image)?, Ending::TripleFault)
+    for timeout in [0, -1, 3] {
+        let mut image = bare.image(0);
+        image.no_io = true;
+        image.console_port = 0;
+        image.timeout = timeout;
+        image.reset = Reset {
+            address: EXIT_PORT.into(),
+            space: RESET_IO,
+            value: 0x11,
+        };
+        mismatch(&mut image, 0, 0);
+        ended(&bare.run_on(&MACHINE, MAX, &image)?, Ending::TripleFault)
+            .with_context(|| format!("a mismatch, panic={timeout}"))?;
+
+        image.overwrite_params(offset_of!(Params, tsc_khz), &[1]);
+        ended(&bare.run_on(&MACHINE, MAX, &image)?, Ending::TripleFault)
+            .with_context(|| format!("damaged parameters, panic={timeout}"))?;
+    }
+    Ok(())
 }
 
 /// Every way to reset a machine is tried, in order: on machines that lack those before it, the

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Parameters that are damaged before the purgatory reads them, or overwritten afterwards.
+
+use std::mem::offset_of;
+
+use anyhow::{Context, Result, ensure};
+
+use super::MAX;
+use crate::abi::{Params, RESET_IO, RESET_NONE, Reset};
+use crate::bare::expect::{ended, entered, fault, printed};
+use crate::bare::image::{BLOB, EXIT_PORT, Image};
+use crate::bare::machine::Bare;
+use crate::bare::run::Ending;
+
+const DAMAGED: &str = "the parameters of the purgatory are damaged";
+
+/// `panic=`, what is said of it, and how the machine ends.
+const PANICS: [(i32, &str, Ending); 3] = [
+    (0, "purgatory: stopped\n", Ending::Halted),
+    (-1, "purgatory: resetting the machine\n", Ending::Reset),
+    (
+        1,
+        "purgatory: resetting the machine in 1 seconds\n",
+        Ending::Reset,
+    ),
+];
+
+/// A console in memory that is not there: to write to it would be an exception.
+pub fn console(bare: &Bare) -> Result<()> {
+    const UNMAPPED: u64 = 1 << 40;
+
+    refused(bare, |image| {
+        image.overwrite_params(offset_of!(Params, console_mmio32), &UNMAPPED.to_le_bytes());
+    })
+}
+
+/// A reset register that would end the machine in another way.
+pub fn reset(bare: &Bare) -> Result<()> {
+    refused(bare, |image| {
+        let reset = offset_of!(Params, reset);
+        let port = u64::from(EXIT_PORT).to_le_bytes();
+        image.overwrite_params(reset + offset_of!(Reset, address), &port);
+        image.overwrite_params(reset + offset_of!(Reset, space), &RESET_IO.to_le_bytes());
+    })
+}
+
+/// Runs an image with and without a console at an I/O port, for each `panic=`.
+fn refused(bare: &Bare, damage: fn(&mut Image)) -> Result<()> {
+    for has_console in [true, false] {
+        for (timeout, said, ending) in PANICS {
+            let mut image = bare.image(0);
+            image.timeout = timeout;
+            damage(&mut image);
+            let mut expected = fault(DAMAGED) + said;
+            if !has_console {
+                image.console_port = 0;
+                expected.clear();
+            }
+            let run = bare.run(MAX, &image)?;
+            ended(&run, ending).with_context(|| format!("panic={timeout}"))?;
+            printed(&run, &expected)?;
+        }
+    }
+    Ok(())
+}
+
+/// The entry point and `boot_params` are those that were checked, though a console whose transmit
+/// register is one of them overwrites it when the purgatory says that all is well.
+pub fn after_the_check(bare: &Bare) -> Result<()> {
+    /// From the transmit register to the line status register, and its bit that lets go on.
+    const LINE_STATUS: usize = 20;
+    const READY: u8 = 0x20;
+
+    let image = |field: usize| {
+        let mut image = bare.image(0);
+        image.debug = true;
+        image.console_port = 0;
+        image.console_mmio32 = BLOB + (image.blob.params() + field) as u64;
+        image
+    };
+
+    // The line status registers are fields with which the purgatory does nothing here.
+    const { assert!(offset_of!(Params, entry) + LINE_STATUS == offset_of!(Params, tsc_khz)) };
+    const { assert!(offset_of!(Params, boot_params) + LINE_STATUS < offset_of!(Params, reset) + 8) };
+    let mut entry = image(offset_of!(Params, entry));
+    entry.tsc_khz = READY.into();
+    let mut boot_params = image(offset_of!(Params, boot_params));
+    boot_params.reset = Reset {
+        address: u64::from(READY) << 32,
+        space: RESET_NONE,
+        value: 0,
+    };
+    for (image, field) in [
+        (entry, offset_of!(Params, entry)),
+        (boot_params, offset_of!(Params, boot_params)),
+    ] {
+        let run = bare.run(MAX, &image)?;
+        let written = run.memory(image.console_mmio32, 1)?;
+        ensure!(written == b"\n", "the console wrote {written:x?}");
+        entered(&run, &image).with_context(|| format!("byte {field} of the parameters"))?;
+    }
+    Ok(())
+}

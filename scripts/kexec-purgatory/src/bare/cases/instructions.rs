@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Which instructions are executed where a hypervisor may intercept them.
+
+use std::mem::offset_of;
+
+use anyhow::{Context, Result, ensure};
+
+use super::MAX;
+use crate::abi::Params;
+use crate::bare::expect::{ended, entered, mismatch};
+use crate::bare::machine::Bare;
+use crate::bare::run::{Ending, Run};
+
+/// Instructions that raise an exception in a guest whose register state is encrypted if its
+/// hypervisor intercepts them. It always intercepts I/O, and may intercept the others.
+const INTERCEPTED: [&str; 8] = [
+    "rdtsc", "rdtscp", "inb", "outb", "outl", "cpuid", "rdmsr", "wrmsr",
+];
+
+/// In a guest without I/O none is executed, whatever comes of the image. Elsewhere RDTSC is executed
+/// only where something is printed with it, and to wait.
+pub fn intercepted(bare: &Bare) -> Result<()> {
+    for timeout in [0, -1, 3] {
+        let mut image = bare.image(1);
+        image.no_io = true;
+        image.console_port = 0;
+        image.tsc_khz = 1000;
+        image.timeout = timeout;
+        let run = bare.run(MAX, &image)?;
+        entered(&run, &image)?;
+        executed(&run, &[])?;
+
+        mismatch(&mut image, 0, 0);
+        let run = bare.run(MAX, &image)?;
+        ended(&run, Ending::TripleFault)?;
+        executed(&run, &[]).with_context(|| format!("a mismatch, panic={timeout}"))?;
+
+        image.overwrite_params(offset_of!(Params, tsc_khz), &[1]);
+        let run = bare.run(MAX, &image)?;
+        ended(&run, Ending::TripleFault)?;
+        executed(&run, &[]).with_context(|| format!("damaged parameters, panic={timeout}"))?;
+    }
+
+    let mut image = bare.image(1);
+    let run = bare.run(MAX, &image)?;
+    entered(&run, &image)?;
+    executed(&run, &[])?;
+    image.debug = true;
+    let run = bare.run(MAX, &image)?;
+    entered(&run, &image)?;
+    executed(&run, &["rdtsc", "inb", "outb"])?;
+    image.debug = false;
+    image.tsc_khz = 1000;
+    mismatch(&mut image, 0, 0);
+    let run = bare.run(MAX, &image)?;
+    ended(&run, Ending::Halted)?;
+    executed(&run, &["inb", "outb"])?;
+    image.timeout = 3;
+    let run = bare.run(MAX, &image)?;
+    ended(&run, Ending::Reset)?;
+    executed(&run, &["rdtsc", "inb", "outb"])
+}
+
+/// That of [`INTERCEPTED`] the purgatory has executed these, and no others.
+fn executed(run: &Run, expected: &[&str]) -> Result<()> {
+    for name in INTERCEPTED {
+        let found = run.executed().any(|mnemonic| mnemonic == name);
+        ensure!(
+            found == expected.contains(&name),
+            "{name} is executed: {found}"
+        );
+    }
+    // What would be found if it were there.
+    ensure!(run.executed().any(|name| name == "lgdtq"), "no log");
+    Ok(())
+}
