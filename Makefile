@@ -6,7 +6,7 @@
 
 TOOL := build/tool/release/kexec-purgatory
 
-# make kernel KDIR=<tree> O=<build directory> VERIFY=<y|m|n|norust|debug>
+# make kernel KDIR=<tree> O=<build directory> VERIFY=<y|m|n|norust|options|options-m>
 KERNEL_ARGS := $(if $(KDIR),--kdir '$(KDIR)') $(if $(O),--output '$(O)') \
 	$(if $(VERIFY),--verify '$(VERIFY)')
 # make bench ROUNDS=<of each piece of work> RUNS=<of each way to /init, in QEMU>
@@ -15,6 +15,8 @@ BENCH_ARGS := $(if $(ROUNDS),--rounds '$(ROUNDS)') $(if $(RUNS),--runs '$(RUNS)'
 FAULTS_ARGS := $(if $(COUNT),--count '$(COUNT)') $(if $(SEED),--seed '$(SEED)')
 # make test FILTER=<part of a test's name>, make mutants FILTER=<part of a mutant's>
 FILTER_ARGS := $(if $(FILTER),--filter '$(FILTER)')
+# make test LIST=1 prints the names of the tests
+LIST_ARGS := $(if $(LIST),--list)
 # make fuzz SECONDS=<for each property> RUNS=<inputs for each> KEEP=1
 FUZZ_ARGS := $(if $(SECONDS),--seconds '$(SECONDS)') $(if $(RUNS),--runs '$(RUNS)') \
 	$(if $(KEEP),--keep)
@@ -24,19 +26,22 @@ help:
 	@echo 'make run       build, boot in QEMU and enter a distribution kernel, for'
 	@echo '               KEXEC_PURGATORY_VERIFY=y, m and n; then crash under n'
 	@echo 'make test      every test; FILTER=<text> runs those whose name has it, and'
-	@echo '               FILTER=debug those with KASAN, lockdep and failing allocations'
+	@echo '               FILTER=lint, options, debug, toolchain or long those that build much;'
+	@echo '               LIST=1 prints the names and builds nothing'
+	@echo 'make check     the tests that need no root and no kernel; only git and Rust'
+	@echo '               have to be installed; FILTER=<text>'
 	@echo 'make bench     measure the purgatory and the one in C; tables, and build/bench;'
 	@echo '               ROUNDS=<of each piece of work> RUNS=<to each /init, in QEMU>'
 	@echo 'make faults    damage images in memory of guests, and see that the purgatory'
 	@echo '               notices; COUNT=<faults> SEED=<number>'
-	@echo 'make mutants   break the purgatory in many ways; the tests must notice each;'
+	@echo 'make mutants   break the purgatory and the kernel; the tests must notice each;'
 	@echo '               FILTER=<text> tries those whose name has it'
 	@echo 'make fuzz      look for inputs that the checks go wrong with; SECONDS= or RUNS='
 	@echo '               for each property, KEEP=1 adds to the corpus'
 	@echo 'make registers compare what the next kernel finds in the registers with what'
 	@echo '               it finds after the purgatory in C'
 	@echo 'make kernel    the grafted, built kernel; KDIR= O='
-	@echo '               VERIFY=y|m|n|norust|debug'
+	@echo '               VERIFY=y|m|n|norust|options|options-m'
 	@echo 'make graft     link the overlay into the kernel tree; KDIR='
 	@echo 'make ungraft   take it out again; KDIR='
 	@echo 'make series    the project as a patch series in build/series, for checkpatch'
@@ -52,7 +57,11 @@ run: tool
 
 .PHONY: test
 test: tool
-	@$(TOOL) test $(FILTER_ARGS)
+	@$(TOOL) test $(FILTER_ARGS) $(LIST_ARGS)
+
+.PHONY: check
+check:
+	@scripts/kexec-purgatory/bootstrap check $(FILTER_ARGS)
 
 .PHONY: mutants
 mutants: tool

@@ -72,11 +72,26 @@ pub fn emulator(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// The distribution's cargo with its compiler.
+/// Names the cargo that `bootstrap` found for `make check`, which takes another one than the
+/// distribution's where that is not there.
+const CARGO: &str = "KEXEC_PURGATORY_CARGO";
+
+/// The distribution's cargo with its compiler; with [`CARGO`], that one with the compiler that comes
+/// with it.
 pub fn cargo() -> Command {
-    let mut cargo = command("/usr/bin/cargo");
-    cargo.env("RUSTC", "/usr/bin/rustc");
-    cargo
+    match env::var_os(CARGO) {
+        Some(cargo) => {
+            let mut cargo = command(cargo);
+            // A toolchain manager's programs find each other by it.
+            cargo.env("PATH", env::var_os("PATH").unwrap_or_default());
+            cargo
+        }
+        None => {
+            let mut cargo = command("/usr/bin/cargo");
+            cargo.env("RUSTC", "/usr/bin/rustc");
+            cargo
+        }
+    }
 }
 
 /// How a command is written in messages.

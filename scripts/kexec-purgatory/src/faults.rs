@@ -133,7 +133,7 @@ pub fn inject(
     let mut tally = Tally::default();
     for (index, &engine) in ENGINES.iter().enumerate() {
         let scenes = setting.scenes(engine)?;
-        let mut trials = trial::fixed(setting.hotplug);
+        let mut trials = trial::fixed();
         // Nothing of it depends on the engine.
         if index == 0 {
             trials.extend(trial::purgatory());

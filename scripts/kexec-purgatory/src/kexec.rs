@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::abi::EngineKind;
 use crate::fetch::DistributionKernel;
-use crate::guest::{self, Loader, Payload, Purpose};
+use crate::guest::{self, Extra, Loader, Payload, Purpose};
 use crate::kernel::Built;
 use crate::layout::Layout;
 use crate::qemu::{self, SerialLog};
@@ -57,6 +57,10 @@ pub struct Plan<'a> {
     pub modules: &'a [PathBuf],
     /// The engine that its processor is for, if that matters.
     pub engine: Option<EngineKind>,
+    /// More of the first kernel's command line.
+    pub arguments: &'a str,
+    /// What the guest does beside loading.
+    pub extra: Option<Extra>,
 }
 
 /// What a guest's log says of one kexec.
@@ -66,7 +70,9 @@ pub struct Kexec {
     pub decision: Option<Decision>,
     /// The same as sysfs had it.
     pub sysfs: Option<Decision>,
-    /// How many bytes are verified, as the kernel said when the image was loaded.
+    /// How many regions are verified, as the kernel said when the image was loaded.
+    pub regions: Option<u32>,
+    /// How many bytes these have.
     pub bytes: Option<u64>,
     /// Which engine is to verify it, as the kernel said.
     pub engine: Option<String>,
@@ -102,12 +108,16 @@ pub fn run(
     plan: &Plan<'_>,
 ) -> Result<Kexec> {
     let purpose = plan.purpose;
-    let (guest, payload) = guest::loading(layout, next, purpose, plan.loader, plan.modules)?;
+    let (mut guest, payload) = guest::loading(layout, next, purpose, plan.loader, plan.modules)?;
+    guest.arguments = [&guest.arguments, " ", plan.arguments].concat();
+    if let Some(extra) = plan.extra {
+        guest.arguments += &format!(" guest.extra={}", extra.name());
+    }
     let log = qemu::boot(layout, name, kernel.image(), &guest, plan.engine)?;
     let image = format!("kexec: {} image: ", purpose.name());
     let said = || log.lines().filter_map(|line| line.strip_prefix(&image));
     let decision = said().filter_map(Decision::parse).last();
-    let (bytes, engine) = said().filter_map(to_verify).last().unzip();
+    let work = said().filter_map(to_verify).last();
     let sysfs = decision_in_sysfs(&log, purpose);
     let outcome = match purpose {
         Purpose::Enter => arrival(&log, next, &payload),
@@ -117,8 +127,9 @@ pub fn run(
         purpose,
         decision,
         sysfs,
-        bytes,
-        engine,
+        regions: work.as_ref().map(|work| work.regions),
+        bytes: work.as_ref().map(|work| work.bytes),
+        engine: work.map(|work| work.engine),
         outcome,
         log,
     })
@@ -132,11 +143,22 @@ fn decision_in_sysfs(log: &SerialLog, purpose: Purpose) -> Option<Decision> {
     said.filter_map(Decision::parse).last()
 }
 
-/// Reads `<R> regions, <B> bytes to verify, engine <name>`: the bytes and the engine.
-fn to_verify(text: &str) -> Option<(u64, String)> {
+/// What the kernel says that will be verified.
+pub struct Work {
+    pub regions: u32,
+    pub bytes: u64,
+    pub engine: String,
+}
+
+/// Reads `<R> regions, <B> bytes to verify, engine <name>`.
+pub fn to_verify(text: &str) -> Option<Work> {
     let (numbers, engine) = text.split_once(" bytes to verify, engine ")?;
-    let (_, bytes) = numbers.split_once(", ")?;
-    Some((bytes.parse().ok()?, engine.to_owned()))
+    let (regions, bytes) = numbers.split_once(" regions, ")?;
+    Some(Work {
+        regions: regions.parse().ok()?,
+        bytes: bytes.parse().ok()?,
+        engine: engine.to_owned(),
+    })
 }
 
 impl Kexec {

@@ -8,12 +8,9 @@ mod abi;
 mod apt;
 mod bare;
 mod bench;
-#[path = "../../../arch/x86/purgatory/rust/digest/check.rs"]
-#[rustfmt::skip] // has a configuration of its own
-#[expect(dead_code, reason = "shared with the purgatory")]
-mod check;
 mod checksum;
 mod command;
+mod expected;
 mod faults;
 mod fetch;
 mod fuzz;
@@ -30,11 +27,14 @@ mod pristine;
 mod progress;
 mod qemu;
 mod registers;
+mod root;
 mod run;
+mod same_code;
 mod series;
 mod setup;
 mod stack;
 mod test;
+mod vendor;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -72,7 +72,8 @@ enum Action {
         /// Build directory
         #[arg(long)]
         output: Option<PathBuf>,
-        /// CONFIG_KEXEC_PURGATORY_VERIFY; norust for a kernel without Rust, debug for m with KASAN
+        /// CONFIG_KEXEC_PURGATORY_VERIFY; norust for a kernel without Rust, options and options-m
+        /// for y and m with all options that the tests try, and KASAN
         #[arg(long, value_enum, default_value = "y")]
         verify: Verify,
     },
@@ -122,7 +123,15 @@ enum Action {
         #[arg(long)]
         seed: Option<u64>,
     },
-    /// Runs and counts every test; those of the debug kernel only with --filter debug
+    /// Runs the tests that need no root, no kernel and no packages but git and Rust
+    Check {
+        /// Only tests whose name has this, as for test
+        #[arg(long)]
+        filter: Option<String>,
+    },
+    /// Runs and counts every test; lint, options, toolchain, debug and long only if a filter names them
+    ///
+    /// Prints KTAP, and the counts as the last line; writes JUnit XML to build/test/junit.xml.
     ///
     /// The name of a test begins with its group and a slash. Names of KUnit tests and of what is in
     /// kselftests are not known before they run: a filter for these begins with what is in front of
@@ -132,6 +141,9 @@ enum Action {
         /// it, only takes tests of that group, whose names begin with it
         #[arg(long)]
         filter: Option<String>,
+        /// Prints the names of the tests, a line each; builds and runs nothing
+        #[arg(long)]
+        list: bool,
     },
 }
 
@@ -156,6 +168,10 @@ fn main() -> ExitCode {
 /// Carries out a command; says whether all that it checked was as it should be.
 fn run(action: Action) -> Result<bool> {
     let layout = Layout::find()?;
+    // Reads nothing that another run changes.
+    if let Action::Test { filter, list: true } = action {
+        return test::list(&layout, filter);
+    }
     let _lock = lock(&layout.build)?;
     match action {
         Action::Setup => setup::install(&layout)?,
@@ -225,7 +241,8 @@ fn run(action: Action) -> Result<bool> {
             setup::install(&layout)?;
             return faults::run(&layout, count, seed);
         }
-        Action::Test { filter } => {
+        Action::Check { filter } => return test::check(&layout, filter),
+        Action::Test { filter, .. } => {
             setup::install(&layout)?;
             return test::run(&layout, filter);
         }

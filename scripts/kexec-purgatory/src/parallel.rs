@@ -3,11 +3,11 @@
 //! Jobs that do not depend on each other, several at a time.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
 
 use anyhow::Result;
+use rayon::iter::{ParallelBridge, ParallelIterator};
 
 /// Does jobs, as many at a time as there are processors, and says which one ended with what; the
 /// results are in the order of the jobs. None starts after one has failed.
@@ -16,41 +16,67 @@ pub fn in_parallel<J: Sync, R: Send>(
     work: impl Fn(&J) -> Result<R> + Sync,
     mut ended: impl FnMut(usize, &R),
 ) -> Result<Vec<R>> {
-    let next = AtomicUsize::new(0);
     let (sender, results) = mpsc::channel();
     let mut ordered = BTreeMap::new();
     thread::scope(|scope| -> Result<()> {
-        for _ in 0..thread::available_parallelism()?.get() {
-            let (next, work, sender) = (&next, &work, sender.clone());
-            scope.spawn(move || {
-                loop {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(job) = jobs.get(number) else {
-                        break;
-                    };
-                    let result = work(job);
-                    if result.is_err() {
-                        next.store(jobs.len(), Ordering::Relaxed);
-                    }
-                    if sender.send((number, result)).is_err() {
-                        break;
-                    }
-                }
-            });
-        }
-        drop(sender);
+        let worker = scope.spawn(|| {
+            // Jobs are begun in their order; an iterator that rayon can split would not have that.
+            jobs.iter().enumerate().par_bridge().try_for_each_with(
+                sender,
+                |sender, (number, job)| {
+                    let result = work(job)?;
+                    // Nobody stops to receive before all have ended.
+                    let _ = sender.send((number, result));
+                    anyhow::Ok(())
+                },
+            )
+        });
         for (number, result) in results {
-            let result = result?;
             ended(number, &result);
             ordered.insert(number, result);
         }
-        Ok(())
+        worker
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })?;
     Ok(ordered.into_values().collect())
 }
 
+/// Does jobs, as many at a time as there are processors, and hands each with its result to `each` in
+/// the order of the jobs, as soon as all before it have ended. A job that fails ends no other one.
+pub fn in_order<J: Sync, R: Send>(
+    jobs: &[J],
+    work: impl Fn(&J) -> R + Sync,
+    mut each: impl FnMut(&J, R),
+) {
+    let (sender, results) = mpsc::channel();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            jobs.iter()
+                .enumerate()
+                .par_bridge()
+                .for_each_with(sender, |sender, (number, job)| {
+                    let _ = sender.send((number, work(job)));
+                });
+        });
+        let mut early = BTreeMap::new();
+        let mut next = jobs.iter().enumerate();
+        let mut wanted = next.next();
+        for (number, result) in results {
+            early.insert(number, result);
+            while let Some((number, job)) = wanted
+                && let Some(result) = early.remove(&number)
+            {
+                each(job, result);
+                wanted = next.next();
+            }
+        }
+    });
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
 
     use anyhow::ensure;
@@ -86,5 +112,23 @@ mod tests {
         let error = in_parallel(&jobs, work, |_, ()| {}).unwrap_err();
         assert_eq!(error.to_string(), "job 0");
         assert!(started.into_inner() < jobs.len());
+    }
+
+    #[test]
+    fn results_are_handed_over_in_the_order_of_the_jobs() {
+        let jobs: Vec<u64> = (0..20).collect();
+        let mut seen = Vec::new();
+        in_order(
+            &jobs,
+            |job| {
+                thread::sleep(Duration::from_millis(20 - job));
+                2 * job
+            },
+            |job, result| {
+                assert_eq!(result, 2 * job);
+                seen.push(*job);
+            },
+        );
+        assert_eq!(seen, jobs);
     }
 }

@@ -3,12 +3,21 @@
 //! How long steps show that they are alive.
 
 use std::io::{IsTerminal, stderr};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 /// Without a terminal, how often a long step prints a line.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(30);
+
+/// The steps that are shown now, below each other.
+static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
+
+/// Prints a line on standard output while steps may be shown.
+pub fn print(line: &str) {
+    BARS.suspend(|| println!("{line}"));
+}
 
 /// One step, shown on standard error from its start to its end.
 pub struct Step {
@@ -26,9 +35,11 @@ impl Step {
         let spinner = stderr().is_terminal().then(|| {
             let style = ProgressStyle::with_template("{spinner} {prefix} [{elapsed}] {wide_msg}")
                 .unwrap_or_else(|_| ProgressStyle::default_spinner());
-            let bar = ProgressBar::new_spinner()
-                .with_style(style)
-                .with_prefix(label.clone());
+            let bar = BARS.add(
+                ProgressBar::new_spinner()
+                    .with_style(style)
+                    .with_prefix(label.clone()),
+            );
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
         });
@@ -64,7 +75,7 @@ impl Step {
         if let Some(bar) = &self.spinner {
             bar.finish_and_clear();
         }
-        eprintln!("{line}");
+        BARS.suspend(|| eprintln!("{line}"));
     }
 
     fn seconds(&self) -> u64 {

@@ -81,6 +81,8 @@ pub fn run(layout: &Layout) -> Result<bool> {
                 loader: Loader::Kexec,
                 modules: &modules,
                 engine: None,
+                arguments: "",
+                extra: None,
             },
         )?;
         let checked = kexec.check(row.verified);

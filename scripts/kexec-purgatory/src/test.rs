@@ -2,10 +2,13 @@
 
 //! Every test, counted.
 
+mod arm;
 mod bare;
 mod bench;
 mod boot;
+mod builds;
 mod config;
+mod crashes;
 mod crates;
 mod debug;
 mod documentation;
@@ -13,20 +16,26 @@ mod faults;
 mod filter;
 mod kernels;
 mod ktap;
+mod lint;
 mod mainline;
 mod mutants;
+mod overlay;
+mod pages;
 mod patches;
 mod purgatory;
 mod registers;
 mod report;
 mod selftests;
+mod shell;
 mod tail;
+mod toolchain;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 
 use self::filter::Filter;
 use self::kernels::Kernels;
 use self::report::Report;
+pub use self::selftests::build as build_selftests;
 use crate::layout::Layout;
 
 /// Tests whose names begin with that of the group.
@@ -40,23 +49,41 @@ struct Group {
 type Names = fn(layout: &Layout) -> Result<Vec<String>>;
 
 /// Runs those of a group's tests that are asked for; some are.
-type Run = fn(kernels: &mut Kernels, report: &mut Report) -> Result<()>;
+#[derive(Clone, Copy)]
+enum Run {
+    /// With the grafted tree, and kernels built from it.
+    Kernels(fn(kernels: &mut Kernels, report: &mut Report) -> Result<()>),
+    /// Without.
+    Host(fn(layout: &Layout, report: &mut Report) -> Result<()>),
+}
 
-const fn group(name: &'static str, names: Names, run: Run) -> Group {
+/// A group that needs the grafted tree.
+const fn group(
+    name: &'static str,
+    names: Names,
+    run: fn(&mut Kernels, &mut Report) -> Result<()>,
+) -> Group {
+    let run = Run::Kernels(run);
+    Group { name, names, run }
+}
+
+/// A group that does not.
+const fn host(
+    name: &'static str,
+    names: Names,
+    run: fn(&Layout, &mut Report) -> Result<()>,
+) -> Group {
+    let run = Run::Host(run);
     Group { name, names, run }
 }
 
 /// Quick ones come first.
 const GROUPS: &[Group] = &[
-    group("crates", crates::names, |kernels, report| {
-        crates::run(kernels.layout, report);
-        Ok(())
-    }),
-    group(
-        "patches",
-        |_| Ok(patches::names()),
-        |kernels, report| patches::run(kernels.layout, report),
-    ),
+    host(CRATES, crates::names, crates::run),
+    host("overlay", |_| Ok(overlay::names()), overlay::run),
+    host("pages", |_| Ok(pages::names()), pages::run),
+    host("shell", shell::names, shell::run),
+    host("patches", |_| Ok(patches::names()), patches::run),
     group(
         "documentation",
         |_| Ok(documentation::names()),
@@ -68,13 +95,15 @@ const GROUPS: &[Group] = &[
         |kernels, report| config::run(kernels, report),
     ),
     group(
-        "bare",
-        |_| Ok(bare::names()),
-        |kernels, report| bare::run(kernels.layout, report),
+        "ktap",
+        |_| Ok(ktap::names()),
+        |kernels, report| {
+            ktap::run(kernels.layout, kernels.tree(), report);
+            Ok(())
+        },
     ),
-    group("mutants", mutants::names, |kernels, report| {
-        mutants::run(kernels.layout, report)
-    }),
+    host("bare", |_| Ok(bare::names()), bare::run),
+    host("mutants", mutants::names, mutants::run),
     group(
         "mainline",
         |_| Ok(mainline::names()),
@@ -82,64 +111,160 @@ const GROUPS: &[Group] = &[
     ),
     group("bench", |_| Ok(bench::names()), bench::run),
     group("boot", |_| Ok(boot::names()), boot::run),
+    group("crashes", |_| Ok(crashes::names()), crashes::run),
     group("faults", |_| Ok(faults::names()), faults::run),
     group("registers", |_| Ok(registers::names()), registers::run),
     group("purgatory", |_| Ok(purgatory::names()), purgatory::run),
     group("tail", |_| Ok(tail::names()), tail::run),
     group("selftests", |_| Ok(selftests::names()), selftests::run),
-    group(ON_REQUEST, |_| Ok(debug::names()), debug::run),
+    group("lint", |_| Ok(lint::names()), lint::run),
+    group("options", |_| Ok(boot::option_names()), boot::run_options),
+    group("toolchain", |_| Ok(toolchain::names()), toolchain::run),
+    group("debug", |_| Ok(debug::names()), debug::run),
+    group(
+        "long",
+        |_| Ok([builds::names(), crashes::many_names()].concat()),
+        |kernels, report| {
+            builds::run(kernels, report)?;
+            crashes::run_many(kernels, report)
+        },
+    ),
 ];
 
-/// A group that only a filter that names it asks for: its kernel alone takes longer to build than
-/// all others together.
-const ON_REQUEST: &str = "debug";
+/// Groups that only a filter that names them asks for: their kernels take longer to build than all
+/// others together.
+const ON_REQUEST: &[&str] = &["lint", "options", "toolchain", "debug", "long"];
+
+/// The groups that need no root, no kernel and no package but git and Rust.
+const CHECK: &[&str] = &[CRATES, "overlay", "pages", "shell"];
+
+/// A group whose tests have to be built before their names are known.
+const CRATES: &str = "crates";
 
 impl Group {
-    /// Whether some test of it is asked for.
-    fn is_wanted(&self, layout: &Layout, filter: &Filter) -> Result<bool> {
+    /// The names of those of its tests that are asked for.
+    fn wanted(&self, layout: &Layout, filter: &Filter) -> Result<Vec<String>> {
         match filter.group() {
-            Some(group) if group != self.name => return Ok(false),
-            None if self.name == ON_REQUEST => return Ok(false),
+            Some(group) if group != self.name => return Ok(Vec::new()),
+            None if ON_REQUEST.contains(&self.name) => return Ok(Vec::new()),
             _ => {}
         }
-        // What the group's own name has, all of its tests have.
-        Ok(filter.wants(self.name) || (self.names)(layout)?.iter().any(|name| filter.wants(name)))
+        let mut names = (self.names)(layout)?;
+        names.retain(|name| filter.wants(name));
+        Ok(names)
     }
+
+    /// Runs those of its tests that are asked for.
+    fn run<'a>(
+        &self,
+        layout: &'a Layout,
+        kernels: &mut Option<Kernels<'a>>,
+        report: &mut Report,
+    ) -> Result<()> {
+        match self.run {
+            Run::Host(run) => run(layout, report),
+            Run::Kernels(run) => {
+                let kernels = match kernels {
+                    Some(kernels) => kernels,
+                    None => kernels.insert(Kernels::new(layout)?),
+                };
+                run(kernels, report)
+            }
+        }
+    }
+}
+
+/// Prints the names of the tests that `filter` asks for, a line each, and builds nothing. A name that
+/// ends in a slash stands for tests below it, whose names are not known before they run.
+pub fn list(layout: &Layout, filter: Option<String>) -> Result<bool> {
+    let filter = Filter::new(filter, GROUPS.iter().map(|group| group.name));
+    let mut names = Vec::new();
+    for group in GROUPS {
+        match group.name {
+            CRATES => names.extend(crates::folders().filter(|name| filter.wants(name))),
+            _ => names.extend(group.wanted(layout, &filter)?),
+        }
+    }
+    ensure!(!names.is_empty(), none_of(&filter));
+    for name in names {
+        println!("{name}");
+    }
+    Ok(true)
 }
 
 /// Runs the tests that `filter` asks for; says whether all passed.
 pub fn run(layout: &Layout, filter: Option<String>) -> Result<bool> {
+    run_of(layout, filter, GROUPS.iter(), "test")
+}
+
+/// The same for those that need no root and no kernel.
+pub fn check(layout: &Layout, filter: Option<String>) -> Result<bool> {
+    let groups = GROUPS.iter().filter(|group| CHECK.contains(&group.name));
+    run_of(layout, filter, groups, "check")
+}
+
+/// Runs tests of some groups; `folder` is that of the build directory for the JUnit file.
+fn run_of(
+    layout: &Layout,
+    filter: Option<String>,
+    groups: impl Iterator<Item = &'static Group>,
+    folder: &str,
+) -> Result<bool> {
     let filter = Filter::new(filter, GROUPS.iter().map(|group| group.name));
-    let mut report = Report::new(filter.clone());
-    let mut wanted = Vec::new();
-    for group in GROUPS {
-        match group.is_wanted(layout, &filter) {
-            Ok(true) => wanted.push(group),
-            Ok(false) => {}
-            // What keeps a group from running is a failure too.
-            Err(error) => report.fail(group.name, &error),
+    let wanted: Vec<(&Group, Result<Vec<String>>)> = groups
+        .map(|group| (group, group.wanted(layout, &filter)))
+        .filter(|(_, names)| !names.as_ref().is_ok_and(Vec::is_empty))
+        .collect();
+    ensure!(!wanted.is_empty(), none_of(&filter));
+    let names = wanted.iter().map(|(_, names)| names.as_ref().ok());
+    let mut report = Report::start(filter, planned(names));
+    let mut kernels = None;
+    for (group, names) in wanted {
+        // What keeps a group from running is a failure too.
+        let ran = names.and_then(|names| {
+            group.run(layout, &mut kernels, &mut report)?;
+            all_ran(&names, &mut report);
+            Ok(())
+        });
+        if let Err(error) = ran {
+            report.fail(group.name, &error);
         }
     }
-    if !wanted.is_empty() {
-        let mut kernels = Kernels::new(layout)?;
-        for group in wanted {
-            if let Err(error) = (group.run)(&mut kernels, &mut report) {
-                report.fail(group.name, &error);
-            }
+    ensure!(!report.is_empty(), none_of(report.filter()));
+    Ok(report.finish(&layout.build.join(folder).join("junit.xml")))
+}
+
+/// How many tests there will be, if all of their names are known.
+fn planned<'a>(groups: impl Iterator<Item = Option<&'a Vec<String>>>) -> Option<usize> {
+    let mut sum = 0;
+    for names in groups {
+        let names = names?;
+        if names.iter().any(|name| name.ends_with('/')) {
+            return None;
+        }
+        sum += names.len();
+    }
+    Some(sum)
+}
+
+/// Counts a failure for each test of a group that was asked for and not counted.
+fn all_ran(names: &[String], report: &mut Report) {
+    for name in names {
+        if !name.ends_with('/') && !report.has(name) {
+            report.fail(name, &anyhow!("the test was not run"));
         }
     }
-    ensure!(!report.is_empty(), none_of(&filter));
-    Ok(report.finish())
 }
 
 /// Why no test was run.
 fn none_of(filter: &Filter) -> String {
     let groups: Vec<&str> = GROUPS.iter().map(|group| group.name).collect();
     format!(
-        "no test's name has {:?}; groups are: {}. Tests of {ON_REQUEST}, and those that only a run \
-         tells, are found by the beginning of their names, as in {ON_REQUEST}/quiet and boot/y-kunit",
+        "no test's name has {:?}; groups are: {}. Tests of {}, and those that only a run tells, are \
+         found by the beginning of their names, as in long/build and boot/y-kunit",
         filter.text(),
-        groups.join(", ")
+        groups.join(", "),
+        ON_REQUEST.join(", ")
     )
 }
 
@@ -151,7 +276,7 @@ mod tests {
 
     /// All but one, which is not asked for the names of its tests: it takes a build to tell them.
     fn groups() -> impl Iterator<Item = &'static Group> {
-        GROUPS.iter().filter(|group| group.name != "crates")
+        GROUPS.iter().filter(|group| group.name != CRATES)
     }
 
     /// Of this checkout. Nothing is made there.
@@ -168,7 +293,7 @@ mod tests {
     fn wanted(text: &str) -> Vec<&'static str> {
         let filter = Filter::new(Some(text.to_owned()), GROUPS.iter().map(|group| group.name));
         groups()
-            .filter(|group| group.is_wanted(&layout(), &filter).unwrap())
+            .filter(|group| !group.wanted(&layout(), &filter).unwrap().is_empty())
             .map(|group| group.name)
             .collect()
     }
@@ -184,6 +309,7 @@ mod tests {
             ("s390", "mainline"),
             ("programs", "bench"),
             ("y-normal", "boot"),
+            ("crashes/5", "crashes"),
             ("y-shani-x2", "boot"),
             ("y-kunit/rust_kexec_decision", "boot"),
             ("clean load", "faults"),
@@ -215,13 +341,35 @@ mod tests {
         }
         assert_eq!(wanted("purgatory/stack"), ["purgatory"]);
         assert_eq!(wanted("debug/modinfo"), ["debug"]);
+        assert_eq!(wanted("long/build/lto-cfi"), ["long"]);
     }
 
     #[test]
     fn nothing_runs_for_what_no_name_has() {
-        for text in ["no such test", "boot/y-normale", "boot-y", "watched"] {
+        for text in ["no such test", "boot/y-normale", "boot-y", "lto-cfi"] {
             assert!(wanted(text).is_empty(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_plan_needs_all_names() {
+        let known = vec!["a/b".to_owned(), "a/c".to_owned()];
+        let below = vec!["b/c/".to_owned()];
+        assert_eq!(planned([Some(&known), Some(&known)].into_iter()), Some(4));
+        assert_eq!(planned([Some(&known), Some(&below)].into_iter()), None);
+        assert_eq!(planned([Some(&known), None].into_iter()), None);
+    }
+
+    #[test]
+    fn a_test_that_was_not_run_is_a_failure() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut report = Report::start(Filter::new(None, [].into_iter()), None);
+        report.record("a/b", Ok(()));
+        all_ran(&["a/b".to_owned(), "a/c/".to_owned()], &mut report);
+        assert!(!report.has("a/c/"));
+        all_ran(&["a/d".to_owned()], &mut report);
+        assert!(report.has("a/d"));
+        assert!(!report.finish(&folder.path().join("junit.xml")));
     }
 
     #[test]

@@ -13,8 +13,11 @@ use memmap2::{Mmap, MmapMut};
 use super::image::Image;
 use crate::abi::{self, EngineKind, Header};
 
-/// What the blob's digest entry is; see `Header::digest`.
+/// What computes a digest; see `purgatory_test.rs`.
 type DigestEntry = unsafe extern "C" fn(u32, *const u8, usize, *mut abi::Digest);
+
+/// The image with the digests alone, beside that of the purgatory.
+const DIGESTS: &str = "purgatory_test.bin";
 
 /// An engine that this machine can run.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -68,22 +71,24 @@ pub fn needs(kind: EngineKind) -> &'static str {
     }
 }
 
-/// The blob's own code.
+/// The blob, and the code that computes its digests.
 ///
 /// # Invariants
 ///
-/// `digest` points at the digest entry in `code`.
+/// `digest` points at the digest entry in `_code`.
 pub struct Blob {
-    code: Mmap,
+    _code: Mmap,
     digest: DigestEntry,
-    /// Bytes in front of the parameters, which the blob checks first.
-    checked: usize,
+    /// What is in front of the parameters, which the blob checks first.
+    checked: Vec<u8>,
 }
 
 impl Blob {
-    /// Maps a blob.
+    /// Reads a blob, and maps the digests that were built beside it.
     pub fn load(path: &Path) -> Result<Self> {
-        let file = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let read =
+            |path: &Path| fs::read(path).with_context(|| format!("cannot read {}", path.display()));
+        let mut file = read(path)?;
         let field = |offset: usize| -> Result<u32> {
             let bytes = file
                 .get(offset..offset + size_of::<u32>())
@@ -96,25 +101,22 @@ impl Blob {
             "{} is not the purgatory of this overlay; build it again",
             path.display()
         );
-        let entry = field(mem::offset_of!(Header, digest))? as usize;
         let checked = field(mem::offset_of!(Header, params))? as usize;
-        ensure!(
-            entry < checked && checked <= file.len(),
-            "{} has a bad header",
-            path.display()
-        );
+        ensure!(checked <= file.len(), "{} has a bad header", path.display());
+        file.truncate(checked);
 
-        let mut code = MmapMut::map_anon(file.len())?;
-        code.copy_from_slice(&file);
+        let digests = read(&path.with_file_name(DIGESTS))?;
+        let mut code = MmapMut::map_anon(digests.len())?;
+        code.copy_from_slice(&digests);
         let code = code.make_exec()?;
-        // SAFETY: The header says that a function of this type is there. The code is position
+        // SAFETY: The image of the digests begins with a function of this type. The code is position
         // independent and stays mapped, at the same address, for as long as `code` lives.
-        let digest = unsafe { mem::transmute::<*const u8, DigestEntry>(code[entry..].as_ptr()) };
+        let digest = unsafe { mem::transmute::<*const u8, DigestEntry>(code.as_ptr()) };
         // INVARIANT: As above.
         Ok(Self {
-            code,
+            _code: code,
             digest,
-            checked,
+            checked: file,
         })
     }
 
@@ -162,7 +164,7 @@ impl Blob {
     /// engine as it does, and of what was loaded of each segment. That of its parameters is left
     /// out: they have a KiB.
     pub fn verify(&self, engine: Engine, image: &Image) -> Vec<abi::Digest> {
-        let itself = self.digest(Engine(EngineKind::Scalar), &self.code[..self.checked]);
+        let itself = self.digest(Engine(EngineKind::Scalar), &self.checked);
         let mut digests = vec![itself];
         for segment in &image.segments {
             digests.push(self.digest(engine, &image.memory[segment.loaded_range()]));

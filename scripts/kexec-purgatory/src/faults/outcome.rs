@@ -7,6 +7,7 @@ use std::time::Instant;
 use anyhow::{Result, bail, ensure};
 
 use super::image::Segment;
+use crate::expected;
 use crate::machine::gdb::Break;
 use crate::machine::{Machine, Stop};
 use crate::qemu::{SILENCE, SerialLog};
@@ -140,18 +141,6 @@ impl Outcome {
         self.check_end(panic)
     }
 
-    /// Checks that the purgatory stopped or reset the machine as `panic=` asks, and said nothing.
-    pub fn check_silent_stop(&self, panic: i32) -> Result<()> {
-        let end = if panic == 0 { End::Halted } else { End::Reset };
-        ensure!(
-            self.end == end && self.said.is_empty(),
-            "{:?} in place of {end:?} with panic={panic}, and said {:?}",
-            self.end,
-            self.said
-        );
-        Ok(())
-    }
-
     /// Checks that the next kernel was entered without complaint.
     pub fn check_entered(&self) -> Result<()> {
         let complaint = self.said.iter().find(|line| !line.starts_with("verified "));
@@ -187,7 +176,7 @@ impl Outcome {
 fn mismatch(region: &Segment) -> String {
     format!(
         "{} {:#x}-{:#x}",
-        region.kind.name(),
+        expected::region(region.kind),
         region.start,
         region.end() - 1
     )

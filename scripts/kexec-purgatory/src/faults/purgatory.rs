@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::image::{PAGE, Segment};
 use super::stage::Scene;
 use crate::abi::{Header, MAGIC, Params, REGIONS_MAX, Region, RegionKind};
-use crate::check::Fault;
+use crate::expected::reason;
 
 /// The purgatory of an image that is about to be checked.
 pub struct Purgatory {
@@ -100,12 +100,10 @@ fn number(bytes: &[u8], offset: usize, size: usize) -> Result<u64> {
 #[derive(Clone, Copy, Debug)]
 pub enum Expected {
     /// Say that it does not enter the next kernel for this reason, and stop.
-    Refused(Fault),
+    Refused(&'static str),
     /// Say that it does not enter the next kernel, and stop: which of its checks fails first
     /// depends on what lies there.
     RefusedSomehow,
-    /// Stop, without a word: it cannot know where to say it.
-    Stopped,
 }
 
 /// One kind of damage.
@@ -155,27 +153,27 @@ const fn header(name: &'static str, offset: usize, expected: Expected) -> Damage
     }
 }
 
-const fn params(name: &'static str, offset: usize, fault: Fault) -> Damage {
+const fn params(name: &'static str, offset: usize, reason: &'static str) -> Damage {
     Damage {
         name,
-        expected: Expected::Refused(fault),
+        expected: Expected::Refused(reason),
         what: What::Params(offset),
     }
 }
 
 const fn nonsense(
     name: &'static str,
-    fault: Fault,
+    reason: &'static str,
     change: fn(&mut Purgatory, &[Segment]),
 ) -> Damage {
     Damage {
         name,
-        expected: Expected::Refused(fault),
+        expected: Expected::Refused(reason),
         what: What::Nonsense(change),
     }
 }
 
-const SELF: Expected = Expected::Refused(Fault::BlobDigest);
+const SELF: Expected = Expected::Refused(reason::BLOB_DIGEST);
 
 /// What is tried.
 pub const DAMAGES: &[Damage] = &[
@@ -184,145 +182,134 @@ pub const DAMAGES: &[Damage] = &[
     header("header, entry", offset_of!(Header, entry), SELF),
     header("header, file_size", offset_of!(Header, file_size), SELF),
     header("header, mem_size", offset_of!(Header, mem_size), SELF),
-    header("header, digest", offset_of!(Header, digest), SELF),
+    header("header, reserved", offset_of!(Header, reserved), SELF),
     header("header, params", offset_of!(Header, params) + 1, SELF),
     Damage {
         name: "last byte of the code",
         expected: Expected::RefusedSomehow,
         what: What::CodeEnd,
     },
-    params("magic", offset_of!(Params, magic), Fault::Magic),
-    params("version", offset_of!(Params, version), Fault::Version),
-    params("size", offset_of!(Params, size), Fault::Size),
-    params("entry", offset_of!(Params, entry), Fault::ParamsDigest),
+    params("magic", offset_of!(Params, magic), reason::MAGIC),
+    params("version", offset_of!(Params, version), reason::VERSION),
+    params("size", offset_of!(Params, size), reason::SIZE),
+    params("entry", offset_of!(Params, entry), reason::PARAMS_DIGEST),
     params(
         "boot_params",
         offset_of!(Params, boot_params),
-        Fault::ParamsDigest,
+        reason::PARAMS_DIGEST,
     ),
-    params("blob", offset_of!(Params, blob), Fault::ParamsDigest),
+    params("blob", offset_of!(Params, blob), reason::PARAMS_DIGEST),
     params(
         "console_mmio32",
         offset_of!(Params, console_mmio32),
-        Fault::ParamsDigest,
+        reason::PARAMS_DIGEST,
     ),
-    params("xcr0", offset_of!(Params, xcr0), Fault::ParamsDigest),
-    Damage {
-        name: "console_port",
-        expected: Expected::Stopped,
-        what: What::Params(offset_of!(Params, console_port) + 1),
-    },
-    params(
-        "reserved",
-        offset_of!(Params, reserved),
-        Fault::ParamsDigest,
-    ),
-    params("flags", offset_of!(Params, flags), Fault::ParamsDigest),
-    params("engine", offset_of!(Params, engine), Fault::ParamsDigest),
+    params("xcr0", offset_of!(Params, xcr0), reason::PARAMS_DIGEST),
+    params("flags", offset_of!(Params, flags), reason::PARAMS_DIGEST),
+    params("engine", offset_of!(Params, engine), reason::PARAMS_DIGEST),
     params(
         "nr_regions",
         offset_of!(Params, nr_regions),
-        Fault::ParamsDigest,
+        reason::PARAMS_DIGEST,
     ),
-    params("reset", offset_of!(Params, reset), Fault::ParamsDigest),
-    params("tsc_khz", offset_of!(Params, tsc_khz), Fault::ParamsDigest),
+    params("reset", offset_of!(Params, reset), reason::PARAMS_DIGEST),
     params(
-        "reserved2",
-        offset_of!(Params, reserved2),
-        Fault::ParamsDigest,
+        "tsc_khz",
+        offset_of!(Params, tsc_khz),
+        reason::PARAMS_DIGEST,
     ),
     params(
         "blob_digest",
         offset_of!(Params, blob_digest),
-        Fault::ParamsDigest,
+        reason::PARAMS_DIGEST,
     ),
     params(
         "params_digest",
         offset_of!(Params, params_digest),
-        Fault::ParamsDigest,
+        reason::PARAMS_DIGEST,
     ),
     params(
         "start of a region",
         region(0) + offset_of!(Region, start),
-        Fault::ParamsDigest,
+        reason::PARAMS_DIGEST,
     ),
     params(
         "length of a region",
         region(1) + offset_of!(Region, len),
-        Fault::ParamsDigest,
+        reason::PARAMS_DIGEST,
     ),
     params(
         "kind of a region",
         region(2) + offset_of!(Region, kind),
-        Fault::ParamsDigest,
+        reason::PARAMS_DIGEST,
     ),
     params(
         "digest of a region",
         region(0) + offset_of!(Region, digest),
-        Fault::ParamsDigest,
+        reason::PARAMS_DIGEST,
     ),
     params(
         "last byte, of no region",
         size_of::<Params>() - 1,
-        Fault::ParamsDigest,
+        reason::PARAMS_DIGEST,
     ),
-    nonsense("sealed: magic", Fault::Magic, |p, _| {
+    nonsense("sealed: magic", reason::MAGIC, |p, _| {
         p.set64(offset_of!(Params, magic), !MAGIC);
     }),
-    nonsense("sealed: version", Fault::Version, |p, _| {
+    nonsense("sealed: version", reason::VERSION, |p, _| {
         p.set32(offset_of!(Params, version), u32::MAX);
     }),
-    nonsense("sealed: size", Fault::Size, |p, _| {
+    nonsense("sealed: size", reason::SIZE, |p, _| {
         p.set32(offset_of!(Params, size), 0);
     }),
-    nonsense("sealed: digest of the code", Fault::BlobDigest, |p, _| {
+    nonsense("sealed: digest of the code", reason::BLOB_DIGEST, |p, _| {
         p.params[offset_of!(Params, blob_digest)] ^= 1;
     }),
-    nonsense("sealed: another address", Fault::Address, |p, _| {
+    nonsense("sealed: another address", reason::ADDRESS, |p, _| {
         p.set64(offset_of!(Params, blob), p.base + PAGE);
     }),
-    nonsense("sealed: no such engine", Fault::Engine, |p, _| {
+    nonsense("sealed: no such engine", reason::ENGINE, |p, _| {
         p.set32(offset_of!(Params, engine), 99);
     }),
-    nonsense("sealed: XCR0 of no engine", Fault::Engine, |p, _| {
+    nonsense("sealed: XCR0 of no engine", reason::ENGINE, |p, _| {
         p.set64(offset_of!(Params, xcr0), 1);
     }),
-    nonsense("sealed: no region", Fault::RegionCount, |p, _| {
+    nonsense("sealed: no region", reason::REGION_COUNT, |p, _| {
         p.set32(offset_of!(Params, nr_regions), 0);
     }),
-    nonsense("sealed: too many regions", Fault::RegionCount, |p, _| {
+    nonsense("sealed: too many regions", reason::REGION_COUNT, |p, _| {
         p.set32(offset_of!(Params, nr_regions), REGIONS_MAX as u32 + 1);
     }),
-    nonsense("sealed: a region wraps", Fault::Region, |p, _| {
+    nonsense("sealed: a region wraps", reason::REGION, |p, _| {
         p.set64(region(0) + offset_of!(Region, len), u64::MAX);
     }),
-    nonsense("sealed: a region at address 0", Fault::Region, |p, _| {
+    nonsense("sealed: a region at address 0", reason::REGION, |p, _| {
         p.set64(region(0) + offset_of!(Region, start), 0);
     }),
-    nonsense("sealed: a region of no kind", Fault::Region, |p, _| {
+    nonsense("sealed: a region of no kind", reason::REGION, |p, _| {
         p.set32(region(0) + offset_of!(Region, kind), 99);
     }),
     nonsense(
         "sealed: a region of the purgatory",
-        Fault::Region,
+        reason::REGION,
         |p, _| {
             p.set64(region(0) + offset_of!(Region, start), p.base);
         },
     ),
-    nonsense("sealed: regions overlap", Fault::Region, |p, _| {
+    nonsense("sealed: regions overlap", reason::REGION, |p, _| {
         let start = p.params[region(0)..][..size_of::<u64>()].to_vec();
         p.set(region(1) + offset_of!(Region, start), &start);
     }),
-    nonsense("sealed: entry in no region", Fault::Entry, |p, _| {
+    nonsense("sealed: entry in no region", reason::ENTRY, |p, _| {
         p.set64(offset_of!(Params, entry), p.base);
     }),
-    nonsense("sealed: entry in boot_params", Fault::Entry, |p, _| {
+    nonsense("sealed: entry in boot_params", reason::ENTRY, |p, _| {
         let boot_params = p.params[offset_of!(Params, boot_params)..][..8].to_vec();
         p.set(offset_of!(Params, entry), &boot_params);
     }),
     nonsense(
         "sealed: boot_params past their region",
-        Fault::Entry,
+        reason::ENTRY,
         |p, regions| {
             let kind = RegionKind::BootParams;
             if let Some(region) = regions.iter().find(|region| region.kind == kind) {

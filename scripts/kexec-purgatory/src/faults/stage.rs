@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 
 use super::image::{Loaded, PAGE, Pages, Segment};
-use crate::abi::{EngineKind, RegionKind};
+use crate::abi::EngineKind;
 use crate::checksum;
 use crate::guest::{self, EVERY_KERNEL, Guest, Purpose};
 use crate::kernel::Built;
@@ -135,14 +135,10 @@ pub struct Setting<'a> {
     pub guest: &'a Guest,
     /// What the next kernel's `/init` prints when the image has reached it whole.
     pub arrival: String,
-    /// Whether the ELF core header may change after it was loaded (`CONFIG_CRASH_HOTPLUG`).
-    pub hotplug: bool,
 }
 
 impl<'a> Setting<'a> {
     pub fn new(folder: &'a Path, kernel: &'a Built, guest: &'a Guest) -> Result<Self> {
-        let config = std::fs::read_to_string(kernel.config())
-            .with_context(|| format!("cannot read {}", kernel.config().display()))?;
         let payload = guest::small_payload();
         Ok(Self {
             folder,
@@ -154,7 +150,6 @@ impl<'a> Setting<'a> {
             ),
             symbols: Symbols::read(&kernel.vmlinux())?,
             guest,
-            hotplug: config.lines().any(|line| line == "CONFIG_CRASH_HOTPLUG=y"),
         })
     }
 
@@ -292,9 +287,7 @@ impl<'a> Setting<'a> {
 
     /// The segments of an image that are verified.
     pub fn regions(&self, image: &Loaded) -> Vec<Segment> {
-        let verified = |segment: &&Segment| {
-            segment.length > 0 && !(self.hotplug && segment.kind == RegionKind::ElfCoreHdr)
-        };
+        let verified = |segment: &&Segment| segment.length > 0;
         image.segments.iter().filter(verified).copied().collect()
     }
 }

@@ -9,11 +9,18 @@ use crate::bench::load::KernelSha256;
 use crate::bench::{self, processor};
 use crate::kernel::{self, Verify};
 
-/// The name of the only test.
+/// The name of the test with all programs that this processor can run.
 const PROGRAMS: &str = "bench/programs";
+/// The name under which the program that needs SHA-NI is skipped.
+const KERNEL_SHA256: &str = "bench/programs with the kernel's SHA-256";
 
 pub fn names() -> Vec<String> {
-    vec![PROGRAMS.to_owned()]
+    let skipped = (!KernelSha256::is_usable()).then_some(KERNEL_SHA256);
+    [PROGRAMS]
+        .into_iter()
+        .chain(skipped)
+        .map(str::to_owned)
+        .collect()
 }
 
 pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
@@ -25,7 +32,7 @@ pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
         bench::check(&folder.join(processor::BLOB), &folder, &kernels.next.image)
     });
     if !KernelSha256::is_usable() {
-        report.skip("bench/programs with the kernel's SHA-256", "no SHA-NI");
+        report.skip(KERNEL_SHA256, "this CPU has no SHA-NI");
     }
     Ok(())
 }

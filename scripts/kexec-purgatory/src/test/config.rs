@@ -68,7 +68,12 @@ const CASES: &[Case] = &[
     ),
     case(
         "no-kexec-file",
-        &["# CONFIG_KEXEC_FILE is not set", M],
+        // Handover selects KEXEC_FILE.
+        &[
+            "# CONFIG_KEXEC_HANDOVER is not set",
+            "# CONFIG_KEXEC_FILE is not set",
+            M,
+        ],
         &[NOT_BUILT, N, "CONFIG_RUST=y"],
     ),
     Case {

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 //! The crates that run on the host: their tests, their form, and what clippy says.
+//!
+//! A test program tells on standard error what it skips because this machine lacks something, a line
+//! each: `SKIP <what>: <reason>`. Each such line is counted as a skipped test of that program.
 
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 
 use super::Report;
 use crate::command::{cargo, output, tail};
@@ -18,6 +21,14 @@ const CRATES: &[(&str, &str)] = &[
     ("tool", "scripts/kexec-purgatory"),
 ];
 
+/// What the names of each crate's tests begin with.
+pub fn folders() -> impl Iterator<Item = String> {
+    CRATES.iter().map(|(name, _)| format!("crates/{name}/"))
+}
+
+/// Why a test program may skip something, by the beginning of the reason.
+const SKIPS: &[&str] = super::ktap::CPU;
+
 /// The crates are built, as only their tests themselves can tell their names.
 pub fn names(layout: &Layout) -> Result<Vec<String>> {
     let mut names = Vec::new();
@@ -29,13 +40,15 @@ pub fn names(layout: &Layout) -> Result<Vec<String>> {
     Ok(names)
 }
 
-pub fn run(layout: &Layout, report: &mut Report) {
+pub fn run(layout: &Layout, report: &mut Report) -> Result<()> {
     for &(name, folder) in CRATES {
         let manifest = layout.overlay.join(folder).join("Cargo.toml");
         report.test(&format!("crates/{name}/fmt"), || {
             cargo_does(layout, &manifest, &["fmt", "--check"], &[])
         });
         report.test(&format!("crates/{name}/clippy"), || {
+            let mut last = features(name).to_vec();
+            last.extend(["--", "-D", "warnings"]);
             cargo_does(
                 layout,
                 &manifest,
@@ -46,11 +59,12 @@ pub fn run(layout: &Layout, report: &mut Report) {
                     "--release",
                     "--all-targets",
                 ],
-                &["--", "-D", "warnings"],
+                &last,
             )
         });
         tests(layout, report, name, &manifest);
     }
+    Ok(())
 }
 
 /// Runs cargo on one crate; `last` are the arguments that follow the manifest.
@@ -61,26 +75,43 @@ fn cargo_does(layout: &Layout, manifest: &Path, first: &[&str], last: &[&str]) -
             .arg("--manifest-path")
             .arg(manifest)
             .args(last)
-            .env("CARGO_TARGET_DIR", layout.build.join("crates")),
+            // Cargo reads a crate's own configuration in its folder only.
+            .current_dir(manifest.parent().context("no folder")?)
+            .env("CARGO_TARGET_DIR", layout.build.join(TARGET)),
     )
     .map(drop)
 }
 
+/// Where the crates are built: where the tool was, so that what it depends on is built once.
+const TARGET: &str = "tool";
+
+/// The features that a crate is built with: those of this program, where it is this one.
+fn features(name: &str) -> &'static [&'static str] {
+    match name {
+        "tool" if !cfg!(feature = "openssl") => &["--no-default-features"],
+        _ => &[],
+    }
+}
+
 /// `cargo test` for a crate.
-fn cargo_test(layout: &Layout, manifest: &Path) -> Command {
+fn cargo_test(layout: &Layout, name: &str, manifest: &Path) -> Command {
     let mut cargo = cargo();
+    if let Some(folder) = manifest.parent() {
+        cargo.current_dir(folder);
+    }
     cargo
         .args(["test", "--locked", "--release", "--no-fail-fast"])
+        .args(features(name))
         .arg("--manifest-path")
         .arg(manifest)
-        .env("CARGO_TARGET_DIR", layout.build.join("crates"));
+        .env("CARGO_TARGET_DIR", layout.build.join(TARGET));
     cargo
 }
 
 /// The names of a crate's tests.
 fn names_of(layout: &Layout, name: &str, manifest: &Path) -> Result<Vec<String>> {
     let step = Step::start(format!("list the tests of crates/{name}"));
-    let listed = output(cargo_test(layout, manifest).args(["--", "--list"]))?;
+    let listed = output(cargo_test(layout, name, manifest).args(["--", "--list"]))?;
     step.done();
     let tests = listed
         .lines()
@@ -95,37 +126,76 @@ fn tests(layout: &Layout, report: &mut Report, name: &str, manifest: &Path) {
         Ok(_) => return,
         Err(error) => return report.fail(&format!("crates/{name}/test"), &error),
     }
-    let ran = match cargo_test(layout, manifest).output() {
+    let ran = match cargo_test(layout, name, manifest).output() {
         Ok(ran) => ran,
         Err(error) => return report.fail(&format!("crates/{name}/test"), &error.into()),
     };
     let text = String::from_utf8_lossy(&ran.stdout);
-    let mut failed = 0;
-    for (test, passed) in text.lines().filter_map(result) {
-        failed += u32::from(!passed);
-        let result = match passed {
-            true => Ok(()),
-            false => Err(anyhow!("{}", why(&text, test))),
+    let errors = String::from_utf8_lossy(&ran.stderr);
+    let mut failed = false;
+    for (test, verdict) in text.lines().filter_map(result) {
+        let result = match verdict {
+            Verdict::Passed => Ok(()),
+            Verdict::Failed => Err(anyhow!("{}", why(&text, test))),
+            Verdict::Ignored => Err(anyhow!("the test is ignored")),
         };
+        failed |= result.is_err();
         report.record(&format!("crates/{name}/{test}"), result);
     }
-    if !ran.status.success() && failed == 0 {
-        let stderr = String::from_utf8_lossy(&ran.stderr);
+    for (what, reason) in skipped(&errors) {
+        let name = format!("crates/{name}/{what}");
+        match SKIPS.iter().any(|begin| reason.starts_with(begin)) {
+            true => report.skip(&name, reason),
+            false => report.record(&name, Err(anyhow!("skipped: {reason}"))),
+        }
+    }
+    if !ran.status.success() && !failed {
         report.fail(
             &format!("crates/{name}/test"),
-            &anyhow!("{}\n{}", ran.status, tail(&stderr)),
+            &anyhow!("{}\n{}", ran.status, tail(&errors)),
         );
     }
 }
 
-/// Reads `test <name> ... ok`; an ignored test is not run, and not counted.
-fn result(line: &str) -> Option<(&str, bool)> {
+/// How a test ended.
+#[derive(Debug, PartialEq)]
+enum Verdict {
+    Passed,
+    Failed,
+    /// It was not run.
+    Ignored,
+}
+
+/// Reads `test <name> ... ok`.
+fn result(line: &str) -> Option<(&str, Verdict)> {
     let (name, result) = line.strip_prefix("test ")?.split_once(" ... ")?;
-    match result {
-        "ok" => Some((name, true)),
-        "FAILED" => Some((name, false)),
-        _ => None,
+    let verdict = match result {
+        "ok" => Verdict::Passed,
+        "FAILED" => Verdict::Failed,
+        // It may go on with a reason.
+        result if result.starts_with("ignored") => Verdict::Ignored,
+        _ => return None,
+    };
+    Some((name, verdict))
+}
+
+/// What test programs said that they skip: the program's name and what it skips, and the reason. In
+/// front of each program, cargo prints a line `Running tests/<program>.rs (<path>)`.
+fn skipped(errors: &str) -> Vec<(String, &str)> {
+    let mut program = "";
+    let mut skipped = Vec::new();
+    for line in errors.lines() {
+        if let Some(path) = line.trim_start().strip_prefix("Running ") {
+            let file = path.split(".rs").next().unwrap_or_default();
+            program = file.rsplit('/').next().unwrap_or(file);
+        } else if let Some((what, reason)) = line
+            .strip_prefix("SKIP ")
+            .and_then(|rest| rest.split_once(": "))
+        {
+            skipped.push((format!("{program}/{what}"), reason));
+        }
     }
+    skipped
 }
 
 /// What a failed test printed.
@@ -137,4 +207,38 @@ fn why(text: &str, test: &str) -> String {
         .take_while(|line| !line.starts_with("---- ") && *line != "failures:")
         .collect::<Vec<_>>()
         .join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_are_told_apart() {
+        assert_eq!(result("test a::b ... ok"), Some(("a::b", Verdict::Passed)));
+        assert_eq!(result("test a ... FAILED"), Some(("a", Verdict::Failed)));
+        for ignored in ["test a ... ignored", "test a ... ignored, not yet"] {
+            assert_eq!(result(ignored), Some(("a", Verdict::Ignored)));
+        }
+        assert_eq!(result("test result: ok. 1 passed; 0 failed"), None);
+    }
+
+    #[test]
+    fn skips_have_the_name_of_the_program() {
+        let errors = "     Running unittests src/lib.rs (target/lib-1)
+     Running tests/bounds.rs (target/bounds-1)
+SKIP avx512-x16: this CPU does not have what avx512-x16 needs
+warning: SKIP no: such thing
+     Running tests/tree.rs (target/tree-1)
+SKIP avx512-x16: no time
+";
+        let avx512 = "this CPU does not have what avx512-x16 needs";
+        assert_eq!(
+            skipped(errors),
+            [
+                ("bounds/avx512-x16".to_owned(), avx512),
+                ("tree/avx512-x16".to_owned(), "no time")
+            ]
+        );
+    }
 }

@@ -37,9 +37,9 @@ const COMPLAINTS: &[&str] = &["BUG: ", "WARNING: ", "INFO: ", "kmemleak: "];
 /// makes do without.
 const HARMLESS: &str = "kmemleak: Cannot allocate a scan area, scanning the full object";
 
-/// Has the kernel keep a trace of each page's allocation, by which pages are found that an image
-/// lost.
-const WATCH_PAGES: &str = " page_owner=on";
+/// Has the kernel look for memory that nothing refers to, and keep a trace of each page's allocation,
+/// by which pages are found that an image lost.
+const WATCH: &str = " kmemleak=on page_owner=on";
 
 /// 64 KiB, in the initramfs of the small image that is loaded once for each page that it has.
 const PAYLOAD: u64 = 64 << 10;
@@ -73,8 +73,8 @@ fn modinfo(module: &str) -> String {
 }
 
 pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
-    let programs = selftests::build(kernels)?;
-    let kernel = kernels.get(Verify::Debug)?;
+    let programs = selftests::build(kernels.layout, kernels.tree())?;
+    let kernel = kernels.get(Verify::OptionsM)?;
     let mut modules = kernel.modules(MODULES)?;
     match out_of_tree(kernels) {
         Ok(sample) => {
@@ -97,17 +97,17 @@ pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
     }
     .archive(kernels.layout)?;
     let mut guest = Selftests::guest(&initramfs, TESTS, true);
-    guest.arguments += WATCH_PAGES;
+    guest.arguments += WATCH;
     let log = qemu::boot(kernels.layout, "debug", kernel.image(), &guest, None)?;
-    selftests::read(report, "debug", &log, TESTS, false);
+    selftests::read(kernels, report, "debug", &log, TESTS, &[]);
     for (name, check) in CHECKS {
         report.test(name, || check(&log));
     }
     Ok(())
 }
 
-/// Builds the sample of a policy out of tree. This kernel's folder holds one state only, so that
-/// what was built last there is what is booted.
+/// Builds the sample of a policy out of tree, for the kernel that was built last in its folder: the
+/// one that is booted, as no other group builds there once its tests have run.
 fn out_of_tree(kernels: &Kernels) -> Result<PathBuf> {
     let source = kernels.layout.build.join("out-of-tree");
     let file = format!("{SAMPLE_MODULE}.rs");
@@ -126,7 +126,7 @@ fn out_of_tree(kernels: &Kernels) -> Result<PathBuf> {
     kernel::build_module(
         kernels.layout,
         kernels.tree(),
-        Verify::Debug,
+        Verify::OptionsM,
         &source,
         SAMPLE_MODULE,
     )

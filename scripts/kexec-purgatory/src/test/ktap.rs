@@ -1,141 +1,234 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Reading KTAP, the form in which KUnit and the kselftests report.
+//! Reading KTAP, the form in which KUnit and the kselftests report. The kernel's own parser,
+//! `tools/testing/kunit/kunit_parser.py`, decides what a stream says and whether it is whole.
 
-use anyhow::anyhow;
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::Stdio;
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use serde::Deserialize;
 
 use super::Report;
+use crate::command::{command, tail};
+use crate::layout::Layout;
 
-/// How a test ended.
-#[derive(Debug, PartialEq)]
-enum Verdict {
-    Passed,
-    /// With the lines before it.
-    Failed(String),
-    Skipped(String),
-}
+/// Why a KUnit test may be skipped, by the beginning of the reason.
+pub const CPU: &[&str] = &["this CPU does not have what "];
 
-/// One test of a KTAP report, and how it ended.
-pub struct Outcome {
+/// One test of a stream that has none below it.
+#[derive(Debug, Deserialize)]
+pub struct Test {
     name: String,
-    verdict: Verdict,
+    status: String,
+    reason: String,
+    log: Vec<String>,
 }
 
-impl Outcome {
-    /// Counts the test as one of a group. A skipped one either may be, or it failed.
-    pub fn report(self, report: &mut Report, group: &str, may_skip: bool) {
-        let name = format!("{group}/{}", self.name);
-        match self.verdict {
-            Verdict::Passed => report.record(&name, Ok(())),
-            Verdict::Skipped(why) if may_skip => {
-                let reason = why.rsplit("# SKIP").next().unwrap_or_default();
-                report.skip(&name, reason.trim());
+/// What `ktap.py` prints.
+#[derive(Debug, Deserialize)]
+pub struct Stream {
+    /// What is wrong with the stream as a whole: it is cut, has no plan, or has no test.
+    pub errors: Vec<String>,
+    tests: Vec<Test>,
+}
+
+impl Stream {
+    /// Has the parser of a kernel tree judge these lines.
+    pub fn parse<'a>(
+        layout: &Layout,
+        tree: &Path,
+        lines: impl Iterator<Item = &'a str>,
+    ) -> Result<Self> {
+        let mut parser = command("/usr/bin/python3")
+            .arg("-B")
+            .arg(layout.tool("ktap.py"))
+            .arg(tree.join("tools/testing/kunit"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .context("cannot run python3")?;
+        let mut input = parser.stdin.take().context("no input")?;
+        let text: String = lines.flat_map(|line| [line, "\n"]).collect();
+        // It reads all before it prints anything.
+        let written = input.write_all(text.as_bytes());
+        drop(input);
+        let ended = parser.wait_with_output()?;
+        if !ended.status.success() {
+            let errors = String::from_utf8_lossy(&ended.stderr);
+            bail!("ktap.py: {}\n{}", ended.status, tail(&errors));
+        }
+        written?;
+        serde_json::from_slice(&ended.stdout).context("ktap.py printed no JSON")
+    }
+
+    /// Counts the tests as tests of a group. One may be skipped for a reason that begins as one of
+    /// `skips` does. A stream that is not whole is a failure of the group.
+    pub fn report(&self, report: &mut Report, group: &str, skips: &[&str]) {
+        for test in &self.tests {
+            let name = format!("{group}/{}", test.name);
+            let may_skip = || skips.iter().any(|begin| test.reason.starts_with(begin));
+            match &*test.status {
+                "SUCCESS" => report.record(&name, Ok(())),
+                "SKIPPED" if may_skip() => report.skip(&name, &test.reason),
+                status => {
+                    let log = test.log.join("\n");
+                    let error = anyhow!("{status} {}\n{log}", test.reason);
+                    report.record(&name, Err(error));
+                }
             }
-            Verdict::Failed(why) | Verdict::Skipped(why) => report.record(&name, Err(anyhow!(why))),
         }
+        if let Err(error) = self.is_whole() {
+            report.fail(group, &error);
+        }
+    }
+
+    /// Fails if the stream is not whole.
+    fn is_whole(&self) -> Result<()> {
+        ensure!(self.errors.is_empty(), "{}", self.errors.join("\n"));
+        ensure!(!self.tests.is_empty(), "no tests");
+        Ok(())
+    }
+
+    /// Fails if one of these suites has no test that ran.
+    pub fn ran(&self, suites: &[&str]) -> Result<()> {
+        for suite in suites {
+            let of_suite = |test: &&Test| {
+                let below = test.name.strip_prefix(suite);
+                below.is_some_and(|rest| rest.starts_with('/'))
+            };
+            let mut tests = self.tests.iter().filter(of_suite);
+            ensure!(
+                tests.any(|test| test.status != "SKIPPED"),
+                "no test of {suite} ran"
+            );
+        }
+        Ok(())
     }
 }
 
-/// A subtest whose results are being read.
-struct Subtest {
-    indent: usize,
-    name: String,
-    results: usize,
+/// Streams in `ktap/` of the tool's folder, and what must be wrong with each; nothing if that is empty.
+const STREAMS: &[(&str, &str)] = &[
+    ("whole", ""),
+    ("parameters", ""),
+    ("parameter-lost", "engines: no plan"),
+    ("parameters-not-counted", "engines: no plan"),
+    ("empty", "no KTAP"),
+    ("no-ktap", "no KTAP"),
+    ("no-plan", "main: no plan"),
+    ("no-plan-below", "digest: no plan"),
+    ("plan-at-the-end", "main: no plan"),
+    ("plan-of-none", "0 tests run!"),
+    ("cut-after-a-test", "missing expected subtest!"),
+    ("cut-after-a-suite", "missing expected subtest!"),
+    ("cut-after-the-plan", "missing expected subtest!"),
+    ("wrong-number", "Expected test number 2 but found 3"),
+    ("more-than-planned", "more tests than planned: ok 3 third"),
+];
+
+pub fn names() -> Vec<String> {
+    STREAMS.iter().map(|(stream, _)| name(stream)).collect()
 }
 
-/// The innermost tests of a report, with the names of those around them.
-pub fn parse<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<Outcome> {
-    let mut open: Vec<Subtest> = Vec::new();
-    let mut outcomes = Vec::new();
-    let mut notes = Vec::new();
-    for line in lines {
-        let text = line.trim_start();
-        let indent = line.len() - text.len();
-        if let Some(name) = text.strip_prefix("# Subtest: ") {
-            open.push(Subtest {
-                indent,
-                name: name.trim().to_owned(),
-                results: 0,
-            });
-            continue;
-        }
-        let Some((passed, name)) = result(text) else {
-            notes.push(text);
-            continue;
-        };
-        let mut results = 0;
-        while open.last().is_some_and(|subtest| subtest.indent > indent) {
-            results += open.pop().map_or(0, |subtest| subtest.results);
-        }
-        if let Some(subtest) = open.last_mut() {
-            subtest.results += 1;
-        }
-        // The line that sums a subtest up is not a test of its own.
-        if results == 0 {
-            let mut names: Vec<&str> = open.iter().map(|subtest| &*subtest.name).collect();
-            names.push(name.split('#').next().unwrap_or(name).trim());
-            let why = || format!("{}\n{text}", notes.join("\n"));
-            outcomes.push(Outcome {
-                name: names.join("/"),
-                verdict: match passed {
-                    true if name.contains("# SKIP") => Verdict::Skipped(why()),
-                    true => Verdict::Passed,
-                    false => Verdict::Failed(why()),
-                },
-            });
-        }
-        notes.clear();
+/// The name for reports.
+fn name(stream: &str) -> String {
+    format!("ktap/{stream}")
+}
+
+/// Checks that damaged streams are refused, each for what is wrong with it.
+pub fn run(layout: &Layout, tree: &Path, report: &mut Report) {
+    for (stream, wanted) in STREAMS {
+        report.test(&name(stream), || judged(layout, tree, stream, wanted));
     }
-    outcomes
 }
 
-/// Reads `ok <number> <name>` or `not ok <number> <name>`.
-fn result(text: &str) -> Option<(bool, &str)> {
-    let (passed, rest) = match text.strip_prefix("not ok ") {
-        Some(rest) => (false, rest),
-        None => (true, text.strip_prefix("ok ")?),
-    };
-    let (number, name) = rest.split_once(' ')?;
-    number.parse::<u32>().ok()?;
-    Some((passed, name.strip_prefix("- ").unwrap_or(name)))
+fn judged(layout: &Layout, tree: &Path, stream: &str, wanted: &str) -> Result<()> {
+    let path = layout.tool("ktap").join(stream).with_extension("txt");
+    let text =
+        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let lines = text.lines().filter(|line| !line.contains("SPDX-"));
+    let found = Stream::parse(layout, tree, lines)?;
+    match wanted {
+        "" => found.is_whole(),
+        wanted => {
+            ensure!(
+                found.errors.iter().any(|error| error.contains(wanted)),
+                "the errors are {:?}, not {wanted:?}",
+                found.errors
+            );
+            ensure!(found.is_whole().is_err(), "the stream is accepted");
+            Ok(())
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Verdict, parse};
+    use super::*;
+    use crate::test::filter::Filter;
 
-    const KUNIT: &str = "\
-KTAP version 1
-1..2
-    KTAP version 1
-    # Subtest: digest
-    1..2
-    ok 1 empty
-    # two: EXPECTATION FAILED
-    not ok 2 two
-not ok 1 digest
-ok 2 plain
-ok 3 later # SKIP no such thing
-";
+    fn stream(json: &str) -> Stream {
+        serde_json::from_str(json).unwrap()
+    }
 
-    #[test]
-    fn innermost_tests_are_reported() {
-        let names: Vec<String> = parse(KUNIT.lines())
-            .into_iter()
-            .map(|outcome| outcome.name)
-            .collect();
-        assert_eq!(names, ["digest/empty", "digest/two", "plain", "later"]);
+    fn test(name: &str, status: &str, reason: &str) -> String {
+        format!(r#"{{"name": "{name}", "status": "{status}", "reason": "{reason}", "log": []}}"#)
+    }
+
+    /// Whether a stream with these errors and tests leaves a report good.
+    fn good(errors: &str, tests: &[String]) -> bool {
+        let text = format!(
+            r#"{{"errors": [{errors}], "tests": [{}]}}"#,
+            tests.join(",")
+        );
+        let folder = tempfile::tempdir().unwrap();
+        let mut report = Report::start(Filter::new(None, [].into_iter()), None);
+        stream(&text).report(&mut report, "boot/y-kunit", CPU);
+        report.finish(&folder.path().join("junit.xml"))
     }
 
     #[test]
-    fn results_are_told_apart() {
-        let outcomes = parse(KUNIT.lines());
-        assert_eq!(outcomes[0].verdict, Verdict::Passed);
-        assert_eq!(outcomes[2].verdict, Verdict::Passed);
-        assert!(matches!(outcomes[3].verdict, Verdict::Skipped(_)));
-        let Verdict::Failed(why) = &outcomes[1].verdict else {
-            panic!("not failed");
-        };
-        assert!(why.contains("EXPECTATION FAILED"));
+    fn every_status_but_success_is_a_failure() {
+        let passed = test("digest/empty", "SUCCESS", "");
+        assert!(good("", std::slice::from_ref(&passed)));
+        for status in [
+            "FAILURE",
+            "TEST_CRASHED",
+            "NO_TESTS",
+            "FAILURE_TO_PARSE_TESTS",
+        ] {
+            let other = test("digest/two", status, "");
+            assert!(!good("", &[passed.clone(), other]), "{status}");
+        }
+        assert!(!good("", &[]));
+        assert!(!good(r#""main: no plan""#, &[passed]));
+    }
+
+    #[test]
+    fn only_what_the_processor_lacks_is_a_reason_to_skip() {
+        let passed = test("digest/empty", "SUCCESS", "");
+        let skipped = |reason| [passed.clone(), test("digest/two", "SKIPPED", reason)];
+        assert!(good(
+            "",
+            &skipped("this CPU does not have what avx512-x16 needs")
+        ));
+        assert!(!good(
+            "",
+            &skipped("no memory is reserved, see crashkernel=")
+        ));
+        assert!(!good("", &skipped("")));
+    }
+
+    #[test]
+    fn a_suite_whose_tests_are_all_skipped_did_not_run() {
+        let tests = [test("a/one", "SKIPPED", ""), test("b/one", "SUCCESS", "")].join(",");
+        let stream = stream(&format!(r#"{{"errors": [], "tests": [{tests}]}}"#));
+        assert!(stream.ran(&["b"]).is_ok());
+        for suites in [["a"], ["c"]] {
+            assert!(stream.ran(&suites).is_err(), "{suites:?}");
+        }
     }
 }

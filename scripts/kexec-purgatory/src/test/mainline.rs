@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 //! What must not change: without the Rust purgatory, the objects of the grafted tree are those of
-//! the pristine one, byte for byte.
+//! the kernel as released with the fixes at the head of the series, byte for byte.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,6 +12,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use super::{Kernels, Report};
 use crate::command::{command, output};
 use crate::fetch;
+use crate::graft;
 use crate::kernel::objects::Objects;
 use crate::layout::Layout;
 
@@ -77,26 +78,33 @@ pub fn names() -> Vec<String> {
 
 pub fn run(kernels: &Kernels, report: &mut Report) -> Result<()> {
     let layout = kernels.layout;
-    let mut pristine = None;
+    let mut mended = None;
 
     for case in CASES {
         let name = case.name();
         if !report.wants(&name) {
             continue;
         }
-        if pristine.is_none() {
-            pristine = Some(fetch::pristine_tree(layout)?);
+        if mended.is_none() {
+            mended = Some(mended_tree(layout)?);
         }
-        let pristine = pristine.as_deref().context("no pristine tree")?;
-        report.test(&name, || compare(layout, case, pristine, kernels.tree()));
+        let mended = mended.as_deref().context("no mended tree")?;
+        report.test(&name, || compare(layout, case, mended, kernels.tree()));
     }
     Ok(())
 }
 
-fn compare(layout: &Layout, case: &Case, pristine: &Path, grafted: &Path) -> Result<()> {
+/// The kernel's tree as it was fetched, with the fixes.
+fn mended_tree(layout: &Layout) -> Result<PathBuf> {
+    let tree = fetch::pristine_tree(layout)?;
+    graft::mend(layout, &tree)?;
+    Ok(tree)
+}
+
+fn compare(layout: &Layout, case: &Case, mended: &Path, grafted: &Path) -> Result<()> {
     // Most of a build of few objects is spent on steps that use one processor.
     let (before, after) = thread::scope(|scope| {
-        let before = scope.spawn(|| build(layout, case, pristine, "pristine"));
+        let before = scope.spawn(|| build(layout, case, mended, "mended"));
         let after = build(layout, case, grafted, "grafted");
         (before.join(), after)
     });

@@ -16,10 +16,14 @@ use crate::bench::processor::BLOB;
 use crate::kernel::{self, Verify};
 use crate::stack::Program;
 
-/// Its first instruction, and what tests and measurements call, see `entry.rs`.
+/// Its first instruction, see `entry.rs`, and what tests and measurements call, see
+/// `purgatory_test.rs`.
 const ENTRY: &str = "purgatory_entry";
-const DIGEST_ENTRY: &str = "purgatory_digest_entry";
+const DIGEST_ENTRY: &str = "purgatory_test_entry";
 const STACK_END: &str = "purgatory_stack_end";
+
+/// The program that tests and measurements call, beside the purgatory.
+const TEST_ELF: &str = "purgatory_test.elf";
 
 /// The name of a test that no engine has to do with.
 const BOUND: &str = "purgatory/stack-bound";
@@ -38,9 +42,10 @@ pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
     kernels.get(Verify::Y)?;
     let blob = kernel::folder(kernels.layout, Verify::Y).join(BLOB);
     let elf = blob.with_extension("elf");
+    let test_elf = blob.with_file_name(TEST_ELF);
     report.test(BOUND, || stack_bound(&elf));
     for engine in Engine::all() {
-        report.test(&name(engine), || stack_used(&blob, &elf, engine));
+        report.test(&name(engine), || stack_used(&blob, &test_elf, engine));
     }
     Ok(())
 }

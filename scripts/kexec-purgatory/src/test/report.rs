@@ -1,26 +1,48 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Counting tests, a line for each as it ends.
+//! Counts tests and prints them as KTAP, a line as each ends; writes them as JUnit XML at the end.
 
-use anyhow::{Error, Result};
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context, Error, Result, anyhow};
+use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite, XmlString};
 
 use super::filter::Filter;
+use crate::progress;
 
 /// What was run so far.
 pub struct Report {
     filter: Filter,
-    passed: u32,
-    failed: u32,
-    skipped: u32,
+    /// How many tests there will be, where that is known.
+    planned: Option<usize>,
+    passed: usize,
+    failed: usize,
+    skipped: usize,
+    names: BTreeSet<String>,
+    junit: TestSuite,
+    /// When the test before ended.
+    last: Instant,
 }
 
 impl Report {
-    pub fn new(filter: Filter) -> Self {
+    /// Prints the head of the KTAP stream: its version, and a plan where the number of tests is known.
+    pub fn start(filter: Filter, planned: Option<usize>) -> Self {
+        println!("KTAP version 1");
+        if let Some(planned) = planned {
+            println!("1..{planned}");
+        }
         Self {
             filter,
+            planned,
             passed: 0,
             failed: 0,
             skipped: 0,
+            names: BTreeSet::new(),
+            junit: TestSuite::new("kexec-purgatory"),
+            last: Instant::now(),
         }
     }
 
@@ -38,6 +60,11 @@ impl Report {
         names.iter().any(|name| self.wants(name))
     }
 
+    /// Whether a test of that name was counted.
+    pub fn has(&self, name: &str) -> bool {
+        self.names.contains(name)
+    }
+
     /// Runs a test, if it is asked for.
     pub fn test(&mut self, name: &str, test: impl FnOnce() -> Result<()>) {
         if self.wants(name) {
@@ -53,7 +80,8 @@ impl Report {
         match result {
             Ok(()) => {
                 self.passed += 1;
-                println!("ok {name}");
+                self.line("ok", name, "");
+                self.add(name, TestCaseStatus::success());
             }
             Err(error) => self.fail(name, &error),
         }
@@ -61,29 +89,140 @@ impl Report {
 
     /// Counts a failure, whatever is asked for: it may have kept tests that are from running.
     pub fn fail(&mut self, name: &str, error: &Error) {
-        self.failed += 1;
-        println!("not ok {name}");
-        for line in format!("{error:#}").lines() {
-            println!("# {line}");
+        let text = format!("{error:#}");
+        for line in text.lines() {
+            progress::print(&format!("# {line}"));
         }
+        self.failed += 1;
+        self.line("not ok", name, "");
+        let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+        status.set_message(text.lines().next().unwrap_or_default());
+        status.set_description(text);
+        self.add(name, status);
     }
 
-    /// Tells of a test that could not be run here; it is no failure.
+    /// Counts a test that cannot be run here, if it is asked for. `reason` names what is missing.
     pub fn skip(&mut self, name: &str, reason: &str) {
-        if self.wants(name) {
-            self.skipped += 1;
-            println!("# skipped {name}: {reason}");
+        if !self.wants(name) {
+            return;
         }
+        self.skipped += 1;
+        self.line("ok", name, &format!(" # SKIP {reason}"));
+        let mut status = TestCaseStatus::skipped();
+        status.set_message(reason);
+        self.add(name, status);
+    }
+
+    /// Prints a result line.
+    fn line(&self, result: &str, name: &str, directive: &str) {
+        let number = self.count();
+        progress::print(&format!("{result} {number} {name}{directive}"));
+    }
+
+    /// Keeps a test for the JUnit file. Its time is that since the test before.
+    fn add(&mut self, name: &str, status: TestCaseStatus) {
+        let mut case = TestCase::new(XmlString::new(name), status);
+        case.set_classname(name.split('/').next().unwrap_or(name));
+        case.set_time(self.last.elapsed());
+        self.last = Instant::now();
+        self.junit.add_test_case(case);
+        self.names.insert(name.to_owned());
+    }
+
+    /// How many tests were counted.
+    fn count(&self) -> usize {
+        self.passed + self.failed + self.skipped
     }
 
     /// Whether there was no test so far, not even one to skip.
     pub fn is_empty(&self) -> bool {
-        self.passed + self.failed + self.skipped == 0
+        self.count() == 0
     }
 
-    /// Prints the counts; says whether tests were run and all passed.
-    pub fn finish(self) -> bool {
-        println!("{} passed, {} failed", self.passed, self.failed);
+    /// Writes `junit`, a file, and prints the counts as the last line. Says whether tests were run and
+    /// all passed.
+    pub fn finish(mut self, junit: &Path) -> bool {
+        if let Some(planned) = self.planned
+            && planned != self.count()
+            && self.failed == 0
+        {
+            let error = anyhow!("{} tests were counted, {planned} planned", self.count());
+            self.fail("plan", &error);
+        }
+        if let Err(error) = self.write(junit) {
+            self.fail("junit", &error);
+        }
+        println!(
+            "{} passed, {} failed, {} skipped",
+            self.passed, self.failed, self.skipped
+        );
         self.failed == 0 && self.passed > 0
+    }
+
+    fn write(&self, junit: &Path) -> Result<()> {
+        let mut report = quick_junit::Report::new("kexec-purgatory");
+        report.add_test_suite(self.junit.clone());
+        let folder = junit.parent().context("no folder")?;
+        fs::create_dir_all(folder)?;
+        fs::write(junit, report.to_string()?)
+            .with_context(|| format!("cannot write {}", junit.display()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(planned: Option<usize>) -> Report {
+        Report::start(Filter::new(None, [].into_iter()), planned)
+    }
+
+    #[test]
+    fn a_run_is_good_if_all_passed_and_some_did() {
+        let folder = tempfile::tempdir().unwrap();
+        let junit = folder.path().join("test/junit.xml");
+        let good = |run: &dyn Fn(&mut Report)| {
+            let mut report = report(Some(2));
+            run(&mut report);
+            report.finish(&junit)
+        };
+        assert!(good(&|report| {
+            report.record("a", Ok(()));
+            report.skip("b", "no CPU");
+        }));
+        let xml = fs::read_to_string(&junit).unwrap();
+        assert!(
+            xml.contains(r#"tests="2" skipped="1" errors="0" failures="0""#),
+            "{xml}"
+        );
+        // A test that fails, fewer tests than planned, and none that ran.
+        assert!(!good(&|report| {
+            report.record("a", Ok(()));
+            report.record("b", Err(anyhow!("broken")));
+        }));
+        let xml = fs::read_to_string(&junit).unwrap();
+        assert!(xml.contains("broken"), "{xml}");
+        assert!(!good(&|report| report.record("a", Ok(()))));
+        assert!(!good(&|report| {
+            report.skip("a", "no CPU");
+            report.skip("b", "no CPU");
+        }));
+    }
+
+    #[test]
+    fn a_junit_file_that_cannot_be_written_is_a_failure() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut report = report(None);
+        report.record("a", Ok(()));
+        fs::write(folder.path().join("file"), "").unwrap();
+        assert!(!report.finish(&folder.path().join("file/junit.xml")));
+    }
+
+    #[test]
+    fn what_was_counted_is_known() {
+        let mut report = report(None);
+        report.skip("a", "no CPU");
+        report.fail("b", &anyhow!("broken"));
+        assert!(report.has("a") && report.has("b") && !report.has("c"));
     }
 }

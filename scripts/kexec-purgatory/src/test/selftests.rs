@@ -3,15 +3,17 @@
 //! The kselftests of kexec, the overlay's and the kernel's own, run in guests of every state.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 
-use super::{Kernels, Report, ktap};
+use super::ktap::Stream;
+use super::{Kernels, Report};
 use crate::command::{command, output};
 use crate::guest::{self, Selftests};
 use crate::kernel::{SAMPLE_MODULE, VERIFY_MODULE, Verify};
+use crate::layout::Layout;
 use crate::qemu::{self, SerialLog};
 
 /// Where they lie, in the overlay as in the kernel tree.
@@ -32,7 +34,11 @@ const UPSTREAM_LIBRARY: &str = "kexec_common_lib.sh";
 const UPSTREAM_PROGRAM: &str = "test_kexec_jump";
 
 /// The overlay's tests that are run in every state.
-const TESTS: &[&str] = &["test_kexec_purgatory", "test_kexec_policy.sh"];
+const TESTS: &[&str] = &[
+    "test_kexec_purgatory",
+    "test_kexec_sysfs",
+    "test_kexec_policy.sh",
+];
 
 /// Those that are run where a load is short. Mainline hashes and zeroes all the memory that a header
 /// asks for.
@@ -44,6 +50,13 @@ const STATES: &[Verify] = &[Verify::Norust, Verify::Y, Verify::M, Verify::N];
 /// How a kselftest exits that passed, or that has nothing to test.
 const PASSED: &str = "exit 0";
 const SKIPPED: &str = "exit 4";
+
+/// What a program prints that skips all of its tests, in front of the reason.
+const SKIPS_ALL: &str = "1..0 # SKIP ";
+
+/// Why the overlay's tests may be skipped on a mainline kernel: its purgatory has nothing that they
+/// could look at.
+const MAINLINE: &[&str] = &["the kernel has no CONFIG_KEXEC_PURGATORY_RUST"];
 
 pub fn names() -> Vec<String> {
     STATES.iter().flat_map(|&verify| names_in(verify)).collect()
@@ -86,7 +99,7 @@ fn tests(verify: Verify) -> Vec<&'static str> {
 }
 
 pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
-    let programs = build(kernels)?;
+    let programs = build(kernels.layout, kernels.tree())?;
     let kernel = kernels.get(Verify::M)?;
     let modules = kernel.modules(MODULES)?;
     let initramfs = Selftests {
@@ -113,9 +126,12 @@ pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
             .get(verify)
             .and_then(|kernel| qemu::boot(kernels.layout, &log, kernel.image(), &guest, None));
         match booted {
-            // Mainline's purgatory has nothing that the tests of ours could look at.
             Ok(log) => {
-                read(report, &group, &log, &all, verify == Verify::Norust);
+                let skips = match verify {
+                    Verify::Norust => MAINLINE,
+                    _ => &[],
+                };
+                read(kernels, report, &group, &log, &all, skips);
                 let ended = upstream(&log);
                 if verify == Verify::Norust {
                     mainline = Some(ended);
@@ -159,8 +175,16 @@ fn upstream(log: &SerialLog) -> Vec<(String, Vec<String>)> {
         .collect()
 }
 
-/// Reports what each program of a guest printed.
-pub fn read(report: &mut Report, group: &str, log: &SerialLog, tests: &[&str], may_skip: bool) {
+/// Reports what each program of a guest printed. One of the overlay's may skip tests for a reason that
+/// begins as one of `skips` does.
+pub fn read(
+    kernels: &Kernels,
+    report: &mut Report,
+    group: &str,
+    log: &SerialLog,
+    tests: &[&str],
+    skips: &[&str],
+) {
     let printed = printed(log);
     let ran: Vec<&str> = printed.iter().map(|(name, _)| *name).collect();
     match ran == tests && log.after("guest: finished").is_some() {
@@ -172,14 +196,19 @@ pub fn read(report: &mut Report, group: &str, log: &SerialLog, tests: &[&str], m
     }
     for (name, lines) in printed {
         let group = format!("{group}/{name}");
+        let skips_all = || lines.iter().find_map(|line| line.strip_prefix(SKIPS_ALL));
         match lines[..] {
             // What it lacks is what it says last.
             [.., why, SKIPPED] if UPSTREAM.contains(&name) => report.skip(&group, why),
             _ if UPSTREAM.contains(&name) => report.record(&group, passed(&lines)),
+            [.., SKIPPED] if skips_all().is_some_and(|why| skips.contains(&why)) => {
+                report.skip(&group, skips_all().unwrap_or_default());
+            }
             _ => {
-                report.record(&group, exited(&lines, may_skip));
-                for outcome in ktap::parse(lines.into_iter()) {
-                    outcome.report(report, &group, may_skip);
+                report.record(&group, passed(&lines));
+                match Stream::parse(kernels.layout, kernels.tree(), lines.into_iter()) {
+                    Ok(stream) => stream.report(report, &group, skips),
+                    Err(error) => report.fail(&group, &error),
                 }
             }
         }
@@ -191,37 +220,18 @@ fn passed(lines: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// Whether a program printed as many results as it planned, and exited as one that passed.
-fn exited(lines: &[&str], may_skip: bool) -> Result<()> {
-    match lines.last() {
-        Some(&PASSED) => {}
-        Some(&SKIPPED) if may_skip => return Ok(()),
-        other => bail!("{other:?}\n{}", lines.join("\n")),
-    }
-    let planned: usize = lines
-        .iter()
-        .find_map(|line| line.strip_prefix("1..")?.parse().ok())
-        .context("no plan")?;
-    let results = lines
-        .iter()
-        .filter(|line| line.starts_with("ok ") || line.starts_with("not ok "))
-        .count();
-    ensure!(results == planned, "{results} of {planned} tests ran");
-    Ok(())
-}
-
 /// The scripts, and the programs built as kselftest does but linked statically.
-pub fn build(kernels: &Kernels) -> Result<Vec<PathBuf>> {
-    let to = kernels.layout.build.join("selftests");
+pub fn build(layout: &Layout, tree: &Path) -> Result<Vec<PathBuf>> {
+    let to = layout.build.join("selftests");
     fs::create_dir_all(&to)?;
-    let tree = kernels.tree().join(FOLDER);
+    let tree = tree.join(FOLDER);
     let mut scripts: Vec<PathBuf> = UPSTREAM
         .iter()
         .chain([&UPSTREAM_LIBRARY])
         .map(|name| tree.join(name))
         .collect();
     let mut programs = vec![to.join(UPSTREAM_PROGRAM)];
-    for entry in kernels.layout.overlay.join(FOLDER).read_dir()? {
+    for entry in layout.overlay.join(FOLDER).read_dir()? {
         let path = entry?.path();
         match path.extension().and_then(|extension| extension.to_str()) {
             Some("sh") => scripts.push(path),

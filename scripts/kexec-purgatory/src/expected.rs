@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The texts that the purgatory must print. They are written down here once more, and not taken from
+//! the purgatory's own sources, so that tests notice a change there.
+
+use crate::abi::RegionKind;
+
+/// Why the next kernel is not entered.
+pub mod reason {
+    pub const MAGIC: &str = "its parameters have a bad magic number";
+    pub const VERSION: &str = "its parameters are of another version";
+    pub const SIZE: &str = "its parameters have a bad size";
+    pub const PARAMS_DIGEST: &str = "the parameters of the purgatory are damaged";
+    pub const BLOB_DIGEST: &str = "the purgatory itself is damaged";
+    pub const ADDRESS: &str = "the purgatory is not where it was placed";
+    pub const ENGINE: &str = "there is no such engine";
+    pub const REGION_COUNT: &str = "there are no regions, or too many";
+    pub const REGION: &str = "a region wraps or overlaps another one";
+    pub const ENTRY: &str = "its entry point or boot_params lie outside of what is verified";
+}
+
+/// The name of a region in messages.
+pub fn region(kind: RegionKind) -> &'static str {
+    match kind {
+        RegionKind::Segment => "segment",
+        RegionKind::Kernel => "kernel",
+        RegionKind::Initramfs => "initramfs",
+        RegionKind::BootParams => "boot_params",
+        RegionKind::ElfCoreHdr => "elfcorehdr",
+        RegionKind::DmCryptKeys => "dm_crypt_keys",
+    }
+}

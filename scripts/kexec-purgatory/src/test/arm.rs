@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What a kernel can decide about an image, as the tests expect to read it.
+
+use std::fs;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::layout::Layout;
+
+/// The source that has the decisions, in the overlay.
+const SOURCE: &str = "rust/kernel/kexec/decision.rs";
+
+/// How the enumeration begins there.
+const ENUM: &str = "pub enum Decision {";
+
+/// A decision, called as in the kernel.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Arm {
+    VerifiedCrash,
+    VerifiedConfig,
+    DirectConfig,
+    DirectNoPolicy,
+    DirectKho,
+    DirectCma,
+    VerifiedPolicy,
+    DirectPolicy,
+}
+
+impl Arm {
+    /// What the log and sysfs have. A policy is that of the module whose name comes last.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::VerifiedCrash => "verified: crash image",
+            Self::VerifiedConfig => "verified: KEXEC_PURGATORY_VERIFY=y",
+            Self::DirectConfig => "direct: KEXEC_PURGATORY_VERIFY=n",
+            Self::DirectNoPolicy => {
+                "direct: KEXEC_PURGATORY_VERIFY=m and no policy module is loaded"
+            }
+            Self::DirectKho => "direct: kexec handover is on",
+            Self::DirectCma => "direct: every segment is in CMA",
+            Self::VerifiedPolicy => "verified: policy of kexec_purgatory_verify",
+            Self::DirectPolicy => "direct: policy of rust_kexec_policy",
+        }
+    }
+
+    pub fn is_verified(self) -> bool {
+        self.text().starts_with("verified: ")
+    }
+}
+
+/// Fails unless every decision of the kernel's is one of `booted`.
+pub fn all_booted(layout: &Layout, booted: &[Arm]) -> Result<()> {
+    let path = layout.overlay.join(SOURCE);
+    let text =
+        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let names = variants(&text).with_context(|| format!("{SOURCE} has no '{ENUM}'"))?;
+    let booted: Vec<String> = booted.iter().map(|arm| format!("{arm:?}")).collect();
+    let missing: Vec<&str> = names
+        .into_iter()
+        .filter(|name| !booted.iter().any(|arm| arm == name))
+        .collect();
+    ensure!(
+        missing.is_empty(),
+        "no kernel is booted that decides {missing:?}"
+    );
+    Ok(())
+}
+
+/// The names of the decisions in the kernel's source.
+fn variants(source: &str) -> Option<Vec<&str>> {
+    let (_, body) = source.split_once(ENUM)?;
+    let (body, _) = body.split_once('}')?;
+    let names: Vec<&str> = body
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.starts_with('/') && !line.starts_with('#'))
+        .filter_map(|line| line.split([' ', ',', '=', '(']).next())
+        .filter(|name| !name.is_empty())
+        .collect();
+    (!names.is_empty()).then_some(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::variants;
+
+    const SOURCE: &str = "
+#[repr(u8)]
+pub enum Decision {
+    /// Verified: so it is.
+    One = 1,
+    Two,
+}
+enum Other { Three }
+";
+
+    #[test]
+    fn the_variants_of_one_enumeration_are_read() {
+        assert_eq!(variants(SOURCE).unwrap(), ["One", "Two"]);
+        assert_eq!(variants("enum Other {}"), None);
+    }
+}

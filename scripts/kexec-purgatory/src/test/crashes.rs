@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Crashes in the middle of reads of what was decided: each must leave a dump.
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::{Kernels, Report};
+use crate::guest;
+use crate::kernel::Verify;
+use crate::qemu::{self, SerialLog};
+
+/// How many crashes there are with every run of the tests, and how many on request.
+const CRASHES: u32 = 5;
+const MANY_CRASHES: u32 = 50;
+
+/// Reads before the first crash, and how many more there are before each later one.
+const FIRST_READS: u32 = 500;
+const MORE_READS: u32 = 37;
+
+pub fn names() -> Vec<String> {
+    names_in("crashes", CRASHES)
+}
+
+/// The names of those on request.
+pub fn many_names() -> Vec<String> {
+    names_in("long/crashes", MANY_CRASHES)
+}
+
+fn names_in(folder: &str, count: u32) -> Vec<String> {
+    (1..=count)
+        .map(|number| format!("{folder}/{number}"))
+        .collect()
+}
+
+pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
+    crash(kernels, report, &names())
+}
+
+pub fn run_many(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
+    crash(kernels, report, &many_names())
+}
+
+fn crash(kernels: &mut Kernels, report: &mut Report, names: &[String]) -> Result<()> {
+    if !report.wants_any(names) {
+        return Ok(());
+    }
+    let kernel = kernels.get(Verify::Y)?;
+    let initramfs = guest::reading(kernels.layout, kernel.image())?;
+    for (number, name) in (0..).zip(names) {
+        report.test(name, || {
+            let guest = guest::crash_reading(&initramfs, FIRST_READS + number * MORE_READS);
+            let log = name.replace('/', "-");
+            let log = qemu::boot(kernels.layout, &log, kernel.image(), &guest, None)?;
+            dumped(&log).with_context(|| log.tail())
+        });
+    }
+    Ok(())
+}
+
+/// Whether the crash kernel was verified, came up, and could read the dead one's memory.
+fn dumped(log: &SerialLog) -> Result<()> {
+    if let Some(failure) = log.after("guest: failed: ") {
+        bail!("{failure}");
+    }
+    ensure!(
+        log.after("purgatory: verified ").is_some(),
+        "the crash image was not entered through the purgatory"
+    );
+    ensure!(log.after("guest: vmcore ").is_some(), "no dump was left");
+    Ok(())
+}

@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What the kernel's own checkers say of the overlay's objects and sources.
+//!
+//! Each checker has objects built once more, with other flags, in the folder where the kernels are
+//! built: little else is built there. Complaints count that are about a file of the overlay, or about
+//! one that its patches change.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use anyhow::{Context, Result, ensure};
+
+use super::{Kernels, Report};
+use crate::command::{command, logged};
+use crate::graft::map;
+use crate::kernel::{self, Verify};
+use crate::layout::Layout;
+use crate::progress::Step;
+use crate::series;
+
+/// What has the modules in it.
+const STATE: Verify = Verify::M;
+
+/// The overlay's folders with objects, and what its patches touch. `rust/` is built with every object.
+const OBJECTS: &[&str] = &[
+    "arch/x86/kexec/",
+    "arch/x86/purgatory/rust/",
+    "samples/rust/",
+    "arch/x86/kernel/crash.o",
+    "arch/x86/kernel/kexec-bzimage64.o",
+    "arch/x86/kernel/machine_kexec_64.o",
+    "arch/x86/kernel/relocate_kernel_64.o",
+    "kernel/kexec.o",
+    "kernel/kexec_core.o",
+    "kernel/kexec_file.o",
+];
+
+/// The name of a test for reports, and which complaints are its own.
+type Test = (&'static str, fn(&Complaint) -> bool);
+
+/// A build with a checker.
+struct Check {
+    tests: &'static [Test],
+    /// What has make use it; the log has the name of the first one.
+    variables: &'static [&'static str],
+    /// What make prints of objects and sources that are checked, one of each language.
+    shows: &'static [(&'static str, &'static str)],
+}
+
+const CHECKS: &[Check] = &[
+    // Every C source is checked, whether or not its object is up to date.
+    Check {
+        tests: &[("lint/sparse", |_| true)],
+        // Sparse 0.6.4 does not know __typeof_unqual__, without which the kernel uses no checker.
+        variables: &["C=2", "CHECK=sparse -D__typeof_unqual__=__typeof__"],
+        shows: &[
+            ("CHECK", "kernel/kexec_core.c"),
+            ("CHECK", "arch/x86/kexec/"),
+        ],
+    },
+    Check {
+        tests: &[("lint/clippy", |_| true)],
+        variables: &["CLIPPY=1"],
+        shows: &[
+            ("CLIPPY", "rust/kernel.o"),
+            ("CLIPPY", "arch/x86/kexec/"),
+            ("CLIPPY", "libpurgatory.rlib"),
+            ("CLIPPY", "samples/rust/"),
+        ],
+    },
+    Check {
+        tests: &[
+            ("lint/warnings", |complaint| !complaint.is_of_objtool()),
+            ("lint/objtool", Complaint::is_of_objtool),
+        ],
+        variables: &["W=1"],
+        shows: &[("CC", "kernel/kexec_core.o"), ("CC", "arch/x86/kexec/")],
+    },
+];
+
+/// The name of the test that the Rust sources are formatted as the kernel wants.
+const RUSTFMT: &str = "lint/rustfmt";
+
+pub fn names() -> Vec<String> {
+    CHECKS
+        .iter()
+        .flat_map(|check| check.tests)
+        .map(|(name, _)| *name)
+        .chain([RUSTFMT])
+        .map(str::to_owned)
+        .collect()
+}
+
+pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
+    let layout = kernels.layout;
+    let tree = kernels.tree().to_path_buf();
+    report.test(RUSTFMT, || rustfmt(layout, &tree));
+    let files = files(layout)?;
+    let mut folder = None;
+    for check in CHECKS {
+        if !check.tests.iter().any(|(name, _)| report.wants(name)) {
+            continue;
+        }
+        if folder.is_none() {
+            folder = Some(kernel::configured(layout, &tree, STATE)?);
+        }
+        let folder = folder.as_deref().context("no folder")?;
+        let built = build(layout, &tree, folder, check).map(|log| complaints(&log, &files));
+        for (name, is_its_own) in check.tests {
+            report.test(name, || match &built {
+                Ok(complaints) => {
+                    let own: Vec<&str> = complaints
+                        .iter()
+                        .filter(|complaint| is_its_own(complaint))
+                        .map(|complaint| &*complaint.text)
+                        .collect();
+                    ensure!(own.is_empty(), "{}", own.join("\n"));
+                    Ok(())
+                }
+                Err(error) => Err(anyhow::anyhow!("{error:#}")),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Builds the objects with a checker; returns the log.
+fn build(layout: &Layout, tree: &Path, folder: &Path, check: &Check) -> Result<String> {
+    let variable = check.variables.first().context("no variable")?;
+    let mut step = Step::start(format!("check objects with {variable}"));
+    let log = layout.log(&format!("lint-{variable}"))?;
+    logged(
+        kernel::make(layout, tree, folder, "x86_64")?
+            .arg(format!("-j{}", thread::available_parallelism()?))
+            .args(check.variables)
+            .args(OBJECTS),
+        &log,
+        &mut step,
+    )?;
+    step.done();
+    let log = fs::read_to_string(&log)?;
+    for (word, object) in check.shows {
+        let shown = log.lines().any(|line| {
+            let mut words = line.split_whitespace();
+            words.next() == Some(word) && words.any(|word| word.contains(object))
+        });
+        ensure!(
+            shown,
+            "the log has no {word} of {object}: nothing was checked"
+        );
+    }
+    Ok(log)
+}
+
+/// The files of the overlay and those that its patches change, by their paths in the kernel tree;
+/// without the crates that others wrote.
+fn files(layout: &Layout) -> Result<Vec<PathBuf>> {
+    let mut files: Vec<PathBuf> = map::links(layout)?
+        .into_iter()
+        .filter(|(_, file)| file.starts_with(&layout.overlay))
+        .map(|(path, _)| path)
+        .collect();
+    files.extend(series::touched(layout)?.into_iter().map(PathBuf::from));
+    Ok(files)
+}
+
+/// What a checker complains about, with its first line and where it is.
+struct Complaint {
+    text: String,
+}
+
+impl Complaint {
+    fn is_of_objtool(&self) -> bool {
+        self.text.contains("objtool:")
+    }
+}
+
+/// How many lines behind its first one a complaint of rustc has its place.
+const PLACE: usize = 4;
+
+/// The complaints in a log that are about one of these files, or about an object made from one.
+fn complaints(log: &str, files: &[PathBuf]) -> Vec<Complaint> {
+    let stems: Vec<String> = files
+        .iter()
+        .map(|file| file.with_extension("").display().to_string())
+        .collect();
+    let is_ours = |place: &str| {
+        let path = place.split(':').next().unwrap_or_default();
+        let path = Path::new(path.trim()).with_extension("");
+        stems.iter().any(|stem| path.ends_with(stem))
+    };
+    let lines: Vec<&str> = log.lines().collect();
+    let mut found = Vec::new();
+    for (number, line) in lines.iter().enumerate() {
+        // <place>: warning: <text>, of compilers of C, sparse and objtool
+        let of_c = [": warning: ", ": error: "]
+            .iter()
+            .any(|kind| line.contains(kind));
+        // warning: <text>, and soon --> <place>, of compilers of Rust
+        let of_rust = ["warning", "error"].iter().any(|kind| {
+            line.strip_prefix(kind)
+                .is_some_and(|rest| rest.starts_with([':', '[']))
+        });
+        let place = match (of_c, of_rust) {
+            (true, _) => Some(*line),
+            (_, true) => lines[number + 1..]
+                .iter()
+                .take(PLACE)
+                .find_map(|line| line.trim_start().strip_prefix("--> ")),
+            _ => None,
+        };
+        if let Some(place) = place.filter(|place| is_ours(place)) {
+            let text = match of_c {
+                true => (*line).to_owned(),
+                false => format!("{place}: {line}"),
+            };
+            found.push(Complaint { text });
+        }
+    }
+    found
+}
+
+/// As "make rustfmtcheck" does: with the kernel's settings, or those of a folder that has its own. The
+/// sources are copied, as rustfmt looks for settings where a symbolic link leads to.
+fn rustfmt(layout: &Layout, tree: &Path) -> Result<()> {
+    let scratch = tempfile::tempdir_in(&layout.build)?;
+    let settings = [".rustfmt.toml", "rustfmt.toml"];
+    let copied = files(layout)?.into_iter().filter(|path| {
+        path.extension().is_some_and(|extension| extension == "rs")
+            || path
+                .file_name()
+                .is_some_and(|name| settings.iter().any(|file| name == *file))
+    });
+    let mut sources = Vec::new();
+    for path in copied.chain([PathBuf::from(settings[0])]) {
+        let to = scratch.path().join(&path);
+        fs::create_dir_all(to.parent().context("no folder")?)?;
+        fs::copy(tree.join(&path), &to).with_context(|| format!("no {}", path.display()))?;
+        if path.extension().is_some_and(|extension| extension == "rs") {
+            sources.push(path);
+        }
+    }
+    ensure!(!sources.is_empty(), "there is no Rust source");
+    let mut wrong = String::new();
+    for path in sources {
+        let source = scratch.path().join(&path);
+        // rustfmt looks into the modules that a file declares, but not those of its standard input.
+        let checked = command("rustfmt")
+            .arg("--check")
+            .current_dir(source.parent().context("no folder")?)
+            .stdin(File::open(&source)?)
+            .output()?;
+        // Its exit status does not tell of a difference in standard input; the output does.
+        let told = [checked.stdout, checked.stderr].concat();
+        if !checked.status.success() || !told.is_empty() {
+            wrong += &format!("{}\n{}", path.display(), String::from_utf8_lossy(&told));
+        }
+    }
+    ensure!(wrong.is_empty(), "{wrong}");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOG: &str = "\
+  CC      kernel/kexec_core.o
+../linux-7.3/kernel/kexec_core.c:10:5: warning: unused variable 'x' [-Wunused-variable]
+../linux-7.3/kernel/fork.c:10:5: warning: unused variable 'x' [-Wunused-variable]
+arch/x86/kexec/loader.o: warning: objtool: f+0x1: unreachable instruction
+warning: unused variable: `x`
+ --> ../linux-7.3/rust/kernel/kexec.rs:3:4
+  |
+error[E0425]: cannot find value
+   --> ../linux-7.3/rust/kernel/list.rs:3:4
+warning: 1 warning emitted
+";
+
+    #[test]
+    fn complaints_about_files_of_the_overlay_count() {
+        let files = [
+            "kernel/kexec_core.c",
+            "arch/x86/kexec/loader.rs",
+            "rust/kernel/kexec.rs",
+        ];
+        let found = complaints(LOG, &files.map(PathBuf::from));
+        let of_objtool: Vec<bool> = found.iter().map(Complaint::is_of_objtool).collect();
+        assert_eq!(of_objtool, [false, true, false]);
+        assert!(found[2].text.contains("kexec.rs:3:4: warning: unused"));
+        assert!(complaints(LOG, &[PathBuf::from("kernel/exit.c")]).is_empty());
+    }
+}

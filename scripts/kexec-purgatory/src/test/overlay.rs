@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The form of the overlay's files and patches. No kernel tree is needed.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+
+use super::Report;
+use crate::command::{command, output};
+use crate::layout::Layout;
+use crate::series;
+
+type Test = fn(layout: &Layout) -> Result<()>;
+
+const TESTS: &[(&str, Test)] = &[
+    ("overlay/licenses", licenses),
+    ("overlay/whitespace", whitespace),
+    ("overlay/series", |layout| complete(layout)),
+    ("overlay/patches", patches),
+];
+
+/// Lines at the beginning of a file of which one must name its license.
+const LICENSE_LINES: usize = 3;
+const LICENSE: &str = "SPDX-License-Identifier: ";
+
+/// Files that cannot say what their license is: their form has no comments, or a tool writes them.
+const NO_COMMENTS: &[&str] = &["Cargo.lock", ".patch", ".json", ".svg"];
+/// The same by folder: inputs of the fuzzer, and descriptions of sysfs, whose reader takes no comment.
+const NO_COMMENTS_IN: &[&str] = &[
+    "Documentation/ABI/",
+    "arch/x86/purgatory/rust/digest-tests/corpus/",
+];
+
+pub fn names() -> Vec<String> {
+    TESTS.iter().map(|(name, _)| (*name).to_owned()).collect()
+}
+
+pub fn run(layout: &Layout, report: &mut Report) -> Result<()> {
+    for (name, test) in TESTS {
+        report.test(name, || test(layout));
+    }
+    Ok(())
+}
+
+/// The files of the overlay that git knows, by their paths in it.
+pub fn files(layout: &Layout) -> Result<Vec<String>> {
+    let listed = output(
+        command("git")
+            // The checkout may be another user's.
+            .args(["-c", "safe.directory=*", "ls-files", "-z"])
+            .args(["--cached", "--others", "--exclude-standard"])
+            .current_dir(&layout.overlay),
+    )?;
+    let files: Vec<String> = listed
+        .split_terminator('\0')
+        .filter(|path| layout.overlay.join(path).is_file())
+        .map(str::to_owned)
+        .collect();
+    ensure!(!files.is_empty(), "git knows no file of the overlay");
+    Ok(files)
+}
+
+/// Every file names its license.
+fn licenses(layout: &Layout) -> Result<()> {
+    let mut without = Vec::new();
+    for path in files(layout)? {
+        let exempt = NO_COMMENTS.iter().any(|end| path.ends_with(end))
+            || NO_COMMENTS_IN.iter().any(|folder| path.starts_with(folder));
+        if exempt {
+            continue;
+        }
+        let text = fs::read(layout.overlay.join(&path))?;
+        let text = String::from_utf8_lossy(&text);
+        if !text
+            .lines()
+            .take(LICENSE_LINES)
+            .any(|line| line.contains(LICENSE))
+        {
+            without.push(path);
+        }
+    }
+    ensure!(without.is_empty(), "no license in {}", without.join(", "));
+    Ok(())
+}
+
+/// No line ends in blanks, and every text ends with a line.
+fn whitespace(layout: &Layout) -> Result<()> {
+    let mut wrong = Vec::new();
+    for path in files(layout)? {
+        let bytes = fs::read(layout.overlay.join(&path))?;
+        let Ok(text) = String::from_utf8(bytes) else {
+            continue;
+        };
+        // The context of a patch has lines of one blank; what it adds is looked at with the series.
+        if text.contains('\0') || path.ends_with(".patch") {
+            continue;
+        }
+        for (number, line) in text.split('\n').enumerate() {
+            if line.ends_with([' ', '\t', '\r']) {
+                wrong.push(format!("{path}:{}: blanks at the end", number + 1));
+            }
+        }
+        if !text.is_empty() && !text.ends_with('\n') {
+            wrong.push(format!("{path}: no line end at the end"));
+        }
+    }
+    ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
+}
+
+/// Every file that goes into the kernel tree belongs to one commit of the series, and every patch is
+/// one.
+fn complete(layout: &Layout) -> Result<()> {
+    let listed: BTreeSet<PathBuf> = series::patches(layout)?.into_iter().collect();
+    let found: BTreeSet<PathBuf> = series::hooks(layout)?.into_iter().collect();
+    ensure!(
+        listed == found,
+        "patches/series has {listed:?}, patches/ has {found:?}"
+    );
+    Ok(())
+}
+
+/// Every patch is one that `git am` takes: a mail with a subject, a sign-off, and changes that git
+/// can read and that have no blanks at the ends of lines.
+fn patches(layout: &Layout) -> Result<()> {
+    for patch in series::hooks(layout)? {
+        sound(layout, &patch).with_context(|| patch.display().to_string())?;
+    }
+    Ok(())
+}
+
+fn sound(layout: &Layout, patch: &Path) -> Result<()> {
+    let text = fs::read_to_string(patch)?;
+    let (head, changes) = text.split_once("\n---\n").context("no line of dashes")?;
+    for field in ["From: ", "Date: ", "Subject: [PATCH", "Signed-off-by: "] {
+        let has = head.lines().any(|line| line.starts_with(field));
+        ensure!(has, "no line that begins with '{field}'");
+    }
+    // In front of the subject is the part of the kernel that it is about.
+    let subject = head
+        .lines()
+        .find_map(|line| line.strip_prefix("Subject: [PATCH")?.split_once("] "))
+        .context("no subject")?;
+    ensure!(subject.1.contains(": "), "no prefix in '{}'", subject.1);
+    let stat = output(
+        command("git")
+            .args(["apply", "--numstat"])
+            .arg(patch)
+            .current_dir(&layout.overlay),
+    )?;
+    ensure!(!stat.trim().is_empty(), "it changes nothing");
+    let blanks = changes
+        .lines()
+        .find(|line| line.starts_with('+') && line.ends_with([' ', '\t']));
+    ensure!(blanks.is_none(), "blanks at the end of {blanks:?}");
+    Ok(())
+}

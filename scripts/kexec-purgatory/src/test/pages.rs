@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What README, help and the kernel's documentation of the overlay say, as far as that can be checked
+//! without a kernel tree.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::Report;
+use super::overlay;
+use crate::graft::map;
+use crate::layout::Layout;
+
+type Test = fn(layout: &Layout) -> Result<()>;
+
+const TESTS: &[(&str, Test)] = &[
+    ("pages/commands", commands),
+    ("pages/paths", paths),
+    ("pages/headings", headings),
+    ("pages/abi", abi),
+];
+
+/// Targets of the Makefile that are no commands: the tool itself, and the list of commands.
+const NO_COMMANDS: &[&str] = &["tool", "help"];
+
+/// The fields of a description of a sysfs file, in this order.
+const FIELDS: &[&str] = &["What", "Date", "KernelVersion", "Contact", "Description"];
+
+/// The characters that headings are underlined with.
+const UNDERLINES: &[char] = &['=', '-', '~', '.'];
+
+pub fn names() -> Vec<String> {
+    TESTS.iter().map(|(name, _)| (*name).to_owned()).collect()
+}
+
+pub fn run(layout: &Layout, report: &mut Report) -> Result<()> {
+    for (name, test) in TESTS {
+        report.test(name, || test(layout));
+    }
+    Ok(())
+}
+
+/// README and `make help` have every command of the Makefile, and no other.
+fn commands(layout: &Layout) -> Result<()> {
+    let read = |path: &str| fs::read_to_string(layout.overlay.join(path));
+    let (makefile, readme) = (read("Makefile")?, read("README.md")?);
+    let targets: BTreeSet<&str> = makefile
+        .lines()
+        .filter_map(|line| line.strip_prefix(".PHONY: "))
+        .flat_map(str::split_whitespace)
+        .collect();
+    ensure!(targets.len() > NO_COMMANDS.len(), "no targets were found");
+    let help: String = makefile
+        .lines()
+        .filter(|line| line.starts_with("\t@echo '"))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    for (page, text) in [("README.md", &readme), ("make help", &help)] {
+        let named = named(text);
+        for target in &targets {
+            if !NO_COMMANDS.contains(target) {
+                ensure!(named.contains(target), "{page} does not have make {target}");
+            }
+        }
+    }
+    // What a shell would be told to do: in code, or in an indented block.
+    for target in named(&readme) {
+        ensure!(targets.contains(target), "there is no make {target}");
+    }
+    Ok(())
+}
+
+/// The words behind `make ` where that begins a command: at the beginning of code or of a line.
+fn named(text: &str) -> BTreeSet<&str> {
+    ["`make ", "    make ", "'make "]
+        .iter()
+        .flat_map(|begin| text.split(begin).skip(1))
+        .filter_map(|rest| {
+            let word = rest.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
+            word.into_iter().next()
+        })
+        .filter(|word| word.starts_with(|c: char| c.is_ascii_alphabetic()))
+        .collect()
+}
+
+/// Every path in README that begins with a folder of the overlay is one of its files or folders, or
+/// one that it has in a grafted tree.
+fn paths(layout: &Layout) -> Result<()> {
+    let readme = fs::read_to_string(layout.overlay.join("README.md"))?;
+    let mut files = overlay::files(layout)?;
+    let grafted = map::links(layout)?.into_keys();
+    files.extend(grafted.map(|path| path.display().to_string()));
+    let folders: BTreeSet<&str> = files
+        .iter()
+        .filter_map(|path| path.split_once('/'))
+        .map(|(folder, _)| folder)
+        .collect();
+    let mut checked = 0;
+    for code in readme.split('`').skip(1).step_by(2) {
+        let is_path = code
+            .split_once('/')
+            .is_some_and(|(folder, _)| folders.contains(folder));
+        if !is_path || code.contains(char::is_whitespace) {
+            continue;
+        }
+        // A path that ends in an asterisk stands for all that begin like this.
+        let begin = code.trim_end_matches('*');
+        let exact = begin == code && !code.ends_with('/');
+        let found = files.iter().any(|path| {
+            path.strip_prefix(begin)
+                .is_some_and(|rest| !exact || rest.is_empty() || rest.starts_with('/'))
+        });
+        ensure!(found, "README.md: there is no {code}");
+        checked += 1;
+    }
+    ensure!(checked > 0, "README.md names no path");
+    Ok(())
+}
+
+/// The line under a heading is as long as the heading.
+fn headings(layout: &Layout) -> Result<()> {
+    let mut checked = 0;
+    for path in overlay::files(layout)? {
+        if !path.ends_with(".rst") {
+            continue;
+        }
+        let text = fs::read_to_string(layout.overlay.join(&path))?;
+        let lines: Vec<&str> = text.lines().collect();
+        for (number, pair) in lines.windows(2).enumerate() {
+            let [heading, line] = pair else { continue };
+            let Some(mark) = line.chars().next().filter(|mark| UNDERLINES.contains(mark)) else {
+                continue;
+            };
+            let is_line = line.len() > 2 && line.chars().all(|c| c == mark);
+            // A line of its own, or the top of a table, has nothing above it.
+            if !is_line || heading.trim().is_empty() || heading.starts_with([' ', mark]) {
+                continue;
+            }
+            ensure!(
+                heading.chars().count() == line.len(),
+                "{path}:{}: the line is not as long as the heading",
+                number + 2
+            );
+            // A title has a line above it as well.
+            let above = number.checked_sub(1).map_or("", |above| lines[above]);
+            ensure!(
+                !above.starts_with(mark) || above == *line,
+                "{path}:{number}: the line is not as long as the heading"
+            );
+            checked += 1;
+        }
+    }
+    ensure!(checked > 0, "no heading was found");
+    Ok(())
+}
+
+/// Every description of a sysfs file has its fields, and every file that the code makes has one.
+fn abi(layout: &Layout) -> Result<()> {
+    let mut described = BTreeSet::new();
+    for path in overlay::files(layout)? {
+        if path.starts_with("Documentation/ABI/") {
+            let text = fs::read_to_string(layout.overlay.join(&path))?;
+            described.extend(entries(&text).with_context(|| path)?);
+        }
+    }
+    let source = fs::read_to_string(layout.overlay.join("arch/x86/kexec/sysfs.c"))?;
+    let mut made = 0;
+    for attribute in source.split("__ATTR_RO").skip(1) {
+        let name: String = attribute
+            .chars()
+            .skip_while(|c| *c != '(')
+            .skip(1)
+            .take_while(|c| c.is_ascii_alphanumeric() || *c == '_')
+            .collect();
+        let path = format!("/sys/kernel/kexec/{name}");
+        ensure!(described.contains(&path), "{path} is not described");
+        made += 1;
+    }
+    ensure!(made > 0, "arch/x86/kexec/sysfs.c makes no file");
+    Ok(())
+}
+
+/// The sysfs files that a file of descriptions is about.
+fn entries(text: &str) -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    for entry in text.split("What:").skip(1) {
+        let entry = format!("What:{entry}");
+        let path = entry
+            .lines()
+            .next()
+            .and_then(|line| line.split_whitespace().nth(1));
+        let Some(path) = path else {
+            bail!("What: without a path");
+        };
+        let mut from = 0;
+        for field in FIELDS {
+            let at = entry[from..]
+                .find(&format!("{field}:"))
+                .with_context(|| format!("{path} has no {field}:"))?;
+            from += at;
+        }
+        found.push(path.to_owned());
+    }
+    ensure!(!found.is_empty(), "no What:");
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_found_where_they_begin() {
+        let text = "`make run`, and\n\n    make test  # all\n\t@echo 'make bench  measure' make no";
+        assert_eq!(named(text), BTreeSet::from(["run", "test", "bench"]));
+    }
+
+    #[test]
+    fn a_description_needs_all_fields() {
+        let whole = "What:\t/sys/a\nDate:\tx\nKernelVersion:\t7\nContact:\tx\nDescription:\tx\n";
+        assert_eq!(entries(whole).unwrap(), ["/sys/a"]);
+        assert!(entries(&whole.replace("Contact:", "")).is_err());
+        assert!(entries("").is_err());
+    }
+}

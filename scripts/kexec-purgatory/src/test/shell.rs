@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What shellcheck says of the overlay's shell scripts.
+
+use std::fs;
+
+use anyhow::{Result, ensure};
+
+use super::{Report, overlay};
+use crate::command::command;
+use crate::layout::Layout;
+
+/// The scripts, by their paths in the overlay.
+fn scripts(layout: &Layout) -> Result<Vec<String>> {
+    let mut scripts = overlay::files(layout)?;
+    scripts.retain(|path| {
+        let text = fs::read(layout.overlay.join(path)).unwrap_or_default();
+        let first = text.split(|&byte| byte == b'\n').next().unwrap_or_default();
+        first.starts_with(b"#!") && (first.ends_with(b"/sh") || first.ends_with(b"bash"))
+    });
+    Ok(scripts)
+}
+
+pub fn names(layout: &Layout) -> Result<Vec<String>> {
+    Ok(scripts(layout)?.iter().map(|path| name(path)).collect())
+}
+
+/// The name for reports.
+fn name(path: &str) -> String {
+    format!("shell/{path}")
+}
+
+pub fn run(layout: &Layout, report: &mut Report) -> Result<()> {
+    let scripts = scripts(layout)?;
+    ensure!(!scripts.is_empty(), "there is no script");
+    let there = command("shellcheck").arg("--version").output().is_ok();
+    for path in &scripts {
+        match there {
+            true => report.test(&name(path), || check(layout, path)),
+            // "make test" installs it, "make check" installs nothing.
+            false => report.skip(&name(path), "shellcheck is not installed"),
+        }
+    }
+    Ok(())
+}
+
+fn check(layout: &Layout, path: &str) -> Result<()> {
+    let checked = command("shellcheck")
+        .args(["--format=gcc", "--external-sources", path])
+        .current_dir(&layout.overlay)
+        .output()?;
+    ensure!(
+        checked.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&checked.stdout),
+        String::from_utf8_lossy(&checked.stderr)
+    );
+    Ok(())
+}

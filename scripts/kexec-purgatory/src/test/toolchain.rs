@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Kernels built by other compilers than most tests have: the oldest Rust and bindgen that the kernel
+//! takes, and GCC with GNU ld. They are those of a Debian 13 root.
+//!
+//! The kernels with all options are built by GCC, GNU ld and the oldest Rust. The group `options`
+//! enters other kernels from them and reports their KUnit tests, and `debug` runs the kselftests on one.
+
+use std::fs;
+
+use anyhow::{Context, Result};
+
+use super::boot::report_kunit;
+use super::{Kernels, Report};
+use crate::guest::{Loader, Purpose};
+use crate::kernel::toolchain::Toolchain;
+use crate::kernel::{self, Built, Verify};
+use crate::kexec::{self, Kexec, Plan};
+use crate::root::Rust;
+
+/// That the kernels which other groups boot are built with these tools.
+const GCC_OLDEST: &str = "toolchain/gcc-oldest";
+
+/// The kernel of state `y`, built by other tools.
+struct Case {
+    name: &'static str,
+    tools: Toolchain,
+}
+
+const CASES: &[Case] = &[
+    Case {
+        name: "toolchain/clang-oldest",
+        tools: Toolchain::Root {
+            rust: Rust::Oldest,
+            llvm: true,
+        },
+    },
+    Case {
+        name: "toolchain/gcc-newest",
+        tools: Toolchain::Root {
+            rust: Rust::Newest,
+            llvm: false,
+        },
+    },
+];
+
+impl Case {
+    fn normal(&self) -> String {
+        format!("{}/normal", self.name)
+    }
+
+    fn crash(&self) -> String {
+        format!("{}/crash", self.name)
+    }
+
+    /// What the KUnit tests are below.
+    fn kunit(&self) -> String {
+        format!("{}/kunit", self.name)
+    }
+
+    fn names(&self) -> Vec<String> {
+        vec![self.normal(), self.crash(), self.kunit() + "/"]
+    }
+}
+
+pub fn names() -> Vec<String> {
+    let cases = CASES.iter().flat_map(Case::names);
+    [GCC_OLDEST.to_owned()].into_iter().chain(cases).collect()
+}
+
+pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
+    report.test(GCC_OLDEST, || {
+        for verify in [Verify::Options, Verify::OptionsM] {
+            check(&kernels.get(verify)?, Toolchain::GCC_OLDEST)?;
+        }
+        Ok(())
+    });
+    for case in CASES {
+        if !report.wants_any(&case.names()) {
+            continue;
+        }
+        match build(kernels, case) {
+            Ok(kernel) => boot(kernels, report, case, &kernel),
+            Err(error) => report.fail(case.name, &error),
+        }
+    }
+    Ok(())
+}
+
+/// Fails unless a kernel was built with these tools.
+fn check(kernel: &Built, tools: Toolchain) -> Result<()> {
+    let config = kernel.config();
+    let text =
+        fs::read_to_string(&config).with_context(|| format!("cannot read {}", config.display()))?;
+    tools.check(&text)
+}
+
+fn build(kernels: &Kernels, case: &Case) -> Result<Built> {
+    let output = kernels.layout.build.join(case.name);
+    let name = case.name.replace('/', "-");
+    let kernel = kernel::build_with(
+        kernels.layout,
+        kernels.tree(),
+        Verify::Y,
+        &name,
+        &output,
+        case.tools,
+    )?;
+    case.tools
+        .check(&fs::read_to_string(output.join(".config"))?)?;
+    Ok(kernel)
+}
+
+/// Enters a distribution's kernel from the kernel, normally and after a crash.
+fn boot(kernels: &Kernels, report: &mut Report, case: &Case, kernel: &Built) {
+    let boot = |purpose, name: &str| -> Result<Kexec> {
+        kexec::run(
+            kernels.layout,
+            &name.replace('/', "-"),
+            kernel,
+            &kernels.next,
+            &Plan {
+                purpose,
+                loader: Loader::Kexec,
+                modules: &[],
+                engine: None,
+                arguments: "",
+                extra: None,
+            },
+        )
+    };
+    report.test(&case.normal(), || {
+        let kexec = boot(Purpose::Enter, &case.normal())?;
+        kexec
+            .check(true)
+            .map(drop)
+            .with_context(|| kexec.log.tail())
+    });
+    // Some KUnit tests need memory for a crash kernel.
+    if !report.wants_any(&[case.crash(), case.kunit() + "/"]) {
+        return;
+    }
+    match boot(Purpose::Crash, &case.crash()) {
+        Ok(kexec) => {
+            let result = kexec.check(true).map(drop);
+            report.record(&case.crash(), result.with_context(|| kexec.log.tail()));
+            report_kunit(kernels, report, &case.kunit(), &kexec.log);
+        }
+        Err(error) => report.fail(&case.crash(), &error),
+    }
+}
