@@ -27,11 +27,15 @@ mod abi;
 #[expect(dead_code, unreachable_pub, reason = "shared with the purgatory")]
 mod check;
 mod digest;
+#[path = "../purgatory/rust/digest/engines.rs"]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "shared with the purgatory and its tests"
+)]
+mod engines;
 mod hotplug;
 mod params;
-#[path = "../purgatory/rust/digest/select.rs"]
-#[expect(unreachable_pub, reason = "shared with the host's tests")]
-mod select;
 
 use abi::Handoff;
 use params::{

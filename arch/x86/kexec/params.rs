@@ -5,7 +5,6 @@
 use crate::{
     abi::{
         self,
-        EngineKind,
         Header,
         Params,
         Region,
@@ -17,8 +16,9 @@ use crate::{
         Fault, //
     },
     digest::region_digest,
-    select::{
+    engines::{
         self,
+        EngineKind,
         Feature, //
     }, //
 };
@@ -47,7 +47,7 @@ static_assert!(abi::REGIONS_MAX == kexec::SEGMENT_MAX);
 /// The CPU that runs the purgatory, as this kernel sees it.
 struct BootCpu;
 
-impl select::Processor for BootCpu {
+impl engines::Processor for BootCpu {
     fn has(&self, feature: Feature) -> bool {
         let feature = match feature {
             Feature::Ssse3 => CpuFeature::Ssse3,
@@ -65,6 +65,30 @@ impl select::Processor for BootCpu {
     fn may_enable(&self, xcr0: u64) -> bool {
         kexec::has_xfeatures(xcr0)
     }
+}
+
+/// C declaration and contract: `arch/x86/include/asm/kexec-purgatory.h`.
+///
+/// # Safety
+///
+/// `number` and `usable` must be valid for writes.
+#[cfg(CONFIG_KEXEC_PURGATORY_KUNIT_TEST)]
+#[export]
+unsafe extern "C" fn kexec_purgatory_engine(
+    row: u32,
+    number: *mut u32,
+    usable: *mut bool,
+) -> *const c_char {
+    let Some(&engine) = EngineKind::ALL.get(row as usize) else {
+        return core::ptr::null();
+    };
+
+    // SAFETY: By the safety requirements of this function.
+    unsafe {
+        number.write(engine as u32);
+        usable.write(engines::supports(&BootCpu, engine));
+    }
+    engine.c_name().as_char_ptr()
 }
 
 // SAFETY: All fields are integers, every bit pattern is a value.
@@ -214,7 +238,7 @@ pub(crate) fn seal(
     machine: Machine,
     debug: bool,
 ) -> Result<Sealed, Refusal> {
-    let engine = select::select(&BootCpu);
+    let engine = engines::select(&BootCpu);
     let mut regions = [Region::UNUSED; abi::REGIONS_MAX];
     let mut count = 0;
     let mut bytes = 0;
@@ -255,8 +279,11 @@ pub(crate) fn seal(
     let purgatory = image.purgatory_mut().ok_or(EINVAL)?;
     let header = header(purgatory)?;
     let (code, params) = split(purgatory, &header)?;
-
     let has_console = machine.console_port != 0 || machine.console_mmio32 != 0;
+    let flags = match debug && has_console {
+        true => abi::FLAG_DEBUG,
+        false => 0,
+    };
 
     *params = Params {
         magic: abi::MAGIC,
@@ -264,7 +291,7 @@ pub(crate) fn seal(
         size: size_of::<Params>() as u32,
         entry: params.entry,
         boot_params: params.boot_params,
-        flags: if debug && has_console { abi::FLAG_DEBUG } else { 0 },
+        flags,
         tsc_khz: machine.tsc_khz,
         reset: reset(&machine),
         console_mmio32: machine.console_mmio32,

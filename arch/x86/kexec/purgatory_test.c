@@ -9,7 +9,6 @@
 
 #include <crypto/sha2.h>
 #include <kunit/test.h>
-#include <linux/cpufeature.h>
 #include <linux/kexec.h>
 #include <linux/prandom.h>
 #include <linux/set_memory.h>
@@ -17,45 +16,37 @@
 #include <linux/vmalloc.h>
 #include <asm/fpu/api.h>
 
-/* LEAF_SIZE and EngineKind of arch/x86/purgatory/rust/abi.rs */
+/* LEAF_SIZE, REGIONS_MAX and struct Region of arch/x86/purgatory/rust/abi.rs */
 #define LEAF_SIZE	(SZ_32K + 64)
+#define REGIONS_MAX	16
 
-enum { SCALAR, SHANI_X2, AVX2_X8, AVX512_X16, NR_ENGINES };
+struct region {
+	u64 start;
+	u64 len;
+	u32 kind;
+	u32 reserved;
+	u8 digest[SHA256_DIGEST_SIZE];
+};
 
-static const char * const engine_names[NR_ENGINES] = {
-	"scalar", "shani-x2", "avx2-x8", "avx512-x16",
+/* A row of the table in arch/x86/purgatory/rust/digest/engines.rs */
+struct engine {
+	unsigned int row;
+	const char *name;
+	u32 number;
+	bool usable;
 };
 
 /* See arch/x86/purgatory/rust/purgatory_test.rs */
-typedef void digest_fn(u32 engine, const u8 *start, size_t len, u8 *out);
+typedef void digests_fn(u32 engine, const struct region *regions, size_t count,
+			u8 (*digests)[SHA256_DIGEST_SIZE]);
 
 struct purgatory_test {
-	digest_fn *digest;
+	digests_fn *digests;
 	u8 *data;
 };
 
 /* Room for every number of leaves up to three rounds of the widest engine. */
 #define DATA_SIZE	(49 * LEAF_SIZE)
-
-static bool engine_usable(int engine)
-{
-	switch (engine) {
-	case SCALAR:
-		return true;
-	case SHANI_X2:
-		return boot_cpu_has(X86_FEATURE_SHA_NI) &&
-		       boot_cpu_has(X86_FEATURE_SSSE3) &&
-		       boot_cpu_has(X86_FEATURE_XMM4_1);
-	case AVX2_X8:
-		return boot_cpu_has(X86_FEATURE_AVX2) &&
-		       cpu_has_xfeatures(XFEATURE_MASK_SSE | XFEATURE_MASK_YMM, NULL);
-	case AVX512_X16:
-		return boot_cpu_has(X86_FEATURE_AVX512F) &&
-		       boot_cpu_has(X86_FEATURE_AVX512BW) &&
-		       cpu_has_xfeatures(XFEATURE_MASK_AVX512, NULL);
-	}
-	return false;
-}
 
 static void reference_digest(const u8 *start, size_t len, u8 *out)
 {
@@ -75,15 +66,21 @@ static void reference_digest(const u8 *start, size_t len, u8 *out)
 }
 
 /* The purgatory is built without control flow integrity. */
-static __nocfi void purgatory_digest(const struct purgatory_test *priv, int engine,
+static __nocfi void purgatory_digest(const struct purgatory_test *priv,
+				     const struct engine *engine,
 				     const u8 *start, size_t len, u8 *out)
 {
+	const struct region region = { .start = (uintptr_t)start, .len = len };
+	u8 digests[REGIONS_MAX][SHA256_DIGEST_SIZE];
+
 	kernel_fpu_begin();
-	priv->digest(engine, start, len, out);
+	priv->digests(engine->number, &region, 1, digests);
 	kernel_fpu_end();
+	memcpy(out, digests[0], sizeof(digests[0]));
 }
 
-static void check(struct kunit *test, int engine, size_t offset, size_t len)
+static void check(struct kunit *test, const struct engine *engine, size_t offset,
+		  size_t len)
 {
 	const struct purgatory_test *priv = test->priv;
 	u8 expected[SHA256_DIGEST_SIZE], found[SHA256_DIGEST_SIZE];
@@ -92,12 +89,12 @@ static void check(struct kunit *test, int engine, size_t offset, size_t len)
 	purgatory_digest(priv, engine, priv->data + offset, len, found);
 	KUNIT_ASSERT_MEMEQ_MSG(test, found, expected, sizeof(found),
 			       "engine %s, offset %zu, length %zu",
-			       engine_names[engine], offset, len);
+			       engine->name, offset, len);
 }
 
 static void test_short_lengths(struct kunit *test)
 {
-	int engine = *(const int *)test->param_value;
+	const struct engine *engine = test->param_value;
 	size_t len;
 
 	for (len = 0; len <= SZ_4K; len++)
@@ -106,7 +103,7 @@ static void test_short_lengths(struct kunit *test)
 
 static void test_leaf_edges(struct kunit *test)
 {
-	int engine = *(const int *)test->param_value;
+	const struct engine *engine = test->param_value;
 	size_t leaves;
 
 	for (leaves = 1; leaves * LEAF_SIZE + 64 < DATA_SIZE; leaves++) {
@@ -120,7 +117,7 @@ static void test_leaf_edges(struct kunit *test)
 static void test_every_leaf_counts(struct kunit *test)
 {
 	const struct purgatory_test *priv = test->priv;
-	int engine = *(const int *)test->param_value;
+	const struct engine *engine = test->param_value;
 	u8 before[SHA256_DIGEST_SIZE], after[SHA256_DIGEST_SIZE];
 	size_t len = 33 * LEAF_SIZE + 5, at;
 
@@ -130,20 +127,20 @@ static void test_every_leaf_counts(struct kunit *test)
 		purgatory_digest(priv, engine, priv->data, len, after);
 		priv->data[at] ^= 0x80;
 		KUNIT_ASSERT_MEMNEQ_MSG(test, after, before, sizeof(after),
-					"engine %s, byte %zu",
-					engine_names[engine], at);
+					"engine %s, byte %zu", engine->name, at);
 	}
 }
 
 static const void *engine_gen_params(struct kunit *test, const void *prev, char *desc)
 {
-	static const int engines[NR_ENGINES] = { SCALAR, SHANI_X2, AVX2_X8, AVX512_X16 };
-	const int *engine = prev ? (const int *)prev + 1 : engines;
+	static struct engine engine;
 
-	if (engine == engines + NR_ENGINES)
+	engine.row = prev ? engine.row + 1 : 0;
+	engine.name = kexec_purgatory_engine(engine.row, &engine.number, &engine.usable);
+	if (!engine.name)
 		return NULL;
-	strscpy(desc, engine_names[*engine], KUNIT_PARAM_DESC_SIZE);
-	return engine;
+	strscpy(desc, engine.name, KUNIT_PARAM_DESC_SIZE);
+	return &engine;
 }
 
 static void free_data(void *data)
@@ -164,14 +161,14 @@ static void free_code(void *code)
 static int purgatory_test_init(struct kunit *test)
 {
 	size_t size = kexec_purgatory_test_blob_end - kexec_purgatory_test_blob;
-	int engine = *(const int *)test->param_value;
+	const struct engine *engine = test->param_value;
 	struct purgatory_test *priv;
 	struct rnd_state rnd;
 	void *code;
 	int ret;
 
-	if (!engine_usable(engine))
-		kunit_skip(test, "this CPU does not have what %s needs", engine_names[engine]);
+	if (!engine->usable)
+		kunit_skip(test, "this CPU does not have what %s needs", engine->name);
 
 	priv = kunit_kzalloc(test, sizeof(*priv), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, priv);
@@ -187,7 +184,7 @@ static int purgatory_test_init(struct kunit *test)
 	code = vmalloc(size);
 	KUNIT_ASSERT_NOT_NULL(test, code);
 	memcpy(code, kexec_purgatory_test_blob, size);
-	priv->digest = code;
+	priv->digests = code;
 	set_memory_rox((unsigned long)code, DIV_ROUND_UP(size, PAGE_SIZE));
 	return kunit_add_action_or_reset(test, free_code, code);
 }

@@ -10,12 +10,17 @@
 
 #define DIGESTS_FUNCTION	(DIGESTS + 0)
 #define DIGESTS_NEXT		(DIGESTS + 8)
+/* Numbers of enum EngineKind. */
+#define DIGESTS_REFERENCE	(DIGESTS + 16)
+#define DIGESTS_TESTED		(DIGESTS + 24)
 /* Start and length of each region, 32 bits each; the last start is 0. */
-#define DIGESTS_REGIONS		(DIGESTS + 16)
+#define DIGESTS_REGIONS		(DIGESTS + 32)
 
-/* enum EngineKind */
-#define ENGINE_SCALAR		0
-#define ENGINE_AVX512_X16	3
+/* struct Region and REGIONS_MAX of arch/x86/purgatory/rust/abi.rs */
+#define REGION_START		0
+#define REGION_LEN		8
+#define REGION_SIZE		56
+#define DIGESTS_SIZE		(16 * 32)
 
 #define UART			0x3f8
 #define UART_LSR		0x3fd
@@ -46,10 +51,10 @@ _start:
 	je	2f
 	/* What is there from before is no digest of this region. */
 	notq	found
-	movl	$ENGINE_SCALAR, %edi
+	movl	DIGESTS_REFERENCE, %edi
 	movl	$expected, %ecx
 	call	digest
-	movl	$ENGINE_AVX512_X16, %edi
+	movl	DIGESTS_TESTED, %edi
 	movl	$found, %ecx
 	call	digest
 	incl	%r12d
@@ -90,9 +95,14 @@ _start:
 	loop	3b
 	jmp	*DIGESTS_NEXT
 
+	/* Of one region, to %rcx, where there is room for DIGESTS_SIZE bytes. */
 digest:
-	movl	(%rbx), %esi
-	movl	4(%rbx), %edx
+	movl	(%rbx), %eax
+	movq	%rax, region + REGION_START
+	movl	4(%rbx), %eax
+	movq	%rax, region + REGION_LEN
+	movl	$region, %esi
+	movl	$1, %edx
 	jmp	*DIGESTS_FUNCTION
 
 	/* %eax as a decimal number that ends before %rdi */
@@ -122,9 +132,12 @@ line_end:
 
 	.bss
 	.balign	16
+region:
+	.skip	REGION_SIZE
+	.balign	16
 expected:
-	.skip	32
+	.skip	DIGESTS_SIZE
 found:
-	.skip	32
-	.skip	8192
+	.skip	DIGESTS_SIZE
+	.skip	16384
 stack_end:

@@ -17,6 +17,6 @@ pub(crate) mod run;
 mod state;
 
 pub use self::blob::{Blob, SOURCES};
-pub use self::cases::CASES;
+pub use self::cases::cases;
 pub use self::machine::Bare;
 use self::state::State;

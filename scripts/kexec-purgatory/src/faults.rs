@@ -16,7 +16,7 @@ use std::fmt;
 use anyhow::Result;
 
 use self::plan::{Planned, plan};
-use self::stage::{ENGINES, Scenario, Scenes, Setting};
+use self::stage::{Scenario, Scenes, Setting};
 use self::trial::{Class, Trial};
 use crate::graft;
 use crate::guest;
@@ -24,6 +24,7 @@ use crate::kernel::{self, Built, Verify};
 use crate::layout::Layout;
 use crate::machine::memory;
 use crate::parallel::in_parallel;
+use crate::processors::qemu_engines;
 use crate::progress::Step;
 
 /// One clean run for so many faults.
@@ -128,10 +129,10 @@ pub fn inject(
     let folder = memory::folder(layout)?;
     let guest = guest::commanded(layout, verified.image(), "")?;
     let setting = Setting::new(folder.path(), verified, &guest)?;
-    let kinds: Vec<_> = ENGINES.iter().map(|engine| engine.kind).collect();
-    let planned: Vec<Planned> = plan(seed, &kinds).take(count).collect();
+    let engines: Vec<_> = qemu_engines().collect();
+    let planned: Vec<Planned> = plan(seed, &engines).take(count).collect();
     let mut tally = Tally::default();
-    for (index, &engine) in ENGINES.iter().enumerate() {
+    for (index, &engine) in engines.iter().enumerate() {
         let scenes = setting.scenes(engine)?;
         let mut trials = trial::fixed();
         // Nothing of it depends on the engine.
@@ -141,17 +142,17 @@ pub fn inject(
         trials.extend(
             planned
                 .iter()
-                .filter(|planned| planned.engine == engine.kind)
+                .filter(|planned| planned.engine == engine)
                 .map(|&planned| Trial::Fault(planned)),
         );
         trials.extend(trial::clean(
-            count.div_ceil(FAULTS_PER_CLEAN_RUN * ENGINES.len()),
+            count.div_ceil(FAULTS_PER_CLEAN_RUN * engines.len()),
         ));
         execute(&setting, &scenes, &trials, &mut tally)?;
     }
 
     let setting = Setting::new(folder.path(), direct, &guest)?;
-    let trials: Vec<Trial> = plan(seed, &kinds)
+    let trials: Vec<Trial> = plan(seed, &engines)
         .filter(|planned| planned.scenario == Scenario::NORMAL_BEFORE_COPY)
         .map(Trial::Direct)
         .take(DIRECT)

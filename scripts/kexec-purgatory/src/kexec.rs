@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 
-use crate::abi::EngineKind;
+use crate::engines::EngineKind;
 use crate::fetch::DistributionKernel;
 use crate::guest::{self, Extra, Loader, Payload, Purpose};
 use crate::kernel::Built;

@@ -10,6 +10,9 @@ mod bare;
 mod bench;
 mod checksum;
 mod command;
+#[expect(dead_code, reason = "shared with the purgatory")]
+#[path = "../../../arch/x86/purgatory/rust/digest/engines.rs"]
+mod engines;
 mod expected;
 mod faults;
 mod fetch;
@@ -24,6 +27,7 @@ mod machine;
 mod mutants;
 mod parallel;
 mod pristine;
+mod processors;
 mod progress;
 mod qemu;
 mod registers;

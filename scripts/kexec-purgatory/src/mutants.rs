@@ -28,7 +28,7 @@ pub enum Fate {
     Killed(String),
     Survived,
     /// This machine cannot run what it changes.
-    NotRun(&'static str),
+    NotRun(String),
 }
 
 /// Which mutants are tried.
@@ -152,7 +152,7 @@ enum Killer<'a> {
 }
 
 fn one(sources: &Sources, mutant: &Mutant, killer: &Killer<'_>) -> Result<Fate> {
-    if let Some(why) = mutant.needs.and_then(|needs| needs.missing()) {
+    if let Some(why) = mutant.not_run() {
         return Ok(Fate::NotRun(why));
     }
     let apply = || sources.apply(mutant, &sources.mutated(mutant)?);

@@ -12,10 +12,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use crate::abi::EngineKind;
 use crate::command::{emulator, tail};
+use crate::engines::EngineKind;
 use crate::guest::{EVERY_KERNEL, Guest};
 use crate::layout::Layout;
+use crate::processors;
 use crate::progress::Step;
 
 /// A guest that prints nothing for so long hangs. Slow machines are well below.
@@ -68,17 +69,6 @@ fn is_time_stamp(stamp: &str) -> bool {
     stamp.trim_start().parse::<f64>().is_ok()
 }
 
-/// A processor that QEMU emulates, for `-cpu`, on which the loader picks that engine; None where there
-/// is none.
-pub fn processor_for(engine: EngineKind) -> Option<&'static str> {
-    match engine {
-        EngineKind::Scalar => Some("qemu64"),
-        EngineKind::ShaNiX2 => Some("max,-avx2"),
-        EngineKind::Avx2X8 => Some("max,-sha-ni"),
-        EngineKind::Avx512X16 => None,
-    }
-}
-
 /// Boots `kernel` with a guest, and waits until the guest resets or powers off its machine.
 ///
 /// With an engine, the processor is one on which the loader picks it. That is always emulated: this
@@ -104,17 +94,17 @@ pub fn boot_until(
 ) -> Result<SerialLog> {
     let (accelerator, processor) = match engine {
         Some(engine) => {
-            let processor = processor_for(engine)
+            let processor = processors::that_picks(engine)
                 .with_context(|| format!("QEMU has no processor for {}", engine.name()))?;
             (EMULATED, processor)
         }
-        None => (fastest_accelerator(), "max"),
+        None => (fastest_accelerator(), processors::MAX.to_owned()),
     };
     let path = layout.log(name)?;
     let mut step = Step::start(format!("boot {name}"));
     let mut qemu = emulator("qemu-system-x86_64");
     qemu.args(["-nodefaults", "-display", "none", "-no-reboot"])
-        .args(["-accel", accelerator, "-cpu", processor])
+        .args(["-accel", accelerator, "-cpu", &processor])
         .args(["-m", MEMORY, "-smp", PROCESSORS])
         .args(["-serial", "stdio"])
         .arg("-kernel")

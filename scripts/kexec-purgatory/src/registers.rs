@@ -10,13 +10,14 @@ use anyhow::{Context, Result, ensure};
 use comfy_table::{Table, presets::ASCII_MARKDOWN};
 
 use self::state::State;
-use crate::abi::EngineKind;
-use crate::faults::stage::{DIRECT_CPU, ENGINES, Setting, check_engine};
+use crate::engines::EngineKind;
+use crate::faults::stage::{DIRECT_CPU, Setting, check_engine};
 use crate::graft;
 use crate::guest::{self, Purpose};
 use crate::kernel::{self, Built, Verify};
 use crate::layout::Layout;
 use crate::machine::memory;
+use crate::processors::{self, qemu_engines};
 use crate::progress::Step;
 
 /// A register that may differ from mainline's, and why. All others must be the same.
@@ -118,10 +119,7 @@ pub fn run(layout: &Layout) -> Result<bool> {
 /// What the ways are called in which [`enter`] has others than mainline enter.
 pub fn names() -> impl Iterator<Item = String> {
     let direct = DIRECT.to_owned();
-    ENGINES
-        .iter()
-        .map(|engine| verified(engine.kind))
-        .chain([direct])
+    qemu_engines().map(verified).chain([direct])
 }
 
 fn verified(engine: EngineKind) -> String {
@@ -133,7 +131,7 @@ pub fn enter(layout: &Layout, kernels: &Kernels) -> Result<(Entered, Vec<Entered
     let folder = memory::folder(layout)?;
     let guest = guest::commanded(layout, kernels.verified.image(), "")?;
     let mut step = Step::start("enter the next kernel");
-    let mut enter = |name: String, kernel, cpu, engine, direct| -> Result<Entered> {
+    let mut enter = |name: String, kernel, cpu: &str, engine, direct| -> Result<Entered> {
         step.line(&name);
         let setting = Setting::new(folder.path(), kernel, &guest)?;
         // A path in QEMU's options has no comma.
@@ -159,12 +157,13 @@ pub fn enter(layout: &Layout, kernels: &Kernels) -> Result<(Entered, Vec<Entered
         false,
     )?;
     let mut others = Vec::new();
-    for engine in ENGINES {
+    for engine in qemu_engines() {
+        let processor = processors::that_picks(engine).context("QEMU has no such processor")?;
         others.push(enter(
-            verified(engine.kind),
+            verified(engine),
             &kernels.verified,
-            engine.cpu,
-            Some(engine.kind),
+            &processor,
+            Some(engine),
             false,
         )?);
     }

@@ -56,6 +56,18 @@ extern const u8 kexec_purgatory_blob_end[];
 extern const u8 kexec_purgatory_test_blob[];
 extern const u8 kexec_purgatory_test_blob_end[];
 
+/**
+ * kexec_purgatory_engine() - read the table of engines
+ * @row: row of the table in arch/x86/purgatory/rust/digest/engines.rs
+ * @number: gets the engine's number
+ * @usable: gets whether this machine can run the engine
+ *
+ * Only with CONFIG_KEXEC_PURGATORY_KUNIT_TEST.
+ *
+ * Return: the engine's name, or NULL behind the last row.
+ */
+const char *kexec_purgatory_engine(u32 row, u32 *number, bool *usable);
+
 #ifdef CONFIG_KEXEC_PURGATORY_RUST
 /**
  * kexec_purgatory_place() - decide about an image and place the purgatory

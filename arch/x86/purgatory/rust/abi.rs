@@ -195,58 +195,6 @@ impl Region {
     };
 }
 
-/// How the blob computes SHA-256.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
-pub enum EngineKind {
-    /// Generic code, one leaf at a time.
-    Scalar = 0,
-    /// SHA-NI, two leaves interleaved.
-    ShaNiX2 = 1,
-    /// AVX2, eight leaves in lanes.
-    Avx2X8 = 2,
-    /// AVX-512, sixteen leaves in lanes.
-    Avx512X16 = 3,
-}
-
-impl EngineKind {
-    /// Every kind, in the order of its value.
-    pub const ALL: [EngineKind; 4] = [
-        EngineKind::Scalar,
-        EngineKind::ShaNiX2,
-        EngineKind::Avx2X8,
-        EngineKind::Avx512X16,
-    ];
-
-    /// The kind with this value, if there is one.
-    pub fn from_raw(raw: u32) -> Option<EngineKind> {
-        Self::ALL.get(raw as usize).copied()
-    }
-
-    /// The engine's name in messages and in benchmark results.
-    pub fn name(self) -> &'static str {
-        match self {
-            EngineKind::Scalar => "scalar",
-            EngineKind::ShaNiX2 => "shani-x2",
-            EngineKind::Avx2X8 => "avx2-x8",
-            EngineKind::Avx512X16 => "avx512-x16",
-        }
-    }
-
-    /// Bits that `XCR0` must hold while the engine runs. 0: the engine needs no `XSAVE` state
-    /// beyond what `CR4.OSFXSR` enables. (Intel SDM volume 1, section 13.3.)
-    pub fn xcr0(self) -> u64 {
-        const X87_SSE_AVX: u64 = 0x7;
-        const OPMASK_ZMM: u64 = 0xe0;
-
-        match self {
-            EngineKind::Scalar | EngineKind::ShaNiX2 => 0,
-            EngineKind::Avx2X8 => X87_SSE_AVX,
-            EngineKind::Avx512X16 => X87_SSE_AVX | OPMASK_ZMM,
-        }
-    }
-}
-
 /// The reset register of the machine (ACPI specification, section 4.8.3.6).
 #[derive(Clone, Copy, Default)]
 #[repr(C)]
@@ -295,9 +243,9 @@ pub struct Params {
     pub console_mmio32: u64,
     /// Where the blob itself was placed, a multiple of the page size.
     pub blob: u64,
-    /// `XCR0` bits that the engine needs, [`EngineKind::xcr0`].
+    /// `XCR0` bits that the engine needs, `EngineKind::xcr0()`.
     pub xcr0: u64,
-    /// An [`EngineKind`].
+    /// An `EngineKind`, see `digest/engines.rs`.
     pub engine: u32,
     /// Regions in use.
     pub nr_regions: u32,

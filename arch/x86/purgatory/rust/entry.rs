@@ -17,8 +17,8 @@ use purgatory_digest::abi::{
     Params, //
 };
 
-/// Bytes of stack. The engine that needs most, `avx512-x16`, takes less than half.
-const STACK_SIZE: usize = 8192;
+/// Bytes of stack. The deepest path, into the engine `avx512-x16`, takes some 10 KiB.
+const STACK_SIZE: usize = 16 * 1024;
 
 const CR0_MP: u64 = 1 << 1;
 const CR4_OSFXSR: u64 = 1 << 9;

@@ -30,13 +30,15 @@ use purgatory_digest::{
         Params,
         Region,
         RegionKind,
-        Reset, //
+        Reset,
+        DIGEST_SIZE,
+        REGIONS_MAX, //
     },
     check::{
         self,
         Checked, //
     },
-    region_digest,
+    region_digests,
     sha256, //
 };
 
@@ -163,31 +165,26 @@ unsafe fn verify(console: &mut Console, checked: &Checked<'_>) -> bool {
     // SAFETY: The loader chose the engine by what CPUID says, and `check()` held the bits against
     // the engine.
     let states = unsafe { cpu::ExtendedStates::enable(checked.engine().xcr0()) };
+    let mut found = [[0; DIGEST_SIZE]; REGIONS_MAX];
     let mut sound = true;
 
-    for region in checked.regions() {
-        // SAFETY:
-        // - By the invariants of `Checked`, the region does not begin at address 0, ends below
-        //   2^52, so that its length is less than `isize::MAX`, and lies apart from this program.
-        // - `init_pgtable()` maps every segment one to one, `kexec_segment::memsz` bytes from
-        //   `kexec_segment::mem`. The loader refuses an image with a region that is longer than the
-        //   `memsz` of its segment. So every byte of the region is mapped.
-        // - Memory is initialized to whatever it holds. This CPU is the only one that runs, and
-        //   this program writes to its own memory only. A device that still writes to the region
-        //   changes the digest, and cannot make the engines access other memory.
-        // - The loader chose an engine that this CPU supports; `entry.rs` and `states` made the CPU
-        //   ready for it.
-        let found = unsafe {
-            region_digest(
-                checked.engine(),
-                ptr::with_exposed_provenance(region.start as usize),
-                region.len as usize,
-            )
-        };
+    // SAFETY:
+    // - By the invariants of `Checked`, no region begins at address 0, each ends below 2^52, so that
+    //   its length is less than `isize::MAX`, and lies apart from this program.
+    // - `init_pgtable()` maps every segment one to one, `kexec_segment::memsz` bytes from
+    //   `kexec_segment::mem`. The loader refuses an image with a region that is longer than the
+    //   `memsz` of its segment. So every byte of a region is mapped.
+    // - Memory is initialized to whatever it holds. This CPU is the only one that runs, and this
+    //   program writes to its own memory only. A device that still writes to a region changes the
+    //   digest, and cannot make the engines access other memory.
+    // - The loader chose an engine that this CPU supports; `entry.rs` and `states` made the CPU
+    //   ready for it.
+    unsafe { region_digests(checked.engine(), checked.regions(), &mut found) };
 
-        if found != region.digest {
+    for (region, found) in checked.regions().iter().zip(&found) {
+        if *found != region.digest {
             sound = false;
-            report_mismatch(console, region, &found);
+            report_mismatch(console, region, found);
         }
     }
 

@@ -6,21 +6,26 @@
 //! machine code is the purgatory's. It has no header: its first byte is the first instruction of
 //!
 //! ```c
-//! void digest(u32 engine, const u8 *start, size_t len, u8 *out);
+//! void digests(u32 engine, const struct region *regions, size_t count, u8 digests[16][32]);
 //! ```
 //!
-//! which writes the 32 bytes of the digest of a region to `out`. `engine` is an [`EngineKind`]; for
-//! a number that is none, nothing is written. The CPU must be ready for the engine.
+//! which is [`region_digests`] for `count` of [`Region`]. `engine` is an [`EngineKind`]; for a number
+//! that is none, nothing is written. The CPU must be ready for the engine.
 
 #![no_std]
 
-use core::arch::global_asm;
+use core::{
+    arch::global_asm,
+    slice, //
+};
 use purgatory_digest::{
     abi::{
         Digest,
-        EngineKind, //
+        Region,
+        REGIONS_MAX, //
     },
-    region_digest, //
+    engines::EngineKind,
+    region_digests, //
 };
 
 global_asm!(
@@ -34,27 +39,28 @@ purgatory_test_entry:
     pushq   %rbp
     movq    %rsp, %rbp
     andq    $-16, %rsp
-    call    purgatory_test_digest
+    call    purgatory_test_digests
     leave
     ret
     "#,
     options(att_syntax),
 );
 
-/// Computes the digest of a region.
+/// [`region_digests`] for C.
 ///
 /// # Safety
 ///
-/// `out` must be valid for writes; the rest as for [`region_digest`].
+/// `regions` must be aligned and valid for reads of `count` regions, `digests` valid for writes; the
+/// rest as for [`region_digests`].
 #[unsafe(no_mangle)]
-unsafe extern "C" fn purgatory_test_digest(
+unsafe extern "C" fn purgatory_test_digests(
     engine: u32,
-    start: *const u8,
-    len: usize,
-    out: *mut Digest,
+    regions: *const Region,
+    count: usize,
+    digests: *mut [Digest; REGIONS_MAX],
 ) {
     if let Some(engine) = EngineKind::from_raw(engine) {
         // SAFETY: By the safety requirements of this function.
-        unsafe { out.write(region_digest(engine, start, len)) };
+        unsafe { region_digests(engine, slice::from_raw_parts(regions, count), &mut *digests) };
     }
 }

@@ -10,7 +10,8 @@ use anyhow::{Context, Result};
 use sha2::{Digest as _, Sha256};
 
 use super::Blob;
-use crate::abi::{self, Digest, EngineKind, LEAF_SIZE, Params, Region, RegionKind};
+use crate::abi::{self, Digest, LEAF_SIZE, Params, Region, RegionKind};
+use crate::engines::EngineKind;
 
 /// Physical addresses. `bare/boot.S` and `bare/probe.S` get theirs from [`super::machine`].
 pub const JOB: u64 = 0x80_0000;

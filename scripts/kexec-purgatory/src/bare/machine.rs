@@ -16,7 +16,6 @@ use super::bochs::Disk;
 use super::image::{BLOB, DIGESTS_PROGRAM, EXIT_PORT, Image, KERNEL};
 use super::run::{BOOT, Ending, HANGS, MEMORY, POLL, Run, assemble, flat, gave_up};
 use super::{Blob, State};
-use crate::abi::EngineKind;
 use crate::command::emulator;
 use crate::layout::Layout;
 
@@ -221,14 +220,4 @@ fn halted(input: &mut impl Write, output: &mut impl BufRead) -> Option<Ending> {
         line.clear();
     }
     None
-}
-
-/// A processor that has what an engine needs, and lacks what the others need.
-pub fn processor(engine: EngineKind) -> &'static str {
-    match engine {
-        EngineKind::Scalar => "qemu64",
-        EngineKind::ShaNiX2 => "qemu64,+ssse3,+sse4.1,+sha-ni",
-        EngineKind::Avx2X8 => "max,-sha-ni",
-        EngineKind::Avx512X16 => "max,+avx512f,+avx512bw",
-    }
 }

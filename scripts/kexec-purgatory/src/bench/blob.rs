@@ -11,10 +11,15 @@ use anyhow::{Context, Result, ensure};
 use memmap2::{Mmap, MmapMut};
 
 use super::image::Image;
-use crate::abi::{self, EngineKind, Header};
+use crate::abi::{self, Header, Region};
+use crate::engines::{EngineKind, select, supports};
+use crate::processors::{self, ThisMachine};
 
-/// What computes a digest; see `purgatory_test.rs`.
-type DigestEntry = unsafe extern "C" fn(u32, *const u8, usize, *mut abi::Digest);
+/// What computes digests; see `purgatory_test.rs`.
+type DigestsEntry = unsafe extern "C" fn(u32, *const Region, usize, *mut Digests);
+
+/// The digests of as many regions as an image can have.
+type Digests = [abi::Digest; abi::REGIONS_MAX];
 
 /// The image with the digests alone, beside that of the purgatory.
 const DIGESTS: &str = "purgatory_test.bin";
@@ -26,34 +31,18 @@ pub struct Engine(EngineKind);
 impl Engine {
     /// None where the processor or the running kernel lacks what the engine needs.
     pub fn new(kind: EngineKind) -> Option<Self> {
-        let usable = match kind {
-            EngineKind::Scalar => true,
-            EngineKind::ShaNiX2 => {
-                is_x86_feature_detected!("sha")
-                    && is_x86_feature_detected!("ssse3")
-                    && is_x86_feature_detected!("sse4.1")
-            }
-            EngineKind::Avx2X8 => is_x86_feature_detected!("avx2"),
-            EngineKind::Avx512X16 => {
-                is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw")
-            }
-        };
-        usable.then_some(Self(kind))
+        supports(&ThisMachine, kind).then_some(Self(kind))
     }
 
-    /// Those of all engines that this machine can run.
+    /// Those of all engines that this machine can run, the fastest one first.
     pub fn all() -> Vec<Self> {
-        EngineKind::ALL.into_iter().filter_map(Self::new).collect()
+        let engines = EngineKind::ALL.iter().copied();
+        engines.filter_map(Self::new).collect()
     }
 
     /// The one that the loader would pick.
     pub fn fastest() -> Self {
-        use EngineKind::{Avx2X8, Avx512X16, Scalar, ShaNiX2};
-
-        [Avx512X16, ShaNiX2, Avx2X8]
-            .into_iter()
-            .find_map(Self::new)
-            .unwrap_or(Self(Scalar))
+        Self(select(&ThisMachine))
     }
 
     pub fn name(self) -> &'static str {
@@ -62,13 +51,12 @@ impl Engine {
 }
 
 /// What an engine needs, for a message.
-pub fn needs(kind: EngineKind) -> &'static str {
-    match kind {
-        EngineKind::Scalar => "nothing",
-        EngineKind::ShaNiX2 => "SHA-NI",
-        EngineKind::Avx2X8 => "AVX2",
-        EngineKind::Avx512X16 => "AVX-512",
-    }
+pub fn needs(kind: EngineKind) -> String {
+    let needs = kind
+        .needs()
+        .iter()
+        .map(|&feature| processors::name(feature));
+    needs.collect::<Vec<_>>().join(", ")
 }
 
 /// The blob, and the code that computes its digests.
@@ -78,7 +66,7 @@ pub fn needs(kind: EngineKind) -> &'static str {
 /// `digest` points at the digest entry in `_code`.
 pub struct Blob {
     _code: Mmap,
-    digest: DigestEntry,
+    digest: DigestsEntry,
     /// What is in front of the parameters, which the blob checks first.
     checked: Vec<u8>,
 }
@@ -111,7 +99,7 @@ impl Blob {
         let code = code.make_exec()?;
         // SAFETY: The image of the digests begins with a function of this type. The code is position
         // independent and stays mapped, at the same address, for as long as `code` lives.
-        let digest = unsafe { mem::transmute::<*const u8, DigestEntry>(code.as_ptr()) };
+        let digest = unsafe { mem::transmute::<*const u8, DigestsEntry>(code.as_ptr()) };
         // INVARIANT: As above.
         Ok(Self {
             _code: code,
@@ -120,22 +108,25 @@ impl Blob {
         })
     }
 
-    /// The digest of a region, by the blob's code.
-    pub fn digest(&self, engine: Engine, region: &[u8]) -> abi::Digest {
-        let mut digest = [0; abi::DIGEST_SIZE];
-        // SAFETY: By the type's invariants this is the digest entry. The region is borrowed, and
-        // an `Engine` is one that this machine can run.
-        unsafe { (self.digest)(engine.0 as u32, region.as_ptr(), region.len(), &mut digest) };
-        digest
+    /// The digests of regions, at most [`abi::REGIONS_MAX`], by the purgatory's code.
+    pub fn digests(&self, engine: Engine, regions: &[&[u8]]) -> Vec<abi::Digest> {
+        assert!(regions.len() <= abi::REGIONS_MAX);
+        let memory: Vec<Region> = regions.iter().map(|bytes| region(bytes)).collect();
+        let mut digests = Digests::default();
+        // SAFETY: By the type's invariants this is the entry. The regions are borrowed, and an
+        // `Engine` is one that this machine can run.
+        unsafe { (self.digest)(engine.0 as u32, memory.as_ptr(), memory.len(), &mut digests) };
+        digests[..regions.len()].to_vec()
     }
 
     /// Bytes of stack that the digest of a region takes.
-    pub fn stack_used(&self, engine: Engine, region: &[u8]) -> usize {
+    pub fn stack_used(&self, engine: Engine, bytes: &[u8]) -> usize {
         const PAINT: u8 = 0xa5;
         let mut stack = vec![PAINT; 1 << 20];
-        let mut digest: abi::Digest = [0; abi::DIGEST_SIZE];
+        let mut digests = Digests::default();
+        let region = region(bytes);
         let end = stack.as_mut_ptr_range().end.addr() & !0xf;
-        // SAFETY: As in `digest()`. The function returns with the stack pointer as it was, and by
+        // SAFETY: As in `digests()`. The function returns with the stack pointer as it was, and by
         // the C convention with `%r12` as it was. The stack is large enough by far: the function
         // does not recurse.
         unsafe {
@@ -148,9 +139,9 @@ impl Blob {
                 in("r13") end,
                 in("r14") self.digest,
                 in("edi") engine.0 as u32,
-                in("rsi") region.as_ptr(),
-                in("rdx") region.len(),
-                in("rcx") &mut digest,
+                in("rsi") &region,
+                in("rdx") 1,
+                in("rcx") &mut digests,
                 clobber_abi("C"),
                 options(att_syntax),
             );
@@ -160,15 +151,16 @@ impl Blob {
         end - size_of::<usize>() - (stack.as_ptr().addr() + unused)
     }
 
-    /// The digests that the blob computes before it enters an image: of itself, with the scalar
+    /// The digests that the purgatory computes before it enters an image: of itself, with the scalar
     /// engine as it does, and of what was loaded of each segment. That of its parameters is left
     /// out: they have a KiB.
     pub fn verify(&self, engine: Engine, image: &Image) -> Vec<abi::Digest> {
-        let itself = self.digest(Engine(EngineKind::Scalar), &self.checked);
-        let mut digests = vec![itself];
-        for segment in &image.segments {
-            digests.push(self.digest(engine, &image.memory[segment.loaded_range()]));
-        }
+        let segments = image.segments.iter();
+        let loaded: Vec<_> = segments
+            .map(|segment| &image.memory[segment.loaded_range()])
+            .collect();
+        let mut digests = self.digests(Engine(EngineKind::Scalar), &[&self.checked]);
+        digests.extend(self.digests(engine, &loaded));
         digests
     }
 
@@ -185,5 +177,14 @@ impl Blob {
             );
         }
         Ok(())
+    }
+}
+
+/// Memory as the purgatory is told of it.
+fn region(bytes: &[u8]) -> Region {
+    Region {
+        start: bytes.as_ptr().expose_provenance() as u64,
+        len: bytes.len() as u64,
+        ..Region::UNUSED
     }
 }

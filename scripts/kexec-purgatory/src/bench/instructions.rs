@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use super::copy::Runs;
 use super::memory::PAGE;
-use crate::abi::EngineKind;
+use crate::engines::EngineKind;
 use crate::fetch::DistributionKernel;
 use crate::graft;
 use crate::guest::{self, EVERY_KERNEL, Guest, Loader, Purpose};
@@ -27,8 +27,9 @@ use crate::machine::gdb::{Gdb, Space};
 use crate::machine::symbols::Symbols;
 use crate::machine::{Boot, Machine, Stop, memory};
 use crate::parallel::in_parallel;
+use crate::processors;
 use crate::progress::Step;
-use crate::qemu::{self, SerialLog};
+use crate::qemu::SerialLog;
 
 /// `rdtsc`.
 const RDTSC: [u8; 2] = [0x0f, 0x31];
@@ -195,14 +196,15 @@ impl Prepared {
     fn count(&self, memory: &Path) -> Result<Counted> {
         let case = self.case;
         let symbols = Symbols::read(&self.kernel.vmlinux())?;
-        let processor = qemu::processor_for(case.engine).context("no processor for the engine")?;
+        let processor =
+            processors::that_picks(case.engine).context("no processor for the engine")?;
         let boot = Boot {
             kernel: self.kernel.image(),
             initramfs: &self.guest.initramfs,
             // The memory of the image must not lie elsewhere in each run.
             cmdline: &format!("{EVERY_KERNEL} nokaslr {}", self.guest.arguments),
         };
-        let mut machine = Machine::boot_counting(processor, memory, &boot)?;
+        let mut machine = Machine::boot_counting(&processor, memory, &boot)?;
 
         machine.run_to(symbols.address("__x64_sys_kexec_file_load")?)?;
         let before = machine.instructions()?;

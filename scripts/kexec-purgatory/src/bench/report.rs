@@ -19,7 +19,7 @@ use super::image::{Image, Segment};
 use super::instructions::Repeated;
 use super::measure::{Measured, Spread};
 use super::processor::{self, names};
-use crate::abi::EngineKind;
+use crate::engines::EngineKind;
 
 /// All that `bench.json` has.
 #[derive(Serialize)]
@@ -140,7 +140,7 @@ impl Report {
     ) -> Result<Self> {
         let mut engines = BTreeMap::new();
         let mut on_image = BTreeMap::new();
-        for kind in EngineKind::ALL {
+        for &kind in EngineKind::ALL {
             engines.insert(kind.name(), PerByte::of(kind, &measured)?);
             on_image.insert(kind.name(), OnImage::of(kind, &measured)?);
         }

@@ -6,7 +6,7 @@ use fastrand::Rng;
 
 use super::fault::{Fault, Kind, Place};
 use super::stage::Scenario;
-use crate::abi::EngineKind;
+use crate::engines::EngineKind;
 
 /// Regions that every image has: kernel, initramfs and boot_params.
 const REGIONS: usize = 3;
@@ -60,7 +60,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::{Planned, plan};
-    use crate::abi::EngineKind;
+    use crate::engines::EngineKind;
 
     const ENGINES: &[EngineKind] = &[EngineKind::Scalar, EngineKind::ShaNiX2, EngineKind::Avx2X8];
 

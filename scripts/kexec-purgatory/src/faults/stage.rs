@@ -7,13 +7,14 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 
 use super::image::{Loaded, PAGE, Pages, Segment};
-use crate::abi::EngineKind;
 use crate::checksum;
+use crate::engines::EngineKind;
 use crate::guest::{self, EVERY_KERNEL, Guest, Purpose};
 use crate::kernel::Built;
 use crate::machine::gdb::Space;
 use crate::machine::symbols::Symbols;
 use crate::machine::{Boot, Machine, Template};
+use crate::processors;
 use crate::progress::Step;
 
 /// Where in `struct kimage` of include/linux/kexec.h its head and its start lie.
@@ -193,17 +194,18 @@ impl<'a> Setting<'a> {
     }
 
     /// Makes the scenes of one engine.
-    pub fn scenes(&self, engine: Engine) -> Result<Scenes> {
-        let name = engine.kind.name();
+    pub fn scenes(&self, engine: EngineKind) -> Result<Scenes> {
+        let name = engine.name();
         let mut step = Step::start(format!("prepare guests, engine {name}"));
         let memory = |which: &str| self.folder.join(format!("{name}-{which}"));
-        let ready = self.boot(name, engine.cpu)?;
+        let processor = processors::that_picks(engine).context("QEMU has no such processor")?;
+        let ready = self.boot(name, &processor)?;
 
         step.line("load the images");
         let mut machine = ready.copy(&memory("loaded"))?;
         let crash = self.load(&mut machine, Purpose::Crash)?;
         let normal = self.load(&mut machine, Purpose::Enter)?;
-        check_engine(&machine, &[Purpose::Crash, Purpose::Enter], engine.kind)?;
+        check_engine(&machine, &[Purpose::Crash, Purpose::Enter], engine)?;
         let at_rest = Scene {
             scenario: Scenario::CRASH_AT_REST,
             template: machine.save(&memory("loaded"))?,
@@ -292,31 +294,8 @@ impl<'a> Setting<'a> {
     }
 }
 
-/// An engine, and a processor that has the loader choose it.
-#[derive(Clone, Copy)]
-pub struct Engine {
-    pub kind: EngineKind,
-    pub cpu: &'static str,
-}
-
-/// Those that QEMU's emulator can run.
-pub const ENGINES: &[Engine] = &[
-    Engine {
-        kind: EngineKind::Scalar,
-        cpu: "max,-sha-ni,-avx2",
-    },
-    Engine {
-        kind: EngineKind::ShaNiX2,
-        cpu: "max",
-    },
-    Engine {
-        kind: EngineKind::Avx2X8,
-        cpu: "max,-sha-ni",
-    },
-];
-
 /// The processor of a guest whose image no engine verifies.
-pub const DIRECT_CPU: &str = "max";
+pub const DIRECT_CPU: &str = processors::MAX;
 
 /// The scenes of one engine.
 pub struct Scenes {

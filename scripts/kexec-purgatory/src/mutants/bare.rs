@@ -7,7 +7,7 @@ use std::io;
 use anyhow::{Context, Error, Result};
 
 use super::{Fate, Sources};
-use crate::bare::{Bare, Blob, CASES};
+use crate::bare::{Bare, Blob, cases};
 use crate::layout::Layout;
 
 /// The cases of [`crate::bare`] with the purgatory of a mutant.
@@ -21,8 +21,9 @@ impl<'a> BareTests<'a> {
     pub fn new(layout: &'a Layout, sources: &'a Sources) -> Result<Self> {
         let this = Self { layout, sources };
         let bare = this.bare()?;
-        for (name, case) in CASES {
-            case(&bare).with_context(|| format!("{name} fails without a mutant"))?;
+        for case in cases() {
+            case.run(&bare)
+                .with_context(|| format!("{} fails without a mutant", case.name))?;
         }
         Ok(this)
     }
@@ -30,11 +31,11 @@ impl<'a> BareTests<'a> {
     /// Runs the cases until one fails.
     pub fn run(&self) -> Result<Fate> {
         let bare = self.bare()?;
-        for (name, case) in CASES {
-            match case(&bare) {
+        for case in cases() {
+            match case.run(&bare) {
                 Ok(()) => {}
-                Err(error) if is_of_the_system(&error) => return Err(error.context(*name)),
-                Err(_) => return Ok(Fate::Killed(format!("bare: {name}"))),
+                Err(error) if is_of_the_system(&error) => return Err(error.context(case.name)),
+                Err(_) => return Ok(Fate::Killed(format!("bare: {}", case.name))),
             }
         }
         Ok(Fate::Survived)

@@ -14,7 +14,7 @@ use crate::layout::Layout;
 
 /// Test programs in the order in which they are tried: those that most mutants fail in, and those
 /// that take milliseconds, first. Others come last.
-const ORDER: &[&str] = &["check", "vectors", "select", "abi", "tree", "bounds"];
+const ORDER: &[&str] = &["check", "vectors", "engines", "abi", "tree", "bounds"];
 
 /// The tests of `digest-tests` with the sources of a mutant.
 pub struct HostTests<'a> {

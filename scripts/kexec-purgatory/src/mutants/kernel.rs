@@ -12,9 +12,9 @@ use anyhow::{Context, Result, anyhow, ensure};
 
 use super::Fate;
 use super::list::Mutant;
-use crate::abi::EngineKind;
 use crate::checksum;
 use crate::command::command;
+use crate::engines::EngineKind;
 use crate::graft::patch::Patch;
 use crate::graft::{self, Change};
 use crate::guest;

@@ -9,7 +9,9 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 
+use crate::engines::{EngineKind, supports};
 use crate::layout::Layout;
+use crate::processors::ThisMachine;
 
 /// One change of the sources.
 #[derive(Deserialize)]
@@ -27,14 +29,22 @@ pub struct Mutant {
     pub replace: String,
     /// The tests that have to notice.
     pub tests: Tests,
-    /// What the processor must have for that.
-    pub needs: Option<Feature>,
+    /// The engine that the tests must be able to run for that.
+    pub engine: Option<String>,
     /// Whether it is tried with every run of the tests.
     #[serde(default)]
     pub quick: bool,
 }
 
 impl Mutant {
+    /// Why its tests cannot notice it on this machine, if that is so.
+    pub fn not_run(&self) -> Option<String> {
+        let engine = self.engine.as_ref()?;
+        let kind = EngineKind::ALL.iter().find(|kind| kind.name() == engine)?;
+        let runs = self.tests != Tests::Host || supports(&ThisMachine, *kind);
+        (!runs).then(|| format!("this CPU does not have what {engine} needs"))
+    }
+
     /// The text of its file as it is in the mutant.
     pub fn mutated(&self, text: &str) -> Result<String> {
         match text.matches(&self.find).count() {
@@ -59,25 +69,6 @@ pub enum Tests {
     Bare,
     /// Those of [`super::kernel`], for which a kernel is built and booted.
     Kernel,
-}
-
-/// Instructions of this machine's processor.
-#[derive(Clone, Copy, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Feature {
-    Sha,
-    Avx2,
-}
-
-impl Feature {
-    /// What is missing, if it is.
-    pub fn missing(self) -> Option<&'static str> {
-        let (has, missing) = match self {
-            Self::Sha => (is_x86_feature_detected!("sha"), "this CPU has no SHA-NI"),
-            Self::Avx2 => (is_x86_feature_detected!("avx2"), "this CPU has no AVX2"),
-        };
-        (!has).then_some(missing)
-    }
 }
 
 /// A file of mutants.
@@ -106,5 +97,13 @@ pub fn read(layout: &Layout) -> Result<Vec<Mutant>> {
     for Mutant { name, .. } in &mutants {
         ensure!(names.insert(name), "two mutants are called {name}");
     }
+    let engines = mutants.iter().filter_map(|mutant| mutant.engine.as_deref());
+    let engines: BTreeSet<_> = engines.collect();
+    let known: BTreeSet<_> = EngineKind::ALL.iter().map(|kind| kind.name()).collect();
+    ensure!(
+        engines == known,
+        "there must be mutants of each engine, {known:?}, and of no others than these; \
+         there are some of {engines:?}"
+    );
     Ok(mutants)
 }

@@ -5,12 +5,12 @@
 use anyhow::Result;
 
 use super::Report;
-use crate::bare::{Bare, Blob, CASES, SOURCES};
+use crate::bare::{Bare, Blob, SOURCES, cases};
 use crate::layout::Layout;
 use crate::progress::Step;
 
 pub fn names() -> Vec<String> {
-    CASES.iter().map(|(case, _)| name(case)).collect()
+    cases().iter().map(|case| name(&case.name)).collect()
 }
 
 /// The name of a case for reports.
@@ -23,8 +23,8 @@ pub fn run(layout: &Layout, report: &mut Report) -> Result<()> {
     let blob = Blob::build(layout, &layout.overlay.join(SOURCES))?;
     step.done();
     let bare = Bare::new(layout, blob)?;
-    for (case, run) in CASES {
-        report.test(&name(case), || run(&bare));
+    for case in cases() {
+        report.test(&name(&case.name), || case.run(&bare));
     }
     Ok(())
 }

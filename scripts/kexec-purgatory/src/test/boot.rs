@@ -2,17 +2,21 @@
 
 //! Kernels of every state, built and booted.
 
+use std::borrow::Cow;
+use std::iter;
+
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
 use super::arm::{self, Arm};
 use super::ktap::{self, Stream};
 use super::{Kernels, Report};
-use crate::abi::EngineKind;
+use crate::engines::EngineKind;
 use crate::fetch::DistributionKernel as Next;
 use crate::guest::{Extra, Loader, Purpose};
 use crate::kernel::{Built, SAMPLE_MODULE, VERIFY_MODULE, Verify};
 use crate::kexec::{self, Kexec, Plan};
 use crate::parallel::in_order;
+use crate::processors::qemu_engines;
 use crate::qemu::SerialLog;
 
 /// What a kexec is expected to do with the image.
@@ -24,9 +28,9 @@ enum Expected {
 }
 
 /// One kexec in a guest.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Case {
-    name: &'static str,
+    name: Cow<'static, str>,
     verify: Verify,
     purpose: Purpose,
     expected: Expected,
@@ -49,7 +53,7 @@ struct Case {
 impl Case {
     const fn new(name: &'static str, verify: Verify, purpose: Purpose, expected: Expected) -> Self {
         Self {
-            name,
+            name: Cow::Borrowed(name),
             verify,
             purpose,
             expected,
@@ -74,7 +78,7 @@ impl Case {
     /// The names of all that this case reports.
     fn names(&self) -> Vec<String> {
         let kunit = self.kunit().map(|kunit| kunit + "/");
-        [self.name.to_owned()].into_iter().chain(kunit).collect()
+        iter::once(self.name.to_string()).chain(kunit).collect()
     }
 
     /// With modules loaded.
@@ -83,10 +87,13 @@ impl Case {
         self
     }
 
-    /// On a processor for that engine.
-    const fn engine(mut self, engine: EngineKind) -> Self {
-        self.engine = Some(engine);
-        self
+    /// A normal image on a processor for that engine.
+    fn engine(engine: EngineKind) -> Self {
+        Self {
+            name: format!("boot/y-{}", engine.name()).into(),
+            engine: Some(engine),
+            ..Self::new("", Y, Enter, Decided(VerifiedConfig)).debug()
+        }
     }
 
     /// With `kexec_load()`, where the purgatory is that of the distribution's kexec.
@@ -136,7 +143,6 @@ use Arm::{
     DirectCma, DirectConfig, DirectKho, DirectNoPolicy, DirectPolicy, VerifiedConfig,
     VerifiedCrash, VerifiedPolicy,
 };
-use EngineKind::{Avx2X8, Scalar, ShaNiX2};
 use Expected::{Decided, Undecided};
 use Purpose::{Crash, Enter};
 use Verify::{M, N, Norust, Options, OptionsM, Y};
@@ -165,9 +171,6 @@ const CASES: &[Case] = &[
     Case::new("boot/y-normal-debug", Y, Enter, Decided(VerifiedConfig)).debug().regions(PLAIN),
     Case::new("boot/y-kexec-load", Y, Enter, UNKNOWN).kexec_load(),
     Case::new("boot/y-crash", Y, Crash, Decided(VerifiedCrash)).kunit_reported(),
-    Case::new("boot/y-scalar", Y, Enter, Decided(VerifiedConfig)).engine(Scalar).debug(),
-    Case::new("boot/y-shani-x2", Y, Enter, Decided(VerifiedConfig)).engine(ShaNiX2).debug(),
-    Case::new("boot/y-avx2-x8", Y, Enter, Decided(VerifiedConfig)).engine(Avx2X8).debug(),
     Case::new("boot/m-normal", M, Enter, Decided(DirectNoPolicy)),
     Case::new("boot/m-module-normal", M, Enter, Decided(VerifiedPolicy)).modules(&[VERIFY_MODULE]),
     // The initramfs is larger than what the sample verifies.
@@ -244,11 +247,16 @@ const SUITES: &[&str] = &[
 /// The name of the test that no decision is left out.
 const EVERY_DECISION: &str = "boot/every-decision";
 
+/// The cases of the table, and one for each engine that QEMU can emulate.
+fn cases() -> Vec<Case> {
+    let engines = qemu_engines().map(Case::engine);
+    CASES.iter().cloned().chain(engines).collect()
+}
+
 pub fn names() -> Vec<String> {
-    let cases = CASES.iter().flat_map(Case::names);
-    [EVERY_DECISION.to_owned()]
-        .into_iter()
-        .chain(cases)
+    let every_decision = iter::once(EVERY_DECISION.to_owned());
+    every_decision
+        .chain(cases().iter().flat_map(Case::names))
         .collect()
 }
 
@@ -264,7 +272,7 @@ pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
             .collect();
         arm::all_booted(kernels.layout, &booted)
     });
-    boot_all(kernels, report, CASES);
+    boot_all(kernels, report, &cases());
     Ok(())
 }
 
@@ -323,14 +331,14 @@ fn one(kernels: &Kernels, report: &mut Report, case: &Case, ran: Result<Kexec>) 
     match ran {
         Ok(kexec) => {
             report.record(
-                case.name,
+                &case.name,
                 check(&kexec, case).with_context(|| kexec.log.tail()),
             );
             if let Some(kunit) = case.kunit() {
                 report_kunit(kernels, report, &kunit, &kexec.log);
             }
         }
-        Err(error) => report.fail(case.name, &error),
+        Err(error) => report.fail(&case.name, &error),
     }
 }
 

@@ -8,8 +8,9 @@ use anyhow::{Result, anyhow, ensure};
 
 use super::{Kernels, Report};
 use crate::faults;
-use crate::faults::stage::{ENGINES, Scenario};
+use crate::faults::stage::Scenario;
 use crate::kernel::Verify;
+use crate::processors::qemu_engines;
 
 /// As many as it takes for every kind of fault at every place of every region, at every stage with
 /// every engine; and which ones.
@@ -29,14 +30,14 @@ const ONCE: &[&str] = &["purgatory", "direct image"];
 
 pub fn names() -> Vec<String> {
     let mut names: Vec<String> = ONCE.iter().map(|part| name(part)).collect();
-    for engine in ENGINES {
+    for engine in qemu_engines() {
         let scenarios = Scenario::ALL.map(Scenario::name);
         for part in scenarios
             .iter()
             .map(String::as_str)
             .chain(EACH.iter().copied())
         {
-            names.push(name(&format!("{part}, {}", engine.kind.name())));
+            names.push(name(&format!("{part}, {}", engine.name())));
         }
     }
     names

@@ -24,7 +24,7 @@ pub fn run(layout: &Layout, report: &mut Report) -> Result<()> {
     mutants::each(layout, Selection::Quick(&wanted), |mutant, fate| {
         let name = name(&mutant.name);
         match fate {
-            Ok(Fate::NotRun(why)) => report.skip(&name, why),
+            Ok(Fate::NotRun(why)) => report.skip(&name, &why),
             fate => report.record(&name, fate.and_then(killed)),
         }
         Ok(())

@@ -2,15 +2,17 @@
 
 //! What the purgatory asks of its parameters before it acts on them.
 
-use crate::abi::{
-    Digest,
-    EngineKind,
-    Params,
-    Region,
-    RegionKind,
-    MAGIC,
-    REGIONS_MAX,
-    VERSION, //
+use crate::{
+    abi::{
+        Digest,
+        Params,
+        Region,
+        RegionKind,
+        MAGIC,
+        REGIONS_MAX,
+        VERSION, //
+    },
+    engines::EngineKind, //
 };
 use core::ops::Range;
 

@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The seam between the tree and the instruction sets: the SHA-256 compression function on whole
-//! blocks of several independent streams.
+//! The SHA-256 compression function on whole blocks of several independent streams, once for each
+//! instruction set.
 
-pub(crate) mod avx2_x8;
-pub(crate) mod avx512_x16;
+mod avx2_x8;
+mod avx512_x16;
 mod intrinsics;
 mod lanes;
-pub(crate) mod shani_x2;
+mod shani_x2;
 
+use crate::engines::{
+    EngineKind,
+    LANES_MAX, //
+};
 use sha2::block_api::compress256;
-use shani_x2::ShaNiX2;
 
 // Left to itself, `sha2` executes CPUID to find SHA-NI. Between two kernels nobody handles the
 // exception that CPUID raises in an SEV-ES or TDX guest.
@@ -23,12 +26,14 @@ pub(crate) const BLOCK_SIZE: usize = 64;
 /// A block of a stream.
 pub(crate) type Block = [u8; BLOCK_SIZE];
 
-/// The eight words of one stream's state.
+/// The eight words of a stream's state.
 pub(crate) type State = [u32; 8];
 
-/// The states of `LANES` streams, word by word: `states[i][lane]` is word `i` of stream `lane`, so
-/// that one vector register holds a word of every stream.
-pub(crate) type States<const LANES: usize> = [[u32; LANES]; 8];
+/// The states of streams. An engine uses as many of the first as it has lanes.
+pub(crate) type States = [State; LANES_MAX];
+
+/// What is to be fed into each stream.
+pub(crate) type Streams<'a> = [&'a [Block]; LANES_MAX];
 
 /// The state that every stream starts from (FIPS 180-4, section 5.3.3).
 pub(crate) const INIT: State = [
@@ -67,38 +72,41 @@ pub(crate) static K: Aligned<[u32; 64]> = Aligned([
     0x90be_fffa, 0xa450_6ceb, 0xbef9_a3f7, 0xc671_78f2,
 ]);
 
-/// An implementation of the compression function for `LANES` streams at once.
+/// An engine that this CPU can run.
 ///
 /// # Invariants
 ///
-/// A value of an implementing type exists only while the CPU is ready for the engine; see
-/// [`region_digest`](crate::region_digest). This is what makes the methods safe.
-pub(crate) trait Engine<const LANES: usize>: Copy {
-    /// Feeds the blocks in `data[lane]` into stream `lane`: from each lane as many blocks as the
-    /// shortest one has. Lanes may share their data.
-    fn compress(self, states: &mut States<LANES>, data: &[&[Block]; LANES]);
-
-    /// The fastest code for a single stream on a CPU that runs this engine.
-    ///
-    /// The `sha2` crate is faster than to run many lanes for the sake of one.
-    fn single(self) -> Single {
-        Single::Scalar
-    }
-}
-
-/// An implementation of the compression function for one stream.
+/// While a value exists, the CPU is ready for the engine; see
+/// [`region_digests`](crate::region_digests).
 #[derive(Clone, Copy)]
-pub(crate) enum Single {
-    Scalar,
-    ShaNi(ShaNiX2),
-}
+pub(crate) struct Engine(EngineKind);
 
-impl Single {
-    /// Feeds blocks into a stream.
-    pub(crate) fn compress(self, state: &mut State, data: &[Block]) {
-        match self {
-            Single::Scalar => compress256(state, data),
-            Single::ShaNi(engine) => engine.compress_one(state, data),
+impl Engine {
+    /// # Safety
+    ///
+    /// While the value exists, the CPU is ready for the engine as
+    /// [`region_digests`](crate::region_digests) requires.
+    pub(crate) unsafe fn new(kind: EngineKind) -> Self {
+        // INVARIANT: By the safety requirements.
+        Engine(kind)
+    }
+
+    /// The number of streams, at most [`LANES_MAX`].
+    pub(crate) fn lanes(self) -> usize {
+        self.0.lanes()
+    }
+
+    /// Feeds blocks into the first [`Engine::lanes`] streams: into each as many as the shortest of
+    /// them has. The states of the others are left as they are.
+    pub(crate) fn compress(self, states: &mut States, streams: &Streams<'_>) {
+        // SAFETY: By the type invariants, the CPU has the instructions that the functions enable.
+        unsafe {
+            match self.0 {
+                EngineKind::Scalar => compress256(&mut states[0], streams[0]),
+                EngineKind::ShaNiX2 => shani_x2::compress(states, streams),
+                EngineKind::Avx2X8 => avx2_x8::compress(states, streams),
+                EngineKind::Avx512X16 => avx512_x16::compress(states, streams),
+            }
         }
     }
 }

@@ -10,17 +10,15 @@ use crate::{
     engine::{
         Block,
         Engine,
-        Single,
         State,
-        States, //
+        States,
+        Streams, //
         BLOCK_SIZE,
         INIT,
     },
+    engines::LANES_MAX,
 };
-use core::{
-    array,
-    iter, //
-};
+use core::iter;
 use sha2::{
     Digest as _,
     Sha256, //
@@ -29,29 +27,41 @@ use sha2::{
 /// Size in bytes of the message length at the end of the padding.
 const LENGTH_SIZE: usize = size_of::<u64>();
 
-/// Computes the digest of a region that is cut in leaves of `LEAF` bytes.
-pub(crate) fn region_digest<E: Engine<LANES>, const LANES: usize, const LEAF: usize>(
-    engine: E,
-    region: &[u8],
-) -> Digest {
+/// Computes the digests of regions that are cut in leaves of `LEAF` bytes, and writes them to
+/// `digests`, as many as there is room for.
+///
+/// Leaves of several regions are hashed together, so that small regions leave no lane idle.
+pub(crate) fn region_digests<'a, const LEAF: usize>(
+    engine: Engine,
+    regions: impl Iterator<Item = &'a [u8]>,
+    digests: impl Iterator<Item = &'a mut Digest>,
+) {
     const { assert!(LEAF > 0 && LEAF.is_multiple_of(BLOCK_SIZE)) };
 
-    let mut outer = Outer::new();
+    let mut batch = Batch::new(engine);
+    let mut outer = Outer {
+        stream: Sha256::new(),
+        digests,
+    };
 
-    for batch in region.chunks(LANES * LEAF) {
-        hash_batch::<E, LANES, LEAF>(engine, batch, &mut outer);
+    for region in regions {
+        let mut rest = region;
+
+        // A region of length 0 has no leaf, but a digest.
+        loop {
+            let (leaf, after) = rest.split_at_checked(LEAF).unwrap_or((rest, &[]));
+
+            rest = after;
+            batch.push(leaf, rest.is_empty().then_some(region.len()));
+            if batch.is_full() {
+                batch.hash(&mut outer);
+            }
+            if rest.is_empty() {
+                break;
+            }
+        }
     }
-    outer.finish(region.len())
-}
-
-/// Computes the digest of a region that is cut in leaves of `LEAF` bytes, one leaf after the other.
-pub(crate) fn region_digest_scalar<const LEAF: usize>(region: &[u8]) -> Digest {
-    let mut outer = Outer::new();
-
-    for leaf in region.chunks(LEAF) {
-        outer.add(&sha256(leaf));
-    }
-    outer.finish(region.len())
+    batch.hash(&mut outer);
 }
 
 /// Computes the SHA-256 of `data`.
@@ -61,108 +71,121 @@ pub(crate) fn sha256(data: &[u8]) -> Digest {
     Sha256::digest(data).into()
 }
 
-/// Computes the SHA-256 of one leaf.
-fn hash_leaf(engine: Single, leaf: &[u8]) -> Digest {
-    let (blocks, tail) = leaf.as_chunks();
-    let mut state = INIT;
-
-    engine.compress(&mut state, blocks);
-    finish(engine, state, tail, leaf.len())
+/// Leaves in order, one for each lane.
+struct Batch<'a> {
+    engine: Engine,
+    /// How many there are, at most [`LANES_MAX`].
+    len: usize,
+    leaves: [&'a [u8]; LANES_MAX],
+    /// For the last leaf of a region, the length of the region.
+    ends: [Option<usize>; LANES_MAX],
 }
 
-/// Hashes up to `LANES` leaves at once and feeds their digests to `outer`. Only the last leaf may
-/// be shorter than `LEAF`.
-fn hash_batch<E: Engine<LANES>, const LANES: usize, const LEAF: usize>(
-    engine: E,
-    batch: &[u8],
-    outer: &mut Outer,
-) {
-    let (full, tail) = batch.as_chunks::<LEAF>();
-    let first = match full {
-        [first, ..] if batch.len() > LEAF => first,
-        // A single leaf would leave all other lanes idle.
-        _ => return outer.add(&hash_leaf(engine.single(), batch)),
-    };
-
-    let (tail_blocks, tail_bytes) = tail.as_chunks();
-    let mut states: States<LANES> = INIT.map(|word| [word; LANES]);
-
-    // A short leaf runs in the lane behind the full ones, and all lanes go as far as its whole
-    // blocks do. Lanes without a leaf repeat the first one.
-    engine.compress(
-        &mut states,
-        &array::from_fn(|lane| match full.get(lane) {
-            None if lane == full.len() => tail_blocks,
-            leaf => split(leaf.unwrap_or(first), tail_blocks.len()).0,
-        }),
-    );
-    let tail_state = lane_state(&states, full.len());
-
-    // The full leaves go on to their ends. The short one's lane is idle from here on.
-    engine.compress(
-        &mut states,
-        &array::from_fn(|lane| split(full.get(lane).unwrap_or(first), tail_blocks.len()).1),
-    );
-
-    // Full leaves all have the same padding, a block of its own.
-    let padding = [const { padding_block(LEAF) }];
-    engine.compress(&mut states, &[&padding; LANES]);
-
-    for lane in 0..full.len() {
-        outer.add(&to_digest(&lane_state(&states, lane)));
+impl<'a> Batch<'a> {
+    fn new(engine: Engine) -> Self {
+        Batch {
+            engine,
+            len: 0,
+            leaves: [&[]; LANES_MAX],
+            ends: [None; LANES_MAX],
+        }
     }
-    if !tail.is_empty() {
-        outer.add(&finish(engine.single(), tail_state, tail_bytes, tail.len()));
+
+    /// Adds a leaf. The batch must not be full.
+    fn push(&mut self, leaf: &'a [u8], end: Option<usize>) {
+        // Lane numbers wrap, so that none is out of bounds.
+        self.leaves[self.len % LANES_MAX] = leaf;
+        self.ends[self.len % LANES_MAX] = end;
+        self.len += 1;
+    }
+
+    fn is_full(&self) -> bool {
+        self.len == self.engine.lanes()
+    }
+
+    /// Hashes the leaves, feeds their digests to `outer`, and empties the batch.
+    #[inline(never)]
+    fn hash<'b>(&mut self, outer: &mut Outer<impl Iterator<Item = &'b mut Digest>>) {
+        let mut states = [INIT; LANES_MAX];
+        let mut streams: Streams<'_> = [&[]; LANES_MAX];
+        let mut tails = [[[0; BLOCK_SIZE]; 2]; LANES_MAX];
+        let lanes = || iter::zip(&self.leaves, &self.ends).take(self.len);
+
+        for (stream, (leaf, _)) in streams.iter_mut().zip(lanes()) {
+            *stream = leaf.as_chunks().0;
+        }
+        feed(self.engine, &mut states, &streams);
+
+        for ((stream, tail), (leaf, _)) in streams.iter_mut().zip(&mut tails).zip(lanes()) {
+            *stream = pad(tail, leaf);
+        }
+        feed(self.engine, &mut states, &streams);
+
+        for (state, (leaf, end)) in states.iter().zip(lanes()) {
+            if !leaf.is_empty() {
+                outer.add(&to_digest(state));
+            }
+            if let Some(region_len) = *end {
+                outer.finish(region_len);
+            }
+        }
+        self.len = 0;
     }
 }
 
-/// The blocks of a full leaf before and after block `at`, which is not behind its end.
-fn split<const LEAF: usize>(leaf: &[u8; LEAF], at: usize) -> (&[Block], &[Block]) {
-    let (blocks, _) = leaf.as_chunks();
+/// Feeds each stream into its state, however long each is.
+fn feed(engine: Engine, states: &mut States, streams: &Streams<'_>) {
+    let longest = streams.iter().max_by_key(|stream| stream.len());
+    let longest = longest.copied().unwrap_or_default();
+    let mut at = 0;
 
-    blocks.split_at_checked(at).unwrap_or((blocks, &[]))
+    // All lanes go on as far as the shortest stream does that has not ended. The lanes of those
+    // that have ended repeat the longest one, and their states are thrown away.
+    while let Some(next) = streams
+        .iter()
+        .map(|stream| stream.len())
+        .filter(|&len| len > at)
+        .min()
+    {
+        let mut running = *states;
+        let mut part: Streams<'_> = [longest.get(at..next).unwrap_or_default(); LANES_MAX];
+
+        for (part, stream) in part.iter_mut().zip(streams) {
+            *part = stream.get(at..next).unwrap_or(part);
+        }
+        engine.compress(&mut running, &part);
+        for ((state, running), stream) in states.iter_mut().zip(&running).zip(streams) {
+            if stream.len() >= next {
+                *state = *running;
+            }
+        }
+        at = next;
+    }
 }
 
-/// The state of one stream. Lane numbers wrap, so that none is out of bounds.
-fn lane_state<const LANES: usize>(states: &States<LANES>, lane: usize) -> State {
-    states.map(|words| words[lane % LANES])
-}
+/// Writes the end of a message to `blocks`, from its last whole block on, with the padding (FIPS
+/// 180-4, section 5.1.1). Returns as many of them as that takes.
+fn pad<'a>(blocks: &'a mut [Block; 2], message: &[u8]) -> &'a [Block] {
+    let (_, tail) = message.as_chunks::<BLOCK_SIZE>();
+    let bytes = blocks.as_flattened_mut();
 
-/// The padding of a message of `len` bytes, a multiple of the block size.
-const fn padding_block(len: usize) -> Block {
-    let mut block = [0; BLOCK_SIZE];
-    let (start, length) = block.split_at_mut(BLOCK_SIZE - LENGTH_SIZE);
-
-    start[0] = 0x80;
-    length.copy_from_slice(&length_field(len));
-    block
-}
-
-/// A message length as it stands at the end of the padding: in bits, big endian.
-const fn length_field(len: usize) -> [u8; LENGTH_SIZE] {
-    (len as u64 * 8).to_be_bytes()
-}
-
-/// Ends a stream of `len` bytes: feeds the last of them, `tail`, less than a block, and the
-/// padding.
-fn finish(engine: Single, mut state: State, tail: &[u8], len: usize) -> Digest {
-    let mut block = [0; BLOCK_SIZE];
-
-    for (to, from) in block.iter_mut().zip(tail.iter().chain(iter::once(&0x80))) {
+    for (to, from) in bytes.iter_mut().zip(tail.iter().chain(iter::once(&0x80))) {
         *to = *from;
     }
 
     // If the length has no room behind the data, it goes into a block of its own.
-    if tail.len() + 1 + LENGTH_SIZE > BLOCK_SIZE {
-        engine.compress(&mut state, &[block]);
-        block = [0; BLOCK_SIZE];
+    let [first, second] = blocks;
+    let fits = tail.len() + 1 + LENGTH_SIZE <= BLOCK_SIZE;
+    let last = if fits { first } else { second };
+
+    if let Some(length) = last.last_chunk_mut() {
+        *length = (message.len() as u64 * 8).to_be_bytes();
     }
-
-    let (_, length) = block.split_at_mut(BLOCK_SIZE - LENGTH_SIZE);
-
-    length.copy_from_slice(&length_field(len));
-    engine.compress(&mut state, &[block]);
-    to_digest(&state)
+    if fits {
+        &blocks[..1]
+    } else {
+        blocks
+    }
 }
 
 /// A final state as bytes.
@@ -175,26 +198,27 @@ fn to_digest(state: &State) -> Digest {
     digest
 }
 
-/// The SHA-256 over a region's leaf digests and its length.
-// The methods exist once, not once in the code of each engine.
-struct Outer(Sha256);
+/// The SHA-256 over the leaf digests of a region and its length, region after region.
+struct Outer<D> {
+    stream: Sha256,
+    /// Where to write the digests of the regions.
+    digests: D,
+}
 
-impl Outer {
-    #[inline(never)]
-    fn new() -> Self {
-        Outer(Sha256::new())
-    }
-
+impl<'a, D: Iterator<Item = &'a mut Digest>> Outer<D> {
     /// Feeds the digest of the next leaf.
-    #[inline(never)]
     fn add(&mut self, digest: &Digest) {
-        self.0.update(digest);
+        self.stream.update(digest);
     }
 
-    /// Feeds the length of the region, and ends the stream.
-    #[inline(never)]
-    fn finish(mut self, region_len: usize) -> Digest {
-        self.0.update((region_len as u64).to_le_bytes());
-        self.0.finalize().into()
+    /// Feeds the length of the region, and writes the digest of the region.
+    fn finish(&mut self, region_len: usize) {
+        self.stream.update((region_len as u64).to_le_bytes());
+
+        let digest = self.stream.finalize_reset();
+
+        if let Some(to) = self.digests.next() {
+            *to = digest.into();
+        }
     }
 }

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Digests by `avx512-x16` that must be those by `scalar`. The other engines, and `scalar` itself,
-//! have their tests on the host: a processor for them is at hand.
+//! Digests by an engine that must be those by `scalar`.
 
 use anyhow::{Context, Result, ensure};
 use object::{File, Object, ObjectSymbol};
 
-use crate::abi::{EngineKind, LEAF_SIZE};
+use crate::abi::LEAF_SIZE;
 use crate::bare::expect::{ended, printed};
 use crate::bare::image::{
     DIGESTS, DIGESTS_IMAGE, DIGESTS_PROGRAM, GUARD_TABLE, GUARDED, KERNEL_ENTRY, noise,
 };
 use crate::bare::machine::Bare;
 use crate::bare::run::Ending;
+use crate::engines::{EngineKind, LANES_MAX};
 use crate::same_code;
 
 const PAGE_SIZE: usize = 4096;
@@ -20,10 +20,8 @@ const PAGE_SIZE: usize = 4096;
 /// Flags of a page table entry: present, writable.
 const MAPPED: u64 = 0x3;
 
-const LANES: usize = 16;
-
 /// Pages with data. The page before them is not mapped, nor is the one behind them.
-const PAGES: usize = ((2 * LANES + 2) * LEAF_SIZE).div_ceil(PAGE_SIZE);
+const PAGES: usize = ((2 * LANES_MAX + 2) * LEAF_SIZE).div_ceil(PAGE_SIZE);
 const SIZE: usize = PAGES * PAGE_SIZE;
 
 /// What the engine needs beside the bits of `XCR0`.
@@ -34,25 +32,26 @@ const CR4_OSXSAVE: u64 = 1 << 18;
 
 /// Every length up to a page, right behind an unmapped page and right before one, which is at any
 /// alignment.
-pub fn lengths(bare: &Bare) -> Result<()> {
+pub fn lengths(bare: &Bare, engine: EngineKind) -> Result<()> {
     let regions = (0..=PAGE_SIZE).flat_map(|length| [(0, length), (SIZE - length, length)]);
-    compare(bare, &regions.collect::<Vec<_>>())
+    compare(bare, engine, &regions.collect::<Vec<_>>())
 }
 
 /// Every number of leaves that the lanes can be left with, without a tail, with the shortest and
 /// with the longest one. By turns right behind an unmapped page and right before one: the emulator
 /// takes twenty seconds for that.
-pub fn leaves(bare: &Bare) -> Result<()> {
-    let numbers = (1..=LANES + 1).chain([2 * LANES + 1]);
+pub fn leaves(bare: &Bare, engine: EngineKind) -> Result<()> {
+    let lanes = engine.lanes();
+    let numbers = (1..=lanes + 1).chain([2 * lanes + 1]);
     let lengths =
         numbers.flat_map(|leaves| [0, 1, LEAF_SIZE - 1].map(|tail| leaves * LEAF_SIZE + tail));
     let regions = lengths.zip([false, true].into_iter().cycle());
     let regions = regions.map(|(length, at_end)| (if at_end { SIZE - length } else { 0 }, length));
-    compare(bare, &regions.collect::<Vec<_>>())
+    compare(bare, engine, &regions.collect::<Vec<_>>())
 }
 
 /// Runs `bare/digests.S` with regions: offsets in the data, and lengths.
-fn compare(bare: &Bare, regions: &[(usize, usize)]) -> Result<()> {
+fn compare(bare: &Bare, engine: EngineKind, regions: &[(usize, usize)]) -> Result<()> {
     let data = GUARDED + PAGE_SIZE as u64;
     let mut table = vec![0; PAGE_SIZE];
     let (entries, _) = table.as_chunks_mut();
@@ -63,6 +62,8 @@ fn compare(bare: &Bare, regions: &[(usize, usize)]) -> Result<()> {
     let mut job = Vec::new();
     job.extend(DIGESTS_IMAGE.to_le_bytes());
     job.extend(KERNEL_ENTRY.to_le_bytes());
+    job.extend(u64::from(EngineKind::Scalar as u32).to_le_bytes());
+    job.extend(u64::from(engine as u32).to_le_bytes());
     for &(offset, length) in regions {
         job.extend(u32::try_from(data + offset as u64)?.to_le_bytes());
         job.extend(u32::try_from(length)?.to_le_bytes());
@@ -72,7 +73,7 @@ fn compare(bare: &Bare, regions: &[(usize, usize)]) -> Result<()> {
     image.entry = DIGESTS_PROGRAM;
     image.cr0 |= CR0_MP;
     image.cr4 |= CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE;
-    image.xcr0 = EngineKind::Avx512X16.xcr0();
+    image.xcr0 = engine.xcr0();
     image.damage = vec![
         (DIGESTS_PROGRAM, bare.digests.clone()),
         (DIGESTS_IMAGE, bare.blob.digests.clone()),
@@ -97,8 +98,8 @@ pub fn same_code(bare: &Bare) -> Result<()> {
     let root = tested
         .symbols()
         .filter_map(|symbol| symbol.name().ok())
-        .find(|name| name.ends_with("16purgatory_digest13region_digest"))
-        .context("no region_digest()")?;
+        .find(|name| name.ends_with("16purgatory_digest14region_digests"))
+        .context("no region_digests()")?;
     let functions = same_code::compare(&ours, &tested, root)?;
     // At least one for each engine.
     ensure!(

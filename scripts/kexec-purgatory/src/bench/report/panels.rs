@@ -6,12 +6,12 @@ use anyhow::{Context, Result};
 use indexmap::IndexMap;
 
 use super::{Report, millions};
-use crate::abi::EngineKind;
 use crate::bench::blob::needs;
 use crate::bench::copy::Loop;
 use crate::bench::instructions::Repeated;
 use crate::bench::picture::{Bar, Panel};
 use crate::bench::processor;
+use crate::engines::EngineKind;
 
 impl Report {
     /// What the picture shows.
@@ -30,7 +30,7 @@ impl Report {
                 self.mainline.verify_ms.median,
             ]),
         }];
-        for kind in EngineKind::ALL {
+        for &kind in EngineKind::ALL {
             let image = self.image.get(kind.name());
             let parts = match image.and_then(|image| image.verify_ms) {
                 Some(verify) => Ok(vec![copy, verify.median]),

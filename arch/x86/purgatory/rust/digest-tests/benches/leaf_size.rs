@@ -12,12 +12,12 @@
 use purgatory_digest::{
     abi::{
         Digest,
-        EngineKind,
         LEAF_SIZE, //
     },
-    region_digest_with_leaf, //
+    engines::EngineKind, //
 };
 use purgatory_digest_tests::{
+    digest,
     engines,
     noise, //
 };
@@ -26,12 +26,12 @@ use std::{
     time::Instant, //
 };
 
-/// An instance of `region_digest_with_leaf()`.
-type RegionDigest = unsafe fn(EngineKind, *const u8, usize) -> Digest;
+/// An instance of `digest()`.
+type RegionDigest = fn(EngineKind, &[u8]) -> Digest;
 
 macro_rules! leaf_sizes {
     ($($size:expr),* $(,)?) => {
-        [$(($size, region_digest_with_leaf::<{ $size }> as RegionDigest)),*]
+        [$(($size, digest::<{ $size }> as RegionDigest)),*]
     };
 }
 
@@ -68,8 +68,7 @@ fn main() {
         for (engine, _, digest, seconds) in &mut lines {
             let start = Instant::now();
 
-            // SAFETY: `region` is a vector that nobody writes to, and this machine runs the engine.
-            black_box(unsafe { digest(*engine, region.as_ptr(), region.len()) });
+            black_box(digest(*engine, &region));
             seconds.push(start.elapsed().as_secs_f64());
         }
     }

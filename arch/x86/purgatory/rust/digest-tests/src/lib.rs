@@ -16,14 +16,17 @@ use openssl::sha::{
 use purgatory_digest::{
     abi::{
         Digest,
-        EngineKind, //
+        Region,
+        DIGEST_SIZE,
+        REGIONS_MAX, //
     },
-    region_digest_with_leaf,
-    select::{
+    engines::{
         supports, //
+        EngineKind,
         Feature,
         Processor,
-    }, //
+    },
+    region_digests_with_leaf, //
 };
 use std::{
     io::{
@@ -38,7 +41,8 @@ use std::{
 pub fn engines() -> &'static [EngineKind] {
     static ENGINES: LazyLock<Vec<EngineKind>> = LazyLock::new(|| {
         let (can, cannot): (Vec<_>, Vec<_>) = EngineKind::ALL
-            .into_iter()
+            .iter()
+            .copied()
             .partition(|&engine| supports(&ThisMachine, engine));
 
         for engine in cannot {
@@ -83,11 +87,27 @@ impl Processor for ThisMachine {
 
 /// The digest of `region`, by the crate under test.
 pub fn digest<const LEAF: usize>(engine: EngineKind, region: &[u8]) -> Digest {
-    assert!(engines().contains(&engine));
+    digests::<LEAF>(engine, &[region])[0]
+}
 
-    // SAFETY: `region` is a shared slice, and user space runs with everything in CR0, CR4 and XCR0
-    // enabled that `engines()` found.
-    unsafe { region_digest_with_leaf::<LEAF>(engine, region.as_ptr(), region.len()) }
+/// The digests of `regions`, at most [`REGIONS_MAX`], by the crate under test.
+pub fn digests<const LEAF: usize>(engine: EngineKind, regions: &[&[u8]]) -> Vec<Digest> {
+    assert!(engines().contains(&engine) && regions.len() <= REGIONS_MAX);
+
+    let memory: Vec<_> = regions
+        .iter()
+        .map(|region| Region {
+            start: region.as_ptr().expose_provenance() as u64,
+            len: region.len() as u64,
+            ..Region::UNUSED
+        })
+        .collect();
+    let mut digests = [[0; DIGEST_SIZE]; REGIONS_MAX];
+
+    // SAFETY: The regions are shared slices, and user space runs with everything in CR0, CR4 and
+    // XCR0 enabled that `engines()` found.
+    unsafe { region_digests_with_leaf::<LEAF>(engine, &memory, &mut digests) };
+    digests[..regions.len()].to_vec()
 }
 
 /// The digest of `region`, by the definition at `abi::LEAF_SIZE` and with OpenSSL, which shares no

@@ -5,7 +5,6 @@
 use purgatory_digest::{
     abi::{
         Digest,
-        EngineKind,
         Params,
         Region,
         RegionKind,
@@ -14,7 +13,8 @@ use purgatory_digest::{
         REGIONS_MAX,
         VERSION, //
     },
-    check::Fault, //
+    check::Fault,
+    engines::EngineKind, //
 };
 use std::ops::Range;
 

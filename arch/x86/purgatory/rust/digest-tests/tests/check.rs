@@ -4,8 +4,9 @@
 
 use proptest::prelude::*;
 use purgatory_digest::{
-    abi::{EngineKind, Params, Region, RegionKind, DIGEST_SIZE, REGIONS_MAX},
+    abi::{Params, Region, RegionKind, DIGEST_SIZE, REGIONS_MAX},
     check::{check, check_regions, Fault},
+    engines::EngineKind,
 };
 use purgatory_digest_tests::params::{
     has, opinion, region, sound, Opinion, BLOB, BLOB_SIZE, OWN_DIGEST, PARAMS_DIGEST,

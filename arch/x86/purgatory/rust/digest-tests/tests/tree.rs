@@ -5,20 +5,24 @@
 use proptest::prelude::*;
 use purgatory_digest::{
     abi::{
-        EngineKind,
-        LEAF_SIZE, //
+        Region,
+        DIGEST_SIZE,
+        LEAF_SIZE,
+        REGIONS_MAX, //
     },
-    region_digest, //
+    engines::{
+        EngineKind,
+        LANES_MAX, //
+    },
+    region_digests, //
 };
 use purgatory_digest_tests::{
     digest,
+    digests,
     engines,
     noise,
     reference, //
 };
-
-/// Most lanes that an engine has.
-const LANES_MAX: usize = 16;
 
 fn check<const LEAF: usize>(region: &[u8]) {
     let expected = reference(LEAF, region);
@@ -90,16 +94,70 @@ fn every_alignment() {
     }
 }
 
-/// `region_digest()` is the tree with leaves of the ABI's size.
+/// `region_digests()` is the tree with leaves of the ABI's size.
 #[test]
 fn leaf_size_of_the_abi() {
     let data = noise(4, 5 * LEAF_SIZE + 77);
+    let region = Region {
+        start: data.as_ptr().expose_provenance() as u64,
+        len: data.len() as u64,
+        ..Region::UNUSED
+    };
 
     for &engine in engines() {
-        // SAFETY: `data` is a vector that nobody writes to, and this machine runs `engine`.
-        let digest = unsafe { region_digest(engine, data.as_ptr(), data.len()) };
+        let mut digests = [[0; DIGEST_SIZE]; REGIONS_MAX];
 
-        assert_eq!(digest, reference(LEAF_SIZE, &data), "{}", engine.name());
+        // SAFETY: `data` is a vector that nobody writes to, and this machine runs `engine`.
+        unsafe { region_digests(engine, &[region], &mut digests) };
+        assert_eq!(digests[0], reference(LEAF_SIZE, &data), "{}", engine.name());
+    }
+}
+
+fn check_regions<const LEAF: usize>(regions: &[&[u8]]) {
+    let expected: Vec<_> = regions
+        .iter()
+        .map(|region| reference(LEAF, region))
+        .collect();
+
+    for &engine in engines() {
+        assert_eq!(
+            digests::<LEAF>(engine, regions),
+            expected,
+            "{}: leaves of {LEAF}, regions of {:?} bytes",
+            engine.name(),
+            regions
+                .iter()
+                .map(|region| region.len())
+                .collect::<Vec<_>>(),
+        );
+    }
+}
+
+/// Leaves of different regions, and of different lengths, are hashed together.
+#[test]
+fn several_regions() {
+    let data = noise(5, 64 * LEAF_SIZE);
+
+    for count in 1..=REGIONS_MAX {
+        let same = |len: usize| vec![&data[..len]; count];
+        let growing = |step: usize| {
+            (0..count)
+                .map(|i| &data[i..i + i * step])
+                .collect::<Vec<_>>()
+        };
+
+        for len in [0, 1, 64, 128, 129, 1000] {
+            check_regions::<128>(&same(len));
+        }
+        for step in [1, 31, 64, 65, 128, 1000] {
+            let mut regions = growing(step);
+
+            check_regions::<128>(&regions);
+            regions.reverse();
+            check_regions::<128>(&regions);
+        }
+        check_regions::<LEAF_SIZE>(&same(2 * LEAF_SIZE - 64));
+        check_regions::<LEAF_SIZE>(&growing(LEAF_SIZE / 2 + 1));
     }
 }
 
@@ -126,6 +184,25 @@ proptest! {
         let data = noise(seed, start + len);
 
         check::<LEAF_SIZE>(&data[start..]);
+    }
+
+    /// Any regions, together.
+    #[test]
+    fn any_regions(
+        seed: u64, lens in prop::collection::vec(0_usize..2000, 1..=REGIONS_MAX),
+    ) {
+        let data = noise(seed, lens.iter().sum());
+        let mut rest = data.as_slice();
+        let mut regions = Vec::new();
+
+        for len in lens {
+            let (region, after) = rest.split_at(len);
+
+            regions.push(region);
+            rest = after;
+        }
+        check_regions::<64>(&regions);
+        check_regions::<256>(&regions);
     }
 
     /// Any single flipped bit shows, whichever engine computes the digest.

@@ -1,13 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Intrinsics of `core::arch` that work on values alone, as safe functions.
+//! Intrinsics of `core::arch` that work on values alone, as safe functions and methods.
 //!
 //! In `core` they are safe since Rust 1.87: the one condition of each is that the CPU has the
 //! instruction, and the compiler holds callers to that by `#[target_feature]`.
 
+// Clippy takes safe functions with target features for unsafe ones; the compiler checks their
+// callers.
+#![allow(clippy::missing_safety_doc)]
+
 use core::arch::x86_64::{
     self,
-    __m128i, //
+    __m128i,
+    __m256i,
+    __m512i, //
 };
 
 macro_rules! safe {
@@ -29,6 +35,26 @@ macro_rules! safe {
         )*
     };
 }
+
+/// Methods of a vector, in an `impl` of it: `fn name(self, other: Self) = expression;` with
+/// intrinsics that work on values alone. The vector's type invariant must be that the CPU is ready
+/// for them.
+macro_rules! methods {
+    ($(
+        fn $name:ident $(<$(const $constant:ident: $constant_type:ty),*>)?
+        ($self:ident $(, $arg:ident: $type:ty)*) = $value:expr;
+    )*) => {
+        $(
+            #[inline(always)]
+            fn $name $(<$(const $constant: $constant_type),*>)? ($self $(, $arg: $type)*) -> Self {
+                // SAFETY: By the type invariants of `Self`, the CPU has the instructions.
+                Self(unsafe { $value })
+            }
+        )*
+    };
+}
+
+pub(super) use methods;
 
 safe! {
     #[target_feature(enable = "sse2")]
@@ -60,4 +86,10 @@ safe! {
 
     #[target_feature(enable = "sha")]
     fn _mm_sha256rnds2_epu32(a: __m128i, b: __m128i, k: __m128i) -> __m128i;
+
+    #[target_feature(enable = "avx")]
+    fn _mm256_setzero_si256() -> __m256i;
+
+    #[target_feature(enable = "avx512f")]
+    fn _mm512_setzero_si512() -> __m512i;
 }

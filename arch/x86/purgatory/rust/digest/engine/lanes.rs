@@ -6,8 +6,8 @@
 //! closures and no iterators over vectors, since those would be functions of their own, without it.
 
 use super::{
-    Block,
     States,
+    Streams,
     K, //
 };
 
@@ -15,25 +15,24 @@ use super::{
 ///
 /// # Invariants
 ///
-/// A value of an implementing type exists only while the CPU is ready for the instructions that its
+/// While a value of an implementing type exists, the CPU is ready for the instructions that its
 /// methods are made of. This is what makes them safe.
 pub(super) trait Words<const LANES: usize>: Copy {
-    /// # Safety
-    ///
-    /// The CPU is ready for the type's instructions, as long as the value is in use.
-    unsafe fn load(words: &[u32; LANES]) -> Self;
+    /// Loads a word for each stream. The value that the method is called on does not count.
+    fn load(self, words: &[u32; LANES]) -> Self;
 
     /// Loads four words, numbers `4 * quarter` to `4 * quarter + 3` of block number `block`, from
     /// `LANES / 4` streams: one stream's words after those of the other, for the streams `first`,
-    /// `first + 4` and so on. The bytes stay in their order.
+    /// `first + 4` and so on. The bytes stay in their order. The value that the method is called on
+    /// does not count.
     ///
     /// # Safety
     ///
-    /// - The CPU is ready for the type's instructions, as long as the value is in use.
-    /// - `block` is less than the number of blocks in each of `data`.
+    /// - `block` is less than the number of blocks in each of the first `LANES` streams.
     /// - `quarter` and `first` are less than 4.
     unsafe fn load_quarter(
-        data: &[&[Block]; LANES],
+        self,
+        streams: &Streams<'_>,
         block: usize,
         quarter: usize,
         first: usize,
@@ -76,34 +75,36 @@ pub(super) trait Words<const LANES: usize>: Copy {
     fn shift_right<const BITS: u32>(self) -> Self;
 }
 
-/// [`Engine::compress`](super::Engine::compress) for vectors of type `W`.
-///
-/// # Safety
-///
-/// The CPU is ready for the instructions of `W`.
+/// [`Engine::compress`](super::Engine::compress) for vectors of type `W`. `any` is any vector.
 #[inline(always)]
-pub(super) unsafe fn compress<W: Words<LANES>, const LANES: usize>(
-    states: &mut States<LANES>,
-    data: &[&[Block]; LANES],
+pub(super) fn compress<W: Words<LANES>, const LANES: usize>(
+    any: W,
+    states: &mut States,
+    streams: &Streams<'_>,
 ) {
     let mut blocks = usize::MAX;
 
-    for lane in data {
-        blocks = usize::min(blocks, lane.len());
+    for stream in streams.iter().take(LANES) {
+        blocks = usize::min(blocks, stream.len());
+    }
+
+    // Word by word, so that one vector holds a word of each stream.
+    let mut words = [[0; LANES]; 8];
+
+    for (lane, state) in states.iter().take(LANES).enumerate() {
+        for (words, word) in words.iter_mut().zip(state) {
+            words[lane] = *word;
+        }
     }
 
     // The message words of the next 16 rounds. Each block overwrites them all.
-    //
-    // SAFETY: The CPU is ready by this function's requirements.
-    let mut w = [unsafe { W::load(&states[0]) }; 16];
+    let mut w = [any; 16];
 
     for block in 0..blocks {
-        // SAFETY: The CPU is ready by this function's requirements.
-        let mut state = unsafe { load_state(states) };
+        let mut state = load_state(any, &words);
 
-        // SAFETY: The CPU is ready by this function's requirements. `block` is less than the
-        // number of blocks of the shortest stream.
-        unsafe { load_block(&mut w, data, block) };
+        // SAFETY: `block` is less than the number of blocks of the shortest stream.
+        unsafe { load_block(&mut w, streams, block) };
 
         for (i, k) in K.0.as_chunks().0.iter().enumerate() {
             if i > 0 {
@@ -111,80 +112,70 @@ pub(super) unsafe fn compress<W: Words<LANES>, const LANES: usize>(
             }
             rounds(&mut state, &w, k);
         }
+        add_state(&mut words, state);
+    }
 
-        // SAFETY: The CPU is ready by this function's requirements.
-        unsafe { add_state(states, state) };
+    for (lane, state) in states.iter_mut().take(LANES).enumerate() {
+        for (words, word) in words.iter().zip(state) {
+            *word = words[lane];
+        }
     }
 }
 
-/// # Safety
-///
-/// The CPU is ready for the instructions of `W`.
+/// Loads the states. `any` is any vector.
 #[inline(always)]
-unsafe fn load_state<W: Words<LANES>, const LANES: usize>(states: &States<LANES>) -> [W; 8] {
-    let [a, b, c, d, e, f, g, h] = states;
+fn load_state<W: Words<LANES>, const LANES: usize>(any: W, words: &[[u32; LANES]; 8]) -> [W; 8] {
+    let [a, b, c, d, e, f, g, h] = words;
 
-    // SAFETY: The CPU is ready by this function's requirements.
-    unsafe {
-        [
-            W::load(a),
-            W::load(b),
-            W::load(c),
-            W::load(d),
-            W::load(e),
-            W::load(f),
-            W::load(g),
-            W::load(h),
-        ]
-    }
+    [
+        any.load(a),
+        any.load(b),
+        any.load(c),
+        any.load(d),
+        any.load(e),
+        any.load(f),
+        any.load(g),
+        any.load(h),
+    ]
 }
 
 /// Adds `state` to the states, word by word.
-///
-/// # Safety
-///
-/// The CPU is ready for the instructions of `W`.
 #[inline(always)]
-unsafe fn add_state<W: Words<LANES>, const LANES: usize>(
-    states: &mut States<LANES>,
-    state: [W; 8],
-) {
-    // SAFETY: The CPU is ready by this function's requirements.
-    let [a, b, c, d, e, f, g, h] = unsafe { load_state(states) };
+fn add_state<W: Words<LANES>, const LANES: usize>(words: &mut [[u32; LANES]; 8], state: [W; 8]) {
+    let [a, b, c, d, e, f, g, h] = load_state(state[0], words);
 
     // Written out, so that `state` stays in registers.
-    state[0].add(a).store(&mut states[0]);
-    state[1].add(b).store(&mut states[1]);
-    state[2].add(c).store(&mut states[2]);
-    state[3].add(d).store(&mut states[3]);
-    state[4].add(e).store(&mut states[4]);
-    state[5].add(f).store(&mut states[5]);
-    state[6].add(g).store(&mut states[6]);
-    state[7].add(h).store(&mut states[7]);
+    state[0].add(a).store(&mut words[0]);
+    state[1].add(b).store(&mut words[1]);
+    state[2].add(c).store(&mut words[2]);
+    state[3].add(d).store(&mut words[3]);
+    state[4].add(e).store(&mut words[4]);
+    state[5].add(f).store(&mut words[5]);
+    state[6].add(g).store(&mut words[6]);
+    state[7].add(h).store(&mut words[7]);
 }
 
 /// Loads block number `block` of each stream, and transposes them: `w[i]` gets word `i` of each.
 ///
 /// # Safety
 ///
-/// - The CPU is ready for the instructions of `W`.
-/// - `block` is less than the number of blocks in each of `data`.
+/// `block` is less than the number of blocks in each of the first `LANES` streams.
 #[inline(always)]
 unsafe fn load_block<W: Words<LANES>, const LANES: usize>(
     w: &mut [W; 16],
-    data: &[&[Block]; LANES],
+    streams: &Streams<'_>,
     block: usize,
 ) {
     for (quarter, w) in w.as_chunks_mut::<4>().0.iter_mut().enumerate() {
-        // SAFETY: By this function's requirements, the CPU is ready and `block` is in range.
-        // `quarter` is less than 4, since `w` has four quarters, and so are the numbers of the
-        // streams.
+        let any = w[0];
+        // SAFETY: By this function's requirements, `block` is in range. `quarter` is less than 4,
+        // since `w` has four quarters, and so are the numbers of the streams.
         let [a, b, c, d] = unsafe {
             [
-                W::load_quarter(data, block, quarter, 0).swap_bytes(),
-                W::load_quarter(data, block, quarter, 1).swap_bytes(),
-                W::load_quarter(data, block, quarter, 2).swap_bytes(),
-                W::load_quarter(data, block, quarter, 3).swap_bytes(),
+                any.load_quarter(streams, block, quarter, 0).swap_bytes(),
+                any.load_quarter(streams, block, quarter, 1).swap_bytes(),
+                any.load_quarter(streams, block, quarter, 2).swap_bytes(),
+                any.load_quarter(streams, block, quarter, 3).swap_bytes(),
             ]
         };
 

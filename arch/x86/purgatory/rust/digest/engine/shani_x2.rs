@@ -13,57 +13,15 @@
 use super::{
     intrinsics::*,
     Block,
-    Engine,
-    Single,
     State,
     States,
+    Streams,
     K, //
 };
 use core::arch::x86_64::{
     __m128i,
     _mm_loadu_si128, //
 };
-
-/// The SHA-NI engine.
-///
-/// # Invariants
-///
-/// The CPU has SSSE3, SSE4.1 and SHA-NI, and is ready for them.
-#[derive(Clone, Copy)]
-pub(crate) struct ShaNiX2(());
-
-impl ShaNiX2 {
-    /// Creates the engine.
-    ///
-    /// # Safety
-    ///
-    /// While the value is in use, the CPU is ready for this engine as
-    /// [`region_digest`](crate::region_digest) requires.
-    pub(crate) unsafe fn new() -> Self {
-        // INVARIANT: By the safety requirements.
-        ShaNiX2(())
-    }
-
-    /// Feeds blocks into one stream.
-    pub(super) fn compress_one(self, state: &mut State, data: &[Block]) {
-        let mut states = state.map(|word| [word; 2]);
-
-        // The second lane costs next to nothing: it fills the gaps of the first.
-        self.compress(&mut states, &[data, data]);
-        *state = states.map(|[word, _]| word);
-    }
-}
-
-impl Engine<2> for ShaNiX2 {
-    fn compress(self, states: &mut States<2>, data: &[&[Block]; 2]) {
-        // SAFETY: By the type invariants, the CPU has what the function needs.
-        unsafe { compress(states, data) }
-    }
-
-    fn single(self) -> Single {
-        Single::ShaNi(self)
-    }
-}
 
 /// A stream's state as `sha256rnds2` wants it. The first word named is in the highest element.
 #[derive(Clone, Copy)]
@@ -76,11 +34,11 @@ struct Packed {
 type Message = [__m128i; 4];
 
 #[target_feature(enable = "ssse3,sse4.1,sha")]
-fn compress(states: &mut States<2>, data: &[&[Block]; 2]) {
-    let mut s0 = pack(states, 0);
-    let mut s1 = pack(states, 1);
+pub(super) fn compress(states: &mut States, streams: &Streams<'_>) {
+    let mut s0 = pack(&states[0]);
+    let mut s1 = pack(&states[1]);
 
-    for (block_0, block_1) in data[0].iter().zip(data[1]) {
+    for (block_0, block_1) in streams[0].iter().zip(streams[1]) {
         let before_0 = s0;
         let before_1 = s1;
         let mut w0 = load_block(block_0);
@@ -115,8 +73,8 @@ fn compress(states: &mut States<2>, data: &[&[Block]; 2]) {
         s1 = add(s1, before_1);
     }
 
-    unpack(states, 0, s0);
-    unpack(states, 1, s1);
+    states[0] = unpack(s0);
+    states[1] = unpack(s1);
 }
 
 /// Rounds `4 * I` to `4 * I + 3` of the 16 that the message words and `k` are for, of both streams.
@@ -200,8 +158,8 @@ fn load_words(words: &[u32; 4]) -> __m128i {
 
 #[inline]
 #[target_feature(enable = "sse2")]
-fn pack(states: &States<2>, lane: usize) -> Packed {
-    let [a, b, c, d, e, f, g, h] = states.map(|words| words[lane % 2].cast_signed());
+fn pack(state: &State) -> Packed {
+    let [a, b, c, d, e, f, g, h] = state.map(u32::cast_signed);
 
     Packed {
         abef: _mm_set_epi32(a, b, e, f),
@@ -211,8 +169,8 @@ fn pack(states: &States<2>, lane: usize) -> Packed {
 
 #[inline]
 #[target_feature(enable = "sse4.1")]
-fn unpack(states: &mut States<2>, lane: usize, Packed { abef, cdgh }: Packed) {
-    let words = [
+fn unpack(Packed { abef, cdgh }: Packed) -> State {
+    [
         _mm_extract_epi32::<3>(abef),
         _mm_extract_epi32::<2>(abef),
         _mm_extract_epi32::<3>(cdgh),
@@ -221,9 +179,6 @@ fn unpack(states: &mut States<2>, lane: usize, Packed { abef, cdgh }: Packed) {
         _mm_extract_epi32::<0>(abef),
         _mm_extract_epi32::<1>(cdgh),
         _mm_extract_epi32::<0>(cdgh),
-    ];
-
-    for (state, word) in states.iter_mut().zip(words) {
-        state[lane % 2] = word.cast_unsigned();
-    }
+    ]
+    .map(i32::cast_unsigned)
 }

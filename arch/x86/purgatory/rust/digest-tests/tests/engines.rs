@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The choice of an engine, over every combination of what it depends on.
+//! The table of engines, and the choice of one over every combination of what it depends on.
 
 use purgatory_digest::{
-    abi::EngineKind::{
-        self,
-        Avx2X8,
-        Avx512X16,
-        Scalar,
-        ShaNiX2, //
-    },
-    select::{
+    engines::{
         select,
         supports, //
+        EngineKind::{
+            self,
+            Avx2X8,
+            Avx512X16,
+            Scalar,
+            ShaNiX2, //
+        },
         Feature::{
             self,
             Avx,
@@ -23,10 +23,12 @@ use purgatory_digest::{
             Sse41,
             Ssse3, //
         },
-        Processor,
+        Processor, //
+        LANES_MAX,
     }, //
 };
 use purgatory_digest_tests::ThisMachine;
+use std::collections::HashSet;
 
 const FEATURES: [Feature; 7] = [Ssse3, Sse41, Sha, Avx, Avx2, Avx512F, Avx512Bw];
 
@@ -54,22 +56,11 @@ impl Processor for Machine {
     }
 }
 
-/// What `select()` must return.
-fn oracle(machine: &Machine) -> EngineKind {
-    let has = |feature| machine.features.contains(&feature);
-    let avx = has(Avx) && has(Avx2) && machine.xcr0 & 7 == 7;
-    let avx512 = avx && has(Avx512F) && has(Avx512Bw) && machine.xcr0 >> 5 & 7 == 7;
-    let shani = has(Sha) && has(Ssse3) && has(Sse41);
+/// What an engine needs of a machine, by the table.
+fn runs(machine: &Machine, engine: EngineKind) -> bool {
+    let has = |feature| machine.features.contains(feature);
 
-    if avx512 {
-        Avx512X16
-    } else if shani {
-        ShaNiX2
-    } else if avx {
-        Avx2X8
-    } else {
-        Scalar
-    }
+    engine.needs().iter().all(has) && machine.xcr0 & engine.xcr0() == engine.xcr0()
 }
 
 #[test]
@@ -81,13 +72,46 @@ fn every_combination() {
                 .map(|i| FEATURES[i])
                 .collect();
             let machine = Machine { features, xcr0 };
-            let expected = oracle(&machine);
+            let mut fitting = EngineKind::ALL.iter().filter(|&&e| runs(&machine, e));
 
-            assert_eq!(select(&machine), expected, "{machine:x?}");
-            assert!(supports(&machine, expected), "{machine:x?}");
-            assert!(supports(&machine, Scalar), "{machine:x?}");
+            assert_eq!(Some(&select(&machine)), fitting.next(), "{machine:x?}");
+            for &engine in EngineKind::ALL {
+                let expected = runs(&machine, engine);
+
+                assert_eq!(supports(&machine, engine), expected, "{machine:x?}");
+            }
         }
     }
+}
+
+/// The rows of the table do not contradict each other.
+#[test]
+fn table() {
+    let all = EngineKind::ALL;
+    let different = |keys: Vec<String>| keys.iter().collect::<HashSet<_>>().len() == all.len();
+
+    assert!(different(all.iter().map(|e| e.name().into()).collect()));
+    assert!(different(
+        all.iter().map(|&e| (e as u32).to_string()).collect()
+    ));
+    assert_eq!(
+        all.last(),
+        Some(&Scalar),
+        "nothing behind it is ever selected"
+    );
+    assert_eq!(all.iter().map(|e| e.lanes()).max(), Some(LANES_MAX));
+
+    for &engine in all {
+        let needs = |feature| engine.needs().contains(&feature);
+        // x87, SSE and AVX; the three states of AVX-512 (Intel SDM volume 1, section 13.3).
+        let avx = if needs(Avx) { 0x7 } else { 0 };
+        let avx512 = if needs(Avx512F) { 0xe0 } else { 0 };
+
+        assert_eq!(EngineKind::from_raw(engine as u32), Some(engine));
+        assert_eq!(engine.xcr0(), avx | avx512, "{}", engine.name());
+        assert!((1..=LANES_MAX).contains(&engine.lanes()));
+    }
+    assert_eq!(EngineKind::from_raw(u32::MAX), None);
 }
 
 #[test]
@@ -138,18 +162,14 @@ fn known_machines() {
     }
 }
 
-/// What is selected on this machine is what the standard library says that can be run.
+/// An engine is selected on this machine only if the standard library says that it can be run.
 #[test]
 fn this_machine() {
-    let expected = if is_x86_feature_detected!("avx512bw") {
-        Avx512X16
-    } else if is_x86_feature_detected!("sha") {
-        ShaNiX2
-    } else if is_x86_feature_detected!("avx2") {
-        Avx2X8
-    } else {
-        Scalar
-    };
+    let selected = select(&ThisMachine);
 
-    assert_eq!(select(&ThisMachine), expected);
+    assert!(supports(&ThisMachine, selected));
+    assert_eq!(
+        selected == Scalar,
+        !is_x86_feature_detected!("avx2") && !is_x86_feature_detected!("sha")
+    );
 }

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The table of engines, and the choice of one.
+//!
+//! The kernel's loader chooses the engine and the purgatory uses it, so this file is compiled into
+//! both, and into the host's tools. It depends on nothing.
+//!
+//! A new engine is a row of the table below, a file in `engine/`, its call in `engine.rs`, and its
+//! mutants. The compiler, KUnit and the host's tests find what is missing.
+
+use core::ffi::CStr;
+
+/// `XCR0` bits of the x87, SSE and AVX states (Intel SDM volume 1, section 13.3).
+const X87_SSE_AVX: u64 = 0x7;
+
+/// `XCR0` bits of the AVX-512 states.
+const OPMASK_ZMM: u64 = 0xe0;
+
+macro_rules! engines {
+    ($(
+        $(#[$attribute:meta])*
+        $kind:ident = $number:literal {
+            name: $name:literal,
+            lanes: $lanes:literal,
+            needs: [$($feature:ident),*],
+            xcr0: $xcr0:expr,
+        }
+    )*) => {
+        /// How the purgatory computes SHA-256.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u32)]
+        pub enum EngineKind {
+            $($(#[$attribute])* $kind = $number,)*
+        }
+
+        impl EngineKind {
+            /// Every engine, the fastest one first.
+            pub const ALL: &'static [EngineKind] = &[$(EngineKind::$kind),*];
+
+            /// The engine with this number, if there is one.
+            pub fn from_raw(raw: u32) -> Option<EngineKind> {
+                match raw {
+                    $($number => Some(EngineKind::$kind),)*
+                    _ => None,
+                }
+            }
+
+            /// The engine's name in messages and in benchmark results.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(EngineKind::$kind => $name,)*
+                }
+            }
+
+            /// [`EngineKind::name`] for C.
+            pub const fn c_name(self) -> &'static CStr {
+                match self {
+                    $(EngineKind::$kind => {
+                        match CStr::from_bytes_with_nul(concat!($name, "\0").as_bytes()) {
+                            Ok(name) => name,
+                            Err(_) => c"",
+                        }
+                    })*
+                }
+            }
+
+            /// Leaves that are hashed at the same time.
+            pub fn lanes(self) -> usize {
+                match self {
+                    $(EngineKind::$kind => $lanes,)*
+                }
+            }
+
+            /// The instructions that the engine uses beyond SSE2.
+            pub fn needs(self) -> &'static [Feature] {
+                match self {
+                    $(EngineKind::$kind => &[$(Feature::$feature),*],)*
+                }
+            }
+
+            /// Bits that `XCR0` must hold while the engine runs. 0: the engine needs no `XSAVE`
+            /// state beyond what `CR4.OSFXSR` enables.
+            pub fn xcr0(self) -> u64 {
+                match self {
+                    $(EngineKind::$kind => $xcr0,)*
+                }
+            }
+        }
+
+        /// Most lanes that an engine has.
+        pub const LANES_MAX: usize = {
+            let mut most = 0;
+
+            $(if $lanes > most {
+                most = $lanes;
+            })*
+            most
+        };
+    };
+}
+
+// The fastest engine first. Documentation/arch/x86/kexec-purgatory-performance.rst has the
+// measurements that the order rests on.
+engines! {
+    /// AVX-512, sixteen leaves.
+    Avx512X16 = 3 {
+        name: "avx512-x16",
+        lanes: 16,
+        needs: [Avx, Avx2, Avx512F, Avx512Bw],
+        xcr0: X87_SSE_AVX | OPMASK_ZMM,
+    }
+
+    /// SHA-NI, two leaves.
+    ShaNiX2 = 1 {
+        name: "shani-x2",
+        lanes: 2,
+        needs: [Sha, Ssse3, Sse41],
+        xcr0: 0,
+    }
+
+    /// AVX2, eight leaves.
+    Avx2X8 = 2 {
+        name: "avx2-x8",
+        lanes: 8,
+        needs: [Avx, Avx2],
+        xcr0: X87_SSE_AVX,
+    }
+
+    /// The `sha2` crate, one leaf.
+    Scalar = 0 {
+        name: "scalar",
+        lanes: 1,
+        needs: [],
+        xcr0: 0,
+    }
+}
+
+/// An extension of the instruction set that some engine needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Feature {
+    /// Supplemental SSE3.
+    Ssse3,
+    /// SSE4.1.
+    Sse41,
+    /// SHA-NI.
+    Sha,
+    /// AVX.
+    Avx,
+    /// AVX2.
+    Avx2,
+    /// AVX-512 Foundation.
+    Avx512F,
+    /// AVX-512 Byte and Word.
+    Avx512Bw,
+}
+
+/// A processor, as the system on it sees it.
+pub trait Processor {
+    /// Whether it has that extension.
+    fn has(&self, feature: Feature) -> bool;
+
+    /// Whether these bits may be set in `XCR0`, together. There is at least one.
+    fn may_enable(&self, xcr0: u64) -> bool;
+}
+
+/// Whether a processor can run an engine, once `CR0`, `CR4` and `XCR0` are set up for it.
+///
+/// The purgatory sets them itself. `relocate_kernel` has cleared `CR4.OSXSAVE` then, so that the
+/// question is what may be enabled, not what is.
+pub fn supports(processor: &impl Processor, engine: EngineKind) -> bool {
+    let xcr0 = engine.xcr0();
+
+    engine.needs().iter().all(|&feature| processor.has(feature))
+        && (xcr0 == 0 || processor.may_enable(xcr0))
+}
+
+/// The fastest engine that a processor can run.
+pub fn select(processor: &impl Processor) -> EngineKind {
+    EngineKind::ALL
+        .iter()
+        .copied()
+        .find(|&engine| supports(processor, engine))
+        .unwrap_or(EngineKind::Scalar)
+}

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The processors that engines are tested on: those that QEMU emulates, and this machine's own. What
+//! QEMU cannot emulate runs in Bochs.
+
+use crate::engines::{EngineKind, Feature, Processor};
+
+/// The processor of QEMU's emulator that has all that it can emulate, for `-cpu`.
+pub const MAX: &str = "max";
+
+/// What QEMU calls a feature; None where its emulator lacks it.
+fn qemu_name(feature: Feature) -> Option<&'static str> {
+    match feature {
+        Feature::Ssse3 => Some("ssse3"),
+        Feature::Sse41 => Some("sse4.1"),
+        Feature::Sha => Some("sha-ni"),
+        Feature::Avx => Some("avx"),
+        Feature::Avx2 => Some("avx2"),
+        Feature::Avx512F | Feature::Avx512Bw => None,
+    }
+}
+
+/// What the manuals call a feature.
+pub fn name(feature: Feature) -> &'static str {
+    match feature {
+        Feature::Ssse3 => "SSSE3",
+        Feature::Sse41 => "SSE4.1",
+        Feature::Sha => "SHA-NI",
+        Feature::Avx => "AVX",
+        Feature::Avx2 => "AVX2",
+        Feature::Avx512F => "AVX512F",
+        Feature::Avx512Bw => "AVX512BW",
+    }
+}
+
+/// Whether QEMU's emulator can run an engine.
+pub fn in_qemu(engine: EngineKind) -> bool {
+    engine.needs().iter().all(|&f| qemu_name(f).is_some())
+}
+
+/// The engines that QEMU's emulator can run, the fastest one first.
+pub fn qemu_engines() -> impl Iterator<Item = EngineKind> {
+    EngineKind::ALL.iter().copied().filter(|&e| in_qemu(e))
+}
+
+/// A processor for `-cpu` on which the loader picks that engine: it has everything but what the faster
+/// ones need. None where QEMU has no such processor.
+pub fn that_picks(engine: EngineKind) -> Option<String> {
+    without(engine, qemu_engines().take_while(|&e| e != engine))
+}
+
+/// A processor for `-cpu` that runs that engine, and no other one but the scalar one. None where QEMU
+/// has no such processor.
+pub fn that_runs_only(engine: EngineKind) -> Option<String> {
+    without(engine, qemu_engines().filter(|&e| e != engine))
+}
+
+/// One that runs `engine`, and lacks something that each of `others` needs.
+fn without(engine: EngineKind, others: impl Iterator<Item = EngineKind>) -> Option<String> {
+    let mut processor = MAX.to_owned();
+    for other in others {
+        let mut needs = other.needs().iter();
+        if let Some(&lacking) = needs.find(|feature| !engine.needs().contains(feature)) {
+            processor += &format!(",-{}", qemu_name(lacking)?);
+        }
+    }
+    in_qemu(engine).then_some(processor)
+}
+
+/// The processor that this runs on, with what the running system has enabled.
+pub struct ThisMachine;
+
+impl Processor for ThisMachine {
+    fn has(&self, feature: Feature) -> bool {
+        match feature {
+            Feature::Ssse3 => is_x86_feature_detected!("ssse3"),
+            Feature::Sse41 => is_x86_feature_detected!("sse4.1"),
+            Feature::Sha => is_x86_feature_detected!("sha"),
+            Feature::Avx => is_x86_feature_detected!("avx"),
+            Feature::Avx2 => is_x86_feature_detected!("avx2"),
+            Feature::Avx512F => is_x86_feature_detected!("avx512f"),
+            Feature::Avx512Bw => is_x86_feature_detected!("avx512bw"),
+        }
+    }
+
+    fn may_enable(&self, _: u64) -> bool {
+        // The standard library has a feature only where the system has enabled its states.
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{that_picks, that_runs_only};
+    use crate::engines::EngineKind::{Avx2X8, Avx512X16, Scalar, ShaNiX2};
+
+    #[test]
+    fn processors_have_what_the_engine_needs() {
+        for (engine, picks, runs_only) in [
+            (Avx512X16, None, None),
+            (ShaNiX2, Some("max"), Some("max,-avx")),
+            (Avx2X8, Some("max,-sha-ni"), Some("max,-sha-ni")),
+            (Scalar, Some("max,-sha-ni,-avx"), Some("max,-sha-ni,-avx")),
+        ] {
+            assert_eq!(that_picks(engine).as_deref(), picks);
+            assert_eq!(that_runs_only(engine).as_deref(), runs_only);
+        }
+    }
+}
