@@ -27,10 +27,11 @@ pub enum Verify {
     N,
     /// `RUST=n`: mainline's own purgatory.
     Norust,
-    /// `y` with every option that has a say in what is loaded, and with what finds leaks, bad
-    /// accesses and wrong locking. Built by GCC, GNU ld and the oldest Rust.
+    /// `y` with every option that has a say in what is loaded, and with what finds leaks and wrong
+    /// locking. Built by GCC, GNU ld and the oldest Rust.
     Options,
-    /// The same with `m`.
+    /// `m` with the same options, and with what finds bad accesses. Built by clang, lld and the
+    /// oldest Rust.
     OptionsM,
 }
 
@@ -50,7 +51,8 @@ impl Verify {
     pub fn toolchain(self) -> Toolchain {
         match self {
             Self::Y | Self::M | Self::N | Self::Norust => Toolchain::Machine,
-            Self::Options | Self::OptionsM => Toolchain::GCC_OLDEST,
+            Self::Options => Toolchain::GCC_OLDEST,
+            Self::OptionsM => Toolchain::CLANG_OLDEST,
         }
     }
 
@@ -62,7 +64,7 @@ impl Verify {
             Self::N => &["base", "rust", "n"],
             Self::Norust => &["base", "norust"],
             Self::Options => &["base", "rust", "y", "watch", "options"],
-            Self::OptionsM => &["base", "rust", "m", "watch", "options"],
+            Self::OptionsM => &["base", "rust", "m", "watch", "kasan", "options"],
         }
     }
 }
@@ -72,7 +74,8 @@ impl Verify {
 pub fn folder(layout: &Layout, verify: Verify) -> PathBuf {
     layout.build.join(match verify {
         Verify::Y | Verify::M | Verify::N | Verify::Norust => "kernel",
-        Verify::Options | Verify::OptionsM => "kernel-options",
+        Verify::Options => "kernel-options",
+        Verify::OptionsM => "kernel-options-m",
     })
 }
 
@@ -314,8 +317,13 @@ fn configure(
     logged(make()?.arg("olddefconfig"), &log, &mut step)?;
     let missing = config::missing(&wanted, &fs::read_to_string(&config)?);
     if !missing.is_empty() {
+        // Kconfig drops RUST without a word where it does not take the compilers.
+        let rust = match logged(make()?.arg("rustavailable"), &log, &mut step) {
+            Ok(()) => String::new(),
+            Err(error) => format!("\n{error:#}"),
+        };
         bail!(
-            "{} is not as asked:\n  {}",
+            "{} is not as asked:\n  {}{rust}",
             config.display(),
             missing.join("\n  ")
         );

@@ -33,6 +33,12 @@ impl Toolchain {
         llvm: false,
     };
 
+    /// clang and lld with the same.
+    pub const CLANG_OLDEST: Self = Self::Root {
+        rust: Rust::Oldest,
+        llvm: true,
+    };
+
     /// make in a kernel tree, which builds in `output`, an absolute path.
     pub fn make(self, layout: &Layout, tree: &Path, output: &Path, arch: &str) -> Result<Command> {
         let mut make = match self {

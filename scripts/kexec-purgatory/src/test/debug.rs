@@ -106,8 +106,7 @@ pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// Builds the sample of a policy out of tree, for the kernel that was built last in its folder: the
-/// one that is booted, as no other group builds there once its tests have run.
+/// Builds the sample of a policy out of tree, for the kernel that is booted.
 fn out_of_tree(kernels: &Kernels) -> Result<PathBuf> {
     let source = kernels.layout.build.join("out-of-tree");
     let file = format!("{SAMPLE_MODULE}.rs");

@@ -3,8 +3,10 @@
 //! Kernels built by other compilers than most tests have: the oldest Rust and bindgen that the kernel
 //! takes, and GCC with GNU ld. They are those of a Debian 13 root.
 //!
-//! The kernels with all options are built by GCC, GNU ld and the oldest Rust. The group `options`
-//! enters other kernels from them and reports their KUnit tests, and `debug` runs the kselftests on one.
+//! The kernels with all options are built by the oldest Rust, one with GCC and GNU ld, one with clang
+//! and lld. The group `options` enters other kernels from them and reports their KUnit tests, and
+//! `debug` runs the kselftests on one. The kernels of `boot` are built by clang, lld and the newest
+//! Rust.
 
 use std::fs;
 
@@ -18,8 +20,12 @@ use crate::kernel::{self, Built, Verify};
 use crate::kexec::{self, Kexec, Plan};
 use crate::root::Rust;
 
-/// That the kernels which other groups boot are built with these tools.
-const GCC_OLDEST: &str = "toolchain/gcc-oldest";
+/// Kernels that other groups boot, and the tools that they must be built with.
+const BOOTED: &[(&str, Verify)] = &[
+    ("toolchain/clang-newest", Verify::Y),
+    ("toolchain/gcc-oldest", Verify::Options),
+    ("toolchain/clang-oldest", Verify::OptionsM),
+];
 
 /// The kernel of state `y`, built by other tools.
 struct Case {
@@ -27,22 +33,13 @@ struct Case {
     tools: Toolchain,
 }
 
-const CASES: &[Case] = &[
-    Case {
-        name: "toolchain/clang-oldest",
-        tools: Toolchain::Root {
-            rust: Rust::Oldest,
-            llvm: true,
-        },
+const CASES: &[Case] = &[Case {
+    name: "toolchain/gcc-newest",
+    tools: Toolchain::Root {
+        rust: Rust::Newest,
+        llvm: false,
     },
-    Case {
-        name: "toolchain/gcc-newest",
-        tools: Toolchain::Root {
-            rust: Rust::Newest,
-            llvm: false,
-        },
-    },
-];
+}];
 
 impl Case {
     fn normal(&self) -> String {
@@ -65,16 +62,14 @@ impl Case {
 
 pub fn names() -> Vec<String> {
     let cases = CASES.iter().flat_map(Case::names);
-    [GCC_OLDEST.to_owned()].into_iter().chain(cases).collect()
+    let booted = BOOTED.iter().map(|(name, _)| (*name).to_owned());
+    booted.chain(cases).collect()
 }
 
 pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
-    report.test(GCC_OLDEST, || {
-        for verify in [Verify::Options, Verify::OptionsM] {
-            check(&kernels.get(verify)?, Toolchain::GCC_OLDEST)?;
-        }
-        Ok(())
-    });
+    for &(name, verify) in BOOTED {
+        report.test(name, || check(&kernels.get(verify)?, verify.toolchain()));
+    }
     for case in CASES {
         if !report.wants_any(&case.names()) {
             continue;
