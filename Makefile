@@ -10,7 +10,9 @@ TOOL := build/tool/release/kexec-purgatory
 KERNEL_ARGS := $(if $(KDIR),--kdir '$(KDIR)') $(if $(O),--output '$(O)') \
 	$(if $(VERIFY),--verify '$(VERIFY)')
 # make bench ROUNDS=<of each piece of work> RUNS=<of each way to /init, in QEMU>
-BENCH_ARGS := $(if $(ROUNDS),--rounds '$(ROUNDS)') $(if $(RUNS),--runs '$(RUNS)')
+# CACHES=<warm|cold> QEMU=0
+BENCH_ARGS := $(if $(ROUNDS),--rounds '$(ROUNDS)') $(if $(RUNS),--runs '$(RUNS)') \
+	$(if $(CACHES),--caches '$(CACHES)') $(if $(filter 0,$(QEMU)),--no-emulation)
 # make faults COUNT=<faults> SEED=<number>
 FAULTS_ARGS := $(if $(COUNT),--count '$(COUNT)') $(if $(SEED),--seed '$(SEED)')
 # make test FILTER=<part of a test's name>, make mutants FILTER=<part of a mutant's>
@@ -32,6 +34,10 @@ help:
 	@echo '               have to be installed; FILTER=<text>'
 	@echo 'make bench     measure the purgatory and the one in C; tables, and build/bench;'
 	@echo '               ROUNDS=<of each piece of work> RUNS=<to each /init, in QEMU>'
+	@echo '               CACHES=warm|cold; QEMU=0 measures only, and builds no kernel'
+	@echo 'make bench-static'
+	@echo '               the measurements as one static program in build/bench-static, for'
+	@echo '               other machines: runs as any user, in a minute'
 	@echo 'make faults    damage images in memory of guests, and see that the purgatory'
 	@echo '               notices; COUNT=<faults> SEED=<number>'
 	@echo 'make mutants   break the purgatory and the kernel; the tests must notice each;'
@@ -70,6 +76,10 @@ mutants: tool
 .PHONY: bench
 bench: tool
 	@$(TOOL) bench $(BENCH_ARGS)
+
+.PHONY: bench-static
+bench-static: tool
+	@$(TOOL) bench-static
 
 .PHONY: faults
 faults: tool

@@ -14,6 +14,7 @@ mod picture;
 pub mod processor;
 mod program;
 mod report;
+pub mod standalone;
 
 use std::fs::{self, File};
 use std::io::BufWriter;
@@ -22,41 +23,39 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 
 use self::image::Image;
+use self::instructions::Repeated;
 use self::mainline::Mainline;
-use self::processor::Programs;
+use self::processor::{Caches, Objects, Programs};
 use self::report::Report;
+use crate::bare;
 use crate::fetch;
-use crate::graft;
-use crate::kernel::objects::Objects;
-use crate::kernel::{self, Verify};
+use crate::kernel::objects;
 use crate::layout::Layout;
+use crate::progress::Step;
 
-/// Measures in `rounds`, counts instructions in `runs` in QEMU if they are given, prints tables, and
-/// writes them to `build/bench`. Fails in the end if runs of a case in QEMU did not count the same.
-pub fn run(layout: &Layout, rounds: usize, runs: Option<u16>) -> Result<()> {
+/// How to measure.
+pub struct Options {
+    /// How often each piece of work is done.
+    pub rounds: usize,
+    pub caches: Caches,
+    /// Sizes of images, in MiB.
+    pub sizes: &'static [usize],
+}
+
+/// Measures, counts instructions in `runs` in QEMU if they are given, prints tables, and writes them
+/// to `build/bench`. Fails in the end if runs of a case in QEMU did not count the same.
+pub fn run(layout: &Layout, options: &Options, runs: Option<u16>) -> Result<()> {
     let folder = layout.build.join("bench");
     fs::create_dir_all(&folder)?;
-    let programs = Programs::load(&blob(layout)?, &mainline(layout)?)?;
+    let objects = objects(layout)?;
     let next = fetch::distribution_kernel(layout)?;
     let image = Image::of_kernel(&next.image)?;
     // Before this process stays on one processor.
     let instructions = runs
         .map(|runs| instructions::count(layout, &next, runs))
         .transpose()?;
-
-    processor::stay_on_one()?;
-    let measured = processor::on_image(&programs, &image, rounds)?;
-    let sizes = processor::on_sizes(&programs, rounds)?;
-    let report = Report::new(&image, rounds, measured, &sizes, instructions)?;
-    report.print();
-
-    let path = folder.join("bench.json");
-    let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
-    serde_json::to_writer_pretty(BufWriter::new(file), &report)?;
-    println!("{}", path.display());
-    let path = folder.join("bench.svg");
-    picture::draw(&path, &report.panels()?)?;
-    println!("{}", path.display());
+    let report = measure(&objects, &image, options, instructions)?;
+    write(&report, &folder)?;
 
     let different = report.different();
     ensure!(
@@ -67,32 +66,81 @@ pub fn run(layout: &Layout, rounds: usize, runs: Option<u16>) -> Result<()> {
     Ok(())
 }
 
-/// The blob of the grafted tree.
-fn blob(layout: &Layout) -> Result<PathBuf> {
-    let tree = graft::kernel_tree(layout, None)?;
-    graft::graft(layout, &tree)?;
-    kernel::build(layout, &tree, None, Verify::Y)?;
-    Ok(kernel::folder(layout, Verify::Y).join(processor::BLOB))
+/// Measures on this processor.
+fn measure(
+    objects: &Objects,
+    image: &Image,
+    options: &Options,
+    instructions: Option<Vec<Repeated>>,
+) -> Result<Report> {
+    let &Options {
+        rounds,
+        caches,
+        sizes,
+    } = options;
+    let programs = Programs::link(objects)?;
+    processor::stay_on_one()?;
+    let measured = processor::on_image(&programs, image, caches, rounds)?;
+    let small = processor::on_small_regions(&programs, caches, rounds)?;
+    let sizes = processor::on_sizes(&programs, sizes, caches, rounds)?;
+    Report::new(
+        image,
+        (caches, rounds),
+        measured,
+        &small,
+        &sizes,
+        instructions,
+    )
+}
+
+/// Prints tables, and writes `bench.json` and `bench.svg` to a folder.
+fn write(report: &Report, folder: &Path) -> Result<()> {
+    report.print();
+    let path = folder.join("bench.json");
+    let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    serde_json::to_writer_pretty(BufWriter::new(file), report)?;
+    println!("{}", path.display());
+    let path = folder.join("bench.svg");
+    picture::draw(&path, &report.panels()?)?;
+    println!("{}", path.display());
+    Ok(())
+}
+
+/// All programs. The purgatory is built alone, without a kernel around it.
+fn objects(layout: &Layout) -> Result<Objects> {
+    let step = Step::start("build the purgatory alone");
+    let purgatory = bare::Blob::build(layout, &layout.overlay.join(bare::SOURCES))?;
+    step.done();
+    Objects::read(purgatory.bytes, purgatory.digests, &mainline(layout)?)
 }
 
 /// A build folder with mainline's purgatory and SHA-256 of a pristine tree, compiled as in a
 /// distribution's kernel.
 fn mainline(layout: &Layout) -> Result<PathBuf> {
-    Objects {
+    objects::Objects {
         name: "bench-mainline",
         tree: &fetch::pristine_tree(layout)?,
         arch: "x86_64",
         fragments: &["base", "norust"],
-        objects: &[processor::MAINLINE_OBJECT, load::OBJECT],
+        objects: &[
+            processor::MAINLINE_OBJECT,
+            load::STREAMS[0].object,
+            load::STREAMS[1].object,
+        ],
     }
     .build(layout)
 }
 
 /// Checks what the measurements rely on: the blob's digests are right in every engine, as are those
 /// of the kernel's own code, and mainline's purgatory, as linked here, tells a sound image from a
-/// damaged one. `mainline` is a build folder with its objects.
-pub fn check(blob: &Path, mainline: &Path, kernel: &Path) -> Result<()> {
-    let programs = Programs::load(blob, mainline)?;
+/// damaged one. `ours` and `mainline` are build folders with their objects.
+pub fn check(ours: &Path, mainline: &Path, kernel: &Path) -> Result<()> {
+    let read = |name: &str| {
+        let path = ours.join(name);
+        fs::read(&path).with_context(|| format!("cannot read {}", path.display()))
+    };
+    let (purgatory, digests) = (read(processor::PURGATORY)?, read(processor::DIGESTS)?);
+    let programs = Programs::link(&Objects::read(purgatory, digests, mainline)?)?;
     let mut image = Image::of_kernel(kernel)?;
     processor::check(&programs, &image)?;
 

@@ -2,6 +2,9 @@
 
 //! Builds, boots and tests the kexec purgatory overlay.
 
+// Of all this, the static program only measures.
+#![cfg_attr(feature = "standalone", allow(dead_code, unused_imports))]
+
 #[expect(dead_code, reason = "shared with the purgatory")]
 #[path = "../../../arch/x86/purgatory/rust/abi.rs"]
 mod abi;
@@ -47,6 +50,7 @@ use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
 use crate::bench::instructions::LEAST_RUNS;
+use crate::bench::processor::{Caches, SIZES};
 use crate::fuzz::Effort;
 use crate::kernel::Verify;
 use crate::layout::{Layout, lock};
@@ -94,10 +98,16 @@ enum Action {
         #[arg(long, default_value_t = LEAST_RUNS, conflicts_with = "no_emulation",
               value_parser = clap::value_parser!(u16).range(i64::from(LEAST_RUNS)..))]
         runs: u16,
-        /// Do not count instructions in QEMU, which takes most of the time
+        /// Do not count instructions in QEMU, for which kernels are built and which takes most of the
+        /// time
         #[arg(long)]
         no_emulation: bool,
+        /// What the processor's caches hold of the image before each run
+        #[arg(long, value_enum, default_value_t = Caches::Warm)]
+        caches: Caches,
     },
+    /// Builds the measurements as one static program, to be copied to other machines
+    BenchStatic,
     /// Breaks the purgatory in many ways, and says which tests notice
     Mutants {
         /// Only mutants whose name has this
@@ -159,7 +169,12 @@ struct Tree {
 }
 
 fn main() -> ExitCode {
-    match run(Arguments::parse().command) {
+    #[cfg(feature = "standalone")]
+    let result = bench::standalone::run().map(|()| true);
+    #[cfg(not(feature = "standalone"))]
+    let result = run(Arguments::parse().command);
+
+    match result {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -217,10 +232,20 @@ fn run(action: Action) -> Result<bool> {
             rounds,
             runs,
             no_emulation,
+            caches,
         } => {
             setup::install(&layout)?;
             let runs = (!no_emulation).then_some(runs);
-            bench::run(&layout, rounds.into(), runs)?;
+            let options = bench::Options {
+                rounds: rounds.into(),
+                caches,
+                sizes: SIZES,
+            };
+            bench::run(&layout, &options, runs)?;
+        }
+        Action::BenchStatic => {
+            setup::install(&layout)?;
+            println!("{}", bench::standalone::build(&layout)?.display());
         }
         Action::Mutants { filter } => {
             setup::install(&layout)?;

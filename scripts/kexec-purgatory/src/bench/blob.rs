@@ -3,9 +3,7 @@
 //! The blob that was built, mapped into this process so that its code can be called.
 
 use std::arch::asm;
-use std::fs;
 use std::mem;
-use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use memmap2::{Mmap, MmapMut};
@@ -20,9 +18,6 @@ type DigestsEntry = unsafe extern "C" fn(u32, *const Region, usize, *mut Digests
 
 /// The digests of as many regions as an image can have.
 type Digests = [abi::Digest; abi::REGIONS_MAX];
-
-/// The image with the digests alone, beside that of the purgatory.
-const DIGESTS: &str = "purgatory_test.bin";
 
 /// An engine that this machine can run.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -72,30 +67,23 @@ pub struct Blob {
 }
 
 impl Blob {
-    /// Reads a blob, and maps the digests that were built beside it.
-    pub fn load(path: &Path) -> Result<Self> {
-        let read =
-            |path: &Path| fs::read(path).with_context(|| format!("cannot read {}", path.display()));
-        let mut file = read(path)?;
+    /// Takes the purgatory's image, and maps that of its digests, `purgatory_test.bin`.
+    pub fn new(purgatory: &[u8], digests: &[u8]) -> Result<Self> {
         let field = |offset: usize| -> Result<u32> {
-            let bytes = file
-                .get(offset..offset + size_of::<u32>())
-                .with_context(|| format!("{} is too short", path.display()))?;
+            let bytes = purgatory.get(offset..offset + size_of::<u32>());
+            let bytes = bytes.context("the purgatory is too short")?;
             Ok(u32::from_le_bytes(bytes.try_into()?))
         };
         ensure!(
-            file.starts_with(&abi::MAGIC.to_le_bytes())
+            purgatory.starts_with(&abi::MAGIC.to_le_bytes())
                 && field(mem::offset_of!(Header, version))? == abi::VERSION,
-            "{} is not the purgatory of this overlay; build it again",
-            path.display()
+            "this is not the purgatory of this overlay; build it again"
         );
         let checked = field(mem::offset_of!(Header, params))? as usize;
-        ensure!(checked <= file.len(), "{} has a bad header", path.display());
-        file.truncate(checked);
+        let checked = purgatory.get(..checked).context("a bad header")?.to_vec();
 
-        let digests = read(&path.with_file_name(DIGESTS))?;
         let mut code = MmapMut::map_anon(digests.len())?;
-        code.copy_from_slice(&digests);
+        code.copy_from_slice(digests);
         let code = code.make_exec()?;
         // SAFETY: The image of the digests begins with a function of this type. The code is position
         // independent and stays mapped, at the same address, for as long as `code` lives.
@@ -104,7 +92,7 @@ impl Blob {
         Ok(Self {
             _code: code,
             digest,
-            checked: file,
+            checked,
         })
     }
 

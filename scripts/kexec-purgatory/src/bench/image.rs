@@ -66,17 +66,31 @@ impl Image {
             fs::read(bzimage).with_context(|| format!("cannot read {}", bzimage.display()))?;
         let (kernel, init_size) = protected_mode(&file)
             .with_context(|| format!("{} is no bzImage", bzimage.display()))?;
-        let boot_params = BOOT_PARAMS + CMDLINE.len();
-
-        let mut image = Self::with_segments(&[
-            ("boot_params", boot_params, boot_params),
-            ("kernel", kernel.len(), init_size),
-            ("initramfs", INITRAMFS, INITRAMFS),
-        ])?;
-        let [boot_params, place, initramfs] = [0, 1, 2].map(|i| image.segments[i].loaded_range());
+        let mut image = Self::of_kernel_size(kernel.len(), init_size)?;
+        let [boot_params, place] = [0, 1].map(|i| image.segments[i].loaded_range());
         image.memory[boot_params][..CMDLINE.len()].copy_from_slice(CMDLINE.as_bytes());
         image.memory[place].copy_from_slice(kernel);
-        fastrand::Rng::with_seed(1).fill(&mut image.memory[initramfs]);
+        Ok(image)
+    }
+
+    /// Segments of a kernel of that size and `init_size`, with its initramfs; all bytes are random.
+    pub fn of_kernel_size(kernel: usize, init_size: usize) -> Result<Self> {
+        let boot_params = BOOT_PARAMS + CMDLINE.len();
+        let mut image = Self::with_segments(&[
+            ("boot_params", boot_params, boot_params),
+            ("kernel", kernel, init_size),
+            ("initramfs", INITRAMFS, INITRAMFS),
+        ])?;
+        for segment in image.segments.clone() {
+            fastrand::Rng::with_seed(1).fill(&mut image.memory[segment.loaded_range()]);
+        }
+        Ok(image)
+    }
+
+    /// Segments of the same size, whole pages.
+    pub fn of_equal_segments(count: usize, bytes: usize) -> Result<Self> {
+        let mut image = Self::with_segments(&vec![("segment", bytes, bytes); count])?;
+        fastrand::Rng::with_seed(3).fill(&mut image.memory);
         Ok(image)
     }
 
@@ -144,6 +158,14 @@ impl Image {
         }
         hash.finalize().into()
     }
+}
+
+/// Bytes of a bzImage's protected-mode part, and its `init_size`.
+pub fn kernel_size(bzimage: &Path) -> Result<(usize, usize)> {
+    let file = fs::read(bzimage).with_context(|| format!("cannot read {}", bzimage.display()))?;
+    let (kernel, init_size) =
+        protected_mode(&file).with_context(|| format!("{} is no bzImage", bzimage.display()))?;
+    Ok((kernel.len(), init_size))
 }
 
 /// The part of a bzImage that is entered in protected or long mode, and its `init_size`.

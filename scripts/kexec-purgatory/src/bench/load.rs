@@ -4,9 +4,7 @@
 //! that `lib/crypto` has for processors with SHA-NI, linked into this process.
 
 use std::array;
-use std::fs;
 use std::mem;
-use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 use block_buffer::EagerBuffer;
@@ -19,9 +17,6 @@ use super::image::{Image, region_digest};
 use super::memory::PAGE;
 use super::program::Program;
 use crate::abi::{Digest, LEAF_SIZE};
-
-/// Where a kernel's build folder has the code.
-pub const OBJECT: &str = "lib/crypto/x86/sha256-ni-asm.o";
 
 /// `struct sha256_block_state`.
 type State = [u32; 8];
@@ -48,34 +43,64 @@ type Finup2x = unsafe extern "C" fn(
     *mut Digest,
 );
 
-/// The kernel's SHA-256.
+/// SHA-256 code of `lib/crypto` for one stream.
+pub struct Stream {
+    pub name: &'static str,
+    /// Where a kernel's build folder has the object.
+    pub object: &'static str,
+    symbol: &'static str,
+    /// Whether this processor has the instructions.
+    pub is_usable: fn() -> bool,
+}
+
+/// The code for SHA-NI, which `lib/crypto` uses where it can, and that for AVX2.
+pub const STREAMS: [Stream; 2] = [
+    Stream {
+        name: "lib/crypto, SHA-NI",
+        object: "lib/crypto/x86/sha256-ni-asm.o",
+        symbol: "sha256_ni_transform",
+        is_usable: KernelSha256::is_usable,
+    },
+    Stream {
+        name: "lib/crypto, AVX2",
+        object: "lib/crypto/x86/sha256-avx2-asm.o",
+        symbol: "sha256_transform_rorx",
+        is_usable: || is_x86_feature_detected!("avx2") && is_x86_feature_detected!("bmi2"),
+    },
+];
+
+/// The kernel's SHA-256 with one of them.
 ///
 /// # Invariants
 ///
 /// The functions are those of their types in `_code`, and this processor has their instructions.
 pub struct KernelSha256 {
+    pub name: &'static str,
     transform: Transform,
-    finup_2x: Finup2x,
+    /// For two messages at once; with SHA-NI only.
+    finup_2x: Option<Finup2x>,
     initial: State,
     _code: Mmap,
 }
 
 impl KernelSha256 {
-    /// Whether this processor has the instructions; without SHA-NI, the kernel uses other code.
+    /// Whether this processor has the instructions of the code for SHA-NI; without them, the kernel
+    /// uses other code.
     pub fn is_usable() -> bool {
         is_x86_feature_detected!("sha") && is_x86_feature_detected!("sse4.1")
     }
 
-    /// Links the object; None where it is not usable.
-    pub fn link(path: &Path) -> Result<Option<Self>> {
-        if !Self::is_usable() {
+    /// Links the object of a stream; None where it is not usable.
+    pub fn link(stream: &Stream, object: &[u8]) -> Result<Option<Self>> {
+        if !(stream.is_usable)() {
             return Ok(None);
         }
-        let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         let program =
-            Program::link(&bytes).with_context(|| format!("cannot link {}", path.display()))?;
-        let transform = program.symbol("sha256_ni_transform")?.start;
-        let finup_2x = program.symbol("sha256_ni_finup2x")?.start;
+            Program::link(object).with_context(|| format!("cannot link {}", stream.object))?;
+        let transform = program.symbol(stream.symbol)?.start;
+        let finup_2x = program
+            .symbol("sha256_ni_finup2x")
+            .map(|symbol| symbol.start);
         let serialized = sha2::Sha256::default().serialize();
         let (words, _) = serialized.as_chunks();
 
@@ -84,12 +109,29 @@ impl KernelSha256 {
         // for as long as `code` is. INVARIANT: As are the instructions, see above.
         Ok(Some(unsafe {
             Self {
+                name: stream.name,
                 transform: mem::transmute::<*const u8, Transform>(code[transform..].as_ptr()),
-                finup_2x: mem::transmute::<*const u8, Finup2x>(code[finup_2x..].as_ptr()),
+                finup_2x: finup_2x
+                    .ok()
+                    .map(|start| mem::transmute::<*const u8, Finup2x>(code[start..].as_ptr())),
                 initial: array::from_fn(|i| u32::from_le_bytes(words[i])),
                 _code: code,
             }
         }))
+    }
+
+    /// Whether there is code for two messages at once.
+    pub fn has_finup_2x(&self) -> bool {
+        self.finup_2x.is_some()
+    }
+
+    /// The digest of what was loaded, as one stream.
+    pub fn loaded(&self, image: &Image) -> Digest {
+        let mut message = Message::new(self);
+        for segment in &image.segments {
+            message.update(&image.memory[segment.loaded_range()]);
+        }
+        message.finish()
     }
 
     /// The digest that mainline's loader records: of all segments, with pages of zeroes for their
@@ -145,6 +187,9 @@ impl KernelSha256 {
     }
 
     fn pair(&self, first: &[u8; LEAF_SIZE], second: &[u8; LEAF_SIZE]) -> [Digest; 2] {
+        let Some(finup_2x) = self.finup_2x else {
+            return [self.leaf(first), self.leaf(second)];
+        };
         let start = Context {
             state: self.initial,
             byte_count: 0,
@@ -155,7 +200,7 @@ impl KernelSha256 {
         // SAFETY: By the type's invariants this is the function. The context, both messages of that
         // length and both digests are borrowed; a leaf is longer than a block.
         unsafe {
-            (self.finup_2x)(
+            finup_2x(
                 &start,
                 first.as_ptr(),
                 second.as_ptr(),
@@ -182,7 +227,8 @@ impl KernelSha256 {
         ensure!(
             self.mainline(image) == image.mainline_digest()
                 && self.regions(image).into_iter().eq(&mut expected),
-            "{OBJECT}: wrong digest"
+            "{}: wrong digest",
+            self.name
         );
         Ok(())
     }

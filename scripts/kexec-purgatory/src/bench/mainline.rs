@@ -2,9 +2,7 @@
 
 //! Mainline's own purgatory, linked into this process as `kexec_load_purgatory()` does it.
 
-use std::fs;
 use std::mem;
-use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use memmap2::Mmap;
@@ -37,16 +35,16 @@ pub struct Mainline<'a> {
 impl<'a> Mainline<'a> {
     /// Links `purgatory.ro` and fills in the regions of `image` with its digest, as
     /// `kexec_calculate_store_digests()` does.
-    pub fn link(path: &Path, image: &'a Image) -> Result<Self> {
-        Self::link_patched(path, image, |_| Ok(()))
+    pub fn link(object: &[u8], image: &'a Image) -> Result<Self> {
+        Self::link_patched(object, image, |_| Ok(()))
     }
 
     /// Whether mainline's purgatory takes the image for what it was when `digest` was computed.
     ///
     /// As it never returns from another one, it runs in a process of its own, and with an invalid
     /// instruction in place of its endless loop.
-    pub fn accepts(path: &Path, image: &'a Image, digest: [u8; 32]) -> Result<bool> {
-        let mainline = Self::link_patched(path, image, |program| {
+    pub fn accepts(object: &[u8], image: &'a Image, digest: [u8; 32]) -> Result<bool> {
+        let mainline = Self::link_patched(object, image, |program| {
             program.set("purgatory_sha256_digest", &digest)?;
             let function = program.symbol("purgatory")?;
             let function = &mut program.memory[function];
@@ -84,13 +82,11 @@ impl<'a> Mainline<'a> {
     }
 
     fn link_patched(
-        path: &Path,
+        object: &[u8],
         image: &'a Image,
         patch: impl FnOnce(&mut Program) -> Result<()>,
     ) -> Result<Self> {
-        let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let mut program =
-            Program::link(&bytes).with_context(|| format!("cannot link {}", path.display()))?;
+        let mut program = Program::link(object).context("cannot link mainline's purgatory")?;
 
         ensure!(image.segments.len() <= REGIONS, "too many segments");
         let mut regions: [Region; REGIONS] = [[0; 2]; REGIONS];

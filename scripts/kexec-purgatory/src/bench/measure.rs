@@ -56,8 +56,13 @@ pub struct Measured {
 /// Does all work once to warm up, then `rounds` times in turn.
 ///
 /// Each round has an order of its own: what one piece leaves in the caches must not always meet the
-/// same other one.
-pub fn interleaved(mut cases: Vec<Case<'_>>, rounds: usize, step: &mut Step) -> Result<Measured> {
+/// same other one. `before` runs before each, and is not measured.
+pub fn interleaved(
+    mut cases: Vec<Case<'_>>,
+    before: impl Fn(),
+    rounds: usize,
+    step: &mut Step,
+) -> Result<Measured> {
     let mut measured = BTreeMap::new();
     let mut order = Rng::with_seed(4);
     let (started, first) = (Instant::now(), time_stamp());
@@ -65,6 +70,7 @@ pub fn interleaved(mut cases: Vec<Case<'_>>, rounds: usize, step: &mut Step) -> 
         order.shuffle(&mut cases);
         for case in &mut cases {
             step.line(&format!("round {round} of {rounds}: {}", case.name));
+            before();
             let start = processor_time()?;
             (case.work)();
             let seconds = processor_time()? - start;
@@ -180,6 +186,19 @@ impl Measured {
         self.ratio_of(one, other, |_| 1.0)
     }
 
+    /// How much longer the fastest run of one takes than the fastest run of another. Other load on the
+    /// machine lengthens runs, the long ones of mainline's code most of all; the fastest ones have least
+    /// of it.
+    pub fn ratio_of_minima(&self, one: &str, other: &str) -> Result<f64> {
+        Ok(self.milliseconds(one)?.min / self.milliseconds(other)?.min)
+    }
+
+    /// As `ratio_of_minima()`, for the time that each needs for a byte.
+    pub fn ratio_of_minima_per_byte(&self, one: &str, other: &str) -> Result<f64> {
+        let bytes = self.of(other)?.bytes as f64 / self.of(one)?.bytes as f64;
+        Ok(self.ratio_of_minima(one, other)? * bytes)
+    }
+
     /// As `ratio()`, for the time that each needs for a byte.
     pub fn ratio_per_byte(&self, one: &str, other: &str) -> Result<Spread> {
         self.ratio_of(one, other, |samples| samples.bytes as f64)
@@ -208,7 +227,7 @@ mod tests {
             Case::new(name, 1, move || ran.borrow_mut().push(name))
         };
         let cases = names.into_iter().map(case).collect();
-        let measured = interleaved(cases, 3, &mut Step::start("test")).unwrap();
+        let measured = interleaved(cases, || {}, 3, &mut Step::start("test")).unwrap();
         for name in names {
             assert_eq!(measured.of(name).unwrap().seconds.len(), 3);
         }
@@ -252,6 +271,9 @@ mod tests {
         let ratio = measured.ratio("slow", "fast").unwrap();
         assert_eq!((ratio.min, ratio.median, ratio.max), (4.0, 4.0, 4.0));
         assert_eq!(measured.ratio_per_byte("slow", "fast").unwrap().median, 2.0);
+        assert_eq!(measured.ratio_of_minima("slow", "fast").unwrap(), 4.0);
+        let per_byte = measured.ratio_of_minima_per_byte("slow", "fast");
+        assert_eq!(per_byte.unwrap(), 2.0);
         assert!(measured.ratio("slow", "absent").is_err());
     }
 }

@@ -2,6 +2,7 @@
 
 //! Memory as the identity mapping between two kernels has it: in large pages, and all there.
 
+use std::arch::x86_64::{_mm_clflush, _mm_mfence};
 use std::fs;
 use std::ops::{Deref, DerefMut};
 use std::slice;
@@ -11,6 +12,9 @@ use memmap2::{Advice, MmapMut, MmapRaw};
 
 /// Size of a page, as the indirection list counts them, in bytes.
 pub const PAGE: usize = 4096;
+
+/// Size of a line of the caches, in bytes.
+const CACHE_LINE: usize = 64;
 
 /// Size of the pages that the kernel is asked for.
 const LARGE_PAGE: usize = 2 << 20;
@@ -45,6 +49,16 @@ impl Memory {
         // So that every page is there.
         memory.fill(0);
         Ok(memory)
+    }
+
+    /// Writes back what the caches hold of the memory, and empties them of it.
+    pub fn flush(&self) {
+        for line in self.chunks(CACHE_LINE) {
+            // SAFETY: Every 64-bit processor has the instruction, which changes no memory.
+            unsafe { _mm_clflush(line.as_ptr()) };
+        }
+        // SAFETY: As above. What follows waits for the lines above.
+        unsafe { _mm_mfence() };
     }
 
     /// The first byte, for code that writes to the memory behind the compiler's back.

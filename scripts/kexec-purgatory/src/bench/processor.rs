@@ -2,10 +2,13 @@
 
 //! What is measured on the processor that this runs on.
 
+use std::fs;
 use std::hint::black_box;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use clap::ValueEnum;
+use serde::Serialize;
 
 use super::blob::{Blob, Engine};
 use super::copy::{Copy, Extent, Loop, Pages};
@@ -20,15 +23,37 @@ use crate::progress::Step;
 pub const PAGES: Pages = Pages::Scattered;
 
 /// The sizes of image that are measured, in MiB.
-const SIZES: [usize; 4] = [16, 64, 256, 1024];
+pub const SIZES: &[usize] = &[16, 64, 256, 1024];
+
+/// The image of many small segments: how many there are, and bytes of each.
+pub const SMALL_REGIONS: usize = 16;
+pub const SMALL_REGION: usize = 64 << 10;
+
+/// What the caches hold of an image before it is measured.
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Caches {
+    /// What the piece of work before left there
+    Warm,
+    /// Nothing
+    Cold,
+}
+
+impl Caches {
+    fn prepare(self, image: &Image) {
+        if self == Self::Cold {
+            image.memory.flush();
+        }
+    }
+}
 
 /// The programs that are compared.
 pub struct Programs {
     pub blob: Blob,
     /// Mainline's `purgatory.ro`.
-    pub mainline: PathBuf,
-    /// None where the processor lacks what it needs.
-    pub kernel: Option<KernelSha256>,
+    pub mainline: Vec<u8>,
+    /// The kernel's own code that this processor can run.
+    pub kernel: Vec<KernelSha256>,
 }
 
 /// Names of what is measured.
@@ -42,7 +67,7 @@ pub mod names {
     pub const OPENSSL_TAIL: &str = "openssl, tail";
     pub const READ: &str = "read";
     pub const MAINLINE_LOAD_DIGESTS: &str = "mainline/load digests";
-    pub const LOAD_DIGESTS: &str = "load digests";
+    pub const LOAD_DIGESTS: &str = "lib/crypto, SHA-NI, two leaves";
 
     pub fn verify(engine: &str) -> String {
         format!("{engine}/verify")
@@ -59,10 +84,10 @@ pub mod names {
 
 /// What OpenSSL takes for an image.
 #[cfg(feature = "openssl")]
-fn openssl(image: &Image) -> Result<[Case<'_>; 2]> {
+fn openssl(image: &Image) -> Vec<Case<'_>> {
     use openssl::sha::{Sha256, sha256};
 
-    Ok([
+    vec![
         Case::new(names::OPENSSL_TAIL, image.total(), || {
             let mut hash = Sha256::new();
             for segment in &image.segments {
@@ -75,18 +100,24 @@ fn openssl(image: &Image) -> Result<[Case<'_>; 2]> {
                 black_box(sha256(&image.memory[segment.loaded_range()]));
             }
         }),
-    ])
+    ]
 }
 
-/// Without OpenSSL's headers the tool can be built for `make check`, which measures nothing.
+/// Without OpenSSL's headers the tool can be built all the same, and for a static program it is left
+/// out.
 #[cfg(not(feature = "openssl"))]
-fn openssl(_: &Image) -> Result<[Case<'_>; 2]> {
-    anyhow::bail!("the tool was built without OpenSSL, which is measured")
+fn openssl(_: &Image) -> Vec<Case<'_>> {
+    Vec::new()
 }
 
 /// Checks that all programs compute what they ought to, then measures them on the image of a real
 /// kernel.
-pub fn on_image(programs: &Programs, image: &Image, rounds: usize) -> Result<Measured> {
+pub fn on_image(
+    programs: &Programs,
+    image: &Image,
+    caches: Caches,
+    rounds: usize,
+) -> Result<Measured> {
     let blob = &programs.blob;
     let mut step = Step::start(format!("measure on this processor, {rounds} rounds"));
     check(programs, image)?;
@@ -110,19 +141,24 @@ pub fn on_image(programs: &Programs, image: &Image, rounds: usize) -> Result<Mea
             mainline.verify();
         }),
     ];
-    cases.extend(openssl(image)?);
+    cases.extend(openssl(image));
     cases.push(Case::new(names::READ, loaded, || {
         for segment in &image.segments {
             black_box(sum(&image.memory[segment.loaded_range()]));
         }
     }));
-    if let Some(kernel) = &programs.kernel {
-        cases.push(Case::new(names::MAINLINE_LOAD_DIGESTS, total, || {
-            black_box(kernel.mainline(image));
+    for kernel in &programs.kernel {
+        cases.push(Case::new(kernel.name, loaded, || {
+            black_box(kernel.loaded(image));
         }));
-        cases.push(Case::new(names::LOAD_DIGESTS, loaded, || {
-            black_box(kernel.regions(image));
-        }));
+        if kernel.has_finup_2x() {
+            cases.push(Case::new(names::MAINLINE_LOAD_DIGESTS, total, || {
+                black_box(kernel.mainline(image));
+            }));
+            cases.push(Case::new(names::LOAD_DIGESTS, loaded, || {
+                black_box(kernel.regions(image));
+            }));
+        }
     }
     for (pages, copy) in &copies {
         for how in Loop::ALL {
@@ -147,16 +183,41 @@ pub fn on_image(programs: &Programs, image: &Image, rounds: usize) -> Result<Mea
             }));
         }
     }
-    let measured = interleaved(cases, rounds, &mut step)?;
+    let before = || caches.prepare(image);
+    let measured = interleaved(cases, before, rounds, &mut step)?;
+    step.done();
+    Ok(measured)
+}
+
+/// Measures the verification of an image of many small segments.
+pub fn on_small_regions(programs: &Programs, caches: Caches, rounds: usize) -> Result<Measured> {
+    let mut step = Step::start("measure small regions on this processor");
+    let image = Image::of_equal_segments(SMALL_REGIONS, SMALL_REGION)?;
+    let mainline = Mainline::link(&programs.mainline, &image)?;
+    let mut cases = vec![Case::new(names::MAINLINE_VERIFY, image.loaded(), || {
+        mainline.verify();
+    })];
+    cases.extend(Engine::all().into_iter().map(|engine| {
+        let (blob, image) = (&programs.blob, &image);
+        Case::new(names::verify(engine.name()), image.loaded(), move || {
+            black_box(blob.verify(engine, image));
+        })
+    }));
+    let measured = interleaved(cases, || caches.prepare(&image), rounds, &mut step)?;
     step.done();
     Ok(measured)
 }
 
 /// Measures on images of several sizes, without a tail; returns the size of each in MiB.
-pub fn on_sizes(programs: &Programs, rounds: usize) -> Result<Vec<(usize, Measured)>> {
-    SIZES
-        .into_iter()
-        .map(|size| {
+pub fn on_sizes(
+    programs: &Programs,
+    sizes: &[usize],
+    caches: Caches,
+    rounds: usize,
+) -> Result<Vec<(usize, Measured)>> {
+    sizes
+        .iter()
+        .map(|&size| {
             let mut step = Step::start(format!("measure {size} MiB on this processor"));
             let image = Image::of_size(size << 20)?;
             let mainline = Mainline::link(&programs.mainline, &image)?;
@@ -170,7 +231,7 @@ pub fn on_sizes(programs: &Programs, rounds: usize) -> Result<Vec<(usize, Measur
                     black_box(blob.verify(engine, image));
                 }));
             }
-            let measured = interleaved(cases, rounds, &mut step)?;
+            let measured = interleaved(cases, || caches.prepare(&image), rounds, &mut step)?;
             step.done();
             Ok((size, measured))
         })
@@ -185,10 +246,10 @@ pub fn check(programs: &Programs, image: &Image) -> Result<()> {
     for engine in Engine::all() {
         programs.blob.check(engine, image)?;
     }
-    programs
-        .kernel
-        .as_ref()
-        .map_or(Ok(()), |kernel| kernel.check(image))
+    for kernel in &programs.kernel {
+        kernel.check(image)?;
+    }
+    Ok(())
 }
 
 /// Fails unless every loop copies every byte that was loaded.
@@ -247,16 +308,50 @@ pub fn stay_on_one() -> Result<()> {
 /// Where a kernel's build folder has mainline's purgatory.
 pub const MAINLINE_OBJECT: &str = "arch/x86/purgatory/purgatory.ro";
 
-/// Where it has the blob.
-pub const BLOB: &str = "arch/x86/purgatory/rust/purgatory.bin";
+/// Where it has ours, and the image with its digests alone.
+pub const PURGATORY: &str = "arch/x86/purgatory/rust/purgatory.bin";
+pub const DIGESTS: &str = "arch/x86/purgatory/rust/purgatory_test.bin";
+
+/// The bytes of all programs.
+pub struct Objects {
+    pub purgatory: Vec<u8>,
+    pub digests: Vec<u8>,
+    pub mainline: Vec<u8>,
+    /// In the order of [`load::STREAMS`].
+    pub streams: [Vec<u8>; load::STREAMS.len()],
+}
+
+impl Objects {
+    /// Mainline's from a build folder that has its objects.
+    pub fn read(purgatory: Vec<u8>, digests: Vec<u8>, mainline: &Path) -> Result<Self> {
+        let read = |object: &str| {
+            let path = mainline.join(object);
+            fs::read(&path).with_context(|| format!("cannot read {}", path.display()))
+        };
+        let mut streams = <[Vec<u8>; load::STREAMS.len()]>::default();
+        for (bytes, stream) in streams.iter_mut().zip(&load::STREAMS) {
+            *bytes = read(stream.object)?;
+        }
+        Ok(Self {
+            purgatory,
+            digests,
+            mainline: read(MAINLINE_OBJECT)?,
+            streams,
+        })
+    }
+}
 
 impl Programs {
-    /// Those of a blob, and of a build folder that has mainline's objects.
-    pub fn load(blob: &Path, mainline: &Path) -> Result<Self> {
+    /// Links all that this processor can run.
+    pub fn link(objects: &Objects) -> Result<Self> {
+        let mut kernel = Vec::new();
+        for (stream, object) in load::STREAMS.iter().zip(&objects.streams) {
+            kernel.extend(KernelSha256::link(stream, object)?);
+        }
         Ok(Self {
-            blob: Blob::load(blob)?,
-            mainline: mainline.join(MAINLINE_OBJECT),
-            kernel: KernelSha256::link(&mainline.join(load::OBJECT))?,
+            blob: Blob::new(&objects.purgatory, &objects.digests)?,
+            mainline: objects.mainline.clone(),
+            kernel,
         })
     }
 }

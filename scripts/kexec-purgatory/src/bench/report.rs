@@ -17,8 +17,9 @@ use super::blob::{Engine, needs};
 use super::copy::{Loop, Pages};
 use super::image::{Image, Segment};
 use super::instructions::Repeated;
+use super::load;
 use super::measure::{Measured, Spread};
-use super::processor::{self, names};
+use super::processor::{self, Caches, names};
 use crate::engines::EngineKind;
 
 /// All that `bench.json` has.
@@ -34,7 +35,7 @@ pub struct Report {
     /// By engine.
     image: BTreeMap<&'static str, OnImage>,
     /// Other code on the same memory.
-    references: BTreeMap<&'static str, Speed>,
+    references: IndexMap<&'static str, Speed>,
     /// By loop: milliseconds for the copy of scattered pages and their verification by the
     /// fastest engine.
     copy_verify_ms: BTreeMap<&'static str, Spread>,
@@ -60,6 +61,8 @@ struct Work {
     /// Bytes, with the zero tails.
     total: usize,
     rounds: usize,
+    /// What the caches held before each piece of work.
+    caches: Caches,
     /// How the pages lay that were copied and verified.
     pages: &'static str,
     /// The loop that copies for the project's figures.
@@ -87,6 +90,10 @@ struct PerByte {
     /// Mainline's time for a byte over that of the engine.
     per_byte_ratio: Option<f64>,
     per_byte_ratio_spread: Option<Spread>,
+    /// The same for the fastest run of each.
+    per_byte_ratio_of_minima: Option<f64>,
+    /// The engine's time for a byte of many small regions over that of the image, fastest runs.
+    small_regions_ratio: Option<f64>,
     #[serde(flatten)]
     speed: Option<Speed>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -101,6 +108,9 @@ struct OnImage {
     verify_copy_ratio: Option<f64>,
     verify_ratio_spread: Option<Spread>,
     verify_copy_ratio_spread: Option<Spread>,
+    /// The same for the fastest run of each.
+    verify_ratio_of_minima: Option<f64>,
+    verify_copy_ratio_of_minima: Option<f64>,
     verify_ms: Option<Spread>,
     verify_copy_ms: Option<Spread>,
 }
@@ -133,15 +143,16 @@ struct Growth {
 impl Report {
     pub fn new(
         image: &Image,
-        rounds: usize,
+        (caches, rounds): (Caches, usize),
         measured: Measured,
+        small: &Measured,
         sizes: &[(usize, Measured)],
         instructions: Option<Vec<Repeated>>,
     ) -> Result<Self> {
         let mut engines = BTreeMap::new();
         let mut on_image = BTreeMap::new();
         for &kind in EngineKind::ALL {
-            engines.insert(kind.name(), PerByte::of(kind, &measured)?);
+            engines.insert(kind.name(), PerByte::of(kind, &measured, small)?);
             on_image.insert(kind.name(), OnImage::of(kind, &measured)?);
         }
         let mut copy = BTreeMap::new();
@@ -152,10 +163,18 @@ impl Report {
             }
             copy.insert(how.name(), figures);
         }
-        let references = [names::OPENSSL, names::OPENSSL_TAIL, names::READ]
-            .into_iter()
-            .map(|name| Ok((name, Speed::of(name, &measured)?)))
-            .collect::<Result<_>>()?;
+        let streams = load::STREAMS.iter().map(|stream| stream.name);
+        let references = [
+            names::OPENSSL,
+            names::OPENSSL_TAIL,
+            names::LOAD_DIGESTS,
+            names::READ,
+        ]
+        .into_iter()
+        .chain(streams)
+        .filter(|name| measured.samples.contains_key(*name))
+        .map(|name| Ok((name, Speed::of(name, &measured)?)))
+        .collect::<Result<_>>()?;
         Ok(Self {
             machine: Machine::this()?,
             large_pages: measured.large_pages && sizes.iter().all(|(_, of)| of.large_pages),
@@ -164,6 +183,7 @@ impl Report {
                 loaded: image.loaded(),
                 total: image.total(),
                 rounds,
+                caches,
                 pages: processor::PAGES.name(),
                 project_loop: Loop::PROJECT.name(),
             },
@@ -223,11 +243,13 @@ impl Speed {
 }
 
 impl PerByte {
-    fn of(kind: EngineKind, measured: &Measured) -> Result<Self> {
+    fn of(kind: EngineKind, measured: &Measured, small: &Measured) -> Result<Self> {
         if Engine::new(kind).is_none() {
             return Ok(Self {
                 per_byte_ratio: None,
                 per_byte_ratio_spread: None,
+                per_byte_ratio_of_minima: None,
+                small_regions_ratio: None,
                 speed: None,
                 not_measured: Some(format!("not measured: no {}", needs(kind))),
             });
@@ -237,6 +259,12 @@ impl PerByte {
         Ok(Self {
             per_byte_ratio: Some(ratio.median),
             per_byte_ratio_spread: Some(ratio),
+            per_byte_ratio_of_minima: Some(
+                measured.ratio_of_minima_per_byte(names::MAINLINE_VERIFY, &name)?,
+            ),
+            small_regions_ratio: Some(
+                small.cycles_per_byte(&name)?.min / measured.cycles_per_byte(&name)?.min,
+            ),
             speed: Some(Speed::of(&name, measured)?),
             not_measured: None,
         })
@@ -249,6 +277,11 @@ impl OnImage {
         let verify = names::verify(kind.name());
         let verify_copy = names::copy_verify(Loop::PROJECT, kind.name());
         let ratio = |mainline, name: &str| measured.map(|m| m.ratio(mainline, name)).transpose();
+        let minima = |mainline, name: &str| {
+            measured
+                .map(|m| m.ratio_of_minima(mainline, name))
+                .transpose()
+        };
         let time = |name: &str| measured.map(|m| m.milliseconds(name)).transpose();
 
         let verify_ratio = ratio(names::MAINLINE_VERIFY, &verify)?;
@@ -258,6 +291,8 @@ impl OnImage {
             verify_copy_ratio: verify_copy_ratio.map(|ratio| ratio.median),
             verify_ratio_spread: verify_ratio,
             verify_copy_ratio_spread: verify_copy_ratio,
+            verify_ratio_of_minima: minima(names::MAINLINE_VERIFY, &verify)?,
+            verify_copy_ratio_of_minima: minima(names::MAINLINE_VERIFY_COPY, &verify_copy)?,
             verify_ms: time(&verify)?,
             verify_copy_ms: time(&verify_copy)?,
         })

@@ -5,8 +5,8 @@
 use anyhow::Result;
 
 use super::{Kernels, Report};
+use crate::bench;
 use crate::bench::load::KernelSha256;
-use crate::bench::{self, processor};
 use crate::kernel::{self, Verify};
 
 /// The name of the test with all programs that this processor can run.
@@ -29,7 +29,7 @@ pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
     kernels.get(Verify::Y)?;
     let folder = kernel::folder(kernels.layout, Verify::Y);
     report.test(PROGRAMS, || {
-        bench::check(&folder.join(processor::BLOB), &folder, &kernels.next.image)
+        bench::check(&folder, &folder, &kernels.next.image)
     });
     if !KernelSha256::is_usable() {
         report.skip(KERNEL_SHA256, "this CPU has no SHA-NI");

@@ -233,7 +233,8 @@ const OPTIONS: &[Case] = &[
     Case::new("options/m-cma", OptionsM, Enter, Decided(DirectCma)).debug()
         .arguments("cma=256M").modules(&[VERIFY_MODULE]),
     Case::new("options/m-kho-crash", OptionsM, Crash, Decided(VerifiedCrash)).debug()
-        .arguments(KHO).regions(DUMP).kunit_reported(),
+        .arguments(KHO).regions(DUMP),
+    Case::new("options/m-crash", OptionsM, Crash, Decided(VerifiedCrash)).kunit_reported(),
 ];
 
 /// KUnit tests that run in every kernel with the Rust purgatory.

@@ -12,7 +12,7 @@ use object::{File, Object, ObjectSection, ObjectSymbol};
 use super::{Kernels, Report};
 use crate::abi::LEAF_SIZE;
 use crate::bench::blob::{Blob, Engine};
-use crate::bench::processor::BLOB;
+use crate::bench::processor::{DIGESTS, PURGATORY};
 use crate::kernel::{self, Verify};
 use crate::stack::Program;
 
@@ -21,9 +21,6 @@ use crate::stack::Program;
 const ENTRY: &str = "purgatory_entry";
 const DIGEST_ENTRY: &str = "purgatory_test_entry";
 const STACK_END: &str = "purgatory_stack_end";
-
-/// The program that tests and measurements call, beside the purgatory.
-const TEST_ELF: &str = "purgatory_test.elf";
 
 /// The name of a test that no engine has to do with.
 const BOUND: &str = "purgatory/stack-bound";
@@ -40,12 +37,11 @@ fn name(engine: Engine) -> String {
 
 pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
     kernels.get(Verify::Y)?;
-    let blob = kernel::folder(kernels.layout, Verify::Y).join(BLOB);
-    let elf = blob.with_extension("elf");
-    let test_elf = blob.with_file_name(TEST_ELF);
+    let folder = kernel::folder(kernels.layout, Verify::Y);
+    let elf = folder.join(PURGATORY).with_extension("elf");
     report.test(BOUND, || stack_bound(&elf));
     for engine in Engine::all() {
-        report.test(&name(engine), || stack_used(&blob, &test_elf, engine));
+        report.test(&name(engine), || stack_used(&folder, engine));
     }
     Ok(())
 }
@@ -71,12 +67,16 @@ fn stack_bound(elf: &Path) -> Result<()> {
 }
 
 /// What an engine really uses is within that bound, and not far from it.
-fn stack_used(blob: &Path, elf: &Path, engine: Engine) -> Result<()> {
-    let bytes = fs::read(elf).with_context(|| format!("cannot read {}", elf.display()))?;
+fn stack_used(folder: &Path, engine: Engine) -> Result<()> {
+    let read =
+        |path: &Path| fs::read(path).with_context(|| format!("cannot read {}", path.display()));
+    let digests = folder.join(DIGESTS);
+    let bytes = read(&digests.with_extension("elf"))?;
     let bound = Program::of_elf(&File::parse(bytes.as_slice())?)?.bound(DIGEST_ENTRY)?;
     // Leaves in every lane, an odd number of them, and a short one.
     let region = vec![1; 35 * LEAF_SIZE + 1];
-    let used = Blob::load(blob)?.stack_used(engine, &region) as u64;
+    let blob = Blob::new(&read(&folder.join(PURGATORY))?, &read(&digests)?)?;
+    let used = blob.stack_used(engine, &region) as u64;
     ensure!(used <= bound, "{used} bytes are used, of at most {bound}");
     ensure!(used > bound / 8, "only {used} bytes are used, of {bound}");
     Ok(())

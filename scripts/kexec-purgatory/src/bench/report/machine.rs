@@ -7,13 +7,19 @@ use std::fs;
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use crate::command::{command, output};
+/// Where the kernel tells of the first processor's caches.
+const CACHES: &str = "/sys/devices/system/cpu/cpu0/cache";
 
 /// The machine that this ran on.
 #[derive(Serialize)]
 pub struct Machine {
     pub processor: String,
+    family: u32,
+    model: u32,
+    stepping: u32,
     flags: Vec<String>,
+    /// Such as `L1 Data 48K`; empty where the kernel does not tell.
+    caches: Vec<String>,
     pub kernel: String,
 }
 
@@ -26,13 +32,45 @@ impl Machine {
                 .find_map(|line| line.strip_prefix(name)?.trim_start().strip_prefix(": "))
                 .with_context(|| format!("/proc/cpuinfo has no {name}"))
         };
+        let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
         Ok(Self {
             processor: field("model name")?.to_owned(),
+            family: field("cpu family")?.parse()?,
+            model: field("model\t")?.parse()?,
+            stepping: field("stepping")?.parse()?,
             flags: field("flags")?
                 .split_whitespace()
                 .map(str::to_owned)
                 .collect(),
-            kernel: output(command("uname").arg("-r"))?.trim().to_owned(),
+            caches: (0..).map_while(cache).collect(),
+            kernel: kernel.trim().to_owned(),
         })
     }
+
+    /// In a line or two.
+    pub fn describe(&self) -> String {
+        format!(
+            "{} (family {}, model {}, stepping {}), Linux {}\nCaches: {}",
+            self.processor,
+            self.family,
+            self.model,
+            self.stepping,
+            self.kernel,
+            self.caches.join(", ")
+        )
+    }
+}
+
+/// A cache, if there is one of that number.
+fn cache(number: usize) -> Option<String> {
+    let field = |name: &str| {
+        let text = fs::read_to_string(format!("{CACHES}/index{number}/{name}")).ok()?;
+        Some(text.trim().to_owned())
+    };
+    Some(format!(
+        "L{} {} {}",
+        field("level")?,
+        field("type")?,
+        field("size")?
+    ))
 }

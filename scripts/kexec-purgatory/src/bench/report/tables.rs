@@ -10,19 +10,25 @@ use crate::bench::blob::Engine;
 use crate::bench::copy::{Loop, Pages};
 use crate::bench::instructions::Repeated;
 use crate::bench::measure::Spread;
+use crate::bench::processor::{Caches, SMALL_REGION, SMALL_REGIONS};
 
 impl Report {
     /// Prints all tables.
     pub fn print(&self) {
+        println!("{}\n", self.machine.describe());
         println!(
-            "{}, Linux {}\n",
-            self.machine.processor, self.machine.kernel
-        );
-        println!(
-            "Image of {} bytes, {} with zero tails. Median of {} interleaved rounds, and the\n\
-             distance of the quartiles in percent of it. Time is processor time, cycles are those\n\
-             of the time stamp counter. Ratios are mainline's time over that of the engine.\n",
-            self.work.loaded, self.work.total, self.work.rounds
+            "Image of {} bytes, {} with zero tails. Median and minimum of {} interleaved rounds, and\n\
+             the distance of the quartiles in percent of the median. Time is processor time, cycles\n\
+             are those of the time stamp counter. Ratios are mainline's time over that of the engine,\n\
+             as the median of the rounds, and of the fastest run of each. Before each run, the\n\
+             caches hold {}.\n",
+            self.work.loaded,
+            self.work.total,
+            self.work.rounds,
+            match self.work.caches {
+                Caches::Warm => "what the run before left there",
+                Caches::Cold => "nothing of the image",
+            }
         );
         if !self.large_pages {
             println!(
@@ -30,7 +36,13 @@ impl Report {
                  mapping between two kernels.\n"
             );
         }
-        println!("{}", self.verification());
+        println!("{}\n", self.per_byte());
+        println!(
+            "\"small regions\": time for a byte of {SMALL_REGIONS} regions of {} KiB over that for a byte of\n\
+             the image.\n",
+            SMALL_REGION >> 10
+        );
+        println!("{}\n", self.of_image());
         for (name, engine) in &self.engines {
             if let Some(reason) = &engine.not_measured {
                 println!("{name}: {reason}");
@@ -70,65 +82,97 @@ impl Report {
         }
     }
 
-    fn verification(&self) -> Table {
+    fn per_byte(&self) -> Table {
         let mut table = new_table(&[
-            "verification",
+            "SHA-256",
             "MB/s",
+            "",
             "cycles/B",
+            "min",
             "per byte",
-            "image, ms",
-            "ratio",
-            "and copy, ms",
-            "ratio",
+            "min",
+            "small regions",
         ]);
-        let mainline = &self.mainline;
-        table.add_row([
-            "mainline, tail".to_owned(),
-            with_spread(&mainline.speed.mb_per_s, 0),
-            figure(&mainline.speed.cycles_per_byte, 2),
-            "1".to_owned(),
-            with_spread(&mainline.verify_ms, 1),
-            "1".to_owned(),
-            with_spread(&mainline.verify_copy_ms, 1),
-            "1".to_owned(),
-        ]);
+        let mainline = &self.mainline.speed;
+        let mut rows = vec![(
+            "mainline, tail",
+            mainline,
+            ["1".to_owned(), "1".to_owned(), String::new()],
+        )];
         for (name, speed) in &self.references {
-            let mut row = [const { String::new() }; 8];
-            row[0] = (*name).to_owned();
-            row[1] = with_spread(&speed.mb_per_s, 0);
-            row[2] = figure(&speed.cycles_per_byte, 2);
-            table.add_row(row);
+            rows.push((name, speed, Default::default()));
         }
         for engine in Engine::all() {
-            table.add_row(self.engine_row(engine.name()));
+            let Some(figures) = self.engines.get(engine.name()) else {
+                continue;
+            };
+            let ratios = [
+                figures.per_byte_ratio,
+                figures.per_byte_ratio_of_minima,
+                figures.small_regions_ratio,
+            ];
+            if let Some(speed) = &figures.speed {
+                let ratios = ratios.map(|ratio| ratio.map(two_digits).unwrap_or_default());
+                rows.push((engine.name(), speed, ratios));
+            }
+        }
+        for (name, speed, ratios) in rows {
+            let figures = [
+                name.to_owned(),
+                figure(&speed.mb_per_s, 0),
+                percent(&speed.mb_per_s),
+                figure(&speed.cycles_per_byte, 2),
+                two_digits(speed.cycles_per_byte.min),
+            ];
+            table.add_row(figures.into_iter().chain(ratios));
         }
         table
     }
 
-    fn engine_row(&self, name: &str) -> [String; 8] {
-        let mut row = [const { String::new() }; 8];
-        row[0] = name.to_owned();
-        let (Some(engine), Some(image)) = (self.engines.get(name), self.image.get(name)) else {
-            return row;
-        };
-        if let Some(speed) = &engine.speed {
-            row[1] = with_spread(&speed.mb_per_s, 0);
-            row[2] = figure(&speed.cycles_per_byte, 2);
+    fn of_image(&self) -> Table {
+        let mut table = new_table(&[
+            "image",
+            "verify, ms",
+            "min",
+            "",
+            "ratio",
+            "min",
+            "and copy, ms",
+            "min",
+            "",
+            "ratio",
+            "min",
+        ]);
+        let times = |time: &Spread| [figure(time, 1), format!("{:.1}", time.min), percent(time)];
+        let mut row = vec!["mainline, tail".to_owned()];
+        for time in [&self.mainline.verify_ms, &self.mainline.verify_copy_ms] {
+            row.extend(times(time));
+            row.extend(["1".to_owned(), "1".to_owned()]);
         }
-        let figures = [
-            (&engine.per_byte_ratio_spread, 3),
-            (&image.verify_ratio_spread, 5),
-            (&image.verify_copy_ratio_spread, 7),
-        ];
-        for (spread, column) in figures {
-            row[column] = spread.map(|spread| figure(&spread, 2)).unwrap_or_default();
+        table.add_row(row);
+        for engine in Engine::all() {
+            let Some(image) = self.image.get(engine.name()) else {
+                continue;
+            };
+            let mut row = vec![engine.name().to_owned()];
+            for (time, ratio, minima) in [
+                (
+                    image.verify_ms,
+                    image.verify_ratio,
+                    image.verify_ratio_of_minima,
+                ),
+                (
+                    image.verify_copy_ms,
+                    image.verify_copy_ratio,
+                    image.verify_copy_ratio_of_minima,
+                ),
+            ] {
+                row.extend(time.as_ref().map(times).unwrap_or_default());
+                row.extend([ratio, minima].map(|ratio| ratio.map(two_digits).unwrap_or_default()));
+            }
+            table.add_row(row);
         }
-        for (spread, column) in [(&image.verify_ms, 4), (&image.verify_copy_ms, 6)] {
-            row[column] = spread
-                .map(|spread| with_spread(&spread, 1))
-                .unwrap_or_default();
-        }
-        row
+        table
     }
 
     fn copy_loops(&self) -> Table {
@@ -223,6 +267,14 @@ fn new_table(header: &[&str]) -> Table {
 
 fn figure(spread: &Spread, digits: usize) -> String {
     format!("{:.digits$}", spread.median)
+}
+
+fn two_digits(figure: f64) -> String {
+    format!("{figure:.2}")
+}
+
+fn percent(spread: &Spread) -> String {
+    format!("{:.0}%", spread.percent())
 }
 
 fn with_spread(spread: &Spread, digits: usize) -> String {

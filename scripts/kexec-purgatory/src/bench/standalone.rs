@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The measurements as one static program that has the purgatory and mainline's inside, to be copied
+//! to other machines.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+use object::Endianness;
+use object::elf::PT_INTERP;
+use object::read::elf::{ElfFile64, ProgramHeader};
+
+use super::{image, load};
+use crate::command::{cargo, logged};
+use crate::fetch;
+use crate::layout::Layout;
+use crate::progress::Step;
+
+/// What the program is linked for, and where cargo leaves it.
+const TARGET: &str = "x86_64-unknown-linux-gnu";
+
+/// The variable that has the folder with the objects when the program is compiled.
+const VARIABLE: &str = "KEXEC_PURGATORY_OBJECTS";
+
+/// The files in that folder. The last one has the size of the distribution's kernel and its
+/// `init_size`, in bytes.
+const PURGATORY: &str = "purgatory.bin";
+const DIGESTS: &str = "purgatory_test.bin";
+const MAINLINE: &str = "purgatory.ro";
+const STREAMS: [&str; load::STREAMS.len()] = ["sha256-ni.o", "sha256-avx2.o"];
+const KERNEL_SIZE: &str = "kernel-size";
+
+/// Builds the program; returns where it is.
+pub fn build(layout: &Layout) -> Result<PathBuf> {
+    let folder = layout.build.join("bench-static");
+    let objects_folder = folder.join("objects");
+    fs::create_dir_all(&objects_folder)?;
+    let objects = super::objects(layout)?;
+    let (kernel, init_size) = image::kernel_size(&fetch::distribution_kernel(layout)?.image)?;
+    let size = format!("{kernel} {init_size}");
+    let mut files = vec![
+        (PURGATORY, objects.purgatory.as_slice()),
+        (DIGESTS, &objects.digests),
+        (MAINLINE, &objects.mainline),
+        (KERNEL_SIZE, size.as_bytes()),
+    ];
+    for (name, bytes) in STREAMS.into_iter().zip(&objects.streams) {
+        files.push((name, bytes));
+    }
+    for (name, bytes) in files {
+        fs::write(objects_folder.join(name), bytes)?;
+    }
+
+    let mut step = Step::start("build the static program");
+    let log = layout.log("bench-static")?;
+    logged(
+        cargo()
+            .args(["build", "--release", "--locked", "--target", TARGET])
+            .args(["--no-default-features", "--features", "standalone"])
+            .arg("--manifest-path")
+            .arg(layout.tool("Cargo.toml"))
+            .env("CARGO_TARGET_DIR", &folder)
+            .env("RUSTFLAGS", "-C target-feature=+crt-static")
+            .env(VARIABLE, &objects_folder),
+        &log,
+        &mut step,
+    )?;
+    step.done();
+    let built = folder.join(TARGET).join("release/kexec-purgatory");
+    let program = folder.join("kexec-purgatory-bench");
+    fs::copy(&built, &program).with_context(|| format!("cannot copy {}", built.display()))?;
+    let bytes = fs::read(&program)?;
+    let elf = ElfFile64::<Endianness>::parse(&*bytes)?;
+    let mut headers = elf.elf_program_headers().iter();
+    ensure!(
+        !headers.any(|header| header.p_type(elf.endian()) == PT_INTERP),
+        "{} is not static",
+        program.display()
+    );
+    Ok(program)
+}
+
+/// What the static program does, with what was built into it.
+#[cfg(feature = "standalone")]
+pub fn run() -> Result<()> {
+    use clap::Parser;
+
+    use super::image::Image;
+    use super::processor::{Caches, Objects};
+    use super::{Options, measure, write};
+
+    /// Sizes of images, in MiB: the whole program is to take a minute.
+    const SIZES: &[usize] = &[16, 64];
+
+    macro_rules! file {
+        ($name:literal) => {
+            include_bytes!(concat!(env!("KEXEC_PURGATORY_OBJECTS"), "/", $name))
+        };
+    }
+
+    /// Measures how fast this machine's processor runs the kexec purgatory, in Rust and in C
+    ///
+    /// Takes a minute and half a GiB of memory, and needs no other file. The machine should be idle: other
+    /// load slows the code in C down most. Prints tables, and writes bench.json and bench.svg.
+    #[derive(Parser)]
+    #[command(version)]
+    struct Arguments {
+        /// How often each piece of work is done
+        #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u16).range(1..))]
+        rounds: u16,
+        /// What the processor's caches hold of the image before each run
+        #[arg(long, value_enum, default_value_t = Caches::Warm)]
+        caches: Caches,
+        /// The folder for bench.json and bench.svg
+        #[arg(long, default_value = ".")]
+        output: PathBuf,
+    }
+
+    let arguments = Arguments::parse();
+    let objects = Objects {
+        purgatory: file!("purgatory.bin").to_vec(),
+        digests: file!("purgatory_test.bin").to_vec(),
+        mainline: file!("purgatory.ro").to_vec(),
+        streams: [
+            file!("sha256-ni.o").to_vec(),
+            file!("sha256-avx2.o").to_vec(),
+        ],
+    };
+    let sizes = str::from_utf8(file!("kernel-size"))?;
+    let (kernel, init_size) = sizes.split_once(' ').context("no size of the kernel")?;
+    let image = Image::of_kernel_size(kernel.parse()?, init_size.parse()?)?;
+    let options = Options {
+        rounds: arguments.rounds.into(),
+        caches: arguments.caches,
+        sizes: SIZES,
+    };
+    // Before anything is measured.
+    fs::create_dir_all(&arguments.output)
+        .and_then(|()| tempfile::tempfile_in(&arguments.output))
+        .with_context(|| {
+            format!(
+                "cannot write to {}; name another folder with --output",
+                arguments.output.display()
+            )
+        })?;
+    write(
+        &measure(&objects, &image, &options, None)?,
+        &arguments.output,
+    )
+}
