@@ -169,8 +169,8 @@ unsafe fn verify(console: &mut Console, checked: &Checked<'_>) -> bool {
     let mut sound = true;
 
     // SAFETY:
-    // - By the invariants of `Checked`, no region begins at address 0, each ends below 2^52, so that
-    //   its length is less than `isize::MAX`, and lies apart from this program.
+    // - By the invariants of `Checked`, no region begins at address 0, each ends below 2^52, so
+    //   that its length is less than `isize::MAX`, and lies apart from this program.
     // - `init_pgtable()` maps every segment one to one, `kexec_segment::memsz` bytes from
     //   `kexec_segment::mem`. The loader refuses an image with a region that is longer than the
     //   `memsz` of its segment. So every byte of a region is mapped.

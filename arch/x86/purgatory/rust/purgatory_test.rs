@@ -9,8 +9,8 @@
 //! void digests(u32 engine, const struct region *regions, size_t count, u8 digests[16][32]);
 //! ```
 //!
-//! which is [`region_digests`] for `count` of [`Region`]. `engine` is an [`EngineKind`]; for a number
-//! that is none, nothing is written. The CPU must be ready for the engine.
+//! which is [`region_digests`] for `count` of [`Region`]. `engine` is an [`EngineKind`]; for a
+//! number that is none, nothing is written. The CPU must be ready for the engine.
 
 #![no_std]
 
@@ -50,8 +50,8 @@ purgatory_test_entry:
 ///
 /// # Safety
 ///
-/// `regions` must be aligned and valid for reads of `count` regions, `digests` valid for writes; the
-/// rest as for [`region_digests`].
+/// `regions` must be aligned and valid for reads of `count` regions, `digests` valid for writes;
+/// the rest as for [`region_digests`].
 #[unsafe(no_mangle)]
 unsafe extern "C" fn purgatory_test_digests(
     engine: u32,

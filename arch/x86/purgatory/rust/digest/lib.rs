@@ -2,8 +2,8 @@
 
 //! SHA-256 tree digests of memory regions.
 //!
-//! [`engine`] holds the SHA-256 compression function on whole blocks, once for each instruction set.
-//! [`tree`] holds everything else, padding, leaves and the digest over them, once for all engines.
+//! [`engine`] holds the SHA-256 compression function on whole blocks, once for each instruction
+//! set. [`tree`] holds everything else, padding, leaves and the digest over them, once for all engines.
 //! [`engines`] is the table of engines, and picks one for a CPU.
 //!
 //! The purgatory blob runs this crate without an operating system, an allocator or a panic handler:
@@ -52,8 +52,8 @@ pub unsafe fn region_digests(
     unsafe { region_digests_with_leaf::<LEAF_SIZE>(engine, regions, digests) }
 }
 
-/// [`region_digests`] for leaves of `LEAF` bytes. Only measurements and tests want leaves of another
-/// size than [`LEAF_SIZE`].
+/// [`region_digests`] for leaves of `LEAF` bytes. Only measurements and tests want leaves of
+/// another size than [`LEAF_SIZE`].
 ///
 /// # Safety
 ///
