@@ -114,7 +114,7 @@ engines! {
     ShaNiX2 = 1 {
         name: "shani-x2",
         lanes: 2,
-        needs: [Sha, Ssse3, Sse41],
+        needs: [Ssse3, Sse41, Sha],
         xcr0: 0,
     }
 

@@ -3,8 +3,8 @@
 //! SHA-256 tree digests of memory regions.
 //!
 //! [`engine`] holds the SHA-256 compression function on whole blocks, once for each instruction
-//! set. [`tree`] holds everything else, padding, leaves and the digest over them, once for all engines.
-//! [`engines`] is the table of engines, and picks one for a CPU.
+//! set. [`tree`] holds everything else, padding, leaves and the digest over them, once for all
+//! engines. [`engines`] is the table of engines, and picks one for a CPU.
 //!
 //! The purgatory blob runs this crate without an operating system, an allocator or a panic handler:
 //! nothing here may panic, and nothing may need a relocation.
