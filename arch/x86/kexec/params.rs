@@ -71,7 +71,7 @@ impl engines::Processor for BootCpu {
 ///
 /// # Safety
 ///
-/// `number` and `usable` must be valid for writes.
+/// `number` and `usable` must be aligned and valid for writes.
 #[cfg(CONFIG_KEXEC_PURGATORY_KUNIT_TEST)]
 #[export]
 unsafe extern "C" fn kexec_purgatory_engine(

@@ -71,7 +71,7 @@ static __nocfi void purgatory_digest(const struct purgatory_test *priv,
 				     const u8 *start, size_t len, u8 *out)
 {
 	const struct region region = { .start = (uintptr_t)start, .len = len };
-	u8 digests[REGIONS_MAX][SHA256_DIGEST_SIZE];
+	u8 digests[REGIONS_MAX][SHA256_DIGEST_SIZE] = {};
 
 	kernel_fpu_begin();
 	priv->digests(engine->number, &region, 1, digests);

@@ -81,7 +81,7 @@ enum Action {
         #[arg(long)]
         output: Option<PathBuf>,
         /// CONFIG_KEXEC_PURGATORY_VERIFY; norust for a kernel without Rust, options and options-m
-        /// for y and m with all options that the tests try, and KASAN
+        /// for y and m with all options that the tests try, m with KASAN
         #[arg(long, value_enum, default_value = "y")]
         verify: Verify,
     },

@@ -41,7 +41,7 @@ pub type Digest = [u8; DIGEST_SIZE];
 ///
 /// The size is one for which `digest-tests/benches/leaf_size.rs` finds nothing that is more than
 /// some 1 % faster, see Documentation/arch/x86/kexec-purgatory-performance.rst. Smaller leaves cost
-/// more digests of digests, larger ones more idle lanes at the end of a region. It is not a power
+/// more digests of digests, larger ones more idle lanes beside shorter leaves. It is not a power
 /// of two, so that the lanes of an engine do not all read from the same set of the cache.
 pub const LEAF_SIZE: usize = 32 * 1024 + 64;
 

@@ -50,8 +50,8 @@ purgatory_test_entry:
 ///
 /// # Safety
 ///
-/// `regions` must be aligned and valid for reads of `count` regions, `digests` valid for writes;
-/// the rest as for [`region_digests`].
+/// `regions` must be aligned and valid for reads of `count` regions, `digests` a
+/// reference that nobody else uses; the rest as for [`region_digests`].
 #[unsafe(no_mangle)]
 unsafe extern "C" fn purgatory_test_digests(
     engine: u32,

@@ -128,7 +128,7 @@ impl Blob {
                 in("r14") self.digest,
                 in("edi") engine.0 as u32,
                 in("rsi") &region,
-                in("rdx") 1,
+                in("rdx") 1_usize,
                 in("rcx") &mut digests,
                 clobber_abi("C"),
                 options(att_syntax),

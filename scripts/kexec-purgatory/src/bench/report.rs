@@ -177,7 +177,9 @@ impl Report {
         .collect::<Result<_>>()?;
         Ok(Self {
             machine: Machine::this()?,
-            large_pages: measured.large_pages && sizes.iter().all(|(_, of)| of.large_pages),
+            large_pages: measured.large_pages
+                && small.large_pages
+                && sizes.iter().all(|(_, of)| of.large_pages),
             work: Work {
                 segments: image.segments.clone(),
                 loaded: image.loaded(),

@@ -32,7 +32,7 @@ use engine::Engine;
 use engines::EngineKind;
 
 /// Computes the digests of regions as [`LEAF_SIZE`] defines them: `digests[i]` gets that of
-/// `regions[i]`, whatever [`Region::digest`] says. Regions behind the last digest are left out.
+/// `regions[i]`, whatever [`Region::digest`] says. Regions behind the last digest get none.
 ///
 /// # Safety
 ///

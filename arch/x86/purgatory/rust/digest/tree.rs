@@ -30,7 +30,7 @@ const LENGTH_SIZE: usize = size_of::<u64>();
 /// Computes the digests of regions that are cut in leaves of `LEAF` bytes, and writes them to
 /// `digests`, as many as there is room for.
 ///
-/// Leaves of several regions are hashed together, so that small regions leave no lane idle.
+/// Leaves of several regions are hashed together, so that small regions leave few lanes idle.
 pub(crate) fn region_digests<'a, const LEAF: usize>(
     engine: Engine,
     regions: impl Iterator<Item = &'a [u8]>,
@@ -163,8 +163,8 @@ fn feed(engine: Engine, states: &mut States, streams: &Streams<'_>) {
     }
 }
 
-/// Writes the end of a message to `blocks`, from its last whole block on, with the padding (FIPS
-/// 180-4, section 5.1.1). Returns as many of them as that takes.
+/// Writes the end of a message to `blocks`, which are zero: what is behind its last whole block,
+/// and the padding (FIPS 180-4, section 5.1.1). Returns as many of them as that takes.
 fn pad<'a>(blocks: &'a mut [Block; 2], message: &[u8]) -> &'a [Block] {
     let (_, tail) = message.as_chunks::<BLOCK_SIZE>();
     let bytes = blocks.as_flattened_mut();

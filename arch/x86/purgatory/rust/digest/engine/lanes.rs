@@ -10,6 +10,7 @@ use super::{
     Streams,
     K, //
 };
+use crate::engines::LANES_MAX;
 
 /// A vector of one word for each of `LANES` streams.
 ///
@@ -82,6 +83,8 @@ pub(super) fn compress<W: Words<LANES>, const LANES: usize>(
     states: &mut States,
     streams: &Streams<'_>,
 ) {
+    const { assert!(LANES <= LANES_MAX) };
+
     let mut blocks = usize::MAX;
 
     for stream in streams.iter().take(LANES) {
