@@ -49,8 +49,8 @@ pub fn that_picks(engine: EngineKind) -> Option<String> {
     without(engine, qemu_engines().take_while(|&e| e != engine))
 }
 
-/// A processor for `-cpu` that runs that engine, and no other one but the scalar one. None where QEMU
-/// has no such processor.
+/// A processor for `-cpu` that runs that engine, and no other one that needs more. None where QEMU has
+/// no such processor.
 pub fn that_runs_only(engine: EngineKind) -> Option<String> {
     without(engine, qemu_engines().filter(|&e| e != engine))
 }
@@ -93,19 +93,44 @@ impl Processor for ThisMachine {
 
 #[cfg(test)]
 mod tests {
-    use super::{that_picks, that_runs_only};
-    use crate::engines::EngineKind::{Avx2X8, Avx512X16, Scalar, ShaNiX2};
+    use super::{qemu_name, that_picks, that_runs_only};
+    use crate::engines::{EngineKind, Feature, Processor, select, supports};
+
+    /// A processor by its name for `-cpu`.
+    #[derive(Debug)]
+    struct Named(String);
+
+    impl Processor for Named {
+        fn has(&self, feature: Feature) -> bool {
+            let lacks = |name| self.0.split(',').any(|part| part == format!("-{name}"));
+            qemu_name(feature).is_some_and(|name| !lacks(name))
+        }
+
+        fn may_enable(&self, _: u64) -> bool {
+            self.has(Feature::Avx)
+        }
+    }
 
     #[test]
     fn processors_have_what_the_engine_needs() {
-        for (engine, picks, runs_only) in [
-            (Avx512X16, None, None),
-            (ShaNiX2, Some("max"), Some("max,-avx2")),
-            (Avx2X8, Some("max,-sha-ni"), Some("max,-sha-ni")),
-            (Scalar, Some("max,-sha-ni,-avx2"), Some("max,-sha-ni,-avx2")),
-        ] {
-            assert_eq!(that_picks(engine).as_deref(), picks);
-            assert_eq!(that_runs_only(engine).as_deref(), runs_only);
+        let mut found = 0;
+        for &engine in EngineKind::ALL {
+            let (Some(picks), Some(only)) = (that_picks(engine), that_runs_only(engine)) else {
+                continue;
+            };
+            found += 1;
+            assert_eq!(select(&Named(picks)), engine);
+            let only = Named(only);
+            for &other in EngineKind::ALL {
+                let needs_more = other.needs().iter().any(|f| !engine.needs().contains(f));
+                assert_eq!(
+                    supports(&only, other),
+                    !needs_more,
+                    "{}: {only:?}",
+                    engine.name()
+                );
+            }
         }
+        assert!(found > 0);
     }
 }

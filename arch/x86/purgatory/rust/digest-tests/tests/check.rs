@@ -39,6 +39,13 @@ fn sound_parameters_pass() {
     assert_eq!(checked.regions()[2].start, 0x1_2000_0000);
 }
 
+/// A number that no engine has.
+fn no_engine() -> u32 {
+    let free = |&number: &u32| EngineKind::from_raw(number).is_none();
+
+    (0..).find(free).unwrap()
+}
+
 #[test]
 fn every_damage_has_its_fault() {
     type Damage = fn(&mut Params);
@@ -49,8 +56,8 @@ fn every_damage_has_its_fault() {
         (|p| p.params_digest[31] ^= 1, Fault::ParamsDigest),
         (|p| p.blob_digest[0] ^= 0x80, Fault::BlobDigest),
         (|p| p.blob += 0x1000, Fault::Address),
-        (|p| p.engine = 4, Fault::Engine),
-        (|p| (p.engine, p.xcr0) = (4, 0), Fault::Engine),
+        (|p| p.engine = no_engine(), Fault::Engine),
+        (|p| (p.engine, p.xcr0) = (no_engine(), 0), Fault::Engine),
         (|p| p.xcr0 = 0, Fault::Engine),
         (|p| p.engine = 0, Fault::Engine),
         (|p| p.nr_regions = 0, Fault::RegionCount),
