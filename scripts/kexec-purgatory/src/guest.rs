@@ -226,17 +226,18 @@ pub fn crash_reading(initramfs: &Path, reads: u32) -> Guest {
 }
 
 /// Makes a guest that tests `kernel`, its own, then enters it directly, verified and after a crash:
-/// see `chain` in its `/init`. `tests` are the kselftests among `programs` that it runs, and
-/// `arguments` are more of the first kernel's command line.
+/// see `chain` in its `/init`. `name` is that of its initramfs, `tests` are the kselftests among
+/// `programs` that it runs, and `arguments` are more of the first kernel's command line.
 pub fn chain(
     layout: &Layout,
+    name: &str,
     kernel: &Path,
     modules: &[PathBuf],
     programs: &[PathBuf],
     tests: &[&str],
     arguments: &str,
 ) -> Result<Guest> {
-    let initramfs = archive(layout, "chain")?;
+    let initramfs = archive(layout, name)?;
     let mut content = Content::new(layout, &initramfs)?;
     content.add_payload(&small_payload())?;
     content.add_own_boot(

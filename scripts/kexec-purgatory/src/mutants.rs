@@ -13,7 +13,6 @@ use comfy_table::{ContentArrangement, Table, presets::ASCII_MARKDOWN};
 
 use self::bare::BareTests;
 use self::host::HostTests;
-use self::kernel::KernelTests;
 use self::list::{Mutant, Tests};
 use self::sources::Sources;
 use crate::layout::Layout;
@@ -123,21 +122,28 @@ pub fn each(
     ensure!(!mutants.is_empty(), "there is no such mutant");
 
     let mut step = Step::start(format!("try {} mutants", mutants.len()));
+    let mut ended = |mutant: &Mutant, fate: Result<Fate>| {
+        report(
+            mutant,
+            fate.with_context(|| format!("mutant {}", mutant.name)),
+        )
+    };
     for tests in [Tests::Bare, Tests::Host, Tests::Kernel] {
         let mut chosen = mutants.iter().filter(|m| m.tests == tests).peekable();
         if chosen.peek().is_none() {
             continue;
         }
         let killer = match tests {
+            Tests::Kernel => {
+                kernel::each(layout, chosen, &mut ended)?;
+                continue;
+            }
             Tests::Host => Killer::Host(HostTests::new(layout, &sources)?),
             Tests::Bare => Killer::Bare(BareTests::new(layout, &sources)?),
-            Tests::Kernel => Killer::Kernel(KernelTests::new(layout)?),
         };
         for mutant in chosen {
             step.line(&mutant.name);
-            let fate =
-                one(&sources, mutant, &killer).with_context(|| format!("mutant {}", mutant.name));
-            report(mutant, fate)?;
+            ended(mutant, one(&sources, mutant, &killer))?;
         }
     }
     step.done();
@@ -148,23 +154,15 @@ pub fn each(
 enum Killer<'a> {
     Host(HostTests<'a>),
     Bare(BareTests<'a>),
-    Kernel(KernelTests<'a>),
 }
 
 fn one(sources: &Sources, mutant: &Mutant, killer: &Killer<'_>) -> Result<Fate> {
     if let Some(why) = mutant.not_run() {
         return Ok(Fate::NotRun(why));
     }
-    let apply = || sources.apply(mutant, &sources.mutated(mutant)?);
+    let _applied = sources.apply(mutant, &sources.mutated(mutant)?)?;
     match killer {
-        Killer::Host(tests) => {
-            let _applied = apply()?;
-            tests.run()
-        }
-        Killer::Bare(tests) => {
-            let _applied = apply()?;
-            tests.run()
-        }
-        Killer::Kernel(tests) => tests.run(mutant),
+        Killer::Host(tests) => tests.run(),
+        Killer::Bare(tests) => tests.run(),
     }
 }

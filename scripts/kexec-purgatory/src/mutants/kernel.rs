@@ -3,12 +3,15 @@
 //! Mutants of the kernel's side, which a kernel that is built with them notices when it is booted.
 //!
 //! They are built in the folder of the state `m`, one after the other, where each builds again only
-//! what depends on the file that it changes.
+//! what depends on the file that it changes. While one is built, those before it are booted.
 
+use std::collections::VecDeque;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread::{self, ScopedJoinHandle};
 
 use anyhow::{Context, Result, anyhow, ensure};
+use tempfile::NamedTempFile;
 
 use super::Fate;
 use super::list::Mutant;
@@ -17,7 +20,7 @@ use crate::command::command;
 use crate::engines::EngineKind;
 use crate::graft::patch::Patch;
 use crate::graft::{self, Change};
-use crate::guest;
+use crate::guest::{self, Guest};
 use crate::kernel::{self, SAMPLE_MODULE, VERIFY_MODULE, Verify};
 use crate::kexec;
 use crate::layout::Layout;
@@ -58,11 +61,20 @@ pub fn applies(layout: &Layout, mutant: &Mutant) -> Result<()> {
     mutant.mutated(&text).map(drop)
 }
 
-/// A guest that does all that a kernel of ours can do, on kernels that are built here.
-pub struct KernelTests<'a> {
+/// Builds kernels with mutants.
+struct Builder<'a> {
     layout: &'a Layout,
     tree: PathBuf,
     programs: Vec<PathBuf>,
+}
+
+/// A kernel that was built, and the guest that does all that a kernel of ours can do.
+struct Kernel<'a> {
+    layout: &'a Layout,
+    /// Of the log.
+    name: String,
+    image: NamedTempFile,
+    guest: Guest,
 }
 
 /// A mutant in the tree, until this is dropped.
@@ -71,29 +83,75 @@ struct Applied<'a> {
     tree: &'a Path,
 }
 
-impl<'a> KernelTests<'a> {
-    /// Makes sure that the tests pass without a mutant.
-    pub fn new(layout: &'a Layout) -> Result<Self> {
+/// Builds mutants, boots each, and hands it to `ended` with what became of it. Fails unless the tests
+/// pass without a mutant.
+pub fn each<'a>(
+    layout: &Layout,
+    mutants: impl Iterator<Item = &'a Mutant>,
+    mut ended: impl FnMut(&'a Mutant, Result<Fate>) -> Result<()>,
+) -> Result<()> {
+    let builder = Builder::new(layout)?;
+    builder
+        .build("mutant-none")?
+        .boot()?
+        .map_err(|failure| anyhow!("{failure}, without a mutant"))?;
+
+    // A guest has several processors of its own.
+    let at_once = usize::max(1, thread::available_parallelism()?.get() / 2);
+    thread::scope(|scope| {
+        let mut booted = VecDeque::new();
+        for mutant in mutants {
+            let built = builder.mutant(mutant);
+            while booted.len() >= at_once {
+                wait(&mut booted, &mut ended)?;
+            }
+            booted.push_back((mutant, scope.spawn(move || fate(&built?))));
+        }
+        while !booted.is_empty() {
+            wait(&mut booted, &mut ended)?;
+        }
+        Ok(())
+    })
+}
+
+/// Mutants whose kernels are booted, the first one longest.
+type Booted<'a, 's> = VecDeque<(&'a Mutant, ScopedJoinHandle<'s, Result<Fate>>)>;
+
+/// Waits until the first one has ended.
+fn wait<'a>(
+    booted: &mut Booted<'a, '_>,
+    ended: &mut impl FnMut(&'a Mutant, Result<Fate>) -> Result<()>,
+) -> Result<()> {
+    let (mutant, thread) = booted.pop_front().context("none is booted")?;
+    let fate = thread
+        .join()
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    ended(mutant, fate)
+}
+
+fn fate(kernel: &Kernel<'_>) -> Result<Fate> {
+    Ok(match kernel.boot()? {
+        Ok(()) => Fate::Survived,
+        Err(failure) => Fate::Killed(failure),
+    })
+}
+
+impl<'a> Builder<'a> {
+    fn new(layout: &'a Layout) -> Result<Self> {
         let tree = graft::kernel_tree(layout, None)?;
         graft::graft(layout, &tree)?;
         let programs = build_selftests(layout, &tree)?;
-        let this = Self {
+        Ok(Self {
             layout,
             tree,
             programs,
-        };
-        this.boot()?
-            .map_err(|failure| anyhow!("{failure}, without a mutant"))?;
-        Ok(this)
+        })
     }
 
-    /// Builds a mutant and boots it.
-    pub fn run(&self, mutant: &Mutant) -> Result<Fate> {
+    /// Builds the kernel with a mutant.
+    fn mutant(&self, mutant: &Mutant) -> Result<Kernel<'a>> {
         let _applied = self.apply(mutant)?;
-        Ok(match self.boot()? {
-            Ok(()) => Fate::Survived,
-            Err(failure) => Fate::Killed(failure),
-        })
+        self.build(&format!("mutant-{}", mutant.name.replace('/', "-")))
     }
 
     fn apply(&self, mutant: &Mutant) -> Result<Applied<'_>> {
@@ -136,19 +194,33 @@ impl<'a> KernelTests<'a> {
         ))
     }
 
-    /// Builds what is in the tree and boots it; says what was not as it should be. What keeps it from
-    /// being built or booted is an error.
-    fn boot(&self) -> Result<Result<(), String>> {
+    /// Builds what is in the tree. Nothing of the build folder is needed afterwards.
+    fn build(&self, name: &str) -> Result<Kernel<'a>> {
         let output = kernel::folder(self.layout, STATE);
         let kernel = kernel::build(self.layout, &self.tree, Some(&output), STATE)?;
         let guest = guest::chain(
             self.layout,
+            name,
             kernel.image(),
             &kernel.modules(&[VERIFY_MODULE, SAMPLE_MODULE])?,
             &self.programs,
             SELFTESTS,
             SELECT_SUITES,
         )?;
+        let image = NamedTempFile::new_in(&self.layout.build)?;
+        fs::copy(kernel.image(), &image)?;
+        Ok(Kernel {
+            layout: self.layout,
+            name: name.to_owned(),
+            image,
+            guest,
+        })
+    }
+}
+
+impl Kernel<'_> {
+    /// Boots it; says what was not as it should be. What keeps it from being booted is an error.
+    fn boot(&self) -> Result<Result<(), String>> {
         let over = |line: &str| {
             FAILURES
                 .iter()
@@ -156,13 +228,22 @@ impl<'a> KernelTests<'a> {
         };
         let log = qemu::boot_until(
             self.layout,
-            "mutant-kernel",
-            kernel.image(),
-            &guest,
+            &self.name,
+            self.image.path(),
+            &self.guest,
             Some(ENGINE),
             &over,
         )?;
         Ok(check(&log))
+    }
+}
+
+impl Drop for Kernel<'_> {
+    fn drop(&mut self) {
+        let initramfs = &self.guest.initramfs;
+        if let Err(error) = fs::remove_file(initramfs) {
+            eprintln!("cannot remove {}: {error}", initramfs.display());
+        }
     }
 }
 
