@@ -3,6 +3,7 @@
 //! Mutation of the checker: the purgatory with one thing wrong, which the tests must notice.
 
 mod bare;
+pub mod generated;
 mod host;
 mod kernel;
 mod list;
@@ -111,7 +112,7 @@ pub fn each(
 ) -> Result<()> {
     let mut mutants = list::read(layout)?;
     // A mutant that no longer applies is an error whichever are selected.
-    let sources = Sources::copy(layout)?;
+    let sources = Sources::copy(layout, layout.build.join("mutants/sources"))?;
     for mutant in &mutants {
         match mutant.tests {
             Tests::Kernel => kernel::applies(layout, mutant)?,

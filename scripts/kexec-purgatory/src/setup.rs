@@ -2,8 +2,9 @@
 
 //! The programs that the other steps need, from the distribution's packages.
 
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs, iter};
 
 use anyhow::{Context, Result, bail};
 
@@ -60,6 +61,9 @@ const QEMU_SUITE: &str = "bookworm-backports";
 /// The oldest bindgen that the kernel takes, and the one that is built where that is not packaged.
 const BINDGEN: (u32, u32) = (0, 71);
 const BINDGEN_BUILT: &str = "0.72.1";
+
+/// What makes mutants of Rust sources.
+const CARGO_MUTANTS: &str = "27.1.0";
 
 /// Where libclang 19 lies, so that bindgen takes no other.
 pub const LIBCLANG: &str = "/usr/lib/llvm-19/lib";
@@ -137,24 +141,40 @@ pub fn bindgen(layout: &Layout) -> Result<PathBuf> {
     if bindgen_is_packaged() {
         return Ok(PathBuf::from("/usr/bin/bindgen"));
     }
-    let root = layout.cache.join(format!("bindgen-{BINDGEN_BUILT}"));
-    let bindgen = root.join("bin/bindgen");
+    Ok(built(layout, "bindgen-cli", BINDGEN_BUILT)?.join("bindgen"))
+}
+
+/// Has a cargo command find cargo-mutants.
+pub fn add_cargo_mutants(layout: &Layout, cargo: &mut Command) -> Result<()> {
+    let folder = built(layout, "cargo-mutants", CARGO_MUTANTS)?;
+    let path = cargo
+        .get_envs()
+        .find_map(|(name, value)| (name == "PATH").then_some(value?))
+        .context("no PATH")?;
+    let folders = iter::once(folder).chain(env::split_paths(path));
+    cargo.env("PATH", env::join_paths(folders)?);
+    Ok(())
+}
+
+/// The folder with the programs of a crate, which is built once for all checkouts.
+fn built(layout: &Layout, name: &str, version: &str) -> Result<PathBuf> {
+    let root = layout.cache.join(format!("{name}-{version}"));
     let _lock = lock(&layout.cache)?;
-    if !bindgen.is_file() {
-        let mut step = Step::start(format!("build bindgen {BINDGEN_BUILT}"));
+    // cargo writes it when all programs are in their place.
+    if !root.join(".crates.toml").is_file() {
+        let mut step = Step::start(format!("build {name} {version}"));
         logged(
             cargo()
-                .args(["install", "bindgen-cli", "--locked", "--version"])
-                .arg(BINDGEN_BUILT)
+                .args(["install", name, "--locked", "--version", version])
                 .arg("--root")
                 .arg(&root)
-                .env("CARGO_TARGET_DIR", layout.build.join("bindgen")),
-            &layout.log("bindgen")?,
+                .env("CARGO_TARGET_DIR", layout.build.join(name)),
+            &layout.log(name)?,
             &mut step,
         )?;
         step.done();
     }
-    Ok(bindgen)
+    Ok(root.join("bin"))
 }
 
 fn bindgen_is_packaged() -> bool {

@@ -104,6 +104,11 @@ const GROUPS: &[Group] = &[
     ),
     host("bare", |_| Ok(bare::names()), bare::run),
     host("mutants", mutants::names, mutants::run),
+    host(
+        mutants::GENERATED,
+        |_| Ok(mutants::generated_names()),
+        mutants::run_generated,
+    ),
     group(
         "mainline",
         |_| Ok(mainline::names()),
@@ -131,9 +136,8 @@ const GROUPS: &[Group] = &[
     ),
 ];
 
-/// Groups that only a filter that names them asks for: their kernels take longer to build than all
-/// others together.
-const ON_REQUEST: &[&str] = &["lint", "options", "toolchain", "debug", "long"];
+/// Groups that only a filter that names them asks for: they take longer than all others together.
+const ON_REQUEST: &[&str] = &[mutants::GENERATED, "options", "toolchain", "debug", "long"];
 
 /// The groups that need no root, no kernel and no package but git and Rust.
 const CHECK: &[&str] = &[CRATES, "overlay", "pages", "shell"];

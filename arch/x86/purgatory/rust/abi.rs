@@ -216,7 +216,7 @@ pub const RESET_PCI: u32 = 2;
 
 /// [`Params::flags`]: print a line on success too (`KEXEC_FILE_DEBUG`). Has the blob read the time
 /// stamp counter, so that it must not be set where there is no console.
-pub const FLAG_DEBUG: u32 = 1 << 0;
+pub const FLAG_DEBUG: u32 = 1;
 
 /// What the loader tells the blob.
 #[derive(Clone, Copy)]

@@ -24,9 +24,9 @@ pub struct Applied {
 }
 
 impl Sources {
-    /// Makes the copy, at the same place each time, so that Cargo finds what it built before.
-    pub fn copy(layout: &Layout) -> Result<Self> {
-        let folder = layout.build.join("mutants/sources");
+    /// Makes the copy in a folder, which is emptied first. That should be the same each time, so that
+    /// Cargo finds what it built before.
+    pub fn copy(layout: &Layout, folder: PathBuf) -> Result<Self> {
         if folder.exists() {
             fs::remove_dir_all(&folder)?;
         }

@@ -6,11 +6,24 @@ use anyhow::{Result, bail};
 
 use super::Report;
 use crate::layout::Layout;
-use crate::mutants::{self, Fate, Selection};
+use crate::mutants::{self, Fate, Selection, generated};
 
 pub fn names(layout: &Layout) -> Result<Vec<String>> {
     let mutants = mutants::names(layout, Selection::Quick(&|_| true))?;
     Ok(mutants.iter().map(|mutant| name(mutant)).collect())
+}
+
+/// The group of the mutants that cargo-mutants makes, whose names only it can tell.
+pub const GENERATED: &str = "cargo-mutants";
+
+pub fn generated_names() -> Vec<String> {
+    vec![format!("{GENERATED}/")]
+}
+
+pub fn run_generated(layout: &Layout, report: &mut Report) -> Result<()> {
+    generated::each(layout, |mutant, fate| {
+        report.record(&format!("{GENERATED}/{mutant}"), fate.and_then(killed));
+    })
 }
 
 /// The name of a mutant for reports.
