@@ -47,6 +47,12 @@ const LONG_TESTS: &[&str] = &["test_kexec_header"];
 /// The first state is what the kernel's own tests are held against.
 const STATES: &[Verify] = &[Verify::Norust, Verify::Y, Verify::M, Verify::N];
 
+/// The overlay's tests of images that have memory in CMA, of which the guests above have none; the
+/// state, whose kernel aligns it as the image's segments ask for; and what gives it such memory.
+const CMA_TESTS: &[&str] = &["test_kexec_cma"];
+const CMA_STATE: Verify = Verify::M;
+const CMA: &str = " cma=256M";
+
 /// How a kselftest exits that passed, or that has nothing to test.
 const PASSED: &str = "exit 0";
 const SKIPPED: &str = "exit 4";
@@ -59,7 +65,8 @@ const SKIPS_ALL: &str = "1..0 # SKIP ";
 const MAINLINE: &[&str] = &["the kernel has no CONFIG_KEXEC_PURGATORY_RUST"];
 
 pub fn names() -> Vec<String> {
-    STATES.iter().flat_map(|&verify| names_in(verify)).collect()
+    let states = STATES.iter().flat_map(|&verify| names_in(verify));
+    states.chain(names_of(&cma_group(), CMA_TESTS)).collect()
 }
 
 /// The names of what is reported of a state.
@@ -82,6 +89,10 @@ pub fn names_of(group: &str, tests: &[&str]) -> Vec<String> {
 
 fn group(verify: Verify) -> String {
     format!("selftests/{}", verify.name())
+}
+
+fn cma_group() -> String {
+    group(CMA_STATE) + "-cma"
 }
 
 /// The name of what is said when the kernel's own tests end as on mainline.
@@ -144,6 +155,16 @@ pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
             }
             Err(error) => report.fail(&group, &error),
         }
+    }
+
+    let group = cma_group();
+    if report.wants_any(&names_of(&group, CMA_TESTS)) {
+        let mut guest = Selftests::guest(&initramfs, CMA_TESTS, false);
+        guest.arguments += CMA;
+        let kernel = kernels.get(CMA_STATE)?;
+        let log = group.replace('/', "-");
+        let log = qemu::boot(kernels.layout, &log, kernel.image(), &guest, None)?;
+        read(kernels, report, &group, &log, CMA_TESTS, &[]);
     }
     Ok(())
 }
