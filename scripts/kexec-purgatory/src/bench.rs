@@ -30,6 +30,7 @@ use self::report::Report;
 use crate::bare;
 use crate::fetch;
 use crate::kernel::objects;
+use crate::kernel::toolchain::Toolchain;
 use crate::layout::Layout;
 use crate::progress::Step;
 
@@ -121,6 +122,7 @@ fn mainline(layout: &Layout) -> Result<PathBuf> {
         name: "bench-mainline",
         tree: &fetch::pristine_tree(layout)?,
         arch: "x86_64",
+        tools: Toolchain::Machine,
         fragments: &["base", "norust"],
         objects: &[
             processor::MAINLINE_OBJECT,

@@ -51,7 +51,7 @@ pub enum Rust {
 }
 
 impl Rust {
-    fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Oldest => "oldest",
             Self::Newest => "newest",

@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
@@ -11,6 +12,7 @@ use crate::abi;
 use crate::command::{command, output};
 use crate::fetch;
 use crate::layout::Layout;
+use crate::root::{Root, Rust};
 use crate::vendor::Vendored;
 
 /// The purgatory's sources, below the top of the overlay.
@@ -28,20 +30,40 @@ pub struct Blob {
 }
 
 impl Blob {
-    /// Builds the purgatory of these sources in `build/bare`.
+    /// Builds the purgatory of these sources in `build/bare`, with this machine's compiler.
     pub fn build(layout: &Layout, sources: &Path) -> Result<Self> {
+        Self::build_in(layout, sources, "bare", |_, _| Ok(command("make")))
+    }
+
+    /// The same with a compiler of Debian 13, in another folder.
+    pub fn build_by(layout: &Layout, sources: &Path, rust: Rust) -> Result<Self> {
+        let folder = format!("bare-{}", rust.name());
+        Self::build_in(layout, sources, &folder, |folder, tree| {
+            let shared = [&layout.overlay, &layout.cache, folder, tree];
+            Root::make(layout, rust)?.command(&shared, "make")
+        })
+    }
+
+    /// `make`: takes the folder to build in and the kernel tree.
+    fn build_in(
+        layout: &Layout,
+        sources: &Path,
+        folder: &str,
+        make: impl Fn(&Path, &Path) -> Result<Command>,
+    ) -> Result<Self> {
         let tree = fetch::kernel_tree(layout)?;
         let crates = Vendored::fetch(layout)?.folder();
-        let folder = layout.build.join("bare");
+        let folder = layout.build.join(folder);
         fs::create_dir_all(&folder)?;
         output(
-            command("make")
+            make(&folder, &tree)?
+                .arg("-C")
+                .arg(&folder)
                 .arg("-f")
                 .arg(layout.tool("blob.mk"))
                 .arg(format!("KERNEL={}", tree.display()))
                 .arg(format!("BLOB={}", sources.display()))
-                .arg(format!("CRATES={}", crates.display()))
-                .current_dir(&folder),
+                .arg(format!("CRATES={}", crates.display())),
         )?;
         let read = |name: &str| {
             let path = folder.join("blob").join(name);

@@ -8,7 +8,8 @@ use std::thread;
 
 use anyhow::{Result, bail};
 
-use super::{config, make};
+use super::config;
+use super::toolchain::Toolchain;
 use crate::command::logged;
 use crate::layout::Layout;
 use crate::progress::Step;
@@ -19,6 +20,7 @@ pub struct Objects<'a> {
     pub name: &'a str,
     pub tree: &'a Path,
     pub arch: &'a str,
+    pub tools: Toolchain,
     /// The fragments that make the configuration, on top of tinyconfig.
     pub fragments: &'a [&'a str],
     /// Paths in the build folder.
@@ -32,7 +34,7 @@ impl Objects<'_> {
         let mut step = Step::start(format!("build objects of {}", self.name));
         let log = layout.log(self.name)?;
         let wanted = config::read(layout, self.fragments)?;
-        let make = || make(layout, self.tree, &output, self.arch);
+        let make = || self.tools.make(layout, self.tree, &output, self.arch);
 
         fs::create_dir_all(&output)?;
         logged(make()?.arg("tinyconfig"), &log, &mut step)?;

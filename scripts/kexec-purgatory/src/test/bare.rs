@@ -8,23 +8,42 @@ use super::Report;
 use crate::bare::{Bare, Blob, SOURCES, cases};
 use crate::layout::Layout;
 use crate::progress::Step;
+use crate::root::Rust;
 
 pub fn names() -> Vec<String> {
-    cases().iter().map(|case| name(&case.name)).collect()
+    names_in("bare")
 }
 
-/// The name of a case for reports.
-fn name(case: &str) -> String {
-    format!("bare/{case}")
+/// The names of all cases for reports, of which those begin with `group`.
+pub fn names_in(group: &str) -> Vec<String> {
+    cases()
+        .iter()
+        .map(|case| format!("{group}/{}", case.name))
+        .collect()
 }
 
 pub fn run(layout: &Layout, report: &mut Report) -> Result<()> {
     let step = Step::start("build the purgatory alone");
     let blob = Blob::build(layout, &layout.overlay.join(SOURCES))?;
     step.done();
+    run_blob(layout, report, "bare", blob)
+}
+
+/// The cases with a purgatory that was built by another compiler, with [`names_in`] for their names.
+pub fn run_built_by(layout: &Layout, report: &mut Report, group: &str, rust: Rust) -> Result<()> {
+    let step = Step::start(format!(
+        "build the purgatory alone by the {} Rust",
+        rust.name()
+    ));
+    let blob = Blob::build_by(layout, &layout.overlay.join(SOURCES), rust)?;
+    step.done();
+    run_blob(layout, report, group, blob)
+}
+
+fn run_blob(layout: &Layout, report: &mut Report, group: &str, blob: Blob) -> Result<()> {
     let bare = Bare::new(layout, blob)?;
     for case in cases() {
-        report.test(&name(&case.name), || case.run(&bare));
+        report.test(&format!("{group}/{}", case.name), || case.run(&bare));
     }
     Ok(())
 }

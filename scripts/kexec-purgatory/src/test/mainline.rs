@@ -14,12 +14,14 @@ use crate::command::{command, output};
 use crate::fetch;
 use crate::graft;
 use crate::kernel::objects::Objects;
+use crate::kernel::toolchain::Toolchain;
 use crate::layout::Layout;
 
 /// An architecture, and objects of it that a patch touches or that see a header that one touches.
 struct Case {
     name: &'static str,
     arch: &'static str,
+    tools: Toolchain,
     fragments: &'static [&'static str],
     objects: &'static [&'static str],
 }
@@ -31,25 +33,36 @@ impl Case {
     }
 }
 
+const X86_64: &[&str] = &[
+    "kernel/kexec.o",
+    "kernel/kexec_core.o",
+    "kernel/kexec_file.o",
+    "arch/x86/kernel/crash.o",
+    "arch/x86/kernel/kexec-bzimage64.o",
+    "arch/x86/kernel/machine_kexec_64.o",
+    "arch/x86/kernel/relocate_kernel_64.o",
+    "arch/x86/purgatory/purgatory.ro",
+];
+
 const CASES: &[Case] = &[
     Case {
         name: "x86_64",
         arch: "x86_64",
+        tools: Toolchain::Machine,
         fragments: &["base", "norust"],
-        objects: &[
-            "kernel/kexec.o",
-            "kernel/kexec_core.o",
-            "kernel/kexec_file.o",
-            "arch/x86/kernel/crash.o",
-            "arch/x86/kernel/kexec-bzimage64.o",
-            "arch/x86/kernel/machine_kexec_64.o",
-            "arch/x86/kernel/relocate_kernel_64.o",
-            "arch/x86/purgatory/purgatory.ro",
-        ],
+        objects: X86_64,
+    },
+    Case {
+        name: "x86_64-gcc",
+        arch: "x86_64",
+        tools: Toolchain::GCC_OLDEST,
+        fragments: &["base", "norust"],
+        objects: X86_64,
     },
     Case {
         name: "i386",
         arch: "i386",
+        tools: Toolchain::Machine,
         fragments: &["kexec"],
         objects: &[
             "kernel/kexec.o",
@@ -61,12 +74,14 @@ const CASES: &[Case] = &[
     Case {
         name: "riscv",
         arch: "riscv",
+        tools: Toolchain::Machine,
         fragments: &["kexec_file"],
         objects: &["kernel/kexec_core.o", "kernel/kexec_file.o"],
     },
     Case {
         name: "s390",
         arch: "s390",
+        tools: Toolchain::Machine,
         fragments: &["kexec_file"],
         objects: &["kernel/kexec_core.o", "kernel/kexec_file.o"],
     },
@@ -141,6 +156,7 @@ fn build(layout: &Layout, case: &Case, tree: &Path, which: &str) -> Result<PathB
         name: &format!("mainline-{}-{which}", case.name),
         tree,
         arch: case.arch,
+        tools: case.tools,
         fragments: case.fragments,
         objects: case.objects,
     }

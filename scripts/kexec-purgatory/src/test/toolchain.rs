@@ -13,7 +13,7 @@ use std::fs;
 use anyhow::{Context, Result};
 
 use super::boot::report_kunit;
-use super::{Kernels, Report};
+use super::{Kernels, Report, bare};
 use crate::guest::{Loader, Purpose};
 use crate::kernel::toolchain::Toolchain;
 use crate::kernel::{self, Built, Verify};
@@ -60,15 +60,23 @@ impl Case {
     }
 }
 
+/// What the names of the cases without a kernel begin with, for the purgatory by the oldest Rust. The
+/// engine `avx512-x16` runs in these alone.
+const BARE: &str = "toolchain/oldest-bare";
+
 pub fn names() -> Vec<String> {
     let cases = CASES.iter().flat_map(Case::names);
     let booted = BOOTED.iter().map(|(name, _)| (*name).to_owned());
-    booted.chain(cases).collect()
+    let bare = bare::names_in(BARE);
+    booted.chain(bare).chain(cases).collect()
 }
 
 pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
     for &(name, verify) in BOOTED {
         report.test(name, || check(&kernels.get(verify)?, verify.toolchain()));
+    }
+    if report.wants_any(&bare::names_in(BARE)) {
+        bare::run_built_by(kernels.layout, report, BARE, Rust::Oldest)?;
     }
     for case in CASES {
         if !report.wants_any(&case.names()) {
