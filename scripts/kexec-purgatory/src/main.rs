@@ -143,7 +143,8 @@ enum Action {
         #[arg(long)]
         filter: Option<String>,
     },
-    /// Runs and counts every test; lint, options, toolchain, debug and long only if a filter names them
+    /// Runs and counts every test; options, toolchain, debug, long and cargo-mutants only if a filter
+    /// names them
     ///
     /// Prints KTAP, and the counts as the last line; writes JUnit XML to build/test/junit.xml.
     ///

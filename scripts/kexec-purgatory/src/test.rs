@@ -274,6 +274,7 @@ fn none_of(filter: &Filter) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::path::Path;
 
     use super::*;
@@ -352,6 +353,20 @@ mod tests {
     fn nothing_runs_for_what_no_name_has() {
         for text in ["no such test", "boot/y-normale", "boot-y", "lto-cfi"] {
             assert!(wanted(text).is_empty(), "{text}");
+        }
+    }
+
+    #[test]
+    fn groups_on_request_are_documented() {
+        for file in [
+            "README.md",
+            "Makefile",
+            "scripts/kexec-purgatory/src/main.rs",
+        ] {
+            let text = fs::read_to_string(layout().overlay.join(file)).unwrap();
+            for name in ON_REQUEST {
+                assert!(text.contains(name), "{file}: {name}");
+            }
         }
     }
 
