@@ -4,6 +4,7 @@
 
 pub mod blob;
 mod copy;
+mod decompress;
 mod image;
 pub mod instructions;
 pub mod load;
@@ -22,6 +23,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
+use self::decompress::{Compressed, Decompressor};
 use self::image::Image;
 use self::instructions::Repeated;
 use self::mainline::Mainline;
@@ -48,14 +50,17 @@ pub struct Options {
 pub fn run(layout: &Layout, options: &Options, runs: Option<u16>) -> Result<()> {
     let folder = layout.build.join("bench");
     fs::create_dir_all(&folder)?;
-    let objects = objects(layout)?;
+    let mainline = mainline(layout)?;
+    let objects = objects(layout, &mainline)?;
     let next = fetch::distribution_kernel(layout)?;
+    let tree = fetch::pristine_tree(layout)?;
+    let compressed = Compressed::build(layout, &tree, &mainline, &next.image)?;
     let image = Image::of_kernel(&next.image)?;
     // Before this process stays on one processor.
     let instructions = runs
         .map(|runs| instructions::count(layout, &next, runs))
         .transpose()?;
-    let report = measure(&objects, &image, options, instructions)?;
+    let report = measure(&objects, &image, compressed.as_ref(), options, instructions)?;
     write(&report, &folder)?;
 
     let different = report.different();
@@ -67,10 +72,11 @@ pub fn run(layout: &Layout, options: &Options, runs: Option<u16>) -> Result<()> 
     Ok(())
 }
 
-/// Measures on this processor.
+/// Measures on this processor; the decompression of a kernel, where one is given.
 fn measure(
     objects: &Objects,
     image: &Image,
+    compressed: Option<&Compressed>,
     options: &Options,
     instructions: Option<Vec<Repeated>>,
 ) -> Result<Report> {
@@ -80,8 +86,9 @@ fn measure(
         sizes,
     } = options;
     let programs = Programs::link(objects)?;
+    let decompressor = compressed.map(Decompressor::link).transpose()?;
     processor::stay_on_one()?;
-    let measured = processor::on_image(&programs, image, caches, rounds)?;
+    let measured = processor::on_image(&programs, image, decompressor.as_ref(), caches, rounds)?;
     let small = processor::on_small_regions(&programs, caches, rounds)?;
     let sizes = processor::on_sizes(&programs, sizes, caches, rounds)?;
     Report::new(
@@ -107,12 +114,13 @@ fn write(report: &Report, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// All programs. The purgatory is built alone, without a kernel around it.
-fn objects(layout: &Layout) -> Result<Objects> {
+/// All programs, mainline's from its build folder. The purgatory is built alone, without a kernel
+/// around it.
+fn objects(layout: &Layout, mainline: &Path) -> Result<Objects> {
     let step = Step::start("build the purgatory alone");
     let purgatory = bare::Blob::build(layout, &layout.overlay.join(bare::SOURCES))?;
     step.done();
-    Objects::read(purgatory.bytes, purgatory.digests, &mainline(layout)?)
+    Objects::read(purgatory.bytes, purgatory.digests, mainline)
 }
 
 /// A build folder with mainline's purgatory and SHA-256 of a pristine tree, compiled as in a
@@ -131,6 +139,18 @@ fn mainline(layout: &Layout) -> Result<PathBuf> {
         ],
     }
     .build(layout)
+}
+
+/// Checks that the decompressor of a tree, which was configured in `build`, decompresses a kernel.
+pub fn check_decompressor(
+    layout: &Layout,
+    tree: &Path,
+    build: &Path,
+    bzimage: &Path,
+) -> Result<()> {
+    let compressed = Compressed::build(layout, tree, build, bzimage)?
+        .with_context(|| format!("{} is not compressed with zstd", bzimage.display()))?;
+    Decompressor::link(&compressed).map(drop)
 }
 
 /// Checks what the measurements rely on: the blob's digests are right in every engine, as are those

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::blob::{Blob, Engine};
 use super::copy::{Copy, Extent, Loop, Pages};
+use super::decompress::Decompressor;
 use super::image::Image;
 use super::load::{self, KernelSha256};
 use super::mainline::Mainline;
@@ -66,6 +67,7 @@ pub mod names {
     pub const OPENSSL: &str = "openssl";
     pub const OPENSSL_TAIL: &str = "openssl, tail";
     pub const READ: &str = "read";
+    pub const DECOMPRESS: &str = "decompress the next kernel";
     pub const MAINLINE_LOAD_DIGESTS: &str = "mainline/load digests";
     pub const LOAD_DIGESTS: &str = "lib/crypto, SHA-NI, two leaves";
 
@@ -111,10 +113,11 @@ fn openssl(_: &Image) -> Vec<Case<'_>> {
 }
 
 /// Checks that all programs compute what they ought to, then measures them on the image of a real
-/// kernel.
+/// kernel, and its decompression, where the decompressor is given.
 pub fn on_image(
     programs: &Programs,
     image: &Image,
+    decompressor: Option<&Decompressor<'_>>,
     caches: Caches,
     rounds: usize,
 ) -> Result<Measured> {
@@ -146,6 +149,11 @@ pub fn on_image(
         for segment in &image.segments {
             black_box(sum(&image.memory[segment.loaded_range()]));
         }
+    }));
+    cases.extend(decompressor.map(|decompressor| {
+        Case::new(names::DECOMPRESS, decompressor.size(), || {
+            black_box(decompressor.run());
+        })
     }));
     for kernel in &programs.kernel {
         cases.push(Case::new(kernel.name, loaded, || {

@@ -43,6 +43,8 @@ pub struct Report {
     copy: BTreeMap<&'static str, BTreeMap<&'static str, CopyFigures>>,
     /// None where the processor lacks SHA-NI.
     load_digests: Option<LoadDigests>,
+    /// Milliseconds in which the next kernel decompresses itself. None where that was not measured.
+    decompress_ms: Option<Spread>,
     growth: Vec<Growth>,
     /// By case: instructions in QEMU from `kexec -e` to the next kernel's first one. None if they
     /// were not counted.
@@ -206,6 +208,7 @@ impl Report {
                 })
                 .collect::<Result<_>>()?,
             copy,
+            decompress_ms: measured.milliseconds(names::DECOMPRESS).ok(),
             load_digests: LoadDigests::of(&measured).transpose()?,
             growth: sizes
                 .iter()

@@ -36,7 +36,7 @@ pub fn build(layout: &Layout) -> Result<PathBuf> {
     let folder = layout.build.join("bench-static");
     let objects_folder = folder.join("objects");
     fs::create_dir_all(&objects_folder)?;
-    let objects = super::objects(layout)?;
+    let objects = super::objects(layout, &super::mainline(layout)?)?;
     let (kernel, init_size) = image::kernel_size(&fetch::distribution_kernel(layout)?.image)?;
     let size = format!("{kernel} {init_size}");
     let mut files = vec![
@@ -145,7 +145,7 @@ pub fn run() -> Result<()> {
             )
         })?;
     write(
-        &measure(&objects, &image, &options, None)?,
+        &measure(&objects, &image, None, &options, None)?,
         &arguments.output,
     )
 }

@@ -11,12 +11,14 @@ use crate::kernel::{self, Verify};
 
 /// The name of the test with all programs that this processor can run.
 const PROGRAMS: &str = "bench/programs";
+/// The name of the test with the kernel's decompressor.
+const DECOMPRESS: &str = "bench/decompress";
 /// The name under which the program that needs SHA-NI is skipped.
 const KERNEL_SHA256: &str = "bench/programs with the kernel's SHA-256";
 
 pub fn names() -> Vec<String> {
     let skipped = (!KernelSha256::is_usable()).then_some(KERNEL_SHA256);
-    [PROGRAMS]
+    [PROGRAMS, DECOMPRESS]
         .into_iter()
         .chain(skipped)
         .map(str::to_owned)
@@ -30,6 +32,9 @@ pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
     let folder = kernel::folder(kernels.layout, Verify::Y);
     report.test(PROGRAMS, || {
         bench::check(&folder, &folder, &kernels.next.image)
+    });
+    report.test(DECOMPRESS, || {
+        bench::check_decompressor(kernels.layout, kernels.tree(), &folder, &kernels.next.image)
     });
     if !KernelSha256::is_usable() {
         report.skip(KERNEL_SHA256, "this CPU has no SHA-NI");

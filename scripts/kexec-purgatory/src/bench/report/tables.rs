@@ -66,6 +66,13 @@ impl Report {
             ),
             None => println!("Digests in kexec_file_load(): not measured: no SHA-NI.\n"),
         }
+        match &self.decompress_ms {
+            Some(decompress) => println!(
+                "After that the next kernel decompresses itself: {} ms with the kernel's code for zstd.\n",
+                figure(decompress, 1)
+            ),
+            None => println!("The next kernel's decompression was not measured.\n"),
+        }
         println!("Verification of images of several sizes without a tail, in ms.\n");
         println!("{}\n", self.sizes());
         if let Some(cases) = &self.instructions_in_parts {

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The next kernel's decompression of itself, with the kernel's own code, linked into this process.
+
+use std::fs;
+use std::mem;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use memmap2::MmapMut;
+
+use super::memory::Memory;
+use super::program::Program;
+use crate::command::{command, output};
+use crate::layout::Layout;
+
+/// The source, in the tool's folder, and its function.
+const SOURCE: &str = "decompress.c";
+const SYMBOL: &str = "decompress";
+
+/// As in `arch/x86/boot/compressed/Makefile`, without warnings.
+const FLAGS: &[&str] = &[
+    "-m64",
+    "-O2",
+    "-std=gnu11",
+    "-fms-extensions",
+    "-fno-strict-aliasing",
+    "-fPIE",
+    "-fno-jump-tables",
+    "-mno-mmx",
+    "-mno-sse",
+    "-ffreestanding",
+    "-fshort-wchar",
+    "-fno-stack-protector",
+    "-fno-asynchronous-unwind-tables",
+    "-nostdinc",
+    "-w",
+    "-D__KERNEL__",
+    "-D__DISABLE_EXPORTS",
+    "-DDISABLE_BRANCH_PROFILING",
+    "-DKBUILD_MODFILE=\"\"",
+    "-DKBUILD_MODNAME=\"\"",
+];
+
+/// Folders with headers, and headers that come first, in the kernel tree and in the build folder.
+const INCLUDES: &[&str] = &[
+    "arch/x86/include",
+    "arch/x86/include/generated",
+    "include",
+    "arch/x86/include/uapi",
+    "arch/x86/include/generated/uapi",
+    "include/uapi",
+    "include/generated/uapi",
+];
+const HEADERS: &[&str] = &[
+    "include/linux/compiler-version.h",
+    "include/linux/kconfig.h",
+    "include/linux/compiler_types.h",
+    "include/linux/hidden.h",
+];
+
+/// Where the decompressor's own headers are, and its `memcpy()`.
+const BOOT: &str = "arch/x86/boot/compressed";
+const STRING: &str = "string.c";
+
+/// How data that zstd compressed begins (RFC 8878, section 3.1.1).
+const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+
+/// How a kernel that was decompressed begins.
+const ELF: &[u8] = b"\x7fELF";
+
+/// Fields of `struct setup_header` by their offset in the file, and the size of a sector; see
+/// Documentation/arch/x86/boot.rst.
+const SETUP_SECTS: usize = 0x1f1;
+const PAYLOAD_OFFSET: usize = 0x248;
+const PAYLOAD_LENGTH: usize = 0x24c;
+const SECTOR: usize = 512;
+
+/// The function of [`SOURCE`].
+type Decompress =
+    unsafe extern "C" fn(*const u8, libc::c_long, *mut u8, libc::c_long) -> libc::c_int;
+
+/// The decompressor as an object, and a compressed kernel.
+pub struct Compressed {
+    object: Vec<u8>,
+    payload: Vec<u8>,
+    /// Bytes that it has when it is decompressed.
+    size: usize,
+}
+
+impl Compressed {
+    /// Compiles the decompressor of a tree, which was configured in `build`, and reads a bzImage. None if
+    /// that is not compressed with zstd.
+    pub fn build(
+        layout: &Layout,
+        tree: &Path,
+        build: &Path,
+        bzimage: &Path,
+    ) -> Result<Option<Self>> {
+        let file =
+            fs::read(bzimage).with_context(|| format!("cannot read {}", bzimage.display()))?;
+        let payload =
+            payload(&file).with_context(|| format!("{} is no bzImage", bzimage.display()))?;
+        // The kernel's build appends the size to what is compressed.
+        let Some((payload, size)) = payload.split_last_chunk() else {
+            return Ok(None);
+        };
+        if !payload.starts_with(&ZSTD) {
+            return Ok(None);
+        }
+        let sources = [layout.tool(SOURCE), tree.join(BOOT).join(STRING)];
+        let mut objects = Vec::new();
+        for source in sources {
+            let object = build.join(
+                source
+                    .with_extension("bench.o")
+                    .file_name()
+                    .context("no name")?,
+            );
+            let mut clang = command("clang-19");
+            clang.args(FLAGS).arg("-I").arg(tree.join(BOOT));
+            for folder in INCLUDES {
+                clang.arg("-I").arg(tree.join(folder));
+                clang.arg("-I").arg(build.join(folder));
+            }
+            for header in HEADERS {
+                clang.arg("-include").arg(tree.join(header));
+            }
+            output(clang.arg("-c").arg(&source).arg("-o").arg(&object))?;
+            objects.push(object);
+        }
+        let linked = build.join("decompress.o");
+        output(
+            command("ld.lld-19")
+                .arg("-r")
+                .args(&objects)
+                .arg("-o")
+                .arg(&linked),
+        )?;
+        Ok(Some(Self {
+            object: fs::read(&linked)?,
+            payload: payload.to_vec(),
+            size: usize::try_from(u32::from_le_bytes(*size))?,
+        }))
+    }
+}
+
+/// The compressed kernel in a bzImage, with its size behind it.
+fn payload(file: &[u8]) -> Option<&[u8]> {
+    let number =
+        |at: usize| Some(u32::from_le_bytes(file.get(at..at + 4)?.try_into().ok()?) as usize);
+    let sectors = usize::from(*file.get(SETUP_SECTS)?);
+    let kernel = file.get((sectors + 1) * SECTOR..)?;
+    kernel
+        .get(number(PAYLOAD_OFFSET)?..)?
+        .get(..number(PAYLOAD_LENGTH)?)
+}
+
+/// The decompressor, linked.
+///
+/// # Invariants
+///
+/// `decompress` is the function of that type in `_code`, whose memory nobody else uses. It takes
+/// `payload` and as many bytes of `room` as it is given.
+pub struct Decompressor<'a> {
+    decompress: Decompress,
+    payload: &'a [u8],
+    room: Memory,
+    _code: MmapMut,
+}
+
+impl<'a> Decompressor<'a> {
+    /// Links the decompressor, and fails unless it decompresses the kernel.
+    pub fn link(compressed: &'a Compressed) -> Result<Self> {
+        let program = Program::link(&compressed.object).context("cannot link the decompressor")?;
+        let symbol = program.symbol(SYMBOL)?;
+        let code = program.memory;
+        // Its heap and its variables lie beside its code.
+        // SAFETY: The range is that of a mapping of this process, whose bytes are no Rust objects.
+        let failed = unsafe {
+            let all = libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC;
+            libc::mprotect(code.as_ptr().cast_mut().cast(), code.len(), all)
+        };
+        ensure!(
+            failed == 0,
+            "cannot execute the decompressor: {}",
+            std::io::Error::last_os_error()
+        );
+        // SAFETY: This is the function's type in C, and it stays mapped for as long as `code` is.
+        let decompress =
+            unsafe { mem::transmute::<*const u8, Decompress>(code[symbol.start..].as_ptr()) };
+        // INVARIANT: As above. The room has the size that the kernel says that it has.
+        let this = Self {
+            decompress,
+            payload: &compressed.payload,
+            room: Memory::new(compressed.size)?,
+            _code: code,
+        };
+        ensure!(
+            this.run() == 0 && this.room.starts_with(ELF),
+            "the kernel cannot be decompressed"
+        );
+        Ok(this)
+    }
+
+    /// Bytes of the kernel, decompressed.
+    pub fn size(&self) -> usize {
+        self.room.len()
+    }
+
+    /// Decompresses the kernel; returns 0, or a negative number if it is damaged.
+    pub fn run(&self) -> i32 {
+        let bytes = |bytes: usize| bytes as libc::c_long;
+        // SAFETY: By the type invariants. Nobody borrows the room, which the function writes to.
+        unsafe {
+            (self.decompress)(
+                self.payload.as_ptr(),
+                bytes(self.payload.len()),
+                self.room.as_raw(),
+                bytes(self.room.len()),
+            )
+        }
+    }
+}
