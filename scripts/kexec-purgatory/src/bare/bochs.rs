@@ -113,10 +113,10 @@ impl Disk {
         // Debian's Bochs waits for a debugger's commands before the first instruction.
         fs::write(path("commands"), "continue\n")?;
 
-        // Bochs wants a terminal; script gives it one.
+        // Bochs wants a terminal; script gives it one. That Bochs ends with its terminal is not certain.
         let mut bochs = emulator("script")
             .args(["--quiet", "--return", "--flush", "--command"])
-            .arg("exec bochs-bin -q -f bochsrc -rc commands")
+            .arg("exec setpriv --pdeathsig KILL bochs-bin -q -f bochsrc -rc commands")
             .arg("terminal")
             .current_dir(folder.path())
             .env("TERM", "vt100")
@@ -124,7 +124,7 @@ impl Disk {
             .spawn()
             .context("cannot run bochs")?;
         let ending = watch(&mut bochs, folder.path());
-        // Ends nothing that has ended; the terminal goes with it, and Bochs with the terminal.
+        // Ends nothing that has ended; Bochs goes with it.
         bochs.kill()?;
         bochs.wait()?;
         let log = fs::read(path("log")).unwrap_or_default();
