@@ -299,7 +299,7 @@ fn parameters_damaged(bare: &Bare) -> Result<()> {
     ];
     for (offset, message) in expected {
         let mut image = bare.image(0);
-        image.overwrite_params(offset, &[0x5a]);
+        image.damage_params(offset);
         refused(&bare.run(MAX, &image)?, &fault(message))
             .with_context(|| format!("damage in byte {offset} of the parameters"))?;
     }

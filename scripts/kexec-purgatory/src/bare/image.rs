@@ -145,6 +145,12 @@ impl Image {
         self.damage.push((address, bytes.to_vec()));
     }
 
+    /// Changes a byte of the sealed parameters, whatever it is.
+    pub fn damage_params(&mut self, offset: usize) {
+        let damaged = self.params()[offset] ^ 0x5a;
+        self.overwrite_params(offset, &[damaged]);
+    }
+
     /// Puts other parameters in the place of the sealed ones, with a digest that fits.
     pub fn forge(&mut self, mut params: Vec<u8>) {
         seal(&mut params);
