@@ -123,6 +123,7 @@ const GROUPS: &[Group] = &[
     group("tail", |_| Ok(tail::names()), tail::run),
     group("selftests", |_| Ok(selftests::names()), selftests::run),
     group("lint", |_| Ok(lint::names()), lint::run),
+    group("watched", |_| Ok(debug::few_names()), debug::run_few),
     group("options", |_| Ok(boot::option_names()), boot::run_options),
     group("toolchain", |_| Ok(toolchain::names()), toolchain::run),
     group("debug", |_| Ok(debug::names()), debug::run),
@@ -322,7 +323,7 @@ mod tests {
             ("stack-bound", "purgatory"),
             ("own-nokaslr", "tail"),
             ("as-mainline", "selftests"),
-            ("test_kexec_policy.sh/", "selftests"),
+            ("test_kexec_sysfs/", "selftests"),
         ] {
             assert_eq!(wanted(text), [expected], "{text}");
         }

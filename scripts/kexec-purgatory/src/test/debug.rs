@@ -11,7 +11,7 @@ use super::selftests::{self, MODULES};
 use super::{Kernels, Report};
 use crate::command::{command, output};
 use crate::guest::{self, Selftests};
-use crate::kernel::{self, SAMPLE_MODULE, Verify};
+use crate::kernel::{self, Built, SAMPLE_MODULE, Verify};
 use crate::qemu::{self, SerialLog};
 
 /// What is run, in this order: the last one leaves an image that survived it, which is entered.
@@ -22,6 +22,9 @@ const TESTS: &[&str] = &[
     "test_kexec_policy_race",
     "test_kexec_pressure",
 ];
+
+/// Those of them that are run with every run of the tests, on the same kernel.
+const FEW_TESTS: &[&str] = &["test_kexec_purgatory", "test_kexec_policy.sh"];
 
 /// What the kernel says when it begins to watch, and that it must have said.
 const WATCHERS: &[&str] = &[
@@ -56,6 +59,11 @@ const CHECKS: &[(&str, Check)] = &[
     ("debug/entered", entered),
 ];
 
+/// The group of [`FEW_TESTS`].
+const FEW: &str = "watched";
+
+const FEW_CHECKS: &[(&str, Check)] = &[("watched/watched", watched), ("watched/quiet", quiet)];
+
 pub fn names() -> Vec<String> {
     let modules = MODULES.iter().map(|module| modinfo(module));
     let checks = CHECKS.iter().map(|(name, _)| (*name).to_owned());
@@ -70,6 +78,34 @@ pub fn names() -> Vec<String> {
 /// The name of the test that modinfo describes a module.
 fn modinfo(module: &str) -> String {
     format!("debug/modinfo/{module}")
+}
+
+/// The names of what [`run_few`] reports.
+pub fn few_names() -> Vec<String> {
+    let checks = FEW_CHECKS.iter().map(|(name, _)| (*name).to_owned());
+    selftests::names_of(FEW, FEW_TESTS)
+        .into_iter()
+        .chain(checks)
+        .collect()
+}
+
+pub fn run_few(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
+    let programs = selftests::build(kernels.layout, kernels.tree())?;
+    let kernel = kernels.get(Verify::OptionsM)?;
+    let modules = kernel.modules(MODULES)?;
+    boot(
+        kernels,
+        report,
+        &kernel,
+        &programs,
+        &modules,
+        &Boot {
+            group: FEW,
+            tests: FEW_TESTS,
+            checks: FEW_CHECKS,
+            enters: false,
+        },
+    )
 }
 
 pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
@@ -89,18 +125,50 @@ pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
         let name = module.file_stem().unwrap_or_default().to_string_lossy();
         report.test(&modinfo(&name), || described(module));
     }
+    boot(
+        kernels,
+        report,
+        &kernel,
+        &programs,
+        &modules,
+        &Boot {
+            group: "debug",
+            tests: TESTS,
+            checks: CHECKS,
+            enters: true,
+        },
+    )
+}
+
+/// What a guest does, and what its log is asked.
+struct Boot {
+    group: &'static str,
+    tests: &'static [&'static str],
+    checks: &'static [(&'static str, Check)],
+    /// The image that is loaded in the end is entered.
+    enters: bool,
+}
+
+fn boot(
+    kernels: &mut Kernels,
+    report: &mut Report,
+    kernel: &Built,
+    programs: &[PathBuf],
+    modules: &[PathBuf],
+    boot: &Boot,
+) -> Result<()> {
     let initramfs = Selftests {
         kernel: kernels.get(Verify::Y)?.image(),
         payload: &guest::bytes(PAYLOAD),
-        programs: &programs,
-        modules: &modules,
+        programs,
+        modules,
     }
     .archive(kernels.layout)?;
-    let mut guest = Selftests::guest(&initramfs, TESTS, true);
+    let mut guest = Selftests::guest(&initramfs, boot.tests, boot.enters);
     guest.arguments += WATCH;
-    let log = qemu::boot(kernels.layout, "debug", kernel.image(), &guest, None)?;
-    selftests::read(kernels, report, "debug", &log, TESTS, &[]);
-    for (name, check) in CHECKS {
+    let log = qemu::boot(kernels.layout, boot.group, kernel.image(), &guest, None)?;
+    selftests::read(kernels, report, boot.group, &log, boot.tests, &[]);
+    for (name, check) in boot.checks {
         report.test(name, || check(&log));
     }
     Ok(())
