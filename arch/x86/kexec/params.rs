@@ -18,6 +18,7 @@ use crate::{
     digest::region_digest,
     engines::{
         self,
+        Core,
         EngineKind,
         Feature, //
     }, //
@@ -60,6 +61,12 @@ impl engines::Processor for BootCpu {
         };
 
         feature.is_present()
+    }
+
+    fn is(&self, core: Core) -> bool {
+        match core {
+            Core::Zen4 => CpuFeature::Zen4.is_present(),
+        }
     }
 
     fn may_enable(&self, xcr0: u64) -> bool {

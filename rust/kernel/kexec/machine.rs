@@ -75,7 +75,7 @@ impl Machine {
     }
 }
 
-/// An extension of the instruction set.
+/// An extension of the instruction set, or a kind of core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CpuFeature {
     /// Supplemental SSE3.
@@ -92,6 +92,8 @@ pub enum CpuFeature {
     Avx512F,
     /// AVX-512 Byte and Word.
     Avx512Bw,
+    /// Cores of AMD's Zen 4.
+    Zen4,
 }
 
 impl CpuFeature {
@@ -108,6 +110,7 @@ impl CpuFeature {
                 CpuFeature::Avx2 => bindings::X86_FEATURE_AVX2,
                 CpuFeature::Avx512F => bindings::X86_FEATURE_AVX512F,
                 CpuFeature::Avx512Bw => bindings::X86_FEATURE_AVX512BW,
+                CpuFeature::Zen4 => bindings::X86_FEATURE_ZEN4,
             })
         }
     }

@@ -3,7 +3,9 @@
 //! The processors that engines are tested on: those that QEMU emulates, and this machine's own. What
 //! QEMU cannot emulate runs in Bochs.
 
-use crate::engines::{EngineKind, Feature, Processor};
+use raw_cpuid::CpuId;
+
+use crate::engines::{Core, EngineKind, Feature, Processor};
 
 /// The processor of QEMU's emulator that has all that it can emulate, for `-cpu`.
 pub const MAX: &str = "max";
@@ -85,6 +87,20 @@ impl Processor for ThisMachine {
         }
     }
 
+    fn is(&self, core: Core) -> bool {
+        let cpuid = CpuId::new();
+        let is_amd = cpuid
+            .get_vendor_info()
+            .is_some_and(|vendor| vendor.as_str() == "AuthenticAMD");
+        let number = cpuid
+            .get_feature_info()
+            .map(|info| (info.family_id(), info.model_id()));
+        match core {
+            // As init_amd() has it, arch/x86/kernel/cpu/amd.c.
+            Core::Zen4 => is_amd && matches!(number, Some((0x19, 0x10..=0x1f | 0x60..=0xaf))),
+        }
+    }
+
     fn may_enable(&self, _: u64) -> bool {
         // The standard library has a feature only where the system has enabled its states.
         true
@@ -94,7 +110,7 @@ impl Processor for ThisMachine {
 #[cfg(test)]
 mod tests {
     use super::{qemu_name, that_picks, that_runs_only};
-    use crate::engines::{EngineKind, Feature, Processor, select, supports};
+    use crate::engines::{Core, EngineKind, Feature, Processor, select, supports};
 
     /// A processor by its name for `-cpu`.
     #[derive(Debug)]
@@ -104,6 +120,10 @@ mod tests {
         fn has(&self, feature: Feature) -> bool {
             let lacks = |name| self.0.split(',').any(|part| part == format!("-{name}"));
             qemu_name(feature).is_some_and(|name| !lacks(name))
+        }
+
+        fn is(&self, _: Core) -> bool {
+            false
         }
 
         fn may_enable(&self, _: u64) -> bool {

@@ -316,7 +316,7 @@ mod tests {
             ("programs", "bench"),
             ("y-normal", "boot"),
             ("crashes/5", "crashes"),
-            ("y-shani-x2", "boot"),
+            ("y-shani-x3", "boot"),
             ("y-kunit/rust_kexec_decision", "boot"),
             ("clean load", "faults"),
             ("registers/verified", "registers"),

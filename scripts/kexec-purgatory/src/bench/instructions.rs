@@ -62,23 +62,23 @@ const fn case(name: &'static str, verify: Verify, engine: EngineKind, to_init: b
     }
 }
 
-use EngineKind::{Avx2X8, Scalar, ShaNiX2};
+use EngineKind::{Avx2X8, Scalar, ShaNiX3};
 
 /// Mainline's kernel hashes with what the processor has as well, when it loads an image: each
 /// processor has a case of it.
 const CASES: &[Case] = &[
-    case("mainline", Verify::Norust, ShaNiX2, true),
+    case("mainline", Verify::Norust, ShaNiX3, true),
     case("mainline-avx2", Verify::Norust, Avx2X8, false),
     case("mainline-sse2", Verify::Norust, Scalar, false),
     case("y-scalar", Verify::Y, Scalar, false),
-    case("y-shani-x2", Verify::Y, ShaNiX2, true),
+    case("y-shani-x3", Verify::Y, ShaNiX3, true),
     case("y-avx2-x8", Verify::Y, Avx2X8, false),
     Case {
         module: Some(VERIFY_MODULE),
-        ..case("m-module", Verify::M, ShaNiX2, false)
+        ..case("m-module", Verify::M, ShaNiX3, false)
     },
-    case("m", Verify::M, ShaNiX2, false),
-    case("n", Verify::N, ShaNiX2, true),
+    case("m", Verify::M, ShaNiX3, false),
+    case("n", Verify::N, ShaNiX3, true),
 ];
 
 /// What one way takes, in instructions.

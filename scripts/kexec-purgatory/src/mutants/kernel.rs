@@ -30,7 +30,7 @@ use crate::test::build_selftests;
 const STATE: Verify = Verify::M;
 
 /// What the loader picks on the processor that the guest has.
-const ENGINE: EngineKind = EngineKind::ShaNiX2;
+const ENGINE: EngineKind = EngineKind::ShaNiX3;
 
 /// The kselftests that the guest runs.
 const SELFTESTS: &[&str] = &["test_kexec_purgatory", "test_kexec_policy.sh"];

@@ -7,7 +7,7 @@ mod avx2_x8;
 mod avx512_x16;
 mod intrinsics;
 mod lanes;
-mod shani_x2;
+mod shani_x3;
 
 use crate::engines::{
     EngineKind,
@@ -103,7 +103,7 @@ impl Engine {
         unsafe {
             match self.0 {
                 EngineKind::Scalar => compress256(&mut states[0], streams[0]),
-                EngineKind::ShaNiX2 => shani_x2::compress(states, streams),
+                EngineKind::ShaNiX3 => shani_x3::compress(states, streams),
                 EngineKind::Avx2X8 => avx2_x8::compress(states, streams),
                 EngineKind::Avx512X16 => avx512_x16::compress(states, streams),
             }

@@ -24,6 +24,7 @@ macro_rules! engines {
             lanes: $lanes:literal,
             needs: [$($feature:ident),*],
             xcr0: $xcr0:expr,
+            slower: [$($core:ident => $faster:ident),*],
         }
     )*) => {
         /// How the purgatory computes SHA-256.
@@ -34,7 +35,7 @@ macro_rules! engines {
         }
 
         impl EngineKind {
-            /// Every engine, the fastest one first.
+            /// Every engine, the fastest one first, but for [`EngineKind::slower`].
             pub const ALL: &'static [EngineKind] = &[$(EngineKind::$kind),*];
 
             /// The engine with this number, if there is one.
@@ -87,6 +88,15 @@ macro_rules! engines {
             }
         }
 
+        impl EngineKind {
+            /// Engines behind this one in the table that are faster on some processors.
+            pub fn slower(self) -> &'static [(Core, EngineKind)] {
+                match self {
+                    $(EngineKind::$kind => &[$((Core::$core, EngineKind::$faster)),*],)*
+                }
+            }
+        }
+
         /// Most lanes that an engine has.
         pub const LANES_MAX: usize = {
             let mut most = 0;
@@ -99,8 +109,8 @@ macro_rules! engines {
     };
 }
 
-// The fastest engine first. Documentation/arch/x86/kexec-purgatory-performance.rst has the
-// measurements that the order rests on.
+// The fastest engine first, on most processors. `slower` has the others.
+// Documentation/arch/x86/kexec-purgatory-performance.rst has the measurements that this rests on.
 engines! {
     /// AVX-512, sixteen leaves.
     Avx512X16 = 3 {
@@ -108,14 +118,17 @@ engines! {
         lanes: 16,
         needs: [Avx, Avx2, Avx512F, Avx512Bw],
         xcr0: X87_SSE_AVX | OPMASK_ZMM,
+        // Its vector units have 256 bits, and two for SHA-NI.
+        slower: [Zen4 => ShaNiX3],
     }
 
-    /// SHA-NI, two leaves.
-    ShaNiX2 = 1 {
-        name: "shani-x2",
-        lanes: 2,
+    /// SHA-NI, three leaves.
+    ShaNiX3 = 1 {
+        name: "shani-x3",
+        lanes: 3,
         needs: [Ssse3, Sse41, Sha],
         xcr0: 0,
+        slower: [],
     }
 
     /// AVX2, eight leaves.
@@ -124,6 +137,7 @@ engines! {
         lanes: 8,
         needs: [Avx, Avx2],
         xcr0: X87_SSE_AVX,
+        slower: [],
     }
 
     /// The `sha2` crate, one leaf.
@@ -132,6 +146,7 @@ engines! {
         lanes: 1,
         needs: [],
         xcr0: 0,
+        slower: [],
     }
 }
 
@@ -154,10 +169,20 @@ pub enum Feature {
     Avx512Bw,
 }
 
+/// A kind of core on which the order of the engines is another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Core {
+    /// AMD's Zen 4.
+    Zen4,
+}
+
 /// A processor, as the system on it sees it.
 pub trait Processor {
     /// Whether it has that extension.
     fn has(&self, feature: Feature) -> bool;
+
+    /// Whether its cores are of that kind.
+    fn is(&self, core: Core) -> bool;
 
     /// Whether these bits may be set in `XCR0`, together. There is at least one.
     fn may_enable(&self, xcr0: u64) -> bool;
@@ -179,6 +204,12 @@ pub fn select(processor: &impl Processor) -> EngineKind {
     EngineKind::ALL
         .iter()
         .copied()
-        .find(|&engine| supports(processor, engine))
+        .find(|&engine| {
+            let is_slower = |&(core, faster): &(Core, EngineKind)| {
+                processor.is(core) && supports(processor, faster)
+            };
+
+            supports(processor, engine) && !engine.slower().iter().any(is_slower)
+        })
         .unwrap_or(EngineKind::Scalar)
 }

@@ -6,12 +6,13 @@ use purgatory_digest::{
     engines::{
         select,
         supports, //
+        Core,
         EngineKind::{
             self,
             Avx2X8,
             Avx512X16,
             Scalar,
-            ShaNiX2, //
+            ShaNiX3, //
         },
         Feature::{
             self,
@@ -43,11 +44,16 @@ const XCR0: [u64; 12] = [
 struct Machine {
     features: Vec<Feature>,
     xcr0: u64,
+    core: Option<Core>,
 }
 
 impl Processor for Machine {
     fn has(&self, feature: Feature) -> bool {
         self.features.contains(&feature)
+    }
+
+    fn is(&self, core: Core) -> bool {
+        self.core == Some(core)
     }
 
     fn may_enable(&self, xcr0: u64) -> bool {
@@ -71,10 +77,26 @@ fn every_combination() {
                 .filter(|i| subset >> i & 1 != 0)
                 .map(|i| FEATURES[i])
                 .collect();
-            let machine = Machine { features, xcr0 };
-            let mut fitting = EngineKind::ALL.iter().filter(|&&e| runs(&machine, e));
+            let mut machine = Machine {
+                features,
+                xcr0,
+                core: None,
+            };
+            let fitting: Vec<EngineKind> = EngineKind::ALL
+                .iter()
+                .copied()
+                .filter(|&e| runs(&machine, e))
+                .collect();
 
-            assert_eq!(Some(&select(&machine)), fitting.next(), "{machine:x?}");
+            assert_eq!(select(&machine), fitting[0], "{machine:x?}");
+            machine.core = Some(Core::Zen4);
+
+            let fastest = match fitting[0] {
+                Avx512X16 if fitting.contains(&ShaNiX3) => ShaNiX3,
+                fastest => fastest,
+            };
+
+            assert_eq!(select(&machine), fastest, "{machine:x?}");
             for &engine in EngineKind::ALL {
                 let expected = runs(&machine, engine);
 
@@ -110,15 +132,20 @@ fn table() {
         assert_eq!(EngineKind::from_raw(engine as u32), Some(engine));
         assert_eq!(engine.xcr0(), avx | avx512, "{}", engine.name());
         assert!((1..=LANES_MAX).contains(&engine.lanes()));
+        for &(core, faster) in engine.slower() {
+            let place = |engine| all.iter().position(|&other| other == engine);
+
+            assert!(place(faster) > place(engine), "{core:?}: {engine:?}");
+        }
     }
     assert_eq!(EngineKind::from_raw(u32::MAX), None);
 }
 
-/// What machines choose among these engines. [`select`] chooses the first one of all that a machine
-/// can run, as another test has it.
+/// What machines choose where these engines are all there are. What [`select`] chooses among all is
+/// tested above.
 #[test]
 fn known_machines() {
-    let known = [Avx512X16, ShaNiX2, Avx2X8, Scalar];
+    let known = [Avx512X16, ShaNiX3, Avx2X8, Scalar];
     let sse = [Ssse3, Sse41].as_slice();
     let avx = [Ssse3, Sse41, Avx].as_slice();
     let avx2 = [Ssse3, Sse41, Avx, Avx2].as_slice();
@@ -132,9 +159,9 @@ fn known_machines() {
         ("Sandy Bridge: AVX without AVX2", avx.into(), 0x7, Scalar),
         ("Haswell", avx2.into(), 0x7, Avx2X8),
         ("Skylake-SP: no SHA-NI", avx512.into(), 0x2ff, Avx512X16),
-        ("Goldmont: SHA-NI without AVX", with_sha(sse), 0x1b, ShaNiX2),
-        ("Zen 3", with_sha(avx2), 0x207, ShaNiX2),
-        ("Zen 4", with_sha(avx512), 0x2e7, Avx512X16),
+        ("Goldmont: SHA-NI without AVX", with_sha(sse), 0x1b, ShaNiX3),
+        ("Zen 3", with_sha(avx2), 0x207, ShaNiX3),
+        ("Zen 5", with_sha(avx512), 0x2e7, Avx512X16),
         ("Sapphire Rapids", with_sha(avx512), 0x6_02e7, Avx512X16),
         (
             "TDX guest whose XFAM has AVX-512",
@@ -146,7 +173,7 @@ fn known_machines() {
             "TDX guest whose XFAM has AVX only",
             with_sha(avx512),
             0x7,
-            ShaNiX2,
+            ShaNiX3,
         ),
         ("the same without SHA-NI", avx512.into(), 0x7, Avx2X8),
         (
@@ -160,7 +187,11 @@ fn known_machines() {
         ("kernel with clearcpuid=sha_ni", avx2.into(), 0x207, Avx2X8),
     ] {
         let features: Vec<Feature> = features;
-        let this = Machine { features, xcr0 };
+        let this = Machine {
+            features,
+            xcr0,
+            core: None,
+        };
         let mut fitting = EngineKind::ALL
             .iter()
             .filter(|&&engine| known.contains(&engine) && supports(&this, engine));
@@ -175,7 +206,12 @@ fn this_machine() {
     let selected = select(&ThisMachine);
 
     assert!(supports(&ThisMachine, selected));
-    if is_x86_feature_detected!("avx2") || is_x86_feature_detected!("sha") {
+    let faster = [
+        is_x86_feature_detected!("avx2"),
+        is_x86_feature_detected!("sha"),
+    ];
+
+    if faster.contains(&true) {
         assert_ne!(selected, Scalar);
     } else {
         assert_eq!(selected.xcr0(), 0);

@@ -58,34 +58,10 @@ pub(super) use methods;
 
 safe! {
     #[target_feature(enable = "sse2")]
-    fn _mm_add_epi32(a: __m128i, b: __m128i) -> __m128i;
-
-    #[target_feature(enable = "sse2")]
     fn _mm_set_epi32(e3: i32, e2: i32, e1: i32, e0: i32) -> __m128i;
-
-    #[target_feature(enable = "sse2")]
-    fn _mm_set_epi64x(e1: i64, e0: i64) -> __m128i;
-
-    #[target_feature(enable = "sse2")]
-    fn _mm_unpackhi_epi64(a: __m128i, b: __m128i) -> __m128i;
-
-    #[target_feature(enable = "ssse3")]
-    fn _mm_alignr_epi8<const BYTES: i32>(a: __m128i, b: __m128i) -> __m128i;
-
-    #[target_feature(enable = "ssse3")]
-    fn _mm_shuffle_epi8(a: __m128i, b: __m128i) -> __m128i;
 
     #[target_feature(enable = "sse4.1")]
     fn _mm_extract_epi32<const INDEX: i32>(a: __m128i) -> i32;
-
-    #[target_feature(enable = "sha")]
-    fn _mm_sha256msg1_epu32(a: __m128i, b: __m128i) -> __m128i;
-
-    #[target_feature(enable = "sha")]
-    fn _mm_sha256msg2_epu32(a: __m128i, b: __m128i) -> __m128i;
-
-    #[target_feature(enable = "sha")]
-    fn _mm_sha256rnds2_epu32(a: __m128i, b: __m128i, k: __m128i) -> __m128i;
 
     #[target_feature(enable = "avx")]
     fn _mm256_setzero_si256() -> __m256i;
