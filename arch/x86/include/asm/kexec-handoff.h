@@ -2,6 +2,7 @@
 #ifndef _ASM_X86_KEXEC_HANDOFF_H
 #define _ASM_X86_KEXEC_HANDOFF_H
 
+#include <linux/io.h>
 #include <linux/kexec.h>
 #include <linux/panic.h>
 
@@ -9,7 +10,7 @@
  * kexec_handoff() - leave this kernel
  * @relocate: relocate_kernel() in the control page
  * @image: image to enter at kimage::start
- * @pa_control_page: physical address of the control page
+ * @control_page: virtual address of the control page
  * @flags: RELOC_KERNEL_*
  *
  * What kimage::start finds in %rsi depends on what was decided at load time:
@@ -26,7 +27,7 @@
  */
 static __always_inline unsigned long __nocfi
 kexec_handoff(relocate_kernel_fn *relocate, struct kimage *image,
-	      unsigned long pa_control_page, unsigned int flags)
+	      void *control_page, unsigned int flags)
 {
 #ifdef CONFIG_KEXEC_PURGATORY_RUST
 	const struct kexec_purgatory *purgatory = &image->arch.purgatory;
@@ -34,9 +35,10 @@ kexec_handoff(relocate_kernel_fn *relocate, struct kimage *image,
 
 	if (purgatory->verified)
 		rsi |= (u32)panic_timeout;
-	return relocate(image->head, pa_control_page, image->start, flags, rsi);
+	return relocate(image->head, virt_to_phys(control_page), image->start,
+			flags, rsi);
 #else
-	return relocate(image->head, pa_control_page, image->start, flags);
+	return relocate(image->head, virt_to_phys(control_page), image->start, flags);
 #endif
 }
 
