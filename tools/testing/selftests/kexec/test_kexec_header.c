@@ -12,6 +12,7 @@
  *   SEED  of what is replaced, default the time
  */
 #define _GNU_SOURCE
+#include <stdint.h>
 #include <time.h>
 
 #include "kexec_image.h"
@@ -20,7 +21,13 @@
 #define HEADER		0x1f1
 #define HEADER_LAST	0x280
 
-/* How much of what follows the setup code is loaded; a load does not look at it. */
+/* Where the header has the length of the protected-mode code, in units of 16 bytes. */
+#define SYSSIZE		0x1f4
+
+/*
+ * How much of the protected-mode code is loaded, which the header is made to say; a load does not
+ * look at the code.
+ */
 #define PROTECTED_MODE	65536
 
 /* At most so many bytes are replaced at a time. */
@@ -73,7 +80,8 @@ int main(void)
 	const unsigned int seed = atoi(getenv("SEED") ?: "0") ?: time(NULL);
 	const unsigned int runs = atoi(getenv("RUNS") ?: "200");
 	unsigned char header[HEADER_LAST - HEADER];
-	const unsigned char *sound;
+	const uint32_t paragraphs = PROTECTED_MODE / 16;
+	unsigned char sound[HEADER_LAST - HEADER];
 	char file[] = "/tmp/kexec.XXXXXX";
 	unsigned int length;
 	size_t size;
@@ -89,11 +97,12 @@ int main(void)
 	if (header_end > HEADER_LAST)
 		header_end = HEADER_LAST;
 	length = header_end - HEADER;
-	sound = image.kernel + HEADER;
+	memcpy(sound, image.kernel + HEADER, length);
+	memcpy(sound + SYSSIZE - HEADER, &paragraphs, sizeof(paragraphs));
 
 	size = ((image.kernel[0x1f1] ?: 4) + 1) * 512 + PROTECTED_MODE;
 	if (size > image.kernel_size)
-		size = image.kernel_size;
+		ksft_exit_skip("the kernel has less than %u bytes of code\n", PROTECTED_MODE);
 	path = file;
 	fd = mkstemp(path);
 	if (fd < 0 || write(fd, image.kernel, size) != (ssize_t)size)

@@ -9,6 +9,8 @@
  * Without CONFIG_KEXEC_PURGATORY_RUST it tests what must be the same there.
  */
 #define _GNU_SOURCE
+#include <stdint.h>
+
 #include "kexec_image.h"
 
 /* Loads the kernel with an initramfs of @size zero bytes. */
@@ -73,6 +75,8 @@ static void test_failing_loads(void)
 {
 	static char long_line[1 << 16];
 	const unsigned int setup_bytes = ((image.kernel[0x1f1] ?: 4) + 1) * 512;
+	/* The length of the protected-mode code, in units of 16 bytes */
+	const size_t code_bytes = 16UL * *(const uint32_t *)(image.kernel + 0x1f4);
 	const char *line = image.cmdline;
 	const size_t size = image.kernel_size, len = strlen(line) + 1;
 	const int kernel = image.kernel_fd, initrd = image.initrd_fd;
@@ -85,6 +89,9 @@ static void test_failing_loads(void)
 
 	expect(load_changed(1000, 0, "", 0), ENOEXEC, "less than two sectors");
 	expect(load_changed(setup_bytes - 1, 0, "", 0), ENOEXEC, "truncated in the setup code");
+	expect(load_changed(setup_bytes + code_bytes - 1, 0, "", 0), ENOEXEC,
+	       "truncated by a byte in the code");
+	expect(load_changed(setup_bytes + code_bytes, 0, "", 0), 0, "without a signature");
 	expect(load_changed(size, 0x202, "XXXX", 4), ENOEXEC, "no bzImage");
 	expect(load_changed(size, 0x1fe, "\0", 2), ENOEXEC, "no boot flag");
 	expect(load_changed(size, 0x206, "\x0b\x02", 2), ENOEXEC, "an old boot protocol");
@@ -189,7 +196,7 @@ int main(void)
 	ksft_print_header();
 	open_image();
 
-	ksft_set_plan(23 + 7 + 5);
+	ksft_set_plan(25 + 7 + 5);
 	test_decisions();
 	test_failing_loads();
 	test_crash_image();
