@@ -12,10 +12,13 @@
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
 
-/* Physical addresses that no segment of the tests' images has. */
-#define ENTRY		(SZ_16M + 0x200)
-#define BOOT_PARAMS	SZ_1M
-#define ELFCOREHDR	SZ_2M
+/*
+ * Physical addresses. They are above those of any memory, as load_elfcorehdr() has the purgatory in
+ * memory of the test's own, which may lie anywhere and must not overlap a segment.
+ */
+#define BOOT_PARAMS	SZ_32T
+#define ELFCOREHDR	(BOOT_PARAMS + SZ_1M)
+#define ENTRY		(BOOT_PARAMS + SZ_16M + 0x200)
 
 /* Two segments that have what the purgatory asks for: a kernel and boot_params. */
 enum { KERNEL, PARAMS, NR_SEGMENTS };
