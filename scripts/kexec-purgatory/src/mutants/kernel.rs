@@ -45,7 +45,15 @@ const SUITES: &[&str] = &[
 const SELECT_SUITES: &str = "kunit.filter_glob=*kexec_*[enr]";
 
 /// Lines after which a mutant is known to be noticed. A kernel may hang later on.
-const FAILURES: &[&str] = &["not ok ", "guest: ktap not ok ", "guest: failed: "];
+const FAILURES: &[&str] = &[
+    "not ok ",
+    "guest: ktap not ok ",
+    "guest: failed: ",
+    // An exception between two kernels: see arch/x86/kernel/relocate_kernel_64.S.
+    "Exc:",
+    // The next kernel cannot decompress itself: see lib/decompress_inflate.c.
+    "uncompression error",
+];
 
 /// Fails unless a mutant's text is in its file, once: in a file of the overlay's own, or in a line
 /// that a patch adds.
