@@ -3,7 +3,7 @@
 //! The crates that run on the host: their tests, their form, and what clippy says.
 //!
 //! A test program tells on standard error what it skips because this machine lacks something, a line
-//! each: `SKIP <what>: <reason>`. Each such line is counted as a skipped test of that program.
+//! each: `SKIP <what>: <reason>`. Each such line is counted as a skipped part of that program.
 
 use std::path::Path;
 use std::process::Command;
@@ -145,7 +145,7 @@ fn tests(layout: &Layout, report: &mut Report, name: &str, manifest: &Path) {
     for (what, reason) in skipped(&errors) {
         let name = format!("crates/{name}/{what}");
         match SKIPS.iter().any(|begin| reason.starts_with(begin)) {
-            true => report.skip(&name, reason),
+            true => report.skip_part(&name, reason),
             false => report.record(&name, Err(anyhow!("skipped: {reason}"))),
         }
     }

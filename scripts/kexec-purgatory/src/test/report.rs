@@ -21,6 +21,8 @@ pub struct Report {
     passed: usize,
     failed: usize,
     skipped: usize,
+    /// Parts of tests that were skipped; the plan does not have them.
+    skipped_parts: usize,
     names: BTreeSet<String>,
     junit: TestSuite,
     /// When the test before ended.
@@ -40,6 +42,7 @@ impl Report {
             passed: 0,
             failed: 0,
             skipped: 0,
+            skipped_parts: 0,
             names: BTreeSet::new(),
             junit: TestSuite::new("kexec-purgatory"),
             last: Instant::now(),
@@ -108,6 +111,21 @@ impl Report {
         }
         self.skipped += 1;
         self.line("ok", name, &format!(" # SKIP {reason}"));
+        self.add_skipped(name, reason);
+    }
+
+    /// Counts a part of a test that cannot be run here, if it is asked for. The test has a line of its
+    /// own, so that this is a comment in the KTAP stream. `reason` names what is missing.
+    pub fn skip_part(&mut self, name: &str, reason: &str) {
+        if !self.wants(name) {
+            return;
+        }
+        self.skipped_parts += 1;
+        progress::print(&format!("# {name}: SKIP {reason}"));
+        self.add_skipped(name, reason);
+    }
+
+    fn add_skipped(&mut self, name: &str, reason: &str) {
         let mut status = TestCaseStatus::skipped();
         status.set_message(reason);
         self.add(name, status);
@@ -154,7 +172,9 @@ impl Report {
         }
         println!(
             "{} passed, {} failed, {} skipped",
-            self.passed, self.failed, self.skipped
+            self.passed,
+            self.failed,
+            self.skipped + self.skipped_parts
         );
         self.failed == 0 && self.passed > 0
     }
@@ -207,6 +227,18 @@ mod tests {
             report.skip("a", "no CPU");
             report.skip("b", "no CPU");
         }));
+    }
+
+    #[test]
+    fn parts_that_are_skipped_are_not_planned() {
+        let folder = tempfile::tempdir().unwrap();
+        let junit = folder.path().join("junit.xml");
+        let mut report = report(Some(1));
+        report.record("a", Ok(()));
+        report.skip_part("a/part", "no CPU");
+        assert!(report.finish(&junit));
+        let xml = fs::read_to_string(&junit).unwrap();
+        assert!(xml.contains(r#"skipped="1""#), "{xml}");
     }
 
     #[test]
