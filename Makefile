@@ -4,7 +4,9 @@
 # scripts/kexec-purgatory, which is built first.  The files that the kernel
 # build itself reads are Kbuild and Kconfig beside this one.
 
-TOOL := build/tool/release/kexec-purgatory
+TOOL := build/tool/debug/kexec-purgatory
+# Built with optimizations, to measure.
+RELEASE_TOOL := build/tool/release/kexec-purgatory
 
 # make kernel KDIR=<tree> O=<build directory> VERIFY=<y|m|n|norust|options|options-m>
 KERNEL_ARGS := $(if $(KDIR),--kdir '$(KDIR)') $(if $(O),--output '$(O)') \
@@ -75,8 +77,9 @@ mutants: tool
 	@$(TOOL) mutants $(FILTER_ARGS)
 
 .PHONY: bench
-bench: tool
-	@$(TOOL) bench $(BENCH_ARGS)
+bench:
+	@scripts/kexec-purgatory/bootstrap release
+	@$(RELEASE_TOOL) bench $(BENCH_ARGS)
 
 .PHONY: bench-static
 bench-static: tool

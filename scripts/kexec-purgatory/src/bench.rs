@@ -48,6 +48,10 @@ pub struct Options {
 /// Measures, counts instructions in `runs` in QEMU if they are given, prints tables, and writes them
 /// to `build/bench`. Fails in the end if runs of a case in QEMU did not count the same.
 pub fn run(layout: &Layout, options: &Options, runs: Option<u16>) -> Result<()> {
+    ensure!(
+        !cfg!(debug_assertions),
+        "this tool was built without optimizations, which the figures would show: run make bench"
+    );
     let folder = layout.build.join("bench");
     fs::create_dir_all(&folder)?;
     let mainline = mainline(layout)?;

@@ -60,7 +60,7 @@ impl<'a> HostTests<'a> {
 
     fn cargo(&self, test: &str) -> Result<Output> {
         cargo()
-            .args(["test", "--quiet", "--locked", "--release", "--test", test])
+            .args(["test", "--quiet", "--locked", "--test", test])
             .current_dir(&self.crate_folder)
             .env("CARGO_TARGET_DIR", &self.target)
             .output()

@@ -52,13 +52,7 @@ pub fn run(layout: &Layout, report: &mut Report) -> Result<()> {
             cargo_does(
                 layout,
                 &manifest,
-                &[
-                    "clippy",
-                    "--quiet",
-                    "--locked",
-                    "--release",
-                    "--all-targets",
-                ],
+                &["clippy", "--quiet", "--locked", "--all-targets"],
                 &last,
             )
         });
@@ -100,7 +94,7 @@ fn cargo_test(layout: &Layout, name: &str, manifest: &Path) -> Command {
         cargo.current_dir(folder);
     }
     cargo
-        .args(["test", "--locked", "--release", "--no-fail-fast"])
+        .args(["test", "--locked", "--no-fail-fast"])
         .args(features(name))
         .arg("--manifest-path")
         .arg(manifest)
