@@ -9,7 +9,10 @@ mod kernel;
 mod list;
 mod sources;
 
-use anyhow::{Context, Result, ensure};
+use std::sync::mpsc::{self, Sender};
+use std::thread;
+
+use anyhow::{Context, Result, bail, ensure};
 use comfy_table::{ContentArrangement, Table, presets::ASCII_MARKDOWN};
 
 use self::bare::BareTests;
@@ -104,19 +107,21 @@ pub fn names(layout: &Layout, selection: Selection<'_>) -> Result<Vec<String>> {
     Ok(selected.map(|mutant| mutant.name).collect())
 }
 
-/// Tries mutants one by one and hands each to `report` with what became of it.
+/// Tries mutants and hands each to `report` with what became of it, in the order in which they end.
 pub fn each(
     layout: &Layout,
     selection: Selection<'_>,
     mut report: impl FnMut(&Mutant, Result<Fate>) -> Result<()>,
 ) -> Result<()> {
     let mut mutants = list::read(layout)?;
-    // A mutant that no longer applies is an error whichever are selected.
-    let sources = Sources::copy(layout, layout.build.join("mutants/sources"))?;
+    // A mutant that no longer applies is an error whichever are selected. Tests of the two kinds run
+    // side by side, each with a copy of its own.
+    let copy = |name: &str| Sources::copy(layout, layout.build.join("mutants").join(name));
+    let (bare, host) = (copy("sources-bare")?, copy("sources-host")?);
     for mutant in &mutants {
         match mutant.tests {
             Tests::Kernel => kernel::applies(layout, mutant)?,
-            Tests::Host | Tests::Bare => drop(sources.mutated(mutant)?),
+            Tests::Host | Tests::Bare => drop(bare.mutated(mutant)?),
         }
     }
     mutants.retain(|mutant| selection.has(mutant));
@@ -129,25 +134,56 @@ pub fn each(
             fate.with_context(|| format!("mutant {}", mutant.name)),
         )
     };
-    for tests in [Tests::Bare, Tests::Host, Tests::Kernel] {
-        let mut chosen = mutants.iter().filter(|m| m.tests == tests).peekable();
-        if chosen.peek().is_none() {
-            continue;
+    let of = |tests| mutants.iter().filter(move |m| m.tests == tests);
+    let (sender, results) = mpsc::channel();
+    thread::scope(|scope| {
+        for (tests, sources) in [(Tests::Bare, &bare), (Tests::Host, &host)] {
+            let chosen: Vec<&Mutant> = of(tests).collect();
+            let sender = sender.clone();
+            scope.spawn(move || {
+                if let Err(error) = try_all(layout, tests, sources, &chosen, &sender) {
+                    // Nobody receives any more where another one has failed.
+                    let _ = sender.send(Err(error));
+                }
+            });
         }
-        let killer = match tests {
-            Tests::Kernel => {
-                kernel::each(layout, chosen, &mut ended)?;
-                continue;
-            }
-            Tests::Host => Killer::Host(HostTests::new(layout, &sources)?),
-            Tests::Bare => Killer::Bare(BareTests::new(layout, &sources)?),
-        };
-        for mutant in chosen {
+        drop(sender);
+        for result in results {
+            let (mutant, fate): (&Mutant, _) = result?;
             step.line(&mutant.name);
-            ended(mutant, one(&sources, mutant, &killer))?;
+            ended(mutant, fate)?;
         }
+        anyhow::Ok(())
+    })?;
+    if of(Tests::Kernel).next().is_some() {
+        kernel::each(layout, of(Tests::Kernel), &mut ended)?;
     }
     step.done();
+    Ok(())
+}
+
+/// Tries mutants one by one and sends what became of each, until nobody receives it.
+fn try_all<'a>(
+    layout: &Layout,
+    tests: Tests,
+    sources: &Sources,
+    mutants: &[&'a Mutant],
+    results: &Sender<Result<(&'a Mutant, Result<Fate>)>>,
+) -> Result<()> {
+    if mutants.is_empty() {
+        return Ok(());
+    }
+    let killer = match tests {
+        Tests::Host => Killer::Host(HostTests::new(layout, sources)?),
+        Tests::Bare => Killer::Bare(BareTests::new(layout, sources)?),
+        Tests::Kernel => bail!("mutants of the kernel are tried in a booted one"),
+    };
+    for &mutant in mutants {
+        let fate = one(sources, mutant, &killer);
+        if results.send(Ok((mutant, fate))).is_err() {
+            break;
+        }
+    }
     Ok(())
 }
 

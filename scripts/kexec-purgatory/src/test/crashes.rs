@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use super::{Kernels, Report};
 use crate::guest;
 use crate::kernel::Verify;
+use crate::parallel::in_order;
 use crate::qemu::{self, SerialLog};
 
 /// How many crashes there are with every run of the tests, and how many on request.
@@ -46,14 +47,21 @@ fn crash(kernels: &mut Kernels, report: &mut Report, names: &[String]) -> Result
     }
     let kernel = kernels.get(Verify::Y)?;
     let initramfs = guest::reading(kernels.layout, kernel.image())?;
-    for (number, name) in (0..).zip(names) {
-        report.test(name, || {
+    let layout = kernels.layout;
+    let wanted: Vec<(u32, &String)> = (0..)
+        .zip(names)
+        .filter(|(_, name)| report.wants(name))
+        .collect();
+    in_order(
+        &wanted,
+        |(number, name)| {
             let guest = guest::crash_reading(&initramfs, FIRST_READS + number * MORE_READS);
             let log = name.replace('/', "-");
-            let log = qemu::boot(kernels.layout, &log, kernel.image(), &guest, None)?;
+            let log = qemu::boot(layout, &log, kernel.image(), &guest, None)?;
             dumped(&log).with_context(|| log.tail())
-        });
-    }
+        },
+        |(_, name), result| report.record(name, result),
+    );
     Ok(())
 }
 

@@ -12,8 +12,9 @@ use super::ktap::Stream;
 use super::{Kernels, Report};
 use crate::command::{command, output};
 use crate::guest::{self, Selftests};
-use crate::kernel::{SAMPLE_MODULE, VERIFY_MODULE, Verify};
+use crate::kernel::{Built, SAMPLE_MODULE, VERIFY_MODULE, Verify};
 use crate::layout::Layout;
+use crate::parallel::in_order;
 use crate::qemu::{self, SerialLog};
 
 /// Where they lie, in the overlay as in the kernel tree.
@@ -121,52 +122,97 @@ pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
         modules: &modules,
     }
     .archive(kernels.layout)?;
-    let mut mainline = None;
+
+    let mut boots = Vec::new();
     for &verify in STATES {
         let compared = |other: &Verify| report.wants(&as_mainline(*other));
         let needed = verify == Verify::Norust && STATES.iter().any(compared);
-        if !needed && !report.wants_any(&names_in(verify)) {
-            continue;
-        }
-
-        let group = group(verify);
-        let all = tests(verify);
-        let guest = Selftests::guest(&initramfs, &all, false);
-        let log = group.replace('/', "-");
-        let booted = kernels
-            .get(verify)
-            .and_then(|kernel| qemu::boot(kernels.layout, &log, kernel.image(), &guest, None));
-        match booted {
-            Ok(log) => {
-                let skips = match verify {
-                    Verify::Norust => MAINLINE,
-                    _ => &[],
-                };
-                read(kernels, report, &group, &log, &all, skips);
-                let ended = upstream(&log);
-                if verify == Verify::Norust {
-                    mainline = Some(ended);
-                } else if let Some(mainline) = &mainline {
-                    report.test(&as_mainline(verify), || {
-                        ensure!(ended == *mainline, "{ended:?}, mainline: {mainline:?}");
-                        Ok(())
-                    });
-                }
-            }
-            Err(error) => report.fail(&group, &error),
+        if needed || report.wants_any(&names_in(verify)) {
+            boots.push(Boot {
+                verify,
+                group: group(verify),
+                tests: tests(verify),
+                arguments: "",
+                upstream: true,
+                kernel: kernels.get(verify),
+            });
         }
     }
-
-    let group = cma_group();
-    if report.wants_any(&names_of(&group, CMA_TESTS)) {
-        let mut guest = Selftests::guest(&initramfs, CMA_TESTS, false);
-        guest.arguments += CMA;
-        let kernel = kernels.get(CMA_STATE)?;
-        let log = group.replace('/', "-");
-        let log = qemu::boot(kernels.layout, &log, kernel.image(), &guest, None)?;
-        read(kernels, report, &group, &log, CMA_TESTS, &[]);
+    if report.wants_any(&names_of(&cma_group(), CMA_TESTS)) {
+        boots.push(Boot {
+            verify: CMA_STATE,
+            group: cma_group(),
+            tests: CMA_TESTS.to_vec(),
+            arguments: CMA,
+            upstream: false,
+            kernel: kernels.get(CMA_STATE),
+        });
     }
+
+    let kernels = &*kernels;
+    let mut mainline = None;
+    in_order(
+        &boots,
+        |boot| boot.run(kernels.layout, &initramfs),
+        |boot, log| match log {
+            Ok(log) => boot.report(kernels, report, &log, &mut mainline),
+            Err(error) => report.fail(&boot.group, &error),
+        },
+    );
     Ok(())
+}
+
+/// A guest that runs some tests.
+struct Boot {
+    verify: Verify,
+    group: String,
+    tests: Vec<&'static str>,
+    /// More of the command line.
+    arguments: &'static str,
+    /// The kernel's own tests are among them.
+    upstream: bool,
+    kernel: Result<Built>,
+}
+
+impl Boot {
+    fn run(&self, layout: &Layout, initramfs: &Path) -> Result<SerialLog> {
+        let kernel = match &self.kernel {
+            Ok(kernel) => kernel,
+            Err(error) => return Err(anyhow!("{error:#}")),
+        };
+        let mut guest = Selftests::guest(initramfs, &self.tests, false);
+        guest.arguments += self.arguments;
+        let log = self.group.replace('/', "-");
+        qemu::boot(layout, &log, kernel.image(), &guest, None)
+    }
+
+    /// Reports what the tests printed. How the kernel's own ended is compared with `mainline`, where
+    /// that is known; the boot of the kernel without Rust sets it.
+    fn report(
+        &self,
+        kernels: &Kernels,
+        report: &mut Report,
+        log: &SerialLog,
+        mainline: &mut Option<Vec<(String, Vec<String>)>>,
+    ) {
+        let skips = match self.verify {
+            Verify::Norust => MAINLINE,
+            _ => &[],
+        };
+        read(kernels, report, &self.group, log, &self.tests, skips);
+        if !self.upstream {
+            return;
+        }
+        let ended = upstream(log);
+        if self.verify == Verify::Norust {
+            *mainline = Some(ended);
+        } else if let Some(mainline) = mainline {
+            report.test(&as_mainline(self.verify), || {
+                ensure!(ended == *mainline, "{ended:?}, mainline: {mainline:?}");
+                Ok(())
+            });
+        }
+    }
 }
 
 /// The programs of a guest, and the lines that each printed, the last one its exit status.

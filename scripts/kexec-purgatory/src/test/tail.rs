@@ -16,6 +16,7 @@ use crate::guest::{self, Purpose};
 use crate::kernel::{Built, Verify};
 use crate::layout::Layout;
 use crate::machine::{Stop, memory};
+use crate::parallel::in_order;
 use crate::progress::Step;
 
 /// What the tail is filled with.
@@ -39,15 +40,21 @@ pub fn names() -> Vec<String> {
 pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
     let kernel = kernels.get(Verify::Y)?;
     let distribution = kernels.next.image.clone();
-    for &(name, own, arguments) in CASES {
-        let next = match own {
-            true => kernel.image(),
-            false => &distribution,
-        };
-        report.test(name, || {
+    let wanted: Vec<_> = CASES
+        .iter()
+        .filter(|(name, ..)| report.wants(name))
+        .collect();
+    in_order(
+        &wanted,
+        |&&(name, own, arguments)| {
+            let next = match own {
+                true => kernel.image(),
+                false => &distribution,
+            };
             enter(kernels.layout, &kernel, name, next, arguments)
-        });
-    }
+        },
+        |(name, ..), result| report.record(name, result),
+    );
     Ok(())
 }
 
