@@ -8,7 +8,7 @@ TOOL := build/tool/debug/kexec-purgatory
 # Built with optimizations, to measure.
 RELEASE_TOOL := build/tool/release/kexec-purgatory
 
-# make kernel KDIR=<tree> O=<build directory> VERIFY=<y|m|n|norust|options|options-m>
+# make kernel KDIR=<tree> O=<build directory> VERIFY=<y|m|n|norust|watch|options|options-m>
 KERNEL_ARGS := $(if $(KDIR),--kdir '$(KDIR)') $(if $(O),--output '$(O)') \
 	$(if $(VERIFY),--verify '$(VERIFY)')
 # make bench ROUNDS=<of each piece of work> RUNS=<of each way to /init, in QEMU>
@@ -50,7 +50,7 @@ help:
 	@echo 'make registers compare what the next kernel finds in the registers with what'
 	@echo '               it finds after the purgatory in C'
 	@echo 'make kernel    the grafted, built kernel; KDIR= O='
-	@echo '               VERIFY=y|m|n|norust|options|options-m'
+	@echo '               VERIFY=y|m|n|norust|watch|options|options-m'
 	@echo 'make graft     link the overlay into the kernel tree; KDIR='
 	@echo 'make ungraft   take it out again; KDIR='
 	@echo 'make series    the project as a patch series in build/series, for checkpatch'

@@ -80,8 +80,9 @@ enum Action {
         /// Build directory
         #[arg(long)]
         output: Option<PathBuf>,
-        /// CONFIG_KEXEC_PURGATORY_VERIFY; norust for a kernel without Rust, options and options-m
-        /// for y and m with all options that the tests try, m with KASAN
+        /// CONFIG_KEXEC_PURGATORY_VERIFY; norust for a kernel without Rust, watch for m with KASAN,
+        /// lockdep and kmemleak, options and options-m for y and m with all options that the tests try,
+        /// m with KASAN
         #[arg(long, value_enum, default_value = "y")]
         verify: Verify,
     },

@@ -50,13 +50,16 @@ const SHOWN: usize = 60;
 /// makes do without.
 const HARMLESS: &str = "kmemleak: Cannot allocate a scan area, scanning the full object";
 
-/// Has the kernel look for memory that nothing refers to, and keep a trace of each page's allocation,
-/// by which pages are found that an image lost.
+/// Has the kernel keep a trace of each page's allocation, by which test_kexec_pressure finds pages that
+/// an image lost.
+const PAGES: &str = " page_owner=on";
+
+/// Has the kernel look for memory that nothing refers to.
 ///
 /// Paging has four levels. identify_cpu() clears the processor's features and reads them again, with
 /// interrupts enabled. While it does, KASAN takes the kernel to have four levels, and with five it
 /// reports an access by an interrupt as a wild one.
-const WATCH: &str = " kmemleak=on page_owner=on no5lvl";
+const WATCH: &str = " kmemleak=on no5lvl";
 
 /// 64 KiB, in the initramfs of the small image that is loaded once for each page that it has.
 const PAYLOAD: u64 = 64 << 10;
@@ -69,6 +72,7 @@ type Check = fn(log: &SerialLog) -> Result<()>;
 
 const CHECKS: &[(&str, Check)] = &[
     ("debug/watched", watched),
+    ("debug/leaks", leaks),
     ("debug/quiet", quiet),
     ("debug/entered", entered),
 ];
@@ -76,7 +80,11 @@ const CHECKS: &[(&str, Check)] = &[
 /// The group of [`FEW_TESTS`].
 const FEW: &str = "watched";
 
-const FEW_CHECKS: &[(&str, Check)] = &[("watched/watched", watched), ("watched/quiet", quiet)];
+const FEW_CHECKS: &[(&str, Check)] = &[
+    ("watched/watched", watched),
+    ("watched/leaks", leaks),
+    ("watched/quiet", quiet),
+];
 
 pub fn names() -> Vec<String> {
     let modules = MODULES.iter().map(|module| modinfo(module));
@@ -105,7 +113,7 @@ pub fn few_names() -> Vec<String> {
 
 pub fn run_few(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
     let programs = selftests::build(kernels.layout, kernels.tree())?;
-    let kernel = kernels.get(Verify::OptionsM)?;
+    let kernel = kernels.get(Verify::Watch)?;
     let modules = kernel.modules(MODULES)?;
     boot(
         kernels,
@@ -117,6 +125,7 @@ pub fn run_few(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
             group: FEW,
             tests: FEW_TESTS,
             checks: FEW_CHECKS,
+            arguments: "",
             enters: false,
         },
     )
@@ -149,6 +158,7 @@ pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
             group: "debug",
             tests: TESTS,
             checks: CHECKS,
+            arguments: PAGES,
             enters: true,
         },
     )
@@ -159,6 +169,8 @@ struct Boot {
     group: &'static str,
     tests: &'static [&'static str],
     checks: &'static [(&'static str, Check)],
+    /// More of the command line.
+    arguments: &'static str,
     /// The image that is loaded in the end is entered.
     enters: bool,
 }
@@ -180,6 +192,7 @@ fn boot(
     .archive(kernels.layout)?;
     let mut guest = Selftests::guest(&initramfs, boot.tests, boot.enters);
     guest.arguments += WATCH;
+    guest.arguments += boot.arguments;
     let log = qemu::boot(kernels.layout, boot.group, kernel.image(), &guest, None)?;
     selftests::read(kernels, report, boot.group, &log, boot.tests, &[]);
     for (name, check) in boot.checks {
@@ -231,6 +244,20 @@ fn watched(log: &SerialLog) -> Result<()> {
     for watcher in WATCHERS {
         ensure!(log.after(watcher).is_some(), "the log has no '{watcher}'");
     }
+    Ok(())
+}
+
+/// Whether kmemleak looked for memory that the tests lost, and found none.
+fn leaks(log: &SerialLog) -> Result<()> {
+    let found: Vec<&str> = log
+        .lines()
+        .filter_map(|line| line.strip_prefix("guest: leak: "))
+        .collect();
+    ensure!(found.is_empty(), "{}", found.join("\n"));
+    ensure!(
+        log.after("guest: scanned").is_some(),
+        "kmemleak did not look for leaks"
+    );
     Ok(())
 }
 
