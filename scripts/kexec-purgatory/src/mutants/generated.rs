@@ -6,14 +6,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::Deserialize;
 
 use super::Fate;
 use super::sources::Sources;
 use crate::command::{cargo, logged, tail};
 use crate::layout::Layout;
-use crate::progress::Step;
+use crate::progress::{self, Step};
 use crate::setup;
 
 /// The crate that is changed, and the one with its tests; their folders in the purgatory's.
@@ -41,6 +41,8 @@ const EXCLUDED: &str = "cargo-mutants.toml";
 #[derive(Deserialize)]
 struct Outcomes {
     outcomes: Vec<Outcome>,
+    /// None if the run did not come to its end: the file is written after each mutant.
+    end_time: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -72,7 +74,7 @@ enum Summary {
 }
 
 /// Makes the mutants, tries them, and hands each to `report` with its name and what became of it.
-/// Those that do not compile are none.
+/// Those that do not compile are none; how many these are is printed.
 pub fn each(layout: &Layout, mut report: impl FnMut(&str, Result<Fate>)) -> Result<()> {
     let folder = layout.build.join("mutants/generated");
     let sources = workspace(layout, folder.join("sources"))?;
@@ -117,7 +119,11 @@ pub fn each(layout: &Layout, mut report: impl FnMut(&str, Result<Fate>)) -> Resu
     };
     step.done();
     let outcomes: Outcomes = serde_json::from_str(&text)?;
-    let mut tried = 0;
+    if outcomes.end_time.is_none() {
+        ran.context("cargo-mutants was ended early")?;
+        bail!("cargo-mutants did not come to its end");
+    }
+    let (mut tried, mut unviable) = (0, 0);
     for outcome in outcomes.outcomes {
         let Scenario::Mutant { name } = &outcome.scenario else {
             continue;
@@ -126,7 +132,10 @@ pub fn each(layout: &Layout, mut report: impl FnMut(&str, Result<Fate>)) -> Resu
         let fate = match outcome.summary {
             Summary::CaughtMutant => Ok(Fate::Killed(name.clone())),
             Summary::MissedMutant => Ok(Fate::Survived),
-            Summary::Unviable => continue,
+            Summary::Unviable => {
+                unviable += 1;
+                continue;
+            }
             Summary::Timeout => Err(ended(&log, "the tests did not end")),
             Summary::Success | Summary::Failure => Err(ended(&log, "no test was run")),
         };
@@ -134,6 +143,9 @@ pub fn each(layout: &Layout, mut report: impl FnMut(&str, Result<Fate>)) -> Resu
         report(name, fate);
     }
     ensure!(tried > 0, "no mutant was tried");
+    progress::print(&format!(
+        "# {tried} mutants were tried, {unviable} more do not compile"
+    ));
     Ok(())
 }
 
