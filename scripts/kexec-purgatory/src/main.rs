@@ -138,7 +138,7 @@ enum Action {
         #[arg(long)]
         seed: Option<u64>,
     },
-    /// Runs the tests that need no root, no kernel and no packages but git and Rust
+    /// Runs the tests that need no root, no kernel and no packages but git, a C compiler and Rust
     Check {
         /// Only tests whose name has this, as for test
         #[arg(long)]

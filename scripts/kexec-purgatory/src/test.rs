@@ -140,7 +140,7 @@ const GROUPS: &[Group] = &[
 /// Groups that only a filter that names them asks for: they take longer than all others together.
 const ON_REQUEST: &[&str] = &[mutants::GENERATED, "options", "toolchain", "debug", "long"];
 
-/// The groups that need no root, no kernel and no package but git and Rust.
+/// The groups that need no root, no kernel and no package but git, a C compiler and Rust.
 const CHECK: &[&str] = &[CRATES, "overlay", "pages", "shell"];
 
 /// A group whose tests have to be built before their names are known.
