@@ -133,12 +133,14 @@ mod tests {
 
     #[test]
     fn processors_have_what_the_engine_needs() {
-        let mut found = 0;
         for &engine in EngineKind::ALL {
+            // QEMU's emulator has no AVX-512.
+            let emulated = !engine.name().starts_with("avx512");
+            assert_eq!(that_picks(engine).is_some(), emulated, "{}", engine.name());
+            assert_eq!(that_runs_only(engine).is_some(), emulated);
             let (Some(picks), Some(only)) = (that_picks(engine), that_runs_only(engine)) else {
                 continue;
             };
-            found += 1;
             assert_eq!(select(&Named(picks)), engine);
             let only = Named(only);
             for &other in EngineKind::ALL {
@@ -151,6 +153,5 @@ mod tests {
                 );
             }
         }
-        assert!(found > 0);
     }
 }
