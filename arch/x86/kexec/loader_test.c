@@ -6,6 +6,7 @@
  */
 
 #include <kunit/test.h>
+#include <linux/bits.h>
 #include <linux/io.h>
 #include <linux/kexec.h>
 #include <linux/sizes.h>
@@ -13,10 +14,11 @@
 #include <linux/vmalloc.h>
 
 /*
- * Physical addresses. They are above those of any memory, as load_elfcorehdr() has the purgatory in
- * memory of the test's own, which may lie anywhere and must not overlap a segment.
+ * Physical addresses. They are above the 64 TiB of memory that a kernel with four levels of paging
+ * can have, as load_elfcorehdr() has the purgatory in memory of the test's own, which may lie
+ * anywhere and must not overlap a segment.
  */
-#define BOOT_PARAMS	SZ_32T
+#define BOOT_PARAMS	BIT(51)
 #define ELFCOREHDR	(BOOT_PARAMS + SZ_1M)
 #define ENTRY		(BOOT_PARAMS + SZ_16M + 0x200)
 
