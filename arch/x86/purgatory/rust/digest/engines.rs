@@ -118,7 +118,8 @@ engines! {
         lanes: 16,
         needs: [Avx, Avx2, Avx512F, Avx512Bw],
         xcr0: X87_SSE_AVX | OPMASK_ZMM,
-        // Its vector units have 256 bits, and two for SHA-NI.
+        // A Zen 4 executes 512-bit operations on 256-bit units, and can start a `sha256rnds2` in
+        // each cycle.
         slower: [Zen4 => ShaNiX3],
     }
 
