@@ -15,9 +15,14 @@ use crate::checksum;
 use crate::fetch::DistributionKernel;
 use crate::layout::Layout;
 
-/// On the command line of every kernel: where it prints, that it does not wait when it dies, and
-/// that it does not try by the clock whether its timer works, which a busy host fails.
-pub const EVERY_KERNEL: &str = "console=ttyS0,115200 printk.devkmsg=on panic=-1 no_timer_check";
+/// On the command line of every kernel: where it prints, that it does not wait when it dies, that
+/// it does not try by the clock whether its timer works, which a busy host fails, and that it does
+/// not run its KUnit tests, which take most of a boot.
+pub const EVERY_KERNEL: &str =
+    "console=ttyS0,115200 printk.devkmsg=on panic=-1 no_timer_check kunit.enable=0";
+
+/// Behind that: a kernel that runs them.
+pub const KUNIT: &str = "kunit.enable=1";
 
 /// On the command line of a guest that is looked into from outside: the kernel lies where it was
 /// linked to.
@@ -28,9 +33,6 @@ const CRASH_MEMORY: &str = "crashkernel=320M";
 
 /// The same in a guest that takes commands; its images are small.
 const SMALL_CRASH_MEMORY: &str = "crashkernel=128M";
-
-/// On the command line of a kernel whose KUnit tests were run elsewhere: they take most of its boot.
-const NO_KUNIT: &str = " kunit.enable=0";
 
 /// Bytes of the payload in a small image.
 const SMALL_PAYLOAD: usize = 256 << 10;
@@ -203,8 +205,7 @@ pub fn commanded(layout: &Layout, next: &Path, arguments: &str) -> Result<Guest>
 /// Makes a guest that loads `kernel`, its own, as a crash kernel, and crashes while all processors
 /// read what was decided; see [`crash_reading`].
 pub fn reading(layout: &Layout, kernel: &Path) -> Result<PathBuf> {
-    let mut second = second(layout, Purpose::Crash, &small_payload())?;
-    second.cmdline += NO_KUNIT;
+    let second = second(layout, Purpose::Crash, &small_payload())?;
     let initramfs = archive(layout, "crash-reading")?;
     let mut content = Content::new(layout, &initramfs)?;
     content.add_boot(kernel, &second)?;
@@ -220,14 +221,15 @@ pub fn crash_reading(initramfs: &Path, reads: u32) -> Guest {
         initramfs: initramfs.to_owned(),
         arguments: format!(
             "guest.job=crash_reading guest.loader={DEBUG_LOADER} guest.reads={reads} \
-             {SMALL_CRASH_MEMORY}{NO_KUNIT}"
+             {SMALL_CRASH_MEMORY}"
         ),
     }
 }
 
-/// Makes a guest that tests `kernel`, its own, then enters it directly, verified and after a crash:
-/// see `chain` in its `/init`. `name` is that of its initramfs, `tests` are the kselftests among
-/// `programs` that it runs, and `arguments` are more of the first kernel's command line.
+/// Makes a guest that runs the KUnit tests of `kernel`, its own, and kselftests, then enters it
+/// directly, verified and after a crash: see `chain` in its `/init`. `name` is that of its initramfs,
+/// `tests` are the kselftests among `programs` that it runs, and `arguments` are more of the first
+/// kernel's command line.
 pub fn chain(
     layout: &Layout,
     name: &str,
@@ -240,10 +242,7 @@ pub fn chain(
     let initramfs = archive(layout, name)?;
     let mut content = Content::new(layout, &initramfs)?;
     content.add_payload(&small_payload())?;
-    content.add_own_boot(
-        kernel,
-        &format!("{EVERY_KERNEL} {SMALL_CRASH_MEMORY}{NO_KUNIT}"),
-    )?;
+    content.add_own_boot(kernel, &format!("{EVERY_KERNEL} {SMALL_CRASH_MEMORY}"))?;
     content.add_kexec()?;
     content.add_own(layout, DEBUG_LOADER)?;
     content.add_selftests(programs)?;
@@ -252,7 +251,7 @@ pub fn chain(
     Ok(Guest {
         initramfs,
         arguments: format!(
-            "guest.job=chain guest.tests={} {SMALL_CRASH_MEMORY} {arguments}",
+            "{KUNIT} guest.job=chain guest.tests={} {SMALL_CRASH_MEMORY} {arguments}",
             tests.join(",")
         ),
     })

@@ -12,7 +12,7 @@ use super::ktap::{self, Stream};
 use super::{Kernels, Report};
 use crate::engines::EngineKind;
 use crate::fetch::DistributionKernel as Next;
-use crate::guest::{Extra, Loader, Purpose};
+use crate::guest::{Extra, KUNIT, Loader, Purpose};
 use crate::kernel::{Built, SAMPLE_MODULE, VERIFY_MODULE, Verify};
 use crate::kexec::{self, Kexec, Plan};
 use crate::parallel::in_order;
@@ -311,6 +311,10 @@ fn boot(kernels: &Kernels, case: &Case, kernel: &Built) -> Result<Kexec> {
         image: kernel.image().to_owned(),
         release: kernel.release()?,
     };
+    let arguments = match case.kunit {
+        true => [case.arguments, KUNIT].join(" "),
+        false => case.arguments.to_owned(),
+    };
     kexec::run(
         kernels.layout,
         &case.name.replace('/', "-"),
@@ -321,7 +325,7 @@ fn boot(kernels: &Kernels, case: &Case, kernel: &Built) -> Result<Kexec> {
             loader: case.loader,
             modules: &kernel.modules(case.modules)?,
             engine: case.engine,
-            arguments: case.arguments,
+            arguments: &arguments,
             extra: case.extra,
         },
     )

@@ -10,7 +10,7 @@ use anyhow::{Result, anyhow, bail, ensure};
 use super::selftests::{self, MODULES};
 use super::{Kernels, Report};
 use crate::command::{command, output};
-use crate::guest::{self, Selftests};
+use crate::guest::{self, KUNIT, Selftests};
 use crate::kernel::{self, Built, SAMPLE_MODULE, Verify};
 use crate::qemu::{self, SerialLog};
 
@@ -191,8 +191,7 @@ fn boot(
     }
     .archive(kernels.layout)?;
     let mut guest = Selftests::guest(&initramfs, boot.tests, boot.enters);
-    guest.arguments += WATCH;
-    guest.arguments += boot.arguments;
+    guest.arguments += &[" ", KUNIT, WATCH, boot.arguments].concat();
     let log = qemu::boot(kernels.layout, boot.group, kernel.image(), &guest, None)?;
     selftests::read(kernels, report, boot.group, &log, boot.tests, &[]);
     for (name, check) in boot.checks {

@@ -14,7 +14,7 @@ use anyhow::{Context, Result};
 
 use super::boot::report_kunit;
 use super::{Kernels, Report, bare};
-use crate::guest::{Loader, Purpose};
+use crate::guest::{KUNIT, Loader, Purpose};
 use crate::kernel::toolchain::Toolchain;
 use crate::kernel::{self, Built, Verify};
 use crate::kexec::{self, Kexec, Plan};
@@ -127,7 +127,7 @@ fn boot(kernels: &Kernels, report: &mut Report, case: &Case, kernel: &Built) {
                 loader: Loader::Kexec,
                 modules: &[],
                 engine: None,
-                arguments: "",
+                arguments: KUNIT,
                 extra: None,
             },
         )
