@@ -14,37 +14,41 @@ use crate::layout::Layout;
 pub struct BareTests<'a> {
     layout: &'a Layout,
     sources: &'a Sources,
+    /// The purgatory without a mutant.
+    original: Bare,
 }
 
 impl<'a> BareTests<'a> {
-    /// Makes sure that the cases pass without a mutant.
+    /// Builds the purgatory without a mutant.
     pub fn new(layout: &'a Layout, sources: &'a Sources) -> Result<Self> {
-        let this = Self { layout, sources };
-        let bare = this.bare()?;
-        for case in cases() {
-            case.run(&bare)
-                .with_context(|| format!("{} fails without a mutant", case.name))?;
-        }
-        Ok(this)
+        Ok(Self {
+            layout,
+            sources,
+            original: bare(layout, sources)?,
+        })
     }
 
-    /// Runs the cases until one fails.
+    /// Runs the cases until one fails. That one must pass without the mutant.
     pub fn run(&self) -> Result<Fate> {
-        let bare = self.bare()?;
+        let mutant = bare(self.layout, self.sources)?;
         for case in cases() {
-            match case.run(&bare) {
+            match case.run(&mutant) {
                 Ok(()) => {}
                 Err(error) if is_of_the_system(&error) => return Err(error.context(case.name)),
-                Err(_) => return Ok(Fate::Killed(format!("bare: {}", case.name))),
+                Err(_) => {
+                    case.run(&self.original)
+                        .with_context(|| format!("{} fails without a mutant", case.name))?;
+                    return Ok(Fate::Killed(format!("bare: {}", case.name)));
+                }
             }
         }
         Ok(Fate::Survived)
     }
+}
 
-    fn bare(&self) -> Result<Bare> {
-        let blob = Blob::build(self.layout, self.sources.folder())?;
-        Bare::new(self.layout, blob)
-    }
+fn bare(layout: &Layout, sources: &Sources) -> Result<Bare> {
+    let blob = Blob::build(layout, sources.folder())?;
+    Bare::new(layout, blob)
 }
 
 /// Whether a case failed for something that it needs, such as an emulator that works and ends in time
