@@ -64,10 +64,11 @@ impl Disk {
         memory.write_all_at(&self.boot, BOOT)?;
         let mut table = Vec::new();
         let mut content: Vec<u8> = Vec::new();
-        let mut block = vec![0; BLOCK];
+        let empty = vec![0; BLOCK];
+        let mut block = empty.clone();
         for address in (0..MEMORY << 20).step_by(BLOCK) {
             memory.read_exact_at(&mut block, address)?;
-            if block.iter().all(|&byte| byte == 0) {
+            if block == empty {
                 continue;
             }
             let first = 2 + content.len() / SECTOR;
