@@ -17,7 +17,7 @@ use crate::layout::Layout;
 
 /// On the command line of every kernel: where it prints, that it does not wait when it dies, that
 /// it does not try by the clock whether its timer works, which a busy host fails, and that it does
-/// not run its KUnit tests, which take most of a boot.
+/// not run its KUnit tests, which take half of a boot.
 pub const EVERY_KERNEL: &str =
     "console=ttyS0,115200 printk.devkmsg=on panic=-1 no_timer_check kunit.enable=0";
 
