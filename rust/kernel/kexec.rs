@@ -12,7 +12,9 @@ use crate::bindings;
 mod crash;
 mod decision;
 mod image;
+mod loaded;
 mod machine;
+mod parallel;
 mod policy;
 pub mod sha256;
 
@@ -32,11 +34,22 @@ pub use image::{
     Segment,
     SEGMENT_MAX, //
 };
+pub use loaded::{
+    read_physical,
+    Kind,
+    LoadedImage,
+    PinnedImage,
+    Region, //
+};
 pub use machine::{
     has_xfeatures,
     CpuFeature,
     Machine,
     ResetRegister, //
+};
+pub use parallel::{
+    cpu_count,
+    run_on_cpus, //
 };
 pub use policy::ask_policy;
 #[cfg(CONFIG_KEXEC_PURGATORY_VERIFY = "m")]

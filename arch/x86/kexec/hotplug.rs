@@ -4,6 +4,7 @@
 
 use crate::{
     abi::{
+        Digest,
         Params,
         RegionKind, //
     },
@@ -22,8 +23,8 @@ use kernel::{
     prelude::*, //
 };
 
-/// Has the purgatory of a crash image that was loaded verify `elfcorehdr`, which was just written
-/// to the image's memory.
+/// Takes the digest of `elfcorehdr`, which was just written to the memory of a crash image that was
+/// loaded, and has the image's purgatory verify it.
 ///
 /// # Errors
 ///
@@ -36,29 +37,36 @@ pub(crate) fn reseal(image: &mut CrashImage, elfcorehdr: &[u8]) -> Result<(), Re
 
     let header = params::header(kexec::blob())?;
     let purgatory = image.entry() - u64::from(header.entry);
+    let size = header.file_size as usize;
     let start = image.elfcorehdr();
-    let memory = image
-        .segment_mut(purgatory, header.file_size as usize)
-        .ok_or(Refusal::Foreign)?;
+    let digest = region_digest(elfcorehdr);
+
+    image.set_digest(start, elfcorehdr.len(), digest);
+
+    let memory = image.segment_mut(purgatory, size).ok_or(Refusal::Foreign)?;
     let (_, params) = params::split(memory, &header)?;
 
     // Digests over what was damaged since would hide that.
     if params::digest_of(params) != params.params_digest {
         return Err(Refusal::Foreign);
     }
-    update(params, start, elfcorehdr).ok_or(Refusal::Foreign)
+    update(params, start, elfcorehdr.len(), digest).ok_or(Refusal::Foreign)?;
+
+    let digest = region_digest(memory);
+    image.set_digest(purgatory, size, digest);
+    Ok(())
 }
 
 /// Records the digest of the ELF core header at `start`; `None` if it is not verified.
-fn update(params: &mut Params, start: u64, elfcorehdr: &[u8]) -> Option<()> {
+fn update(params: &mut Params, start: u64, len: usize, digest: Digest) -> Option<()> {
     let region = params
         .regions
         .iter_mut()
         .take(params.nr_regions as usize)
         .find(|region| region.kind == RegionKind::ElfCoreHdr as u32 && region.start == start)?;
 
-    region.len = elfcorehdr.len() as u64;
-    region.digest = region_digest(elfcorehdr);
+    region.len = len as u64;
+    region.digest = digest;
     params.params_digest = params::digest_of(params);
     Some(())
 }

@@ -23,6 +23,7 @@ use kernel::{
 #[path = "../purgatory/rust/abi.rs"]
 #[expect(dead_code, unreachable_pub, reason = "shared with the purgatory")]
 mod abi;
+mod at_rest;
 #[path = "../purgatory/rust/digest/check.rs"]
 #[expect(dead_code, unreachable_pub, reason = "shared with the purgatory")]
 mod check;
@@ -144,6 +145,7 @@ fn place(image: &mut LoadingImage, entry: u64, boot_params: u64) -> Result<(), R
     let decision = kexec::decide(image.circumstances(), || kexec::ask_policy(image));
 
     image.leave_kernel_tail();
+    image.set_boot_params(boot_params);
     if !decision.is_verified() {
         image.set_handoff(decision, entry, boot_params);
         return Ok(());
@@ -166,6 +168,7 @@ fn seal(image: &mut LoadingImage) -> Result<(), Refusal> {
     let decision = image.decision().ok_or(EINVAL)?;
     let kind = if image.is_crash() { "crash" } else { "normal" };
 
+    at_rest::record(image);
     if decision.is_verified() {
         let sealed = params::seal(image, Machine::current(), kexec::debug_requested())?;
         pr_info!(
@@ -174,6 +177,8 @@ fn seal(image: &mut LoadingImage) -> Result<(), Refusal> {
             sealed.bytes,
             sealed.engine.name()
         );
+        image.set_verification(sealed.engine.c_name(), sealed.regions, sealed.bytes);
+        at_rest::record_purgatory(image);
     }
     pr_info!("{kind} image: {}\n", image.decision_text());
     Ok(())

@@ -197,15 +197,31 @@ static void test_elfcorehdr_changes(struct kunit *test)
 	const struct kexec_segment *purgatory = &image->segment[NR_SEGMENTS + 1];
 	const size_t sizes[] = { 64, 64, 400, 120 };
 	u8 *memory = load_elfcorehdr(test, 256);
+	struct kexec_purgatory *changed;
 
+	changed = kunit_kmalloc(test, sizeof(*changed), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, changed);
 	for (int i = 0; i < ARRAY_SIZE(sizes); i++) {
 		memset(priv->elfcorehdr, i, sizes[i]);
 		kexec_purgatory_elfcorehdr(image, priv->elfcorehdr, sizes[i]);
+		*changed = image->arch.purgatory;
 
 		KUNIT_EXPECT_MEMNEQ(test, memory, purgatory->kbuf, purgatory->bufsz);
 		image->segment[NR_SEGMENTS].bufsz = sizes[i];
 		KUNIT_ASSERT_EQ(test, kexec_purgatory_seal(image), 0);
 		KUNIT_EXPECT_MEMEQ(test, memory, purgatory->kbuf, purgatory->bufsz);
+		KUNIT_EXPECT_EQ(test, changed->verify_bytes,
+				image->arch.purgatory.verify_bytes);
+		for (int j = 0; j < image->nr_segments; j++) {
+			const struct kexec_purgatory_region *now = &changed->regions[j];
+			const struct kexec_purgatory_region *sealed =
+				&image->arch.purgatory.regions[j];
+
+			KUNIT_EXPECT_EQ(test, now->kind, sealed->kind);
+			KUNIT_EXPECT_EQ(test, now->len, sealed->len);
+			KUNIT_EXPECT_MEMEQ(test, now->digest, sealed->digest,
+					   sizeof(now->digest));
+		}
 	}
 }
 

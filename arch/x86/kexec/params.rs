@@ -8,14 +8,13 @@ use crate::{
         Header,
         Params,
         Region,
-        RegionKind,
         Reset, //
     },
+    at_rest,
     check::{
         self,
         Fault, //
     },
-    digest::region_digest,
     engines::{
         self,
         Core,
@@ -234,7 +233,7 @@ pub(crate) fn split<'a>(
     Ok((code, params))
 }
 
-/// Records in the purgatory of `image` what it has to verify and how.
+/// Records in the purgatory of `image`, whose digests were taken, what it has to verify and how.
 ///
 /// # Errors
 ///
@@ -250,23 +249,13 @@ pub(crate) fn seal(
     let mut count = 0;
     let mut bytes = 0;
     let mut extent = 0..0;
-    let boot_params = image_boot_params(image)?;
 
     for segment in image.segments() {
         if segment.role == Role::Purgatory {
             extent = segment.start..segment.start + segment.mem_size as u64;
         }
-        if segment.role == Role::Purgatory || segment.mutable {
+        let Some(kind) = at_rest::region_kind(segment.kind) else {
             continue;
-        }
-
-        let kind = match segment.role {
-            Role::Kernel => RegionKind::Kernel,
-            Role::Initramfs => RegionKind::Initramfs,
-            Role::ElfCoreHdr => RegionKind::ElfCoreHdr,
-            Role::DmCryptKeys => RegionKind::DmCryptKeys,
-            _ if segment.start == boot_params => RegionKind::BootParams,
-            _ => RegionKind::Segment,
         };
         // The purgatory relies on that: the segment's memory is what its page tables map.
         if segment.data.len() > segment.mem_size {
@@ -277,7 +266,7 @@ pub(crate) fn seal(
             len: segment.data.len() as u64,
             kind: kind as u32,
             reserved: 0,
-            digest: region_digest(segment.data),
+            digest: segment.digest,
         };
         count += 1;
         bytes += segment.data.len();
@@ -345,13 +334,4 @@ fn reset(machine: &Machine) -> Reset {
             value: value.into(),
         },
     }
-}
-
-/// Physical address of the next kernel's `struct boot_params`, as recorded by `place()`.
-fn image_boot_params(image: &mut LoadingImage) -> Result<u64, Refusal> {
-    let purgatory = image.purgatory_mut().ok_or(EINVAL)?;
-    let header = header(purgatory)?;
-    let (_, params) = split(purgatory, &header)?;
-
-    Ok(params.boot_params)
 }

@@ -1,122 +1,261 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * /sys/kernel/kexec/verify_*: which images are verified, and why
+ * /sys/kernel/kexec/verify_*: which images are verified, and why; check_*: checks
+ * of images that are loaded
  *
  * A read takes no lock. Whoever holds the kexec lock keeps a crash from
  * entering its image and makes a load fail, so that the decisions are copied
  * here when an image is replaced.
  */
 
+#include <linux/array_size.h>
+#include <linux/container_of.h>
 #include <linux/kexec.h>
 #include <linux/kobject.h>
+#include <linux/kstrtox.h>
 #include <linux/preempt.h>
 #include <linux/seqlock.h>
 #include <linux/sprintf.h>
 #include <linux/string.h>
 #include <linux/sysfs.h>
+#include <linux/timekeeping.h>
 
-/* A line of text that can be read while it is replaced. */
-struct line {
-	seqcount_t seq;
-	char text[128 + KEXEC_POLICY_NAME_LEN];
+/* Room for a decision or a result with the name of a module */
+#define TEXT_SIZE	(128 + KEXEC_POLICY_NAME_LEN)
+
+/* What is told of an image */
+struct details {
+	char decision[TEXT_SIZE];
+	const char *engine;
+	unsigned int regions;
+	unsigned long bytes;
+	char check[TEXT_SIZE];
+	/* When that was, 0 if there was no check */
+	time64_t check_time;
 };
 
-static struct line loaded = { .seq = SEQCNT_ZERO(loaded.seq), .text = "none" };
-static struct line crash = { .seq = SEQCNT_ZERO(crash.seq), .text = "none" };
-/* "" while no module decides */
-static struct line policy = { .seq = SEQCNT_ZERO(policy.seq) };
+/* Details that can be read while they are replaced. */
+struct image {
+	seqcount_t seq;
+	struct details details;
+};
 
-/* Replaces @line by @text and @name; callers serialise that. */
-static void set_line(struct line *line, const char *text, const char *name)
+#define NO_IMAGE {			\
+	.decision = "none",		\
+	.engine = "none",		\
+	.check = "none",		\
+}
+
+static struct image loaded = { .seq = SEQCNT_ZERO(loaded.seq), .details = NO_IMAGE };
+static struct image crash = { .seq = SEQCNT_ZERO(crash.seq), .details = NO_IMAGE };
+
+/* The module that decides, "" if none does; read as the details of an image. */
+static seqcount_t policy_seq = SEQCNT_ZERO(policy_seq);
+static char policy[KEXEC_POLICY_NAME_LEN];
+
+/* Whether the normal image is checked before it is entered */
+static bool check_reboot;
+
+/* Replaces the @size bytes at @to by those at @from; callers serialise that. */
+static void replace(seqcount_t *seq, void *to, const void *from, size_t size)
 {
-	char new[sizeof(line->text)];
-
-	scnprintf(new, sizeof(new), "%s%s%s", text, name[0] ? " " : "", name);
-
 	/* A reader that interrupts the copy would wait for ever. */
 	preempt_disable();
-	write_seqcount_begin(&line->seq);
-	memcpy(line->text, new, sizeof(new));
-	write_seqcount_end(&line->seq);
+	write_seqcount_begin(seq);
+	memcpy(to, from, size);
+	write_seqcount_end(seq);
 	preempt_enable();
 }
 
-static void get_line(struct line *line, char *text)
+/* Copies what replace() may replace meanwhile. */
+static void get(seqcount_t *seq, void *to, const void *from, size_t size)
 {
-	unsigned int seq;
+	unsigned int start;
 
 	do {
-		seq = read_seqcount_begin(&line->seq);
-		memcpy(text, line->text, sizeof(line->text));
-	} while (read_seqcount_retry(&line->seq, seq));
+		start = read_seqcount_begin(seq);
+		memcpy(to, from, size);
+	} while (read_seqcount_retry(seq, start));
 }
 
-static ssize_t show_line(struct line *line, char *buf)
+void kexec_purgatory_show_image(bool is_crash, const struct kimage *image)
 {
-	char text[sizeof(line->text)];
-
-	get_line(line, text);
-	return sysfs_emit(buf, "%s\n", text);
-}
-
-struct kimage *kexec_purgatory_exchange(struct kimage **dest, struct kimage *image)
-{
-	struct line *line = dest == &kexec_image ? &loaded : &crash;
+	struct image *shown = is_crash ? &crash : &loaded;
+	struct details new = NO_IMAGE;
 	const char *name = "";
 
-	if (!image) {
-		set_line(line, "none", name);
-	} else if (!image->file_mode) {
-		set_line(line, "unknown: loaded with kexec_load()", name);
-	} else {
+	if (image && !image->file_mode) {
+		strscpy(new.decision, "unknown: loaded with kexec_load()");
+		strscpy(new.check, new.decision);
+	} else if (image) {
+		const struct kexec_purgatory *purgatory = &image->arch.purgatory;
+
 #ifdef CONFIG_KEXEC_PURGATORY_VERIFY_MODULE
-		name = image->arch.purgatory.policy;
+		name = purgatory->policy;
 #endif
-		set_line(line, kexec_purgatory_decision(image->arch.purgatory.decision), name);
+		scnprintf(new.decision, sizeof(new.decision), "%s%s%s",
+			  kexec_purgatory_decision(purgatory->decision),
+			  name[0] ? " " : "", name);
+		if (purgatory->engine) {
+			new.engine = purgatory->engine;
+			new.regions = purgatory->verify_regions;
+			new.bytes = purgatory->verify_bytes;
+		}
+		strscpy(new.check, "not checked");
 	}
-	return xchg(dest, image);
+	replace(&shown->seq, &shown->details, &new, sizeof(new));
+}
+
+void kexec_purgatory_show_check(bool is_crash, const char *text)
+{
+	struct image *shown = is_crash ? &crash : &loaded;
+	struct details new = shown->details;
+
+	strscpy(new.check, text);
+	new.check_time = ktime_get_real_seconds();
+	replace(&shown->seq, &shown->details, &new, sizeof(new));
 }
 
 #ifdef CONFIG_KEXEC_PURGATORY_VERIFY_MODULE
 void kexec_purgatory_show_policy(const char *name)
 {
-	set_line(&policy, name[0] ? "policy:" : "", name);
+	char new[sizeof(policy)];
+
+	strscpy_pad(new, name);
+	replace(&policy_seq, policy, new, sizeof(new));
 }
 #endif
-
-static ssize_t verify_loaded_show(struct kobject *kobj,
-				  struct kobj_attribute *attr, char *buf)
-{
-	return show_line(&loaded, buf);
-}
-
-static ssize_t verify_crash_show(struct kobject *kobj,
-				 struct kobj_attribute *attr, char *buf)
-{
-	return show_line(&crash, buf);
-}
 
 static ssize_t verify_policy_show(struct kobject *kobj,
 				  struct kobj_attribute *attr, char *buf)
 {
-	char text[sizeof(policy.text)];
+	char name[sizeof(policy)];
 
-	get_line(&policy, text);
-	return sysfs_emit(buf, "%s\n", text[0] ? text : kexec_purgatory_policy());
+	get(&policy_seq, name, policy, sizeof(name));
+	if (name[0])
+		return sysfs_emit(buf, "policy: %s\n", name);
+	return sysfs_emit(buf, "%s\n", kexec_purgatory_policy());
 }
 
-static struct kobj_attribute verify_loaded_attr = __ATTR_RO(verify_loaded);
-static struct kobj_attribute verify_crash_attr = __ATTR_RO(verify_crash);
-static struct kobj_attribute verify_policy_attr = __ATTR_RO(verify_policy);
-
-static const struct attribute * const attrs[] = {
-	&verify_loaded_attr.attr,
-	&verify_crash_attr.attr,
-	&verify_policy_attr.attr,
-	NULL
+enum what {
+	DECISION,
+	ENGINE,
+	REGIONS,
+	BYTES,
+	CHECK,
+	CHECK_TIME,
 };
+
+/* A file that tells something of an image */
+struct image_attribute {
+	struct kobj_attribute attr;
+	struct image *image;
+	enum what what;
+};
+
+static struct image_attribute *to_image_attribute(struct kobj_attribute *attr)
+{
+	return container_of(attr, struct image_attribute, attr);
+}
+
+static ssize_t image_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	const struct image_attribute *file = to_image_attribute(attr);
+	struct details details;
+
+	get(&file->image->seq, &details, &file->image->details, sizeof(details));
+	switch (file->what) {
+	case DECISION:
+		return sysfs_emit(buf, "%s\n", details.decision);
+	case ENGINE:
+		return sysfs_emit(buf, "%s\n", details.engine);
+	case REGIONS:
+		return sysfs_emit(buf, "%u\n", details.regions);
+	case BYTES:
+		return sysfs_emit(buf, "%lu\n", details.bytes);
+	case CHECK:
+		return sysfs_emit(buf, "%s\n", details.check);
+	case CHECK_TIME:
+		return sysfs_emit(buf, "%lld\n", details.check_time);
+	}
+	return -EINVAL;
+}
+
+/* Checks an image if @buf is "1". */
+static ssize_t check_store(struct kobject *kobj, struct kobj_attribute *attr,
+			   const char *buf, size_t count)
+{
+	bool check;
+	int ret;
+
+	ret = kstrtobool(buf, &check);
+	if (ret || !check)
+		return -EINVAL;
+
+	return kexec_purgatory_check(to_image_attribute(attr)->image == &crash) ?: count;
+}
+
+static ssize_t check_reboot_show(struct kobject *kobj,
+				 struct kobj_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%d\n", READ_ONCE(check_reboot));
+}
+
+static ssize_t check_reboot_store(struct kobject *kobj, struct kobj_attribute *attr,
+				  const char *buf, size_t count)
+{
+	bool check;
+	int ret;
+
+	ret = kstrtobool(buf, &check);
+	if (ret)
+		return ret;
+
+	WRITE_ONCE(check_reboot, check);
+	return count;
+}
+
+int kexec_purgatory_check_reboot(void)
+{
+	/* Anything else than a damaged image is as it would be without a check. */
+	if (READ_ONCE(check_reboot) && kexec_purgatory_check(false) == -EIO)
+		return -EIO;
+	return 0;
+}
+
+#define IMAGE_ATTR(_name, _mode, _store, _image, _what) {		\
+	.attr = __ATTR(_name, _mode, image_show, _store),		\
+	.image = &(_image),						\
+	.what = _what,							\
+}
+
+static struct image_attribute image_attrs[] = {
+	IMAGE_ATTR(verify_loaded, 0444, NULL, loaded, DECISION),
+	IMAGE_ATTR(verify_loaded_engine, 0444, NULL, loaded, ENGINE),
+	IMAGE_ATTR(verify_loaded_regions, 0444, NULL, loaded, REGIONS),
+	IMAGE_ATTR(verify_loaded_bytes, 0444, NULL, loaded, BYTES),
+	IMAGE_ATTR(check_loaded, 0644, check_store, loaded, CHECK),
+	IMAGE_ATTR(check_loaded_time, 0444, NULL, loaded, CHECK_TIME),
+	IMAGE_ATTR(verify_crash, 0444, NULL, crash, DECISION),
+	IMAGE_ATTR(verify_crash_engine, 0444, NULL, crash, ENGINE),
+	IMAGE_ATTR(verify_crash_regions, 0444, NULL, crash, REGIONS),
+	IMAGE_ATTR(verify_crash_bytes, 0444, NULL, crash, BYTES),
+	IMAGE_ATTR(check_crash, 0644, check_store, crash, CHECK),
+	IMAGE_ATTR(check_crash_time, 0444, NULL, crash, CHECK_TIME),
+};
+
+static struct kobj_attribute verify_policy_attr = __ATTR_RO(verify_policy);
+static struct kobj_attribute check_reboot_attr = __ATTR_RW(check_reboot);
 
 int kexec_purgatory_sysfs_init(struct kobject *kobj)
 {
+	const struct attribute *attrs[ARRAY_SIZE(image_attrs) + 3] = {};
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(image_attrs); i++)
+		attrs[i] = &image_attrs[i].attr.attr;
+	attrs[i++] = &verify_policy_attr.attr;
+	attrs[i++] = &check_reboot_attr.attr;
+
 	return sysfs_create_files(kobj, attrs);
 }

@@ -3,6 +3,7 @@
 //! A crash image that was loaded.
 
 use super::{
+    sha256::Digest,
     Decision,
     RawImage,
     SEGMENT_MAX, //
@@ -51,6 +52,38 @@ impl CrashImage {
     pub fn elfcorehdr(&self) -> u64 {
         // SAFETY: By the type invariant the image is valid and does not change.
         unsafe { (*self.0.get()).elf_load_addr as u64 }
+    }
+
+    /// Records a new digest of the segment at the physical address `start`, over its first `len`
+    /// bytes. Nothing happens if it has none.
+    pub fn set_digest(&mut self, start: u64, len: usize, digest: Digest) {
+        let image = self.0.get();
+        // SAFETY: By the type invariant the image is valid and does not change.
+        let count = unsafe { (*image).nr_segments };
+
+        for index in 0..count.min(SEGMENT_MAX) {
+            // SAFETY: As above.
+            let (segment, region) = unsafe {
+                (
+                    (*image).segment[index],
+                    (*image).arch.purgatory.regions[index],
+                )
+            };
+
+            if segment.mem as u64 != start || region.kind == 0 {
+                continue;
+            }
+            // SAFETY: The borrow of `self` keeps all other access away.
+            let purgatory = unsafe { &mut (*image).arch.purgatory };
+
+            // The purgatory, which is not counted, does not change its length.
+            purgatory.verify_bytes = purgatory.verify_bytes + len - region.len;
+            purgatory.regions[index] = bindings::kexec_purgatory_region {
+                len,
+                digest,
+                ..region
+            };
+        }
     }
 
     /// The first `len` bytes of the segment at the physical address `start`; `None` if no segment

@@ -5,8 +5,10 @@
 use super::{
     current_state,
     handover_is_on,
+    sha256::Digest,
     Circumstances,
-    Decision, //
+    Decision,
+    Kind, //
 };
 use crate::{
     bindings,
@@ -36,9 +38,11 @@ pub enum Role {
     DmCryptKeys,
     /// The IMA measurement list, which is filled after the image was loaded.
     Ima,
+    /// `struct boot_params` with what follows it.
+    BootParams,
     /// The purgatory.
     Purgatory,
-    /// Anything else, `struct boot_params` among it.
+    /// Anything else.
     Other,
 }
 
@@ -52,9 +56,10 @@ pub struct Segment<'a> {
     pub data: &'a [u8],
     /// What it holds.
     pub role: Role,
-    /// Whether its content may change after the image was loaded, so that there is no digest to
-    /// hold it against.
-    pub mutable: bool,
+    /// What [`LoadingImage::take_digests`] recorded, 0 if nothing.
+    pub kind: Kind,
+    /// The same.
+    pub digest: Digest,
 }
 
 /// An image that `kexec_file_load()` is loading.
@@ -173,6 +178,7 @@ impl LoadingImage {
         // SAFETY: `kbuf` is the member in use, as the image is in file mode.
         let buffer = unsafe { segment.__bindgen_anon_1.kbuf };
         let role = self.role(index, segment.mem, buffer);
+        let recorded = field!(self, arch.purgatory.regions[index]);
 
         Segment {
             start: segment.mem as u64,
@@ -180,8 +186,32 @@ impl LoadingImage {
             // SAFETY: By the type invariant the buffer is valid for reads.
             data: unsafe { slice_or_empty(buffer.cast(), segment.bufsz) },
             role,
-            mutable: role == Role::Ima,
+            kind: recorded.kind,
+            digest: recorded.digest,
         }
+    }
+
+    /// Records the kind and the digest of the segments for which `take` returns them, and how many
+    /// bytes they have.
+    pub fn take_digests(&mut self, take: impl Fn(&Segment<'_>) -> Option<(Kind, Digest)>) {
+        for index in 0..self.segment_count() {
+            let segment = self.segment(index);
+            let len = segment.data.len();
+
+            if let Some((kind, digest)) = take(&segment) {
+                let region = bindings::kexec_purgatory_region { kind, len, digest };
+
+                set_field!(self, region, arch.purgatory.regions[index]);
+            }
+        }
+    }
+
+    /// Records what the purgatory will do, for sysfs: the name of its engine, and how many regions
+    /// and bytes it has to verify.
+    pub fn set_verification(&mut self, engine: &'static CStr, regions: usize, bytes: usize) {
+        set_field!(self, engine.as_char_ptr(), arch.purgatory.engine);
+        set_field!(self, regions as c_uint, arch.purgatory.verify_regions);
+        set_field!(self, bytes, arch.purgatory.verify_bytes);
     }
 
     /// What the segment at `index` holds, which begins at physical address `start` and whose bytes
@@ -202,6 +232,8 @@ impl LoadingImage {
             Role::ElfCoreHdr
         } else if is_at(field!(self, dm_crypt_keys_addr)) {
             Role::DmCryptKeys
+        } else if is_at(field!(self, arch.purgatory.boot_params)) {
+            Role::BootParams
         } else if self.is_ima(index) {
             Role::Ima
         } else {
@@ -275,6 +307,11 @@ impl LoadingImage {
         // by the type invariant this image owns, and which is not null and valid for `len` bytes.
         // The borrow of `self` keeps all other access away.
         Some(unsafe { core::slice::from_raw_parts_mut(buffer.cast(), len) })
+    }
+
+    /// Records the physical address of the next kernel's `struct boot_params`.
+    pub fn set_boot_params(&mut self, boot_params: u64) {
+        set_field!(self, boot_params as usize, arch.purgatory.boot_params);
     }
 
     /// Records the decision, where the image is entered (physical address), and `%rsi` at that

@@ -25,6 +25,7 @@ mod patches;
 mod purgatory;
 mod registers;
 mod report;
+mod samples;
 mod selftests;
 mod shell;
 mod tail;
@@ -83,6 +84,7 @@ const GROUPS: &[Group] = &[
     host("overlay", |_| Ok(overlay::names()), overlay::run),
     host("pages", |_| Ok(pages::names()), pages::run),
     host("shell", shell::names, shell::run),
+    host("samples", |_| Ok(samples::names()), samples::run),
     host("patches", |_| Ok(patches::names()), patches::run),
     group(
         "documentation",

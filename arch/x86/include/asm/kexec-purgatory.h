@@ -12,6 +12,22 @@ struct kimage;
 struct kobject;
 struct module;
 
+/* Of an image: KEXEC_SEGMENT_MAX, which is defined behind this file */
+#define KEXEC_PURGATORY_REGIONS	16
+
+/**
+ * struct kexec_purgatory_region - the bytes of a segment as they were loaded
+ * @kind:	what they are, enum Kind of rust/kernel/kexec/loaded.rs; 0 if there
+ *		is no digest to hold them against
+ * @len:	number of bytes, from the start of the segment
+ * @digest:	their digest, LEAF_SIZE of arch/x86/purgatory/rust/abi.rs
+ */
+struct kexec_purgatory_region {
+	u8 kind;
+	unsigned long len;
+	u8 digest[32];
+};
+
 /* Room for the name of a module, with its NUL. */
 #define KEXEC_POLICY_NAME_LEN	64
 
@@ -29,6 +45,13 @@ struct module;
  * @kernel:		physical address of the next kernel's segment, of which
  *			only the file's bytes are loaded; 0 for an image that
  *			kexec_load() loaded
+ * @boot_params:	physical address of the next kernel's struct boot_params; 0 for
+ *			an image that kexec_load() loaded
+ * @engine:		name of what computes the digests between the two kernels; NULL
+ *			for an image that is not verified
+ * @verify_regions:	number of regions that are verified
+ * @verify_bytes:	number of their bytes
+ * @regions:		what kexec_purgatory_check() checks, by the segment's index
  * @policy:		name of the module that decided, "" if none did
  *
  * Empty where CONFIG_KEXEC_PURGATORY_RUST is off.
@@ -39,6 +62,11 @@ struct kexec_purgatory {
 	bool verified;
 	unsigned long rsi;
 	unsigned long kernel;
+	unsigned long boot_params;
+	const char *engine;
+	unsigned int verify_regions;
+	unsigned long verify_bytes;
+	struct kexec_purgatory_region regions[KEXEC_PURGATORY_REGIONS];
 #endif
 #ifdef CONFIG_KEXEC_PURGATORY_VERIFY_MODULE
 	char policy[KEXEC_POLICY_NAME_LEN];
@@ -85,8 +113,11 @@ int kexec_purgatory_place(struct kimage *image, unsigned long entry,
 			  unsigned long boot_params);
 
 /**
- * kexec_purgatory_seal() - tell the purgatory what it has to verify
+ * kexec_purgatory_seal() - take the digests of an image
  * @image: image whose segments have their final content
+ *
+ * Records them for kexec_purgatory_check(), and in the purgatory of an image that
+ * is verified.
  *
  * Context: kexec_lock is held; may sleep.
  * Return: 0 or a negative errno, which is logged.
@@ -94,7 +125,7 @@ int kexec_purgatory_place(struct kimage *image, unsigned long entry,
 int kexec_purgatory_seal(struct kimage *image);
 
 /**
- * kexec_purgatory_elfcorehdr() - verify a new ELF core header
+ * kexec_purgatory_elfcorehdr() - take the digest of a new ELF core header
  * @image: crash image, while it is not &kexec_crash_image
  * @elfcorehdr: what was just written to the memory of its ELF core header
  * @size: bytes of that
@@ -159,7 +190,10 @@ size_t kexec_purgatory_load_size(const struct kimage *image, int idx);
  * @dest: &kexec_image or &kexec_crash_image
  * @image: image to take its place, or NULL
  *
- * Context: kexec_lock is held.
+ * Ends a check of the image that is replaced.
+ *
+ * Context: kexec_lock is held; may sleep, until a check noticed this: for the time
+ * to hash two leaves.
  * Return: the image that was there before, or NULL.
  */
 struct kimage *kexec_purgatory_exchange(struct kimage **dest, struct kimage *image);
@@ -171,10 +205,107 @@ struct kimage *kexec_purgatory_exchange(struct kimage **dest, struct kimage *ima
  * Return: 0 or a negative errno.
  */
 int kexec_purgatory_sysfs_init(struct kobject *kobj);
+
+/**
+ * kexec_purgatory_check_reboot() - check the normal image before it is entered
+ *
+ * Does nothing unless /sys/kernel/kexec/check_reboot is 1.
+ *
+ * Context: kexec_lock is not held; may sleep.
+ * Return: 0, or -EIO if the image is damaged, which is logged.
+ */
+int kexec_purgatory_check_reboot(void);
 #ifdef CONFIG_KEXEC_PURGATORY_RUST
 #define arch_kexec_exchange kexec_purgatory_exchange
 #define arch_kexec_sysfs_init kexec_purgatory_sysfs_init
+#define arch_kexec_check_reboot kexec_purgatory_check_reboot
 #endif
+
+/**
+ * kexec_purgatory_check() - hold an image against its digests, while it is at rest
+ * @crash: the crash image, not the normal one
+ *
+ * Takes no lock that a crash or a load needs. Logs the result, and shows it in
+ * sysfs.
+ *
+ * Context: may sleep.
+ * Return: 0 if the image is as it was loaded, -EIO if it is not, -ENOENT if there
+ * is none, -EOPNOTSUPP if kexec_load() loaded it, -EAGAIN if it was replaced
+ * meanwhile, -EINTR, or -ENOMEM.
+ */
+int kexec_purgatory_check(bool crash);
+
+/**
+ * kexec_purgatory_check_image() - the same for an image that nothing else accesses
+ * @image: it, in file mode, with what kexec_purgatory_seal() records
+ * @text: gets the result as shown in sysfs
+ * @size: room there, in bytes
+ *
+ * Only with CONFIG_KEXEC_PURGATORY_KUNIT_TEST.
+ *
+ * Context: may sleep.
+ * Return: 0, -EIO, or -ENOMEM.
+ */
+int kexec_purgatory_check_image(const struct kimage *image, char *text, size_t size);
+
+/**
+ * kexec_purgatory_pin() - keep an image from being replaced
+ * @crash: the crash image, not the normal one
+ *
+ * A load that wants to replace an image waits until nothing pins one. To keep that
+ * short, ask kexec_purgatory_pin_ends(), and do not allocate memory meanwhile.
+ *
+ * Context: may sleep.
+ * Return: the image, which kexec_purgatory_unpin() has to follow, or an error:
+ * -ENOENT, -EOPNOTSUPP, -EINTR as for kexec_purgatory_check().
+ */
+struct kimage *kexec_purgatory_pin(bool crash);
+void kexec_purgatory_unpin(void);
+
+/**
+ * kexec_purgatory_pin_ends() - tell whether a load waits for kexec_purgatory_unpin()
+ *
+ * Context: may sleep.
+ * Return: whether one waits.
+ */
+bool kexec_purgatory_pin_ends(void);
+
+/**
+ * kexec_purgatory_show_image() - have sysfs tell what was decided about an image
+ * @crash: the crash image, not the normal one
+ * @image: it, or NULL
+ *
+ * Context: kexec_lock is held, and the image cannot be pinned.
+ */
+void kexec_purgatory_show_image(bool crash, const struct kimage *image);
+
+/**
+ * kexec_purgatory_show_check() - have sysfs tell the result of a check
+ * @crash: the crash image, not the normal one
+ * @text: result
+ *
+ * Context: the image is pinned.
+ */
+void kexec_purgatory_show_check(bool crash, const char *text);
+
+/* The most calls of kexec_purgatory_run() */
+#define KEXEC_PURGATORY_CPUS	8
+
+/* How many of them run at a time, at least 1. */
+unsigned int kexec_purgatory_run_cpus(void);
+
+/**
+ * kexec_purgatory_run() - run a function on several CPUs
+ * @call: function, called with each number below @count once
+ * @data: its first argument
+ * @count: number of calls, not above KEXEC_PURGATORY_CPUS
+ *
+ * Returns when all calls have returned.
+ *
+ * Context: may sleep.
+ */
+void kexec_purgatory_run(void (*call)(void *data, unsigned int number), void *data,
+			 unsigned int count);
 
 /**
  * kexec_purgatory_decision() - describe a decision

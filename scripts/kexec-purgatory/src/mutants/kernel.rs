@@ -33,7 +33,11 @@ const STATE: Verify = Verify::M;
 const ENGINE: EngineKind = EngineKind::ShaNiX3;
 
 /// The kselftests that the guest runs.
-const SELFTESTS: &[&str] = &["test_kexec_purgatory", "test_kexec_policy.sh"];
+const SELFTESTS: &[&str] = &[
+    "test_kexec_purgatory",
+    "test_kexec_policy.sh",
+    "test_kexec_check",
+];
 
 /// The suites of KUnit that the kernel runs, and the option that selects them: those of the digest
 /// take long, and test nothing that is changed here.
@@ -41,8 +45,9 @@ const SUITES: &[&str] = &[
     "rust_kexec_decision",
     "kexec_purgatory_loader",
     "kexec_purgatory_image",
+    "kexec_purgatory_check",
 ];
-const SELECT_SUITES: &str = "kunit.filter_glob=*kexec_*[enr]";
+const SELECT_SUITES: &str = "kunit.filter_glob=*kexec_*[eknr]";
 
 /// Lines after which a mutant is known to be noticed. A kernel may hang later on.
 const FAILURES: &[&str] = &[

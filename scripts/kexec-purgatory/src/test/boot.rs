@@ -241,6 +241,7 @@ const OPTIONS: &[Case] = &[
 const SUITES: &[&str] = &[
     "kexec_purgatory_digest",
     "kexec_purgatory_image",
+    "kexec_purgatory_check",
     "kexec_purgatory_loader",
     "rust_kexec_decision",
 ];

@@ -17,6 +17,7 @@ use crate::qemu::{self, SerialLog};
 /// What is run, in this order: the last one leaves an image that survived it, which is entered.
 const TESTS: &[&str] = &[
     "test_kexec_purgatory",
+    "test_kexec_check",
     "test_kexec_header",
     "test_kexec_policy.sh",
     "test_kexec_policy_race",
@@ -24,7 +25,11 @@ const TESTS: &[&str] = &[
 ];
 
 /// Those of them that are run with every run of the tests, on the same kernel.
-const FEW_TESTS: &[&str] = &["test_kexec_purgatory", "test_kexec_policy.sh"];
+const FEW_TESTS: &[&str] = &[
+    "test_kexec_purgatory",
+    "test_kexec_check",
+    "test_kexec_policy.sh",
+];
 
 /// What the kernel says when it begins to watch, and that it must have said.
 const WATCHERS: &[&str] = &[
@@ -53,6 +58,10 @@ const HARMLESS: &str = "kmemleak: Cannot allocate a scan area, scanning the full
 /// Has the kernel keep a trace of each page's allocation, by which test_kexec_pressure finds pages that
 /// an image lost.
 const PAGES: &str = " page_owner=on";
+
+/// How often test_kexec_check checks images while they are replaced, in place of its default. The
+/// kernel hands on to /init, as its environment, what it does not know.
+const MANY_IMAGE_CHECKS: &str = " KEXEC_CHECKS=200";
 
 /// Has the kernel look for memory that nothing refers to.
 ///
@@ -125,7 +134,7 @@ pub fn run_few(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
             group: FEW,
             tests: FEW_TESTS,
             checks: FEW_CHECKS,
-            arguments: "",
+            arguments: &[],
             enters: false,
         },
     )
@@ -158,7 +167,7 @@ pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
             group: "debug",
             tests: TESTS,
             checks: CHECKS,
-            arguments: PAGES,
+            arguments: &[PAGES, MANY_IMAGE_CHECKS],
             enters: true,
         },
     )
@@ -170,7 +179,7 @@ struct Boot {
     tests: &'static [&'static str],
     checks: &'static [(&'static str, Check)],
     /// More of the command line.
-    arguments: &'static str,
+    arguments: &'static [&'static str],
     /// The image that is loaded in the end is entered.
     enters: bool,
 }
@@ -191,7 +200,8 @@ fn boot(
     }
     .archive(kernels.layout)?;
     let mut guest = Selftests::guest(&initramfs, boot.tests, boot.enters);
-    guest.arguments += &[" ", KUNIT, WATCH, boot.arguments].concat();
+    guest.arguments += &[" ", KUNIT, WATCH].concat();
+    guest.arguments += &boot.arguments.concat();
     let log = qemu::boot(kernels.layout, boot.group, kernel.image(), &guest, None)?;
     selftests::read(kernels, report, boot.group, &log, boot.tests, &[]);
     for (name, check) in boot.checks {

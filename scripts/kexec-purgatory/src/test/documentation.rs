@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::{Result, ensure};
 
-use super::{Kernels, Report};
+use super::{Kernels, Report, pages};
 use crate::command::{command, logged, output};
 use crate::kernel;
 use crate::progress::Step;
@@ -81,7 +81,7 @@ fn abi(tree: &Path) -> Result<()> {
     quiet(&String::from_utf8_lossy(&validated.stderr))?;
     quiet(&String::from_utf8_lossy(&validated.stdout))?;
 
-    for file in ["verify_policy", "verify_loaded", "verify_crash"] {
+    for file in pages::sysfs_files(tree)? {
         let path = format!("/sys/kernel/kexec/{file}");
         let found = output(script().args(["search", &path]))?;
         ensure!(found.contains(&path), "{path} is not described");

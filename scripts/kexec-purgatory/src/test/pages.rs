@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -26,7 +27,7 @@ const TESTS: &[(&str, Test)] = &[
 const NO_COMMANDS: &[&str] = &["tool", "help"];
 
 /// The fields of a description of a sysfs file, in this order.
-const FIELDS: &[&str] = &["What", "Date", "KernelVersion", "Contact", "Description"];
+const FIELDS: &[&str] = &["Date", "KernelVersion", "Contact", "Description"];
 
 /// The characters that headings are underlined with.
 const UNDERLINES: &[char] = &['=', '-', '~', '.'];
@@ -165,43 +166,61 @@ fn abi(layout: &Layout) -> Result<()> {
             described.extend(entries(&text).with_context(|| path)?);
         }
     }
-    let source = fs::read_to_string(layout.overlay.join("arch/x86/kexec/sysfs.c"))?;
-    let mut made = 0;
-    for attribute in source.split("__ATTR_RO").skip(1) {
-        let name: String = attribute
-            .chars()
-            .skip_while(|c| *c != '(')
-            .skip(1)
-            .take_while(|c| c.is_ascii_alphanumeric() || *c == '_')
-            .collect();
+    for name in sysfs_files(&layout.overlay)? {
         let path = format!("/sys/kernel/kexec/{name}");
         ensure!(described.contains(&path), "{path} is not described");
-        made += 1;
     }
-    ensure!(made > 0, "arch/x86/kexec/sysfs.c makes no file");
     Ok(())
+}
+
+/// The names of the files that arch/x86/kexec/sysfs.c of a tree makes.
+pub fn sysfs_files(tree: &Path) -> Result<Vec<String>> {
+    let files = attributes(&fs::read_to_string(tree.join("arch/x86/kexec/sysfs.c"))?);
+    ensure!(!files.is_empty(), "arch/x86/kexec/sysfs.c makes no file");
+    Ok(files)
+}
+
+fn attributes(source: &str) -> Vec<String> {
+    const MACROS: &[&str] = &["IMAGE_ATTR(", "__ATTR_RO(", "__ATTR_RW("];
+    source
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| {
+            MACROS
+                .iter()
+                .find_map(|name| Some(line.split_once(name)?.1))
+        })
+        .filter_map(|arguments| Some(arguments.split_once([',', ')'])?.0.to_owned()))
+        .collect()
 }
 
 /// The sysfs files that a file of descriptions is about.
 fn entries(text: &str) -> Result<Vec<String>> {
+    const WHAT: &str = "What:";
     let mut found = Vec::new();
-    for entry in text.split("What:").skip(1) {
-        let entry = format!("What:{entry}");
-        let path = entry
-            .lines()
-            .next()
-            .and_then(|line| line.split_whitespace().nth(1));
-        let Some(path) = path else {
+    for entry in text.split("\n\n") {
+        let (files, fields): (Vec<&str>, Vec<&str>) =
+            entry.lines().partition(|line| line.starts_with(WHAT));
+        let paths: Vec<&str> = files
+            .iter()
+            .filter_map(|line| line.split_whitespace().nth(1))
+            .collect();
+        if paths.len() != files.len() {
             bail!("What: without a path");
-        };
+        }
+        // A paragraph of the description above.
+        if files.is_empty() {
+            continue;
+        }
+        let fields = fields.join("\n");
         let mut from = 0;
         for field in FIELDS {
-            let at = entry[from..]
+            let at = fields[from..]
                 .find(&format!("{field}:"))
-                .with_context(|| format!("{path} has no {field}:"))?;
+                .with_context(|| format!("{} has no {field}:", paths.join(", ")))?;
             from += at;
         }
-        found.push(path.to_owned());
+        found.extend(paths.into_iter().map(str::to_owned));
     }
     ensure!(!found.is_empty(), "no What:");
     Ok(found)
@@ -221,7 +240,16 @@ mod tests {
     fn a_description_needs_all_fields() {
         let whole = "What:\t/sys/a\nDate:\tx\nKernelVersion:\t7\nContact:\tx\nDescription:\tx\n";
         assert_eq!(entries(whole).unwrap(), ["/sys/a"]);
+        let two = format!("What:\t/sys/b\n{whole}\n\t\tMore of it.\n\n{whole}");
+        assert_eq!(entries(&two).unwrap(), ["/sys/b", "/sys/a", "/sys/a"]);
         assert!(entries(&whole.replace("Contact:", "")).is_err());
         assert!(entries("").is_err());
+    }
+
+    #[test]
+    fn files_are_found_where_they_are_made() {
+        let source = "#define IMAGE_ATTR(_name, _mode) {\n\tIMAGE_ATTR(one, 0444),\n\
+                      static struct kobj_attribute two_attr = __ATTR_RW(two);\n";
+        assert_eq!(attributes(source), ["one", "two"]);
     }
 }

@@ -36,6 +36,7 @@ const UPSTREAM_PROGRAM: &str = "test_kexec_jump";
 
 /// The overlay's tests that are run in every state.
 const TESTS: &[&str] = &[
+    "test_kexec_check",
     "test_kexec_purgatory",
     "test_kexec_sysfs",
     "test_kexec_policy.sh",

@@ -1,0 +1,404 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Checks of images while they wait to be entered.
+//!
+//! The digests are those that the purgatory would compare, and one of the purgatory itself. They
+//! lie in `struct kimage`, so that images which are entered directly have them too.
+
+use crate::{
+    abi::{
+        Digest,
+        RegionKind,
+        DIGEST_SIZE,
+        LEAF_SIZE, //
+    },
+    digest::{
+        digest_of_leaves,
+        for_each_leaf,
+        region_digest, //
+    }, //
+};
+use core::fmt::Write;
+use kernel::{
+    error::from_result,
+    kexec::{
+        self,
+        Kind,
+        LoadedImage,
+        LoadingImage,
+        PinnedImage,
+        Region,
+        Role,
+        SEGMENT_MAX, //
+    },
+    page::PAGE_SIZE,
+    prelude::*,
+    str::NullTerminatedFormatter, //
+};
+
+/// [`Kind`] of the purgatory. Other regions have that of their [`RegionKind`], see [`kind_of`].
+const PURGATORY: Kind = Kind::MAX;
+
+/// In place of the physical address of a page that the image does not have. Nothing can be read
+/// there.
+const NO_PAGE: u64 = u64::MAX;
+
+/// Leaves that [`for_each_leaf`] hashes together.
+const PAIR: usize = 2;
+
+/// Room for the result that sysfs shows, with its NUL. What does not fit is left out; the log has
+/// it.
+const TEXT_SIZE: usize = 128;
+
+/// 0 stands for none.
+fn kind_of(kind: RegionKind) -> Kind {
+    kind as Kind + 1
+}
+
+/// What a segment with this [`Kind`] holds; `None` for the purgatory, and for none.
+pub(crate) fn region_kind(kind: Kind) -> Option<RegionKind> {
+    RegionKind::from_raw(u32::from(kind).checked_sub(1)?)
+}
+
+fn name(kind: Kind) -> &'static str {
+    region_kind(kind).map_or("purgatory", RegionKind::name)
+}
+
+/// Takes the digests of all segments whose bytes do not change any more, but for the purgatory.
+pub(crate) fn record(image: &mut LoadingImage) {
+    image.take_digests(|segment| {
+        let kind = match segment.role {
+            Role::Kernel => RegionKind::Kernel,
+            Role::Initramfs => RegionKind::Initramfs,
+            Role::ElfCoreHdr => RegionKind::ElfCoreHdr,
+            Role::DmCryptKeys => RegionKind::DmCryptKeys,
+            Role::BootParams => RegionKind::BootParams,
+            Role::Other => RegionKind::Segment,
+            Role::Ima | Role::Purgatory => return None,
+        };
+
+        Some((kind_of(kind), region_digest(segment.data)))
+    });
+}
+
+/// Takes the digest of the purgatory, when its parameters are complete.
+pub(crate) fn record_purgatory(image: &mut LoadingImage) {
+    image.take_digests(|segment| match segment.role {
+        Role::Purgatory => Some((PURGATORY, region_digest(segment.data))),
+        _ => None,
+    });
+}
+
+/// C declaration and contract: `arch/x86/include/asm/kexec-purgatory.h`.
+///
+/// # Safety
+///
+/// Any call is sound. The C declaration makes it an unsafe function.
+#[export]
+unsafe extern "C" fn kexec_purgatory_check(crash: bool) -> c_int {
+    let image = if crash { "crash" } else { "normal" };
+
+    from_result(|| {
+        check(crash).inspect_err(|error| match *error {
+            // It was told already, or there is nothing to tell.
+            EIO | ENOENT | EINTR => {}
+            _ => pr_warn!("{image} image: cannot be checked: {error:?}\n"),
+        })?;
+        Ok(0)
+    })
+}
+
+/// C declaration and contract: `arch/x86/include/asm/kexec-purgatory.h`.
+///
+/// # Safety
+///
+/// As for [`LoadedImage::from_raw`]; `text` must be valid for writes of `size` bytes, which are not
+/// 0.
+#[cfg(CONFIG_KEXEC_PURGATORY_KUNIT_TEST)]
+#[export]
+unsafe extern "C" fn kexec_purgatory_check_image(
+    image: *const kexec::RawImage,
+    text: *mut c_char,
+    size: usize,
+) -> c_int {
+    // SAFETY: By the safety requirements of this function.
+    let (image, text) = unsafe {
+        (
+            LoadedImage::from_raw(image),
+            core::slice::from_raw_parts_mut(text.cast::<u8>(), size),
+        )
+    };
+
+    from_result(|| {
+        let mut check = Check::new(Size::of(image))?;
+
+        check.run(image)?;
+        check.result("test", text)?;
+        Ok(0)
+    })
+}
+
+/// Checks the crash image, or the normal one.
+fn check(crash: bool) -> Result {
+    let size = Size::of(&*PinnedImage::new(crash)?);
+    // A load that waits must not wait for memory.
+    let mut check = Check::new(size)?;
+    let image = PinnedImage::new(crash)?;
+
+    if Size::of(&image) != size {
+        return Err(EAGAIN);
+    }
+    check.run(&image)?;
+
+    let mut text = [0; TEXT_SIZE];
+    let result = check.result(if crash { "crash" } else { "normal" }, &mut text);
+    if let Ok(text) = CStr::from_bytes_until_nul(&text) {
+        image.show_check(text);
+    }
+    result
+}
+
+/// How much a check of an image has to do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Size {
+    pages: usize,
+    leaves: usize,
+}
+
+impl Size {
+    fn of(image: &LoadedImage) -> Size {
+        image.regions().fold(
+            Size {
+                pages: 0,
+                leaves: 0,
+            },
+            |size, region| Size {
+                pages: size.pages + pages_of(&region),
+                leaves: size.leaves + leaves_of(&region),
+            },
+        )
+    }
+}
+
+fn pages_of(region: &Region) -> usize {
+    region.len.div_ceil(PAGE_SIZE)
+}
+
+fn leaves_of(region: &Region) -> usize {
+    region.len.div_ceil(LEAF_SIZE)
+}
+
+/// A region of the image that is checked.
+struct Part {
+    region: Region,
+    /// Its first page in [`Check::pages`].
+    page: usize,
+    /// Its first leaf in the image.
+    leaf: usize,
+}
+
+/// A check of an image. All of its memory is allocated before the image is pinned.
+struct Check {
+    /// In the order of their leaves.
+    parts: KVec<Part>,
+    /// Physical addresses of the pages of all parts, or [`NO_PAGE`].
+    pages: KVVec<u64>,
+    workers: KVec<Worker>,
+    /// Leaves of each worker but the last one, which may have fewer.
+    share: usize,
+}
+
+/// What one CPU does.
+struct Worker {
+    /// Number of its first leaf.
+    first: usize,
+    /// Digests of its leaves. Zero, of which no message is known, for those that could not be read.
+    leaves: KVVec<Digest>,
+    /// Room for [`PAIR`] leaves.
+    buffer: KVVec<u8>,
+}
+
+impl Check {
+    fn new(size: Size) -> Result<Check> {
+        let cpus = kexec::cpu_count();
+        let share = size.leaves.div_ceil(cpus).next_multiple_of(PAIR).max(PAIR);
+        let mut workers = KVec::with_capacity(cpus, GFP_KERNEL)?;
+
+        for first in (0..size.leaves).step_by(share) {
+            let count = share.min(size.leaves - first);
+
+            workers.push(
+                Worker {
+                    first,
+                    leaves: KVVec::from_elem([0; DIGEST_SIZE], count, GFP_KERNEL)?,
+                    buffer: KVVec::from_elem(0, PAIR * LEAF_SIZE, GFP_KERNEL)?,
+                },
+                GFP_KERNEL,
+            )?;
+        }
+        Ok(Check {
+            parts: KVec::with_capacity(SEGMENT_MAX, GFP_KERNEL)?,
+            pages: KVVec::from_elem(NO_PAGE, size.pages, GFP_KERNEL)?,
+            workers,
+            share,
+        })
+    }
+
+    /// Hashes `image`, whose size is that of this check.
+    ///
+    /// # Errors
+    ///
+    /// `EAGAIN` if a load waits for the image.
+    fn run(&mut self, image: &LoadedImage) -> Result {
+        let (mut page, mut leaf) = (0, 0);
+
+        for region in image.regions() {
+            let (pages, leaves) = (pages_of(&region), leaves_of(&region));
+
+            if region.in_place {
+                for (number, address) in self.pages.iter_mut().skip(page).take(pages).enumerate() {
+                    *address = region.start + (number * PAGE_SIZE) as u64;
+                }
+            }
+            self.parts
+                .push_within_capacity(Part { region, page, leaf })
+                .map_err(|_| EINVAL)?;
+            page += pages;
+            leaf += leaves;
+        }
+        image.for_each_page(|destination, source| {
+            if let Some(address) = page_at(&self.parts, &mut self.pages, destination) {
+                *address = source;
+            }
+        });
+
+        let (parts, pages) = (&self.parts, &self.pages);
+        kexec::run_on_cpus(&mut self.workers, |worker| worker.run(parts, pages))?;
+        match PinnedImage::ends() {
+            true => Err(EAGAIN),
+            false => Ok(()),
+        }
+    }
+
+    /// Compares the digests. Logs the result, of the image that is called `kind`, and writes it to
+    /// `text`, with a NUL.
+    ///
+    /// # Errors
+    ///
+    /// `EIO` if a digest differs.
+    fn result(&self, kind: &str, text: &mut [u8]) -> Result {
+        let mut line = NullTerminatedFormatter::new(text).ok_or(EINVAL)?;
+        let mut bytes = 0;
+        let mut separator = "damaged: ";
+
+        for part in self.parts.iter() {
+            let region = &part.region;
+
+            bytes += region.len;
+            if self.digest(part) == region.digest {
+                continue;
+            }
+            pr_err!(
+                "{kind} image: MISMATCH at rest in {} {:#x}-{:#x}\n",
+                name(region.kind),
+                region.start,
+                region.start + region.len as u64 - 1
+            );
+            // What does not fit is left out.
+            let _ = write!(line, "{separator}{}", name(region.kind));
+            separator = ", ";
+        }
+
+        if separator == ", " {
+            return Err(EIO);
+        }
+        let _ = line.write_str("intact");
+        pr_info!(
+            "{kind} image: {} regions, {bytes} bytes intact at rest\n",
+            self.parts.len()
+        );
+        Ok(())
+    }
+
+    fn digest(&self, part: &Part) -> Digest {
+        let leaves = (part.leaf..).take(leaves_of(&part.region)).map(|leaf| {
+            self.workers
+                .get(leaf / self.share)
+                .and_then(|worker| worker.leaves.get(leaf - worker.first))
+                .copied()
+                .unwrap_or_default()
+        });
+
+        digest_of_leaves(leaves, part.region.len)
+    }
+}
+
+/// The entry in `pages` of the page that will be at the physical address `destination`, if the
+/// image has one that is copied there.
+fn page_at<'a>(parts: &[Part], pages: &'a mut [u64], destination: u64) -> Option<&'a mut u64> {
+    let (part, page) = parts
+        .iter()
+        .filter(|part| !part.region.in_place)
+        .find_map(|part| {
+            let offset = destination.checked_sub(part.region.start)?;
+            let page = usize::try_from(offset).ok()? / PAGE_SIZE;
+
+            (page < pages_of(&part.region)).then_some((part, page))
+        })?;
+
+    pages.get_mut(part.page + page)
+}
+
+impl Worker {
+    fn run(&mut self, parts: &[Part], pages: &[u64]) {
+        let mut done = 0;
+
+        while done < self.leaves.len() && !PinnedImage::ends() {
+            let number = self.first + done;
+            let Some(part) = parts.iter().rfind(|part| part.leaf <= number) else {
+                return;
+            };
+            let offset = (number - part.leaf) * LEAF_SIZE;
+            let room = PAIR.min(self.leaves.len() - done) * LEAF_SIZE;
+            let len = room.min(part.region.len - offset);
+            let count = len.div_ceil(LEAF_SIZE);
+
+            if let Some(bytes) = self.buffer.get_mut(..len) {
+                if read(part, pages, offset, bytes).is_ok() {
+                    let mut leaves = self.leaves.iter_mut().skip(done);
+
+                    for_each_leaf(bytes, |digest| {
+                        if let Some(leaf) = leaves.next() {
+                            *leaf = digest;
+                        }
+                    });
+                }
+            }
+            done += count;
+        }
+    }
+}
+
+/// Reads a region from `offset` on.
+///
+/// # Errors
+///
+/// `EFAULT` if not all of its pages can be read.
+fn read(part: &Part, pages: &[u64], offset: usize, bytes: &mut [u8]) -> Result {
+    let mut offset = offset;
+    let mut rest = bytes;
+
+    while !rest.is_empty() {
+        let within = offset % PAGE_SIZE;
+        let (piece, after) = rest.split_at_mut(rest.len().min(PAGE_SIZE - within));
+        let page = pages.get(part.page + offset / PAGE_SIZE).ok_or(EFAULT)?;
+
+        if *page == NO_PAGE {
+            return Err(EFAULT);
+        }
+        kexec::read_physical(page + within as u64, piece)?;
+        offset += piece.len();
+        rest = after;
+    }
+    Ok(())
+}

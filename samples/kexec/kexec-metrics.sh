@@ -1,0 +1,135 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Prints what /sys/kernel/kexec/ tells of the images that are loaded, in the text
+# format of Prometheus.
+
+set -eu
+
+SYSFS=${KEXEC_SYSFS:-/sys/kernel/kexec}
+
+usage() {
+	cat <<END
+Usage: kexec-metrics.sh [FILE]
+
+Prints what the kernel tells of kexec images that are loaded, as metrics of
+Prometheus. With FILE, replaces that file by it in one step: give a file with
+the suffix .prom in the folder of node_exporter's textfile collector.
+
+Environment:
+  KEXEC_SYSFS  where to read, instead of /sys/kernel/kexec
+END
+}
+
+# The line of a file, or nothing where there is none.
+line() {
+	cat "$SYSFS/$1" 2>/dev/null || :
+}
+
+# A label's value: backslashes and quotes are escaped.
+label() {
+	printf '%s' "$1" | sed 's/[\\"]/\\&/g'
+}
+
+# Begins a metric: name, and what it tells.
+metric() {
+	printf '# HELP %s %s\n# TYPE %s gauge\n' "$1" "$2" "$1"
+}
+
+# A value of both images: name, and a command that prints it, given what files call the image.
+each() {
+	printf '%s{image="normal"} %s\n' "$1" "$("$2" loaded)"
+	printf '%s{image="crash"} %s\n' "$1" "$("$2" crash)"
+}
+
+is_loaded() {
+	case $(line "verify_$1") in
+	none) echo 0 ;;
+	*) echo 1 ;;
+	esac
+}
+
+is_verified() {
+	case $(line "verify_$1") in
+	verified:*) echo 1 ;;
+	*) echo 0 ;;
+	esac
+}
+
+regions() {
+	line "verify_${1}_regions"
+}
+
+bytes() {
+	line "verify_${1}_bytes"
+}
+
+is_damaged() {
+	case $(line "check_$1") in
+	damaged:*) echo 1 ;;
+	*) echo 0 ;;
+	esac
+}
+
+check_time() {
+	line "check_${1}_time"
+}
+
+info() {
+	for image in normal:loaded crash:crash; do
+		file=${image#*:}
+		printf 'kexec_image_info{image="%s",decision="%s",engine="%s",check="%s"} 1\n' \
+			"${image%:*}" "$(label "$(line "verify_$file")")" \
+			"$(label "$(line "verify_${file}_engine")")" \
+			"$(label "$(line "check_$file")")"
+	done
+}
+
+metrics() {
+	metric kexec_image_loaded "Whether an image is loaded."
+	each kexec_image_loaded is_loaded
+	metric kexec_image_verified \
+		"Whether the image is verified before the next kernel is entered."
+	each kexec_image_verified is_verified
+	metric kexec_image_verified_regions "Regions that are verified then."
+	each kexec_image_verified_regions regions
+	metric kexec_image_verified_bytes "Bytes that are verified then."
+	each kexec_image_verified_bytes bytes
+	metric kexec_image_damaged "Whether the last check found the image damaged."
+	each kexec_image_damaged is_damaged
+	metric kexec_image_check_timestamp_seconds \
+		"When the image was checked last, 0 if it was not since it was loaded."
+	each kexec_image_check_timestamp_seconds check_time
+	metric kexec_image_info "What was decided and found."
+	info
+}
+
+case ${1-} in
+-h | --help)
+	usage
+	exit
+	;;
+-*)
+	usage >&2
+	exit 2
+	;;
+esac
+if [ $# -gt 1 ]; then
+	usage >&2
+	exit 2
+fi
+if [ ! -e "$SYSFS/verify_loaded" ]; then
+	echo "kexec-metrics.sh: the kernel has no CONFIG_KEXEC_PURGATORY_RUST:" \
+		"no $SYSFS/verify_loaded" >&2
+	exit 1
+fi
+
+if [ $# -eq 0 ]; then
+	metrics
+else
+	new=$(mktemp "$1.XXXXXX")
+	trap 'rm -f "$new"' EXIT
+	metrics >"$new"
+	chmod 644 "$new"
+	mv "$new" "$1"
+fi
