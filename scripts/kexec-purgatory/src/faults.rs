@@ -2,6 +2,7 @@
 
 //! Images that are damaged from outside of the guest, and what the purgatory makes of them.
 
+mod at_rest;
 mod fault;
 pub mod image;
 mod mmio;
@@ -29,6 +30,9 @@ use crate::progress::Step;
 
 /// One clean run for so many faults.
 const FAULTS_PER_CLEAN_RUN: usize = 5;
+
+/// One fault in an image of each kind that the running kernel checks for so many others.
+const FAULTS_PER_FAULT_AT_REST: usize = 5;
 
 /// Faults in images that are entered directly, which nothing notices.
 const DIRECT: usize = 6;
@@ -108,6 +112,14 @@ impl fmt::Display for Tally {
             "clean images that were entered, most of them loaded for it and booted: \
              {unharmed} of {clean}"
         )?;
+        let (at_rest, found) = self.count(Class::AtRest);
+        let (untouched, intact) = self.count(Class::CleanAtRest);
+        writeln!(
+            f,
+            "images damaged at rest, found by the running kernel: {found} of {at_rest}, false \
+             alarms {} of {untouched}",
+            untouched - intact
+        )?;
         write!(
             f,
             "injected {injected}, detected {detected}, missed {}, false alarms {}",
@@ -131,6 +143,7 @@ pub fn inject(
     let setting = Setting::new(folder.path(), verified, &guest)?;
     let engines: Vec<_> = qemu_engines().collect();
     let planned: Vec<Planned> = plan(seed, &engines).take(count).collect();
+    let at_rest = count.div_ceil(FAULTS_PER_FAULT_AT_REST);
     let mut tally = Tally::default();
     for (index, &engine) in engines.iter().enumerate() {
         let scenes = setting.scenes(engine)?;
@@ -138,6 +151,7 @@ pub fn inject(
         // Nothing of it depends on the engine.
         if index == 0 {
             trials.extend(trial::purgatory());
+            trials.extend(trial::at_rest(&planned, at_rest, &Scenario::AT_REST));
         }
         trials.extend(
             planned
@@ -152,11 +166,16 @@ pub fn inject(
     }
 
     let setting = Setting::new(folder.path(), direct, &guest)?;
-    let trials: Vec<Trial> = plan(seed, &engines)
+    let mut trials: Vec<Trial> = plan(seed, &engines)
         .filter(|planned| planned.scenario == Scenario::NORMAL_BEFORE_COPY)
         .map(Trial::Direct)
         .take(DIRECT)
         .collect();
+    trials.extend(trial::at_rest(
+        &planned,
+        at_rest,
+        &[Scenario::NORMAL_AT_REST],
+    ));
     execute(&setting, &setting.direct()?, &trials, &mut tally)?;
     Ok(tally)
 }

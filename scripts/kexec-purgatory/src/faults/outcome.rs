@@ -107,7 +107,7 @@ impl Outcome {
     /// Checks that the purgatory named these regions as damaged and no others, and then did as
     /// `panic=` asks.
     pub fn check_mismatch(&self, damaged: &[Segment], panic: i32) -> Result<()> {
-        let mut wanted: Vec<String> = damaged.iter().map(mismatch).collect();
+        let mut wanted: Vec<String> = damaged.iter().map(range).collect();
         let mut named = Vec::new();
         for line in &self.said {
             if let Some(rest) = line.strip_prefix(MISMATCH) {
@@ -172,8 +172,8 @@ impl Outcome {
     }
 }
 
-/// How the purgatory names a region.
-fn mismatch(region: &Segment) -> String {
+/// How a region is named in messages.
+pub fn range(region: &Segment) -> String {
     format!(
         "{} {:#x}-{:#x}",
         expected::region(region.kind),

@@ -41,11 +41,15 @@ pub struct Scenario {
 
 impl Scenario {
     pub const CRASH_AT_REST: Self = Self::new(Purpose::Crash, Stage::AtRest);
+    pub const NORMAL_AT_REST: Self = Self::new(Purpose::Enter, Stage::AtRest);
     pub const CRASH_BEFORE_CHECK: Self = Self::new(Purpose::Crash, Stage::BeforeCheck);
     pub const NORMAL_BEFORE_COPY: Self = Self::new(Purpose::Enter, Stage::BeforeCopy);
     pub const NORMAL_BEFORE_CHECK: Self = Self::new(Purpose::Enter, Stage::BeforeCheck);
 
-    /// Those that faults are injected in. A normal image at rest is the same as before the copy; a
+    /// Those that the running kernel checks on request.
+    pub const AT_REST: [Self; 2] = [Self::CRASH_AT_REST, Self::NORMAL_AT_REST];
+
+    /// Those that faults are injected in for the purgatory to find. A normal image at rest is the same as before the copy; a
     /// crash image is not copied.
     pub const ALL: [Self; 4] = [
         Self::CRASH_AT_REST,
@@ -79,6 +83,14 @@ impl Purpose {
 
     fn loaded(self) -> String {
         format!("guest: loaded {}", self.name())
+    }
+
+    /// What has the kernel check such an image: a word for the guest's console.
+    pub fn check_word(self) -> &'static str {
+        match self {
+            Self::Enter => "check-normal",
+            Self::Crash => "check-crash",
+        }
     }
 }
 
@@ -205,6 +217,7 @@ impl<'a> Setting<'a> {
         let mut machine = ready.copy(&memory("loaded"))?;
         let crash = self.load(&mut machine, Purpose::Crash)?;
         let normal = self.load(&mut machine, Purpose::Enter)?;
+        let head = self.loaded_head(&mut machine)?;
         check_engine(&machine, &[Purpose::Crash, Purpose::Enter], engine)?;
         let at_rest = Scene {
             scenario: Scenario::CRASH_AT_REST,
@@ -213,6 +226,13 @@ impl<'a> Setting<'a> {
             start: 0,
             pages: Pages::default(),
         };
+
+        let normal_at_rest = self.normal_at_rest(
+            at_rest.template.copy(&memory("at-rest"))?,
+            &memory("at-rest"),
+            normal.clone(),
+            head,
+        )?;
 
         step.line("crash");
         let mut machine = at_rest.template.copy(&memory("crash"))?;
@@ -242,18 +262,20 @@ impl<'a> Setting<'a> {
         Ok(Scenes {
             name,
             ready,
-            scenes: vec![at_rest, crashed, before_copy, copied],
+            scenes: vec![at_rest, normal_at_rest, crashed, before_copy, copied],
         })
     }
 
     /// Makes the scene of a normal image that is entered directly.
     pub fn direct(&self) -> Result<Scenes> {
-        let name = "none";
         let step = Step::start("prepare a guest, direct");
         let memory = |which: &str| self.folder.join(format!("direct-{which}"));
         let ready = self.boot("direct", DIRECT_CPU)?;
-        let mut machine = ready.copy(&memory("kexec"))?;
+        let mut machine = ready.copy(&memory("loaded"))?;
         let image = self.load(&mut machine, Purpose::Enter)?;
+        let head = self.loaded_head(&mut machine)?;
+        let at_rest = self.normal_at_rest(machine, &memory("loaded"), image.clone(), head)?;
+        let machine = at_rest.template.copy(&memory("kexec"))?;
         let scene = self.before_copy(machine, &memory("kexec"), image)?;
         ensure!(
             scene.start == scene.image.entry()?,
@@ -262,9 +284,40 @@ impl<'a> Setting<'a> {
         );
         step.done();
         Ok(Scenes {
-            name,
+            name: NO_ENGINE,
             ready,
-            scenes: vec![scene],
+            scenes: vec![at_rest, scene],
+        })
+    }
+
+    /// `kimage::head` of the normal image that a stopped guest has loaded.
+    fn loaded_head(&self, machine: &mut Machine) -> Result<u64> {
+        let pointer = self.symbols.address("kexec_image")?;
+        let mut word = |address| {
+            let bytes = machine.gdb.read(Space::Virtual, address, 8)?;
+            Ok::<_, anyhow::Error>(bytes.try_into().map_or(0, u64::from_le_bytes))
+        };
+        let image = word(pointer)?;
+        word(image + KIMAGE_HEAD)
+    }
+
+    /// Makes the scene of a stopped guest, whose memory is in `memory`, with a normal image whose
+    /// list of pages begins with `head`.
+    fn normal_at_rest(
+        &self,
+        machine: Machine,
+        memory: &Path,
+        image: Loaded,
+        head: u64,
+    ) -> Result<Scene> {
+        let template = machine.save(memory)?;
+        let pages = pages(&template, head)?;
+        Ok(Scene {
+            scenario: Scenario::NORMAL_AT_REST,
+            template,
+            image,
+            start: 0,
+            pages,
         })
     }
 
@@ -273,11 +326,7 @@ impl<'a> Setting<'a> {
     fn before_copy(&self, mut machine: Machine, memory: &Path, image: Loaded) -> Result<Scene> {
         let (head, start) = self.leave(&mut machine, Purpose::Enter)?;
         let template = machine.save(memory)?;
-        let pages = Pages::walk(head, |address| {
-            let bytes = template.read(address, 8)?;
-            Ok(bytes.try_into().map_or(0, u64::from_le_bytes))
-        })?;
-        ensure!(!pages.is_empty(), "the normal image is not copied");
+        let pages = pages(&template, head)?;
         Ok(Scene {
             scenario: Scenario::NORMAL_BEFORE_COPY,
             template,
@@ -294,8 +343,21 @@ impl<'a> Setting<'a> {
     }
 }
 
+/// Where the pages of a normal image lie, by its `kimage::head`.
+fn pages(template: &Template, head: u64) -> Result<Pages> {
+    let pages = Pages::walk(head, |address| {
+        let bytes = template.read(address, 8)?;
+        Ok(bytes.try_into().map_or(0, u64::from_le_bytes))
+    })?;
+    ensure!(!pages.is_empty(), "the normal image is not copied");
+    Ok(pages)
+}
+
 /// The processor of a guest whose image no engine verifies.
 pub const DIRECT_CPU: &str = processors::MAX;
+
+/// In place of the engine's name, where there is none.
+pub const NO_ENGINE: &str = "none";
 
 /// The scenes of one engine.
 pub struct Scenes {

@@ -4,13 +4,14 @@
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::at_rest;
 use super::fault::{Change, Fault, damaged};
 use super::image::Segment;
 use super::mmio;
 use super::outcome::{self, Outcome};
 use super::plan::Planned;
 use super::purgatory::{DAMAGES, Damage, Expected, Purgatory};
-use super::stage::{Scenario, Scene, Scenes, Setting, Stage};
+use super::stage::{NO_ENGINE, Scenario, Scene, Scenes, Setting, Stage};
 use crate::abi::RegionKind;
 use crate::guest::Purpose;
 use crate::machine::Machine;
@@ -21,6 +22,9 @@ const ATTEMPTS: u64 = 64;
 
 /// What `panic=` is in a machine that should not come to need it.
 const KEEP_PANIC: i32 = -1;
+
+/// How often a normal image is not entered as it is damaged.
+const REFUSALS: usize = 4;
 
 /// What is tried.
 #[derive(Clone, Copy, Debug)]
@@ -43,8 +47,23 @@ pub enum Trial {
     Unverified(Scenario),
     /// A fault in an image that is entered directly.
     Direct(Planned),
+    /// A fault in an image that the running kernel checks.
+    AtRest(Planned),
+    /// An image that the running kernel checks, and that was not touched.
+    CleanAtRest(Scenario),
+    /// A fault in a normal image that the running kernel checks before it enters it.
+    Refused(Planned),
     /// A mismatch that is told on an 8250 in memory.
     Mmio,
+}
+
+/// What checks by the running kernel are a part of, for reports; those of images that are entered
+/// directly have no engine.
+fn checked(scenario: Scenario, engine: &str) -> String {
+    match engine {
+        NO_ENGINE => format!("checked direct {}", scenario.name()),
+        _ => format!("checked {}", scenario.name()),
+    }
 }
 
 /// What trials are counted as.
@@ -54,6 +73,8 @@ pub enum Class {
     Clean,
     Purgatory,
     Unverified,
+    AtRest,
+    CleanAtRest,
     Other,
 }
 
@@ -76,6 +97,25 @@ pub fn fixed() -> Vec<Trial> {
         Trial::Mmio,
     ];
     trials.extend(Scenario::ALL.map(Trial::Clean));
+    trials
+}
+
+/// Checks by the running kernel: that many faults in an image of each of `scenarios`, one image of
+/// each without a fault for every four of them, and refusals to enter a normal image.
+pub fn at_rest(faults: &[Planned], count: usize, scenarios: &[Scenario]) -> Vec<Trial> {
+    let mut trials = Vec::new();
+    for &scenario in scenarios {
+        let at_rest = |planned: &Planned| Planned {
+            scenario,
+            ..*planned
+        };
+        let faults = faults.iter().cycle().take(count).map(at_rest);
+        trials.extend(faults.clone().map(Trial::AtRest));
+        trials.extend((0..count.div_ceil(4)).map(|_| Trial::CleanAtRest(scenario)));
+        if scenario == Scenario::NORMAL_AT_REST {
+            trials.extend(faults.take(REFUSALS).map(Trial::Refused));
+        }
+    }
     trials
 }
 
@@ -122,6 +162,19 @@ impl Trial {
             ),
             Self::Unverified(scenario) => format!("tail of a {}", scenario.name()),
             Self::Mmio => "mismatch on an 8250 in memory".to_owned(),
+            Self::AtRest(planned) => format!(
+                "{}: {}, checked: {}",
+                planned.number,
+                planned.scenario.name(),
+                planned.fault
+            ),
+            Self::CleanAtRest(scenario) => format!("clean {}, checked", scenario.name()),
+            Self::Refused(planned) => format!(
+                "{}: {}, checked before it is entered: {}",
+                planned.number,
+                planned.scenario.name(),
+                planned.fault
+            ),
         }
     }
 
@@ -136,12 +189,17 @@ impl Trial {
             Self::Purgatory { .. } => "purgatory".to_owned(),
             Self::Unverified(..) => format!("what is not verified, {engine}"),
             Self::Mmio => format!("8250 in memory, {engine}"),
+            Self::AtRest(planned) => checked(planned.scenario, engine),
+            Self::CleanAtRest(scenario) => checked(*scenario, engine),
+            Self::Refused(planned) => checked(planned.scenario, engine),
         }
     }
 
     pub fn class(&self) -> Class {
         match self {
             Self::Fault(_) => Class::Fault,
+            Self::AtRest(_) | Self::Refused(_) => Class::AtRest,
+            Self::CleanAtRest(_) => Class::CleanAtRest,
             Self::Clean(_) | Self::CleanLoad(_) => Class::Clean,
             Self::Purgatory { .. } => Class::Purgatory,
             Self::Unverified(..) | Self::Direct(_) => Class::Unverified,
@@ -182,6 +240,28 @@ impl Trial {
                 let entry = image.entry()?;
                 outcome::follow(&mut machine, entry)?.check_entered()?;
                 outcome::check_boots(&mut machine, entry, &setting.arrival)
+            }
+            Self::AtRest(planned) => {
+                let scene = scenes.get(planned.scenario)?;
+                let (changes, damaged) = choose(setting, scene, planned.fault)?;
+                let mut machine = with_changes(scene, &changes)?;
+                at_rest::check(&mut machine, planned.scenario.purpose, &damaged)
+                    .with_context(|| addresses(&changes))
+            }
+            Self::CleanAtRest(scenario) => {
+                let mut machine = scenes.get(scenario)?.template.spawn()?;
+                at_rest::check(&mut machine, scenario.purpose, &[])
+            }
+            Self::Refused(planned) => {
+                let scene = scenes.get(planned.scenario)?;
+                let (changes, damaged) = choose(setting, scene, planned.fault)?;
+                let mut machine = with_changes(scene, &changes)?;
+                machine.type_line("enter-checked")?;
+                machine.run_until("guest: refused")?;
+                at_rest::check_logged(&machine.log(), planned.scenario.purpose, &damaged)?;
+                // The guest lives on.
+                at_rest::check(&mut machine, planned.scenario.purpose, &damaged)
+                    .with_context(|| addresses(&changes))
             }
             Self::Coverage(scenario) => coverage(setting, scenes.get(scenario)?),
             Self::Purgatory {
@@ -234,13 +314,19 @@ fn changed(
     changes: &[Change],
     panic: i32,
 ) -> Result<Outcome> {
+    let mut machine = with_changes(scene, changes)?;
+    set_panic(setting, &mut machine, scene, panic)?;
+    leave(&mut machine, scene)?;
+    outcome::follow(&mut machine, scene.image.entry()?)
+}
+
+/// Makes a machine of a scene, and changes its image.
+fn with_changes(scene: &Scene, changes: &[Change]) -> Result<Machine> {
     let mut machine = scene.template.spawn()?;
     for change in changes {
         scene.write(&mut machine, change.address, &change.after)?;
     }
-    set_panic(setting, &mut machine, scene, panic)?;
-    leave(&mut machine, scene)?;
-    outcome::follow(&mut machine, scene.image.entry()?)
+    Ok(machine)
 }
 
 fn addresses(changes: &[Change]) -> String {

@@ -26,7 +26,13 @@ const EACH: &[&str] = &[
     "what is not verified",
     "8250 in memory",
 ];
-const ONCE: &[&str] = &["purgatory", "direct image"];
+const ONCE: &[&str] = &[
+    "purgatory",
+    "direct image",
+    "checked crash image at rest",
+    "checked normal image at rest",
+    "checked direct normal image at rest",
+];
 
 pub fn names() -> Vec<String> {
     let mut names: Vec<String> = ONCE.iter().map(|part| name(part)).collect();

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What the running kernel makes of an image that was damaged while it waits.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result, ensure};
+
+use super::image::Segment;
+use super::outcome::range;
+use crate::expected;
+use crate::guest::Purpose;
+use crate::machine::Machine;
+use crate::qemu::SerialLog;
+
+/// Has a stopped guest check an image, and checks that sysfs and the log name these regions of it as
+/// damaged, and no others.
+pub fn check(machine: &mut Machine, purpose: Purpose, damaged: &[Segment]) -> Result<()> {
+    machine.type_line(purpose.check_word())?;
+    machine.run_until("guest: checked")?;
+    let log = machine.log();
+    let result = log
+        .after("guest: check ")
+        .context("the guest does not tell the result")?;
+    check_result(result, damaged).with_context(|| log.tail())?;
+    check_logged(&log, purpose, damaged)
+}
+
+/// Checks how the write to sysfs ended, and what a read tells then.
+fn check_result(result: &str, damaged: &[Segment]) -> Result<()> {
+    if damaged.is_empty() {
+        ensure!(result == "succeeds: intact", "the check {result}");
+        return Ok(());
+    }
+    let named: Option<BTreeSet<&str>> = result
+        .strip_prefix("fails: damaged: ")
+        .map(|names| names.split(", ").collect());
+    let wanted: BTreeSet<&str> = damaged
+        .iter()
+        .map(|segment| expected::region(segment.kind))
+        .collect();
+    ensure!(
+        named.as_ref() == Some(&wanted),
+        "the check {result}; damaged are {wanted:?}"
+    );
+    Ok(())
+}
+
+/// Checks which regions of the image the kernel's log names.
+pub fn check_logged(log: &SerialLog, purpose: Purpose, damaged: &[Segment]) -> Result<()> {
+    let begin = format!("kexec: {} image: MISMATCH at rest in ", purpose.name());
+    let named: BTreeSet<String> = log
+        .lines()
+        .filter_map(|line| line.strip_prefix(&begin))
+        .map(str::to_owned)
+        .collect();
+    let wanted: BTreeSet<String> = damaged.iter().map(range).collect();
+    ensure!(named == wanted, "named {named:?} in place of {wanted:?}");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{check_logged, check_result};
+    use crate::abi::RegionKind;
+    use crate::faults::image::Segment;
+    use crate::guest::Purpose;
+    use crate::qemu::SerialLog;
+
+    const KERNEL: Segment = Segment {
+        kind: RegionKind::Kernel,
+        start: 0x100_0000,
+        length: 0x20_d000,
+        memory: 0x160_0000,
+    };
+
+    #[test]
+    fn the_result_must_name_what_is_damaged() {
+        assert!(check_result("succeeds: intact", &[]).is_ok());
+        assert!(check_result("fails: damaged: kernel", &[KERNEL]).is_ok());
+        assert!(check_result("succeeds: intact", &[KERNEL]).is_err());
+        assert!(check_result("succeeds: damaged: kernel", &[KERNEL]).is_err());
+        assert!(check_result("fails: damaged: kernel, initramfs", &[KERNEL]).is_err());
+        assert!(check_result("fails: damaged: initramfs", &[KERNEL]).is_err());
+        assert!(check_result("fails: damaged: kernel", &[]).is_err());
+        assert!(check_result("fails: not checked", &[]).is_err());
+    }
+
+    #[test]
+    fn the_log_must_name_what_is_damaged() {
+        const LINE: &str =
+            "[ 1.0] kexec: crash image: MISMATCH at rest in kernel 0x1000000-0x120cfff\n";
+        let check = |text: &str, purpose, damaged: &[Segment]| {
+            check_logged(&SerialLog::new(text.as_bytes()), purpose, damaged).is_ok()
+        };
+        assert!(check(LINE, Purpose::Crash, &[KERNEL]));
+        assert!(check("", Purpose::Crash, &[]));
+        assert!(!check(LINE, Purpose::Crash, &[]));
+        assert!(!check(LINE, Purpose::Enter, &[KERNEL]));
+        assert!(!check(
+            &LINE.replace("cfff", "dfff"),
+            Purpose::Crash,
+            &[KERNEL]
+        ));
+        assert!(!check("", Purpose::Crash, &[KERNEL]));
+    }
+}
