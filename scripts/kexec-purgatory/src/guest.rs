@@ -14,6 +14,7 @@ pub use self::content::{bytes, payload};
 use crate::checksum;
 use crate::fetch::DistributionKernel;
 use crate::layout::Layout;
+use crate::qemu;
 
 /// On the command line of every kernel: where it prints, that it does not wait when it dies, that
 /// it does not try by the clock whether its timer works, which a busy host fails, and that it does
@@ -28,8 +29,15 @@ pub const KUNIT: &str = "kunit.enable=1";
 /// linked to.
 const TESTABLE: &str = "nokaslr";
 
-/// Memory that is kept for the crash kernel.
+/// Memory that is kept for the crash kernel: 320 MiB.
 const CRASH_MEMORY: &str = "crashkernel=320M";
+
+/// A kernel that does not know of a block of its memory, 128 MiB at 512 MiB.
+pub const MEMORY_TO_ADD: &str = "memmap=128M%0x20000000-1";
+
+/// What of a guest's memory is dumped at least if that block was added, in MiB: all but the crash
+/// kernel's, and but for what firmware and kernel keep, which is less than half of the block.
+pub const DUMPED_WITH_ADDED: u64 = qemu::MEMORY_MIB - 320 - 64;
 
 /// The same in a guest that takes commands; its images are small.
 const SMALL_CRASH_MEMORY: &str = "crashkernel=128M";
@@ -69,6 +77,9 @@ pub enum Loader {
 pub enum Extra {
     /// Takes a processor out and back in after an image was loaded.
     Hotplug,
+    /// Adds memory after an image was loaded: that of [`MEMORY_TO_ADD`], which must be on the
+    /// command line.
+    MemoryHotplug,
     /// Has a key of dm-crypt loaded with a crash image.
     DmCryptKey,
     /// Has the module verify images that are spared the check otherwise.
@@ -80,6 +91,7 @@ impl Extra {
     pub fn name(self) -> &'static str {
         match self {
             Self::Hotplug => "hotplug",
+            Self::MemoryHotplug => "memory_hotplug",
             Self::DmCryptKey => "dm_crypt_key",
             Self::VerifySpared => "verify_spared",
         }

@@ -22,7 +22,8 @@ use crate::progress::Step;
 /// A guest that prints nothing for so long hangs. Slow machines are well below.
 pub const SILENCE: Duration = Duration::from_secs(600);
 
-const MEMORY: &str = "1536M";
+/// A guest's memory, in MiB.
+pub const MEMORY_MIB: u64 = 1536;
 const PROCESSORS: &str = "2";
 
 /// For `-accel`, without any help of this machine's processor.
@@ -105,7 +106,7 @@ pub fn boot_until(
     let mut qemu = emulator("qemu-system-x86_64");
     qemu.args(["-nodefaults", "-display", "none", "-no-reboot"])
         .args(["-accel", accelerator, "-cpu", &processor])
-        .args(["-m", MEMORY, "-smp", PROCESSORS])
+        .args(["-m", &format!("{MEMORY_MIB}M"), "-smp", PROCESSORS])
         .args(["-serial", "stdio"])
         .arg("-kernel")
         .arg(kernel)

@@ -12,7 +12,7 @@ use super::ktap::{self, Stream};
 use super::{Kernels, Report};
 use crate::engines::EngineKind;
 use crate::fetch::DistributionKernel as Next;
-use crate::guest::{Extra, KUNIT, Loader, Purpose};
+use crate::guest::{DUMPED_WITH_ADDED, Extra, KUNIT, Loader, MEMORY_TO_ADD, Purpose};
 use crate::kernel::{Built, SAMPLE_MODULE, VERIFY_MODULE, Verify};
 use crate::kexec::{self, Kexec, Plan};
 use crate::parallel::in_order;
@@ -211,6 +211,8 @@ const OPTIONS: &[Case] = &[
     Case::new("options/crash", Options, Crash, Decided(VerifiedCrash)).kunit_reported(),
     Case::new("options/hotplug", Options, Crash, Decided(VerifiedCrash)).debug()
         .extra(Extra::Hotplug).regions(DUMP),
+    Case::new("options/memory-hotplug", Options, Crash, Decided(VerifiedCrash)).debug()
+        .arguments(MEMORY_TO_ADD).extra(Extra::MemoryHotplug).regions(DUMP),
     Case::new("options/dm-crypt", Options, Crash, Decided(VerifiedCrash)).debug()
         .extra(Extra::DmCryptKey).regions(DUMP + 1),
     Case::new("options/kho", Options, Enter, Decided(DirectKho)).debug().arguments(KHO),
@@ -239,9 +241,9 @@ const OPTIONS: &[Case] = &[
 
 /// KUnit tests that run in every kernel with the Rust purgatory.
 const SUITES: &[&str] = &[
+    "kexec_purgatory_check",
     "kexec_purgatory_digest",
     "kexec_purgatory_image",
-    "kexec_purgatory_check",
     "kexec_purgatory_loader",
     "rust_kexec_decision",
 ];
@@ -400,12 +402,34 @@ fn check(kexec: &Kexec, case: &Case) -> Result<()> {
         let verified = matches!(case.expected, Decided(arm) if arm.is_verified());
         purgatory_spoke(kexec, verified)?;
     }
+    if case.extra == Some(Extra::MemoryHotplug) {
+        memory_added(&kexec.log)?;
+    }
     if case.own {
         measurements_carried(&kexec.log)?;
     }
     ensure!(
         kexec.log.after("guest: finished").is_some(),
         "the guest did not finish"
+    );
+    Ok(())
+}
+
+/// Whether the dump has the memory that was added after the crash image was loaded, and the running
+/// kernel found the image intact then.
+fn memory_added(log: &SerialLog) -> Result<()> {
+    let check = log.after("guest: check ");
+    ensure!(
+        check == Some("succeeds: intact"),
+        "after memory was added, the check {check:?}"
+    );
+    let dumped = log
+        .after("guest: vmcore ")
+        .and_then(|rest| rest.split_once(" MiB,"))
+        .and_then(|(number, _)| number.parse::<u64>().ok());
+    ensure!(
+        dumped.is_some_and(|dumped| dumped >= DUMPED_WITH_ADDED),
+        "{dumped:?} MiB were dumped, not {DUMPED_WITH_ADDED} or more"
     );
     Ok(())
 }
