@@ -54,6 +54,9 @@ help:
 	@echo 'make graft     link the overlay into the kernel tree; KDIR='
 	@echo 'make ungraft   take it out again; KDIR='
 	@echo 'make series    the project as a patch series in build/series, for checkpatch'
+	@echo 'make debian-patches'
+	@echo '               the same for Debian''s source package linux, with the lines for its'
+	@echo '               configuration, in build/debian-patches'
 	@echo 'make clean     remove build/'
 
 .PHONY: tool
@@ -104,6 +107,10 @@ kernel: tool
 .PHONY: graft ungraft
 graft ungraft: tool
 	@$(TOOL) $@ $(if $(KDIR),--kdir '$(KDIR)')
+
+.PHONY: debian-patches
+debian-patches: tool
+	@$(TOOL) debian-patches
 
 .PHONY: series
 series: tool

@@ -94,6 +94,11 @@ pub fn source_package(layout: &Layout) -> Result<PathBuf> {
     source(layout).map(|(deb, _)| deb)
 }
 
+/// That package's version.
+pub fn source_version(layout: &Layout) -> Result<String> {
+    source(layout).map(|(_, fetched)| fetched.version)
+}
+
 fn source(layout: &Layout) -> Result<(PathBuf, Fetched)> {
     let pattern = format!("^linux-source-{}$", SERIES.replace('.', "\\."));
     deb(layout, "source", &pattern, |_| false)

@@ -13,6 +13,7 @@ mod bare;
 mod bench;
 mod checksum;
 mod command;
+mod debian;
 #[expect(dead_code, reason = "shared with the purgatory")]
 #[path = "../../../arch/x86/purgatory/rust/digest/engines.rs"]
 mod engines;
@@ -129,6 +130,8 @@ enum Action {
     },
     /// Makes the project a patch series and has checkpatch check it
     Series,
+    /// Makes the project patches for Debian's source package linux, and applies them to its tree
+    DebianPatches,
     /// Damages images in memory, and checks that the purgatory notices
     Faults {
         /// How many faults to inject
@@ -267,6 +270,10 @@ fn run(action: Action) -> Result<bool> {
             setup::install(&layout)?;
             let tree = graft::kernel_tree(&layout, None)?;
             return series::make(&layout, &tree);
+        }
+        Action::DebianPatches => {
+            setup::install(&layout)?;
+            debian::make(&layout)?;
         }
         Action::Faults { count, seed } => {
             setup::install(&layout)?;

@@ -113,26 +113,9 @@ const CRATES_FOLDER: &str = "rust";
 pub fn make(layout: &Layout, tree: &Path) -> Result<bool> {
     let commits = commits(layout)?;
     let scratch = tempfile::tempdir_in(&layout.build)?;
-    extract_touched(layout, scratch.path())?;
-    start_repository(scratch.path())?;
-    for commit in &commits {
-        add(scratch.path(), commit)?;
-    }
     let series = layout.build.join("series");
-    if series.exists() {
-        fs::remove_dir_all(&series)?;
-    }
-    // checkpatch wants to have seen MAINTAINERS before it sees a new file.
-    let order = scratch.path().join(".git/order");
-    fs::write(&order, "MAINTAINERS\n")?;
-    output(
-        git(scratch.path())
-            .args(["format-patch", "--quiet", "-O"])
-            .arg(&order)
-            .arg("--output-directory")
-            .arg(&series)
-            .arg(format!("-{}", commits.len())),
-    )?;
+    extract_touched(layout, scratch.path())?;
+    write(&commits, scratch.path(), &series)?;
     let mut good = true;
     for (patch, commit) in patch::files(&series)?.iter().zip(&commits) {
         match commit.start {
@@ -141,6 +124,35 @@ pub fn make(layout: &Layout, tree: &Path) -> Result<bool> {
         }
     }
     Ok(good)
+}
+
+/// Makes `repository`, a folder with what [`extract_touched`] extracts, a repository with the commits,
+/// and writes these as patches to `folder`, which is replaced. Returns the patches.
+pub fn format(layout: &Layout, repository: &Path, folder: &Path) -> Result<Vec<PathBuf>> {
+    write(&commits(layout)?, repository, folder)?;
+    patch::files(folder)
+}
+
+fn write(commits: &[Commit], repository: &Path, folder: &Path) -> Result<()> {
+    start_repository(repository)?;
+    for commit in commits {
+        add(repository, commit)?;
+    }
+    if folder.exists() {
+        fs::remove_dir_all(folder)?;
+    }
+    // checkpatch wants to have seen MAINTAINERS before it sees a new file.
+    let order = repository.join(".git/order");
+    fs::write(&order, "MAINTAINERS\n")?;
+    output(
+        git(repository)
+            .args(["format-patch", "--quiet", "-O"])
+            .arg(&order)
+            .arg("--output-directory")
+            .arg(folder)
+            .arg(format!("-{}", commits.len())),
+    )?;
+    Ok(())
 }
 
 /// Makes a commit.

@@ -44,6 +44,7 @@ const PACKAGES: &[&str] = &[
     "python3",
     "python3-sphinx",
     "python3-yaml",
+    "quilt",
     "rust-web-clippy",
     "rustfmt-web",
     "shellcheck",

@@ -12,6 +12,7 @@ use walkdir::WalkDir;
 use super::Report;
 use crate::checksum;
 use crate::command::{command, output};
+use crate::debian;
 use crate::graft;
 use crate::graft::patch::Patch;
 use crate::layout::Layout;
@@ -38,6 +39,7 @@ const TESTS: &[(&str, Test)] = &[
     ("patches/am", series::apply_hooks),
     ("patches/added-lines", |layout, _| added_lines(layout)),
     ("patches/checkpatch", |layout, _| checkpatch(layout)),
+    ("patches/debian", |layout, _| debian::make(layout).map(drop)),
 ];
 
 pub fn names() -> Vec<String> {
