@@ -225,7 +225,7 @@ int kexec_purgatory_check_reboot(void);
  * kexec_purgatory_check() - hold an image against its digests, while it is at rest
  * @crash: the crash image, not the normal one
  *
- * Takes no lock that a crash or a load needs. Logs the result, and shows it in
+ * Takes no lock that a crash needs; a load ends the check. Logs the result, and shows it in
  * sysfs.
  *
  * Context: may sleep.
