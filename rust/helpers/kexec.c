@@ -7,6 +7,7 @@
 #include <linux/cpufeature.h>
 #include <linux/io.h>
 #include <linux/kexec_handover.h>
+#include <linux/sched.h>
 
 __rust_helper void rust_helper_sha256_update(struct sha256_ctx *ctx,
 					     const u8 *data, size_t len)
@@ -17,6 +18,11 @@ __rust_helper void rust_helper_sha256_update(struct sha256_ctx *ctx,
 __rust_helper bool rust_helper_boot_cpu_has(unsigned int feature)
 {
 	return boot_cpu_has(feature);
+}
+
+__rust_helper void rust_helper_cond_resched(void)
+{
+	cond_resched();
 }
 
 __rust_helper void *rust_helper_phys_to_virt(phys_addr_t address)

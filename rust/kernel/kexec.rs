@@ -35,6 +35,7 @@ pub use image::{
     SEGMENT_MAX, //
 };
 pub use loaded::{
+    pin_ends,
     read_physical,
     Kind,
     LoadedImage,
@@ -48,6 +49,7 @@ pub use machine::{
     ResetRegister, //
 };
 pub use parallel::{
+    cond_resched,
     cpu_count,
     run_on_cpus, //
 };

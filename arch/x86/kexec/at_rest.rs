@@ -101,7 +101,8 @@ unsafe extern "C" fn kexec_purgatory_check(crash: bool) -> c_int {
     from_result(|| {
         check(crash).inspect_err(|error| match *error {
             // It was told already, or there is nothing to tell.
-            EIO | ENOENT | EINTR => {}
+            EIO | ENOENT => {}
+            EAGAIN => pr_info!("{image} image: the check ended, as the image was replaced\n"),
             _ => pr_warn!("{image} image: cannot be checked: {error:?}\n"),
         })?;
         Ok(0)
@@ -132,8 +133,9 @@ unsafe extern "C" fn kexec_purgatory_check_image(
     from_result(|| {
         let mut check = Check::new(Size::of(image))?;
 
-        check.run(image)?;
-        check.result("test", text)?;
+        check.run(image, || false)?;
+        check.write(text)?;
+        check.log("test")?;
         Ok(0)
     })
 }
@@ -141,21 +143,30 @@ unsafe extern "C" fn kexec_purgatory_check_image(
 /// Checks the crash image, or the normal one.
 fn check(crash: bool) -> Result {
     let size = Size::of(&*PinnedImage::new(crash)?);
-    // A load that waits must not wait for memory.
+    // A load that waits must not wait for memory, nor for a console.
     let mut check = Check::new(size)?;
     let image = PinnedImage::new(crash)?;
 
     if Size::of(&image) != size {
         return Err(EAGAIN);
     }
-    check.run(&image)?;
+    check.run(&image, || kexec::pin_ends(crash))?;
 
     let mut text = [0; TEXT_SIZE];
-    let result = check.result(if crash { "crash" } else { "normal" }, &mut text);
+    check.write(&mut text)?;
     if let Ok(text) = CStr::from_bytes_until_nul(&text) {
         image.show_check(text);
     }
-    result
+    drop(image);
+    check.log(if crash { "crash" } else { "normal" })
+}
+
+/// The regions that are checked: the keys for an encrypted dump target are not mapped after a load,
+/// see `kexec_mark_dm_crypt_keys()`.
+fn regions(image: &LoadedImage) -> impl Iterator<Item = Region> + '_ {
+    image
+        .regions()
+        .filter(|region| region.kind != kind_of(RegionKind::DmCryptKeys))
 }
 
 /// How much a check of an image has to do.
@@ -167,7 +178,7 @@ struct Size {
 
 impl Size {
     fn of(image: &LoadedImage) -> Size {
-        image.regions().fold(
+        regions(image).fold(
             Size {
                 pages: 0,
                 leaves: 0,
@@ -195,6 +206,8 @@ struct Part {
     page: usize,
     /// Its first leaf in the image.
     leaf: usize,
+    /// Whether its digest differs.
+    damaged: bool,
 }
 
 /// A check of an image. All of its memory is allocated before the image is pinned.
@@ -244,15 +257,15 @@ impl Check {
         })
     }
 
-    /// Hashes `image`, whose size is that of this check.
+    /// Checks `image`, whose size is that of this check, until `ends` says so.
     ///
     /// # Errors
     ///
-    /// `EAGAIN` if a load waits for the image.
-    fn run(&mut self, image: &LoadedImage) -> Result {
+    /// `EAGAIN` if `ends` said so.
+    fn run(&mut self, image: &LoadedImage, ends: impl Fn() -> bool + Sync) -> Result {
         let (mut page, mut leaf) = (0, 0);
 
-        for region in image.regions() {
+        for region in regions(image) {
             let (pages, leaves) = (pages_of(&region), leaves_of(&region));
 
             if region.in_place {
@@ -261,7 +274,12 @@ impl Check {
                 }
             }
             self.parts
-                .push_within_capacity(Part { region, page, leaf })
+                .push_within_capacity(Part {
+                    region,
+                    page,
+                    leaf,
+                    damaged: false,
+                })
                 .map_err(|_| EINVAL)?;
             page += pages;
             leaf += leaves;
@@ -270,49 +288,69 @@ impl Check {
             if let Some(address) = page_at(&self.parts, &mut self.pages, destination) {
                 *address = source;
             }
+            !ends()
         });
 
         let (parts, pages) = (&self.parts, &self.pages);
-        kexec::run_on_cpus(&mut self.workers, |worker| worker.run(parts, pages))?;
-        match PinnedImage::ends() {
-            true => Err(EAGAIN),
-            false => Ok(()),
+        kexec::run_on_cpus(&mut self.workers, |worker| worker.run(parts, pages, &ends))?;
+        if ends() {
+            return Err(EAGAIN);
         }
+
+        for index in 0..self.parts.len() {
+            let damaged = self
+                .parts
+                .get(index)
+                .map(|part| self.digest(part) != part.region.digest);
+
+            if let (Some(part), Some(damaged)) = (self.parts.get_mut(index), damaged) {
+                part.damaged = damaged;
+            }
+        }
+        Ok(())
     }
 
-    /// Compares the digests. Logs the result, of the image that is called `kind`, and writes it to
-    /// `text`, with a NUL.
+    /// Writes the result to `text`, with a NUL, as sysfs shows it.
+    fn write(&self, text: &mut [u8]) -> Result {
+        let mut line = NullTerminatedFormatter::new(text).ok_or(EINVAL)?;
+        let mut separator = "damaged: ";
+
+        // What does not fit is left out.
+        for part in self.parts.iter().filter(|part| part.damaged) {
+            let _ = write!(line, "{separator}{}", name(part.region.kind));
+            separator = ", ";
+        }
+        if !self.is_damaged() {
+            let _ = line.write_str("intact");
+        }
+        Ok(())
+    }
+
+    fn is_damaged(&self) -> bool {
+        self.parts.iter().any(|part| part.damaged)
+    }
+
+    /// Logs the result, of the image that is called `kind`.
     ///
     /// # Errors
     ///
     /// `EIO` if a digest differs.
-    fn result(&self, kind: &str, text: &mut [u8]) -> Result {
-        let mut line = NullTerminatedFormatter::new(text).ok_or(EINVAL)?;
-        let mut bytes = 0;
-        let mut separator = "damaged: ";
-
-        for part in self.parts.iter() {
+    fn log(&self, kind: &str) -> Result {
+        for part in self.parts.iter().filter(|part| part.damaged) {
             let region = &part.region;
 
-            bytes += region.len;
-            if self.digest(part) == region.digest {
-                continue;
-            }
             pr_err!(
                 "{kind} image: MISMATCH at rest in {} {:#x}-{:#x}\n",
                 name(region.kind),
                 region.start,
                 region.start + region.len as u64 - 1
             );
-            // What does not fit is left out.
-            let _ = write!(line, "{separator}{}", name(region.kind));
-            separator = ", ";
         }
-
-        if separator == ", " {
+        if self.is_damaged() {
             return Err(EIO);
         }
-        let _ = line.write_str("intact");
+
+        let bytes: usize = self.parts.iter().map(|part| part.region.len).sum();
         pr_info!(
             "{kind} image: {} regions, {bytes} bytes intact at rest\n",
             self.parts.len()
@@ -350,10 +388,12 @@ fn page_at<'a>(parts: &[Part], pages: &'a mut [u64], destination: u64) -> Option
 }
 
 impl Worker {
-    fn run(&mut self, parts: &[Part], pages: &[u64]) {
+    fn run(&mut self, parts: &[Part], pages: &[u64], ends: impl Fn() -> bool) {
         let mut done = 0;
 
-        while done < self.leaves.len() && !PinnedImage::ends() {
+        while done < self.leaves.len() && !ends() {
+            kexec::cond_resched();
+
             let number = self.first + done;
             let Some(part) = parts.iter().rfind(|part| part.leaf <= number) else {
                 return;

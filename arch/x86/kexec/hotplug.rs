@@ -43,13 +43,15 @@ pub(crate) fn reseal(image: &mut CrashImage, elfcorehdr: &[u8]) -> Result<(), Re
 
     image.set_digest(start, elfcorehdr.len(), digest);
 
+    let loaded = image.digest(purgatory);
     let memory = image.segment_mut(purgatory, size).ok_or(Refusal::Foreign)?;
-    let (_, params) = params::split(memory, &header)?;
 
     // Digests over what was damaged since would hide that.
-    if params::digest_of(params) != params.params_digest {
+    if loaded != Some(region_digest(memory)) {
         return Err(Refusal::Foreign);
     }
+
+    let (_, params) = params::split(memory, &header)?;
     update(params, start, elfcorehdr.len(), digest).ok_or(Refusal::Foreign)?;
 
     let digest = region_digest(memory);

@@ -6,27 +6,45 @@
 
 #include <linux/atomic.h>
 #include <linux/bug.h>
+#include <linux/cc_platform.h>
+#include <linux/cpufeature.h>
 #include <linux/cpumask.h>
 #include <linux/err.h>
+#include <linux/io.h>
 #include <linux/kexec.h>
 #include <linux/minmax.h>
+#include <linux/mm.h>
 #include <linux/mutex.h>
-#include <linux/sched.h>
+#include <linux/uaccess.h>
 #include <linux/workqueue.h>
 
-/* Held while an image is pinned, and while one is replaced */
-static DEFINE_MUTEX(pin_lock);
-/* Loads that wait for it */
-static atomic_t waiting = ATOMIC_INIT(0);
+/* One of the two images that can be loaded */
+struct slot {
+	/* Held while the image is pinned, and while it is replaced */
+	struct mutex lock;
+	/* Loads that wait for the lock */
+	atomic_t waiting;
+};
 
-struct kimage *kexec_purgatory_pin(bool crash)
+static struct slot normal = { .lock = __MUTEX_INITIALIZER(normal.lock) };
+static struct slot crash = { .lock = __MUTEX_INITIALIZER(crash.lock) };
+
+static struct slot *slot(bool is_crash)
+{
+	return is_crash ? &crash : &normal;
+}
+
+struct kimage *kexec_purgatory_pin(bool is_crash)
 {
 	struct kimage *image = NULL;
 
-	if (mutex_lock_interruptible(&pin_lock))
-		return ERR_PTR(-EINTR);
+	/* They were written through another mapping than they are read through. */
+	if (is_crash && cc_platform_has(CC_ATTR_HOST_MEM_ENCRYPT))
+		return ERR_PTR(-EOPNOTSUPP);
 
-	if (!crash)
+	mutex_lock(&slot(is_crash)->lock);
+
+	if (!is_crash)
 		image = kexec_image;
 #ifdef CONFIG_CRASH_DUMP
 	else
@@ -35,34 +53,47 @@ struct kimage *kexec_purgatory_pin(bool crash)
 	if (image && image->file_mode)
 		return image;
 
-	mutex_unlock(&pin_lock);
+	kexec_purgatory_unpin(is_crash);
 	return ERR_PTR(image ? -EOPNOTSUPP : -ENOENT);
 }
 
-void kexec_purgatory_unpin(void)
+void kexec_purgatory_unpin(bool is_crash)
 {
-	mutex_unlock(&pin_lock);
+	mutex_unlock(&slot(is_crash)->lock);
 }
 
-bool kexec_purgatory_pin_ends(void)
+bool kexec_purgatory_pin_ends(bool is_crash)
 {
-	cond_resched();
-	return atomic_read(&waiting);
+	return atomic_read(&slot(is_crash)->waiting);
 }
 
 struct kimage *kexec_purgatory_exchange(struct kimage **dest, struct kimage *image)
 {
+	bool is_crash = dest != &kexec_image;
 	struct kimage *old;
 
-	atomic_inc(&waiting);
-	mutex_lock(&pin_lock);
-	atomic_dec(&waiting);
+	atomic_inc(&slot(is_crash)->waiting);
+	mutex_lock(&slot(is_crash)->lock);
+	atomic_dec(&slot(is_crash)->waiting);
 
-	kexec_purgatory_show_image(dest != &kexec_image, image);
+	kexec_purgatory_show_image(is_crash, image);
 	old = xchg(dest, image);
 
-	mutex_unlock(&pin_lock);
+	kexec_purgatory_unpin(is_crash);
 	return old;
+}
+
+bool kexec_purgatory_read(void *to, phys_addr_t address, size_t size)
+{
+	const void *memory = phys_to_virt(address);
+
+	if (!pfn_valid(PHYS_PFN(address)) || !copy_from_kernel_nofault_allowed(memory, size))
+		return false;
+
+	/* Survives errors of the memory, where the processor has what it needs for that. */
+	if (cpu_feature_enabled(X86_FEATURE_ERMS))
+		return !copy_mc_to_kernel(to, memory, size);
+	return !copy_from_kernel_nofault(to, memory, size);
 }
 
 /* One call of kexec_purgatory_run() */
@@ -102,7 +133,11 @@ void kexec_purgatory_run(void (*call)(void *data, unsigned int number), void *da
 		queue_work(system_dfl_wq, &calls[i].work);
 	}
 	for (i = 0; i < count; i++) {
-		flush_work(&calls[i].work);
+		/* What no other CPU has begun with is done here, to wait for none of them. */
+		if (cancel_work(&calls[i].work))
+			call(data, i);
+		else
+			flush_work(&calls[i].work);
 		destroy_work_on_stack(&calls[i].work);
 	}
 }

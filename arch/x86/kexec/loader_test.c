@@ -245,6 +245,15 @@ static void test_elfcorehdr_damaged(struct kunit *test)
 	KUNIT_EXPECT_MEMEQ(test, memory, before, purgatory->bufsz);
 
 	*damaged ^= 1;
+
+	/* A byte of the code */
+	damaged = memory + purgatory->bufsz / 2;
+	*damaged ^= 1;
+	memcpy(before, memory, purgatory->bufsz);
+	kexec_purgatory_elfcorehdr(image, priv->elfcorehdr, 256);
+	KUNIT_EXPECT_MEMEQ(test, memory, before, purgatory->bufsz);
+
+	*damaged ^= 1;
 	kexec_purgatory_elfcorehdr(image, priv->elfcorehdr, 256);
 	KUNIT_EXPECT_MEMNEQ(test, memory, before, purgatory->bufsz);
 }

@@ -53,6 +53,9 @@ static struct image crash = { .seq = SEQCNT_ZERO(crash.seq), .details = NO_IMAGE
 static seqcount_t policy_seq = SEQCNT_ZERO(policy_seq);
 static char policy[KEXEC_POLICY_NAME_LEN];
 
+/* How often a check before a reboot begins anew because the image was replaced */
+#define CHECK_TRIES	10
+
 /* Whether the normal image is checked before it is entered */
 static bool check_reboot;
 
@@ -101,19 +104,17 @@ void kexec_purgatory_show_image(bool is_crash, const struct kimage *image)
 			new.regions = purgatory->verify_regions;
 			new.bytes = purgatory->verify_bytes;
 		}
-		strscpy(new.check, "not checked");
+		strscpy(new.check, purgatory->check[0] ? purgatory->check : "not checked");
+		new.check_time = purgatory->check_time;
 	}
 	replace(&shown->seq, &shown->details, &new, sizeof(new));
 }
 
-void kexec_purgatory_show_check(bool is_crash, const char *text)
+void kexec_purgatory_show_check(struct kimage *image, const char *text)
 {
-	struct image *shown = is_crash ? &crash : &loaded;
-	struct details new = shown->details;
-
-	strscpy(new.check, text);
-	new.check_time = ktime_get_real_seconds();
-	replace(&shown->seq, &shown->details, &new, sizeof(new));
+	strscpy(image->arch.purgatory.check, text);
+	image->arch.purgatory.check_time = ktime_get_real_seconds();
+	kexec_purgatory_show_image(image->type == KEXEC_TYPE_CRASH, image);
 }
 
 #ifdef CONFIG_KEXEC_PURGATORY_VERIFY_MODULE
@@ -217,10 +218,16 @@ static ssize_t check_reboot_store(struct kobject *kobj, struct kobj_attribute *a
 
 int kexec_purgatory_check_reboot(void)
 {
-	/* Anything else than a damaged image is as it would be without a check. */
-	if (READ_ONCE(check_reboot) && kexec_purgatory_check(false) == -EIO)
-		return -EIO;
-	return 0;
+	int tries = CHECK_TRIES, ret;
+
+	if (!READ_ONCE(check_reboot))
+		return 0;
+	do {
+		ret = kexec_purgatory_check(false);
+	} while (ret == -EAGAIN && --tries);
+
+	/* What cannot be checked is entered, as without this. */
+	return ret == -EIO ? ret : 0;
 }
 
 #define IMAGE_ATTR(_name, _mode, _store, _image, _what) {		\

@@ -54,6 +54,25 @@ impl CrashImage {
         unsafe { (*self.0.get()).elf_load_addr as u64 }
     }
 
+    /// The digest that was recorded of the segment at the physical address `start`, if one was.
+    pub fn digest(&self, start: u64) -> Option<Digest> {
+        let image = self.0.get();
+        // SAFETY: By the type invariant the image is valid and does not change.
+        let count = unsafe { (*image).nr_segments };
+
+        (0..count.min(SEGMENT_MAX)).find_map(|index| {
+            // SAFETY: As above.
+            let (segment, region) = unsafe {
+                (
+                    (*image).segment[index],
+                    (*image).arch.purgatory.regions[index],
+                )
+            };
+
+            (segment.mem as u64 == start && region.kind != 0).then_some(region.digest)
+        })
+    }
+
     /// Records a new digest of the segment at the physical address `start`, over its first `len`
     /// bytes. Nothing happens if it has none.
     pub fn set_digest(&mut self, start: u64, len: usize, digest: Digest) {

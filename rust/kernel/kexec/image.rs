@@ -22,6 +22,9 @@ use crate::{
 /// Most segments that an image can have.
 pub const SEGMENT_MAX: usize = bindings::KEXEC_SEGMENT_MAX as usize;
 
+// Every segment of an image can have a digest.
+static_assert!(bindings::KEXEC_PURGATORY_REGIONS == bindings::KEXEC_SEGMENT_MAX);
+
 /// `struct kimage`, for the signatures of functions that C code calls.
 pub type RawImage = bindings::kimage;
 

@@ -9,10 +9,7 @@ use super::{
 };
 use crate::{
     bindings,
-    error::{
-        from_err_ptr,
-        to_result, //
-    },
+    error::from_err_ptr,
     page::PAGE_SIZE,
     prelude::*,
     types::{
@@ -55,7 +52,8 @@ enum Entry {
 ///
 /// # Invariants
 ///
-/// The `struct kimage` is valid, in file mode, sealed, and does not change.
+/// The `struct kimage` is valid, in file mode and sealed. Its type, its segments, the list of its
+/// pages and the regions that were recorded do not change.
 #[repr(transparent)]
 pub struct LoadedImage(Opaque<bindings::kimage>);
 
@@ -64,8 +62,8 @@ impl LoadedImage {
     ///
     /// # Safety
     ///
-    /// For the duration of `'a`, `image` must be valid, in file mode, what
-    /// `kexec_purgatory_seal()` left, and not change.
+    /// For the duration of `'a`, `image` must be valid, in file mode, and what
+    /// `kexec_purgatory_seal()` left. What the type invariant names must not change.
     pub unsafe fn from_raw<'a>(image: *const RawImage) -> &'a LoadedImage {
         // SAFETY: `LoadedImage` is a transparent wrapper, the caller promises the rest.
         // INVARIANT: By the safety requirements of this function.
@@ -104,9 +102,10 @@ impl LoadedImage {
     }
 
     /// Calls `each` with the physical addresses that a page of the image has after the copy and has
-    /// now, for every page that is copied. Ends at the first entry of the list that cannot be one,
-    /// and when there were as many as the image can have, so that a damaged list does no harm.
-    pub fn for_each_page(&self, mut each: impl FnMut(u64, u64)) {
+    /// now, for every page that is copied, while it returns true. Ends at the first entry of the
+    /// list that cannot be one, and when there were as many as the image can have, so that a
+    /// damaged list does no harm.
+    pub fn for_each_page(&self, mut each: impl FnMut(u64, u64) -> bool) {
         let image = self.0.get();
         // SAFETY: By the type invariant the image is valid and does not change.
         let (head, segments) = unsafe { ((*image).head as u64, (*image).segment) };
@@ -123,7 +122,9 @@ impl LoadedImage {
                 Some(Entry::Destination(address)) => destination = address,
                 Some(Entry::Indirection(address)) => next = address,
                 Some(Entry::Source(address)) => {
-                    each(destination, address);
+                    if !each(destination, address) {
+                        return;
+                    }
                     destination = destination.wrapping_add(PAGE_SIZE as u64);
                 }
                 None => return,
@@ -152,25 +153,32 @@ fn parse(entry: u64) -> Option<Entry> {
     }
 }
 
-/// Copies memory by its physical address.
+/// Copies memory by its physical address, all of it in one page. Any address may be given.
 ///
 /// # Errors
 ///
-/// `EFAULT` if it is not in the direct map, or a fault hits it there, as poisoned memory does.
+/// `EFAULT` if there is no memory, or it cannot be read.
 pub fn read_physical(address: u64, bytes: &mut [u8]) -> Result {
-    // SAFETY: `phys_to_virt` only computes.
-    let memory = unsafe { bindings::phys_to_virt(address) };
+    // SAFETY: `bytes` is valid for writes of its length. The function takes any address.
+    let read =
+        unsafe { bindings::kexec_purgatory_read(bytes.as_mut_ptr().cast(), address, bytes.len()) };
 
-    // SAFETY: `bytes` is valid for writes of its length. The function takes any address to read
-    // from.
-    to_result(unsafe {
-        bindings::copy_from_kernel_nofault(bytes.as_mut_ptr().cast(), memory, bytes.len())
-    } as c_int)
+    if read {
+        Ok(())
+    } else {
+        Err(EFAULT)
+    }
+}
+
+/// Whether a load waits for a [`PinnedImage`]: the crash image, or the normal one.
+pub fn pin_ends(crash: bool) -> bool {
+    // SAFETY: The function has no preconditions.
+    unsafe { bindings::kexec_purgatory_pin_ends(crash) }
 }
 
 /// One of the two images that can be loaded, which is not replaced while this lives.
 ///
-/// Keep that short, as a load waits for it: see [`Self::ends`].
+/// Keep that short, as a load waits for it: see [`pin_ends`].
 ///
 /// # Invariants
 ///
@@ -187,7 +195,8 @@ impl PinnedImage {
     ///
     /// # Errors
     ///
-    /// `ENOENT` if none is loaded, `EOPNOTSUPP` if `kexec_load()` loaded it, `EINTR`.
+    /// `ENOENT` if none is loaded, `EOPNOTSUPP` if `kexec_load()` loaded it, or if it is a crash
+    /// image on a host with SME.
     pub fn new(crash: bool) -> Result<PinnedImage> {
         // SAFETY: The function may sleep, as its callers may.
         let image = from_err_ptr(unsafe { bindings::kexec_purgatory_pin(crash) })?;
@@ -200,16 +209,11 @@ impl PinnedImage {
         })
     }
 
-    /// Whether a load waits for the image.
-    pub fn ends() -> bool {
-        // SAFETY: The function has no preconditions.
-        unsafe { bindings::kexec_purgatory_pin_ends() }
-    }
-
     /// Has sysfs tell the result of a check of this image.
     pub fn show_check(&self, text: &CStr) {
-        // SAFETY: By the type invariant the image is pinned; the text ends with a NUL.
-        unsafe { bindings::kexec_purgatory_show_check(self.crash, text.as_char_ptr()) };
+        // SAFETY: By the type invariant the image is pinned; the text ends with a NUL. What is
+        // written is not part of a `LoadedImage`.
+        unsafe { bindings::kexec_purgatory_show_check(self.image, text.as_char_ptr()) };
     }
 }
 
@@ -218,7 +222,8 @@ impl Deref for PinnedImage {
 
     fn deref(&self) -> &LoadedImage {
         // SAFETY: By the type invariant the image was loaded, is in file mode, and is not replaced.
-        // What changes an image that was loaded has it replaced before.
+        // Memory hotplug, which changes a region of an image that was loaded, has it replaced by
+        // none before.
         unsafe { LoadedImage::from_raw(self.image) }
     }
 }
@@ -226,6 +231,6 @@ impl Deref for PinnedImage {
 impl Drop for PinnedImage {
     fn drop(&mut self) {
         // SAFETY: By the type invariant the image is pinned, by this task.
-        unsafe { bindings::kexec_purgatory_unpin() };
+        unsafe { bindings::kexec_purgatory_unpin(self.crash) };
     }
 }

@@ -13,6 +13,12 @@ pub fn cpu_count() -> usize {
     unsafe { bindings::kexec_purgatory_run_cpus() as usize }
 }
 
+/// Lets another task have the CPU, if one waits for it. May sleep.
+pub fn cond_resched() {
+    // SAFETY: The callers may sleep.
+    unsafe { bindings::cond_resched() };
+}
+
 /// The data of one [`run_on_cpus`].
 struct Run<T, F> {
     parts: *mut T,

@@ -17,8 +17,8 @@ struct module;
 
 /**
  * struct kexec_purgatory_region - the bytes of a segment as they were loaded
- * @kind:	what they are, enum Kind of rust/kernel/kexec/loaded.rs; 0 if there
- *		is no digest to hold them against
+ * @kind:	what they are, see arch/x86/kexec/at_rest.rs; 0 if there is no digest to
+ *		compare them with
  * @len:	number of bytes, from the start of the segment
  * @digest:	their digest, LEAF_SIZE of arch/x86/purgatory/rust/abi.rs
  */
@@ -51,6 +51,8 @@ struct kexec_purgatory_region {
  *			for an image that is not verified
  * @verify_regions:	number of regions that are verified
  * @verify_bytes:	number of their bytes
+ * @check:		result of the last check, "" if there was none
+ * @check_time:		when that was, in seconds since 1970
  * @regions:		what kexec_purgatory_check() checks, by the segment's index
  * @policy:		name of the module that decided, "" if none did
  *
@@ -66,6 +68,8 @@ struct kexec_purgatory {
 	const char *engine;
 	unsigned int verify_regions;
 	unsigned long verify_bytes;
+	char check[128];
+	s64 check_time;
 	struct kexec_purgatory_region regions[KEXEC_PURGATORY_REGIONS];
 #endif
 #ifdef CONFIG_KEXEC_PURGATORY_VERIFY_MODULE
@@ -199,7 +203,7 @@ size_t kexec_purgatory_load_size(const struct kimage *image, int idx);
 struct kimage *kexec_purgatory_exchange(struct kimage **dest, struct kimage *image);
 
 /**
- * kexec_purgatory_sysfs_init() - add verify_* to /sys/kernel/kexec/
+ * kexec_purgatory_sysfs_init() - add verify_* and check_* to /sys/kernel/kexec/
  * @kobj: that folder
  *
  * Return: 0 or a negative errno.
@@ -222,16 +226,16 @@ int kexec_purgatory_check_reboot(void);
 #endif
 
 /**
- * kexec_purgatory_check() - hold an image against its digests, while it is at rest
+ * kexec_purgatory_check() - compare a loaded image with its digests
  * @crash: the crash image, not the normal one
  *
- * Takes no lock that a crash needs; a load ends the check. Logs the result, and shows it in
- * sysfs.
+ * Takes no lock that a crash needs; a load that replaces the image ends the
+ * check. Logs the result, and shows it in sysfs.
  *
  * Context: may sleep.
  * Return: 0 if the image is as it was loaded, -EIO if it is not, -ENOENT if there
- * is none, -EOPNOTSUPP if kexec_load() loaded it, -EAGAIN if it was replaced
- * meanwhile, -EINTR, or -ENOMEM.
+ * is none, -EOPNOTSUPP if kexec_load() loaded it or if it is a crash image on a host
+ * with SME, -EAGAIN if it was replaced meanwhile, or -ENOMEM.
  */
 int kexec_purgatory_check(bool crash);
 
@@ -250,25 +254,31 @@ int kexec_purgatory_check_image(const struct kimage *image, char *text, size_t s
 
 /**
  * kexec_purgatory_pin() - keep an image from being replaced
- * @crash: the crash image, not the normal one
+ * @is_crash: the crash image, not the normal one
  *
- * A load that wants to replace an image waits until nothing pins one. To keep that
+ * A load that wants to replace it waits, with the kexec lock held. To keep that
  * short, ask kexec_purgatory_pin_ends(), and do not allocate memory meanwhile.
  *
  * Context: may sleep.
  * Return: the image, which kexec_purgatory_unpin() has to follow, or an error:
- * -ENOENT, -EOPNOTSUPP, -EINTR as for kexec_purgatory_check().
+ * -ENOENT, -EOPNOTSUPP as for kexec_purgatory_check().
  */
-struct kimage *kexec_purgatory_pin(bool crash);
-void kexec_purgatory_unpin(void);
+struct kimage *kexec_purgatory_pin(bool is_crash);
+void kexec_purgatory_unpin(bool is_crash);
+
+/* Whether a load waits for kexec_purgatory_unpin(). */
+bool kexec_purgatory_pin_ends(bool is_crash);
 
 /**
- * kexec_purgatory_pin_ends() - tell whether a load waits for kexec_purgatory_unpin()
+ * kexec_purgatory_read() - read memory that may be damaged
+ * @to: gets what is there
+ * @address: physical address, of anything
+ * @size: bytes, all of them in one page
  *
- * Context: may sleep.
- * Return: whether one waits.
+ * Return: false if @address is no memory, if it is not mapped, or, where the
+ * processor has ERMS, if the memory has an error.
  */
-bool kexec_purgatory_pin_ends(void);
+bool kexec_purgatory_read(void *to, phys_addr_t address, size_t size);
 
 /**
  * kexec_purgatory_show_image() - have sysfs tell what was decided about an image
@@ -280,13 +290,15 @@ bool kexec_purgatory_pin_ends(void);
 void kexec_purgatory_show_image(bool crash, const struct kimage *image);
 
 /**
- * kexec_purgatory_show_check() - have sysfs tell the result of a check
- * @crash: the crash image, not the normal one
+ * kexec_purgatory_show_check() - record the result of a check
+ * @image: image that was checked
  * @text: result
  *
- * Context: the image is pinned.
+ * It stays with the image, and sysfs tells it while the image is loaded.
+ *
+ * Context: @image is pinned.
  */
-void kexec_purgatory_show_check(bool crash, const char *text);
+void kexec_purgatory_show_check(struct kimage *image, const char *text);
 
 /* The most calls of kexec_purgatory_run() */
 #define KEXEC_PURGATORY_CPUS	8
@@ -295,7 +307,7 @@ void kexec_purgatory_show_check(bool crash, const char *text);
 unsigned int kexec_purgatory_run_cpus(void);
 
 /**
- * kexec_purgatory_run() - run a function on several CPUs
+ * kexec_purgatory_run() - run a function on several CPUs, this one among them
  * @call: function, called with each number below @count once
  * @data: its first argument
  * @count: number of calls, not above KEXEC_PURGATORY_CPUS

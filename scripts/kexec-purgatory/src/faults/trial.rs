@@ -51,6 +51,8 @@ pub enum Trial {
     AtRest(Planned),
     /// An image that the running kernel checks, and that was not touched.
     CleanAtRest(Scenario),
+    /// A normal image that the running kernel checks before it enters it, and that was not touched.
+    EnterChecked,
     /// A fault in a normal image that the running kernel checks before it enters it.
     Refused(Planned),
     /// A mismatch that is told on an 8250 in memory.
@@ -114,6 +116,7 @@ pub fn at_rest(faults: &[Planned], count: usize, scenarios: &[Scenario]) -> Vec<
         trials.extend((0..count.div_ceil(4)).map(|_| Trial::CleanAtRest(scenario)));
         if scenario == Scenario::NORMAL_AT_REST {
             trials.extend(faults.take(REFUSALS).map(Trial::Refused));
+            trials.push(Trial::EnterChecked);
         }
     }
     trials
@@ -169,6 +172,7 @@ impl Trial {
                 planned.fault
             ),
             Self::CleanAtRest(scenario) => format!("clean {}, checked", scenario.name()),
+            Self::EnterChecked => "clean normal image, checked before it is entered".to_owned(),
             Self::Refused(planned) => format!(
                 "{}: {}, checked before it is entered: {}",
                 planned.number,
@@ -192,6 +196,7 @@ impl Trial {
             Self::AtRest(planned) => checked(planned.scenario, engine),
             Self::CleanAtRest(scenario) => checked(*scenario, engine),
             Self::Refused(planned) => checked(planned.scenario, engine),
+            Self::EnterChecked => checked(Scenario::NORMAL_AT_REST, engine),
         }
     }
 
@@ -199,7 +204,7 @@ impl Trial {
         match self {
             Self::Fault(_) => Class::Fault,
             Self::AtRest(_) | Self::Refused(_) => Class::AtRest,
-            Self::CleanAtRest(_) => Class::CleanAtRest,
+            Self::CleanAtRest(_) | Self::EnterChecked => Class::CleanAtRest,
             Self::Clean(_) | Self::CleanLoad(_) => Class::Clean,
             Self::Purgatory { .. } => Class::Purgatory,
             Self::Unverified(..) | Self::Direct(_) => Class::Unverified,
@@ -251,6 +256,20 @@ impl Trial {
             Self::CleanAtRest(scenario) => {
                 let mut machine = scenes.get(scenario)?.template.spawn()?;
                 at_rest::check(&mut machine, scenario.purpose, &[])
+            }
+            Self::EnterChecked => {
+                let scene = scenes.get(Scenario::NORMAL_AT_REST)?;
+                let mut machine = scene.template.spawn()?;
+                machine.type_line("enter-checked")?;
+                outcome::follow(&mut machine, scene.image.entry()?)?.check_entered()?;
+                ensure!(
+                    machine
+                        .log()
+                        .lines()
+                        .any(|line| line.ends_with(" bytes intact at rest")),
+                    "the image was entered unchecked"
+                );
+                Ok(())
             }
             Self::Refused(planned) => {
                 let scene = scenes.get(planned.scenario)?;

@@ -402,6 +402,9 @@ fn check(kexec: &Kexec, case: &Case) -> Result<()> {
         let verified = matches!(case.expected, Decided(arm) if arm.is_verified());
         purgatory_spoke(kexec, verified)?;
     }
+    if let Some(Extra::MemoryHotplug | Extra::DmCryptKey) = case.extra {
+        found_intact(&kexec.log)?;
+    }
     if case.extra == Some(Extra::MemoryHotplug) {
         memory_added(&kexec.log)?;
     }
@@ -415,14 +418,15 @@ fn check(kexec: &Kexec, case: &Case) -> Result<()> {
     Ok(())
 }
 
-/// Whether the dump has the memory that was added after the crash image was loaded, and the running
-/// kernel found the image intact then.
-fn memory_added(log: &SerialLog) -> Result<()> {
+/// Whether the running kernel found the image intact.
+fn found_intact(log: &SerialLog) -> Result<()> {
     let check = log.after("guest: check ");
-    ensure!(
-        check == Some("succeeds: intact"),
-        "after memory was added, the check {check:?}"
-    );
+    ensure!(check == Some("succeeds: intact"), "the check {check:?}");
+    Ok(())
+}
+
+/// Whether the dump has the memory that was added after the crash image was loaded.
+fn memory_added(log: &SerialLog) -> Result<()> {
     let dumped = log
         .after("guest: vmcore ")
         .and_then(|rest| rest.split_once(" MiB,"))
