@@ -44,6 +44,7 @@ pub use loaded::{
 };
 pub use machine::{
     has_xfeatures,
+    release,
     CpuFeature,
     Machine,
     ResetRegister, //

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Prints what /sys/kernel/kexec/ tells of the images that are loaded, in the text
-# format of Prometheus.
+# Prints what /sys/kernel/kexec/ tells of the images that are loaded and of the
+# kexec that entered this kernel, in the text format of Prometheus.
 
 set -eu
 
@@ -12,9 +12,10 @@ usage() {
 	cat <<END
 Usage: kexec-metrics.sh [FILE]
 
-Prints what the kernel tells of kexec images that are loaded, as metrics of
-Prometheus. With FILE, replaces that file by it in one step: give a file with
-the suffix .prom in the folder of node_exporter's textfile collector.
+Prints what the kernel tells of kexec images that are loaded, and of the kexec that
+entered this kernel, as metrics of Prometheus. With FILE, replaces that file by it in
+one step: give a file with the suffix .prom in the folder of node_exporter's textfile
+collector.
 
 Environment:
   KEXEC_SYSFS  where to read, instead of /sys/kernel/kexec
@@ -102,6 +103,21 @@ metrics() {
 	each kexec_image_check_timestamp_seconds check_time
 	metric kexec_image_info "What was decided and found."
 	info
+	[ ! -e "$SYSFS/entered_by" ] || entered
+}
+
+# How the previous kernel entered this one; a time that is not known is left out.
+entered() {
+	metric kexec_entered_nanoseconds \
+		"Time of the kexec that entered this kernel, from machine_kexec() on."
+	for part in copy verify handoff total; do
+		ns=$(line "entered_${part}_ns")
+		[ "$ns" = -1 ] || printf 'kexec_entered_nanoseconds{part="%s"} %s\n' "$part" "$ns"
+	done
+	metric kexec_entered_info "How this kernel was entered."
+	printf 'kexec_entered_info{by="%s",decision="%s",engine="%s",mismatch="%s"} 1\n' \
+		"$(label "$(line entered_by)")" "$(label "$(line entered_decision)")" \
+		"$(label "$(line entered_engine)")" "$(label "$(line entered_mismatch)")"
 }
 
 case ${1-} in

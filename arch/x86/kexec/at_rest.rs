@@ -65,7 +65,8 @@ fn name(kind: Kind) -> &'static str {
 }
 
 /// Takes the digests of all segments whose bytes do not change any more, but for the purgatory.
-pub(crate) fn record(image: &mut LoadingImage) {
+/// `boot_params_len` is how much does not change of the segment with `boot_params`.
+pub(crate) fn record(image: &mut LoadingImage, boot_params_len: Option<usize>) {
     image.take_digests(|segment| {
         let kind = match segment.role {
             Role::Kernel => RegionKind::Kernel,
@@ -76,17 +77,25 @@ pub(crate) fn record(image: &mut LoadingImage) {
             Role::Other => RegionKind::Segment,
             Role::Ima | Role::Purgatory => return None,
         };
+        let len = match boot_params_len {
+            Some(len) if kind == RegionKind::BootParams => len,
+            _ => segment.data.len(),
+        };
 
-        Some((kind_of(kind), region_digest(segment.data)))
+        Some(taken(kind_of(kind), segment.data.get(..len)?))
     });
 }
 
 /// Takes the digest of the purgatory, when its parameters are complete.
 pub(crate) fn record_purgatory(image: &mut LoadingImage) {
     image.take_digests(|segment| match segment.role {
-        Role::Purgatory => Some((PURGATORY, region_digest(segment.data))),
+        Role::Purgatory => Some(taken(PURGATORY, segment.data)),
         _ => None,
     });
+}
+
+fn taken(kind: Kind, bytes: &[u8]) -> (Kind, usize, Digest) {
+    (kind, bytes.len(), region_digest(bytes))
 }
 
 /// C declaration and contract: `arch/x86/include/asm/kexec-purgatory.h`.

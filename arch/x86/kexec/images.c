@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The images that are loaded: how one is replaced, kept meanwhile, and read on
- * several CPUs
+ * several CPUs; what each needs of the other
  */
 
 #include <linux/atomic.h>
@@ -67,10 +67,55 @@ bool kexec_purgatory_pin_ends(bool is_crash)
 	return atomic_read(&slot(is_crash)->waiting);
 }
 
+bool kexec_mismatch_crash = true;
+unsigned long kexec_mismatch_entry;
+
+/*
+ * Finds where the purgatory of a normal image can enter the crash image: only the
+ * purgatory of this kernel's loader knows what to do with what it gets. With SME its
+ * memory is encrypted in another way than that of a normal image.
+ */
+static void update_mismatch_entry(const struct kimage *crash_image)
+{
+	kexec_mismatch_entry = 0;
+	if (crash_image && crash_image->arch.purgatory.verified &&
+	    !crash_image->arch.purgatory.no_io && !cc_platform_has(CC_ATTR_HOST_MEM_ENCRYPT))
+		kexec_mismatch_entry = crash_image->start;
+}
+
+int kexec_purgatory_excluded(const struct kimage *image, unsigned long start,
+			     unsigned long end)
+{
+#ifdef CONFIG_CRASH_DUMP
+	return image->type != KEXEC_TYPE_CRASH && crashk_res.end &&
+	       start <= crashk_res.end && end >= crashk_res.start;
+#else
+	return 0;
+#endif
+}
+
+/* Finds where the record of a normal image that is entered directly gets its time. */
+static void find_left(struct kimage *image)
+{
+	struct kexec_purgatory *purgatory = &image->arch.purgatory;
+	phys_addr_t address, page;
+
+	if (!purgatory->record || purgatory->verified || purgatory->no_io)
+		return;
+
+	address = purgatory->boot_params + purgatory->record + KEXEC_RECORD_LEFT;
+	page = kexec_purgatory_source(image, address & PAGE_MASK);
+	if (page)
+		purgatory->left = phys_to_virt(page + offset_in_page(address));
+}
+
 struct kimage *kexec_purgatory_exchange(struct kimage **dest, struct kimage *image)
 {
 	bool is_crash = dest != &kexec_image;
 	struct kimage *old;
+
+	if (image && !is_crash)
+		find_left(image);
 
 	atomic_inc(&slot(is_crash)->waiting);
 	mutex_lock(&slot(is_crash)->lock);
@@ -78,6 +123,8 @@ struct kimage *kexec_purgatory_exchange(struct kimage **dest, struct kimage *ima
 
 	kexec_purgatory_show_image(is_crash, image);
 	old = xchg(dest, image);
+	if (is_crash)
+		update_mismatch_entry(image);
 
 	kexec_purgatory_unpin(is_crash);
 	return old;

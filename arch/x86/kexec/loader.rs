@@ -35,8 +35,12 @@ mod digest;
     reason = "shared with the purgatory and its tests"
 )]
 mod engines;
+mod handoff_record;
 mod hotplug;
 mod params;
+#[path = "../purgatory/rust/record.rs"]
+#[expect(unreachable_pub, reason = "shared with the purgatory")]
+mod record;
 
 use abi::Handoff;
 use params::{
@@ -144,8 +148,10 @@ unsafe extern "C" fn kexec_purgatory_policy() -> *const c_char {
 fn place(image: &mut LoadingImage, entry: u64, boot_params: u64) -> Result<(), Refusal> {
     let decision = kexec::decide(image.circumstances(), || kexec::ask_policy(image));
 
+    let machine = Machine::current();
     image.leave_kernel_tail();
     image.set_boot_params(boot_params);
+    image.set_no_io(machine.no_io);
     if !decision.is_verified() {
         image.set_handoff(decision, entry, boot_params);
         return Ok(());
@@ -158,7 +164,6 @@ fn place(image: &mut LoadingImage, entry: u64, boot_params: u64) -> Result<(), R
 
     let (offset, mem_size) = (blob.entry(), blob.mem_size());
     let start = image.add_purgatory(blob.into_bytes(), mem_size, MIN_PURGATORY_ADDR)?;
-    let machine = Machine::current();
     let handoff = Handoff::new(machine.console_port, machine.no_io);
     image.set_handoff(decision, start + offset, handoff.into_raw());
     Ok(())
@@ -168,9 +173,14 @@ fn seal(image: &mut LoadingImage) -> Result<(), Refusal> {
     let decision = image.decision().ok_or(EINVAL)?;
     let kind = if image.is_crash() { "crash" } else { "normal" };
 
-    at_rest::record(image);
+    let machine = Machine::current();
+    let room = handoff_record::link(image);
+    let mut told = handoff_record::tell(image, decision, &machine);
+
+    at_rest::record(image, room.as_ref().map(|room| room.offset));
     if decision.is_verified() {
-        let sealed = params::seal(image, Machine::current(), kexec::debug_requested())?;
+        let address = room.as_ref().map(|room| room.address);
+        let sealed = params::seal(image, machine, kexec::debug_requested(), address)?;
         pr_info!(
             "{kind} image: {} regions, {} bytes to verify, engine {}\n",
             sealed.regions,
@@ -179,6 +189,12 @@ fn seal(image: &mut LoadingImage) -> Result<(), Refusal> {
         );
         image.set_verification(sealed.engine.c_name(), sealed.regions, sealed.bytes);
         at_rest::record_purgatory(image);
+        told.engine = record::text(sealed.engine.name());
+        told.regions = sealed.regions as u32;
+        told.bytes = sealed.bytes as u64;
+    }
+    if let Some(room) = room {
+        handoff_record::fill(image, &room, told)?;
     }
     pr_info!("{kind} image: {}\n", image.decision_text());
     Ok(())

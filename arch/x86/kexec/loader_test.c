@@ -2,7 +2,8 @@
 /*
  * KUnit tests of the loader's errors that no file makes kexec_file_load() run
  * into: images with too many segments, without room, or with segments that wrap
- * or overlap; and of an ELF core header that changes after the image was loaded
+ * or overlap; of an ELF core header that changes after the image was loaded; and
+ * of what a crash image and the next kernel need of a normal image
  */
 
 #include <kunit/test.h>
@@ -12,6 +13,8 @@
 #include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
+
+#include <asm/bootparam.h>
 
 /*
  * Physical addresses. They are above the 64 TiB of memory that a kernel with four levels of paging
@@ -232,7 +235,7 @@ static void test_elfcorehdr_damaged(struct kunit *test)
 	struct kimage *image = priv->image;
 	const struct kexec_segment *purgatory = &image->segment[NR_SEGMENTS + 1];
 	u8 *memory = load_elfcorehdr(test, 256);
-	/* The last byte is one of a region's digest, or of a region that is not used. */
+	/* The last byte is one of the parameters, which no check of a region tells. */
 	u8 *damaged = memory + purgatory->bufsz - 1;
 	u8 *before;
 
@@ -256,6 +259,115 @@ static void test_elfcorehdr_damaged(struct kunit *test)
 	*damaged ^= 1;
 	kexec_purgatory_elfcorehdr(image, priv->elfcorehdr, 256);
 	KUNIT_EXPECT_MEMNEQ(test, memory, before, purgatory->bufsz);
+}
+
+/* A normal image must not be placed over the crash image, which itself has no other place. */
+static void test_crash_memory_excluded(struct kunit *test)
+{
+	struct loader_test *priv = test->priv;
+	const unsigned long start = crashk_res.start, end = crashk_res.end;
+
+	KUNIT_EXPECT_EQ(test, arch_check_excluded_range(priv->image, start, end), 0);
+	priv->image->type = KEXEC_TYPE_DEFAULT;
+	KUNIT_EXPECT_EQ(test, arch_check_excluded_range(priv->image, start, end), 1);
+	KUNIT_EXPECT_EQ(test, arch_check_excluded_range(priv->image, start - 1, start), 1);
+	KUNIT_EXPECT_EQ(test, arch_check_excluded_range(priv->image, end, end + 1), 1);
+	KUNIT_EXPECT_EQ(test, arch_check_excluded_range(priv->image, start - 2, start - 1), 0);
+	KUNIT_EXPECT_EQ(test, arch_check_excluded_range(priv->image, end + 1, end + 2), 0);
+}
+
+/* Where the purgatory of a normal image can enter the crash image */
+static void test_mismatch_entry(struct kunit *test)
+{
+	struct loader_test *priv = test->priv;
+	struct kimage *image = priv->image;
+
+	if (kexec_crash_image)
+		kunit_skip(test, "a crash image is loaded");
+
+	KUNIT_ASSERT_EQ(test, place(priv), 0);
+	KUNIT_ASSERT_EQ(test, kexec_purgatory_seal(image), 0);
+	KUNIT_EXPECT_EQ(test, kexec_mismatch_entry, 0);
+	KUNIT_EXPECT_NULL(test, kexec_purgatory_exchange(&kexec_crash_image, image));
+	KUNIT_EXPECT_EQ(test, kexec_mismatch_entry, image->start);
+	KUNIT_EXPECT_PTR_EQ(test, kexec_purgatory_exchange(&kexec_crash_image, NULL), image);
+	KUNIT_EXPECT_EQ(test, kexec_mismatch_entry, 0);
+
+	/* As for an image of kexec_load() */
+	image->arch.purgatory.verified = false;
+	kexec_purgatory_exchange(&kexec_crash_image, image);
+	KUNIT_EXPECT_EQ(test, kexec_mismatch_entry, 0);
+	kexec_purgatory_exchange(&kexec_crash_image, NULL);
+	image->arch.purgatory.verified = true;
+
+	image->arch.purgatory.no_io = true;
+	kexec_purgatory_exchange(&kexec_crash_image, image);
+	KUNIT_EXPECT_EQ(test, kexec_mismatch_entry, 0);
+	kexec_purgatory_exchange(&kexec_crash_image, NULL);
+}
+
+/* Pages of a normal image in CMA lie in their place, behind what has a digest as well. */
+static void test_source_in_cma(struct kunit *test)
+{
+	struct loader_test *priv = test->priv;
+	struct kimage *image = priv->image;
+
+	set_segment(priv, PARAMS, BOOT_PARAMS, 2 * PAGE_SIZE);
+	KUNIT_ASSERT_EQ(test, place(priv), 0);
+	KUNIT_ASSERT_EQ(test, kexec_purgatory_seal(image), 0);
+	image->type = KEXEC_TYPE_DEFAULT;
+	KUNIT_EXPECT_EQ(test, kexec_purgatory_source(image, BOOT_PARAMS + PAGE_SIZE), 0);
+	image->segment_cma[PARAMS] = virt_to_page(priv->data);
+	KUNIT_EXPECT_EQ(test, kexec_purgatory_source(image, BOOT_PARAMS + PAGE_SIZE),
+			BOOT_PARAMS + PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, kexec_purgatory_source(image, BOOT_PARAMS + 2 * PAGE_SIZE), 0);
+}
+
+/* What the next kernel finds in the list of setup data, and what it makes of that. */
+static void test_record(struct kunit *test)
+{
+	struct loader_test *priv = test->priv;
+	struct kimage *image = priv->image;
+	struct boot_params *params = (void *)priv->data + PARAMS * PAGE_SIZE;
+	const unsigned long size = PAGE_SIZE - SZ_512, next = BOOT_PARAMS + SZ_64K;
+	struct kexec_entered entered = {};
+	struct setup_data *node;
+
+	image->segment[PARAMS].bufsz = kexec_purgatory_add_record(image, size);
+	KUNIT_ASSERT_LE(test, image->segment[PARAMS].bufsz, PAGE_SIZE);
+	node = (void *)params + image->arch.purgatory.record;
+	params->hdr.setup_data = next;
+
+	KUNIT_ASSERT_EQ(test, place(priv), 0);
+	KUNIT_ASSERT_EQ(test, kexec_purgatory_seal(image), 0);
+	KUNIT_EXPECT_EQ(test, params->hdr.setup_data,
+			BOOT_PARAMS + image->arch.purgatory.record);
+	KUNIT_EXPECT_EQ(test, node->next, next);
+	KUNIT_EXPECT_EQ(test, node->type, SETUP_KEXEC_RECORD);
+	KUNIT_EXPECT_EQ(test, node->len, KEXEC_RECORD_SIZE);
+	/* It changes until the next kernel is entered. */
+	KUNIT_EXPECT_EQ(test, image->arch.purgatory.regions[PARAMS].len,
+			size + sizeof(*node));
+
+	KUNIT_ASSERT_TRUE(test, kexec_purgatory_read_record(node->data, node->len, 0, &entered));
+	KUNIT_EXPECT_STREQ(test, entered.release, kexec_purgatory_release());
+	KUNIT_EXPECT_STREQ(test, entered.decision,
+			   kexec_purgatory_decision(image->arch.purgatory.decision));
+	KUNIT_EXPECT_STREQ(test, entered.engine, image->arch.purgatory.engine);
+	KUNIT_EXPECT_STREQ(test, entered.mismatch, "");
+	KUNIT_EXPECT_EQ(test, entered.regions, NR_SEGMENTS);
+	KUNIT_EXPECT_EQ(test, entered.bytes, image->arch.purgatory.verify_bytes);
+	/* Nobody has written the times. */
+	KUNIT_EXPECT_EQ(test, entered.copy_ns, -1);
+	KUNIT_EXPECT_EQ(test, entered.total_ns, -1);
+
+	for (int i = 0; i < KEXEC_RECORD_SIZE; i += 8) {
+		node->data[i] ^= 0x10;
+		KUNIT_EXPECT_FALSE(test, kexec_purgatory_read_record(node->data, node->len, 0,
+								     &entered));
+		node->data[i] ^= 0x10;
+		KUNIT_EXPECT_FALSE(test, kexec_purgatory_read_record(node->data, i, 0, &entered));
+	}
 }
 
 /* A crash image, which is verified in every state, in memory that need not be reserved. */
@@ -312,6 +424,10 @@ static struct kunit_case loader_test_cases[] = {
 	KUNIT_CASE(test_entry_not_verified),
 	KUNIT_CASE(test_elfcorehdr_changes),
 	KUNIT_CASE(test_elfcorehdr_damaged),
+	KUNIT_CASE(test_crash_memory_excluded),
+	KUNIT_CASE(test_mismatch_entry),
+	KUNIT_CASE(test_source_in_cma),
+	KUNIT_CASE(test_record),
 	{}
 };
 

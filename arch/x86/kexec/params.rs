@@ -233,7 +233,8 @@ pub(crate) fn split<'a>(
     Ok((code, params))
 }
 
-/// Records in the purgatory of `image`, whose digests were taken, what it has to verify and how.
+/// Records in the purgatory of `image`, whose digests were taken, what it has to verify and how,
+/// and the physical address of the `record` for the next kernel.
 ///
 /// # Errors
 ///
@@ -243,6 +244,7 @@ pub(crate) fn seal(
     image: &mut LoadingImage,
     machine: Machine,
     debug: bool,
+    record: Option<u64>,
 ) -> Result<Sealed, Refusal> {
     let engine = engines::select(&BootCpu);
     let mut regions = [Region::UNUSED; abi::REGIONS_MAX];
@@ -258,18 +260,18 @@ pub(crate) fn seal(
             continue;
         };
         // The purgatory relies on that: the segment's memory is what its page tables map.
-        if segment.data.len() > segment.mem_size {
+        if segment.digest_len > segment.mem_size {
             return Err(EINVAL.into());
         }
         *regions.get_mut(count).ok_or(EINVAL)? = Region {
             start: segment.start,
-            len: segment.data.len() as u64,
+            len: segment.digest_len as u64,
             kind: kind as u32,
             reserved: 0,
             digest: segment.digest,
         };
         count += 1;
-        bytes += segment.data.len();
+        bytes += segment.digest_len;
     }
 
     let purgatory = image.purgatory_mut().ok_or(EINVAL)?;
@@ -298,6 +300,7 @@ pub(crate) fn seal(
         blob_digest: sha256::digest(code),
         params_digest: [0; abi::DIGEST_SIZE],
         regions,
+        record: record.unwrap_or(0),
     };
     params.params_digest = digest_of(params);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * /sys/kernel/kexec/verify_*: which images are verified, and why; check_*: checks
- * of images that are loaded
+ * of images that are loaded; mismatch_crash: where a mismatch ends
  *
  * A read takes no lock. Whoever holds the kexec lock keeps a crash from
  * entering its image and makes a load fail, so that the decisions are copied
@@ -196,6 +196,26 @@ static ssize_t check_store(struct kobject *kobj, struct kobj_attribute *attr,
 	return kexec_purgatory_check(to_image_attribute(attr)->image == &crash) ?: count;
 }
 
+static ssize_t mismatch_crash_show(struct kobject *kobj,
+				   struct kobj_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%d\n", READ_ONCE(kexec_mismatch_crash));
+}
+
+static ssize_t mismatch_crash_store(struct kobject *kobj, struct kobj_attribute *attr,
+				    const char *buf, size_t count)
+{
+	bool crash;
+	int ret;
+
+	ret = kstrtobool(buf, &crash);
+	if (ret)
+		return ret;
+
+	WRITE_ONCE(kexec_mismatch_crash, crash);
+	return count;
+}
+
 static ssize_t check_reboot_show(struct kobject *kobj,
 				 struct kobj_attribute *attr, char *buf)
 {
@@ -253,16 +273,18 @@ static struct image_attribute image_attrs[] = {
 
 static struct kobj_attribute verify_policy_attr = __ATTR_RO(verify_policy);
 static struct kobj_attribute check_reboot_attr = __ATTR_RW(check_reboot);
+static struct kobj_attribute mismatch_crash_attr = __ATTR_RW(mismatch_crash);
 
 int kexec_purgatory_sysfs_init(struct kobject *kobj)
 {
-	const struct attribute *attrs[ARRAY_SIZE(image_attrs) + 3] = {};
+	const struct attribute *attrs[ARRAY_SIZE(image_attrs) + 4] = {};
 	int i;
 
 	for (i = 0; i < ARRAY_SIZE(image_attrs); i++)
 		attrs[i] = &image_attrs[i].attr.attr;
 	attrs[i++] = &verify_policy_attr.attr;
 	attrs[i++] = &check_reboot_attr.attr;
+	attrs[i++] = &mismatch_crash_attr.attr;
 
-	return sysfs_create_files(kobj, attrs);
+	return sysfs_create_files(kobj, attrs) ?: kexec_purgatory_record_init(kobj);
 }

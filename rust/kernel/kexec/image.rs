@@ -61,6 +61,8 @@ pub struct Segment<'a> {
     pub role: Role,
     /// What [`LoadingImage::take_digests`] recorded, 0 if nothing.
     pub kind: Kind,
+    /// The same: how many bytes of `data` the digest is of.
+    pub digest_len: usize,
     /// The same.
     pub digest: Digest,
 }
@@ -71,9 +73,9 @@ pub struct Segment<'a> {
 ///
 /// The `struct kimage` is valid and in file mode, the kexec lock is held, and nothing changes the
 /// image but through this type and the C functions that it calls. The buffers of its segments are
-/// valid for reads of their size. If `purgatory_info.purgatory_buf` is not null, it is a
-/// `vmalloc()` buffer that this image owns and that one segment has for its `kbuf`, of at least
-/// that segment's `bufsz`.
+/// valid for reads of their size, that of `boot_params` for writes, too. If
+/// `purgatory_info.purgatory_buf` is not null, it is a `vmalloc()` buffer that this image owns and
+/// that one segment has for its `kbuf`, of at least that segment's `bufsz`.
 #[repr(transparent)]
 pub struct LoadingImage(Opaque<bindings::kimage>);
 
@@ -105,8 +107,8 @@ impl LoadingImage {
     ///
     /// For the duration of `'a`, `image` must be valid, in file mode and not accessed by anything
     /// that does not borrow the result, the caller must hold the kexec lock, and the buffers of the
-    /// segments must be valid. `purgatory_info.purgatory_buf` must be null or have been set by
-    /// [`Self::add_purgatory`].
+    /// segments must be valid, that of `boot_params` for writes, too.
+    /// `purgatory_info.purgatory_buf` must be null or have been set by [`Self::add_purgatory`].
     pub unsafe fn from_raw_mut<'a>(image: *mut RawImage) -> &'a mut LoadingImage {
         // SAFETY: `LoadingImage` is a transparent wrapper, the caller promises the rest.
         // INVARIANT: By the safety requirements of this function.
@@ -190,18 +192,16 @@ impl LoadingImage {
             data: unsafe { slice_or_empty(buffer.cast(), segment.bufsz) },
             role,
             kind: recorded.kind,
+            digest_len: recorded.len,
             digest: recorded.digest,
         }
     }
 
-    /// Records the kind and the digest of the segments for which `take` returns them, and how many
-    /// bytes they have.
-    pub fn take_digests(&mut self, take: impl Fn(&Segment<'_>) -> Option<(Kind, Digest)>) {
+    /// Records the kind, the number of bytes that do not change and their digest of the segments
+    /// for which `take` returns them.
+    pub fn take_digests(&mut self, take: impl Fn(&Segment<'_>) -> Option<(Kind, usize, Digest)>) {
         for index in 0..self.segment_count() {
-            let segment = self.segment(index);
-            let len = segment.data.len();
-
-            if let Some((kind, digest)) = take(&segment) {
+            if let Some((kind, len, digest)) = take(&self.segment(index)) {
                 let region = bindings::kexec_purgatory_region { kind, len, digest };
 
                 set_field!(self, region, arch.purgatory.regions[index]);
@@ -317,6 +317,38 @@ impl LoadingImage {
         set_field!(self, boot_params as usize, arch.purgatory.boot_params);
     }
 
+    /// The segment with `boot_params`, as it will be loaded, if there is one.
+    pub fn boot_params_mut(&mut self) -> Option<&mut [u8]> {
+        let index = (0..self.segment_count())
+            .find(|&index| self.segment(index).role == Role::BootParams)?;
+        let segment = field!(self, segment[index]);
+        // SAFETY: `kbuf` is the member in use, as the image is in file mode.
+        let buffer = unsafe { segment.__bindgen_anon_1.kbuf };
+
+        // SAFETY: By the type invariant the buffer is valid for reads and writes; it is not null,
+        // as it has bytes. The borrow of `self` keeps all other access away.
+        (segment.bufsz != 0)
+            .then(|| unsafe { core::slice::from_raw_parts_mut(buffer.cast(), segment.bufsz) })
+    }
+
+    /// Physical address of the next kernel's `struct boot_params`, 0 if it is not known.
+    pub fn boot_params(&self) -> u64 {
+        field!(self, arch.purgatory.boot_params) as u64
+    }
+
+    /// Where the record for the next kernel lies in the segment with `boot_params`, an offset in
+    /// bytes; `None` if there is none.
+    pub fn record_offset(&self) -> Option<usize> {
+        let offset = field!(self, arch.purgatory.record);
+
+        (offset != 0).then_some(offset)
+    }
+
+    /// Records whether I/O raises exceptions on this machine.
+    pub fn set_no_io(&mut self, no_io: bool) {
+        set_field!(self, no_io, arch.purgatory.no_io);
+    }
+
     /// Records the decision, where the image is entered (physical address), and `%rsi` at that
     /// place. If the image is verified, the low 32 bits of `rsi` must be 0: they become
     /// `panic_timeout` when the image is entered.
@@ -324,7 +356,7 @@ impl LoadingImage {
         set_field!(self, start as usize, start);
         set_field!(self, decision as u8, arch.purgatory.decision);
         set_field!(self, decision.is_verified(), arch.purgatory.verified);
-        set_field!(self, rsi as usize, arch.purgatory.rsi);
+        set_field!(self, rsi as usize, arch.purgatory.registers.rsi);
         #[cfg(CONFIG_KEXEC_PURGATORY_VERIFY = "m")]
         if !decision.is_by_policy() {
             set_field!(self, 0, arch.purgatory.policy[0]);

@@ -74,20 +74,14 @@ impl LoadedImage {
     pub fn regions(&self) -> impl Iterator<Item = Region> + '_ {
         let image = self.0.get();
         // SAFETY: By the type invariant the image is valid and does not change.
-        let (count, crash) = unsafe {
-            (
-                (*image).nr_segments.min(SEGMENT_MAX),
-                bindings::kimage::type__raw(image) == bindings::KEXEC_TYPE_CRASH,
-            )
-        };
+        let count = unsafe { (*image).nr_segments.min(SEGMENT_MAX) };
 
         (0..count).filter_map(move |index| {
             // SAFETY: As above.
-            let (segment, recorded, in_cma) = unsafe {
+            let (segment, recorded) = unsafe {
                 (
                     (*image).segment[index],
                     (*image).arch.purgatory.regions[index],
-                    !(*image).segment_cma[index].is_null(),
                 )
             };
 
@@ -96,9 +90,52 @@ impl LoadedImage {
                 len: recorded.len,
                 kind: recorded.kind,
                 digest: recorded.digest,
-                in_place: crash || in_cma,
+                in_place: self.in_place(index),
             })
         })
+    }
+
+    /// Physical address where the page lies that the image has at the physical address
+    /// `destination` after the copy, if it is one of a segment.
+    pub fn source(&self, destination: u64) -> Option<u64> {
+        let mut found = self.is_in_place(destination).then_some(destination);
+
+        if found.is_none() {
+            self.for_each_page(|to, from| {
+                found = (to == destination).then_some(from);
+                found.is_none()
+            });
+        }
+        found
+    }
+
+    /// Whether a physical address is one of a segment that lies in its place already.
+    fn is_in_place(&self, address: u64) -> bool {
+        let image = self.0.get();
+        // SAFETY: By the type invariant the image is valid and does not change.
+        let count = unsafe { (*image).nr_segments.min(SEGMENT_MAX) };
+
+        (0..count).any(|index| {
+            // SAFETY: As above.
+            let segment = unsafe { (*image).segment[index] };
+            let offset = address.checked_sub(segment.mem as u64);
+
+            offset.is_some_and(|offset| offset < segment.memsz as u64) && self.in_place(index)
+        })
+    }
+
+    /// Whether the segment of that index, which there must be, lies in its place already.
+    fn in_place(&self, index: usize) -> bool {
+        let image = self.0.get();
+        // SAFETY: By the type invariant the image is valid and does not change.
+        let (crash, in_cma) = unsafe {
+            (
+                bindings::kimage::type__raw(image) == bindings::KEXEC_TYPE_CRASH,
+                !(*image).segment_cma[index].is_null(),
+            )
+        };
+
+        crash || in_cma
     }
 
     /// Calls `each` with the physical addresses that a page of the image has after the copy and has

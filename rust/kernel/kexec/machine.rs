@@ -2,7 +2,13 @@
 
 //! What code that runs between two kernels can use of the machine.
 
-use crate::bindings;
+use crate::{
+    bindings,
+    str::{
+        CStr,
+        CStrExt, //
+    }, //
+};
 
 /// Address spaces of `include/acpi/actypes.h`, whose casts hide them from `bindgen`.
 #[cfg(CONFIG_ACPI)]
@@ -114,6 +120,14 @@ impl CpuFeature {
             })
         }
     }
+}
+
+/// The release of this kernel, as `uname -r` prints it.
+pub fn release() -> &'static str {
+    // SAFETY: The function has no preconditions. The release ends with a NUL, and does not change.
+    let release = unsafe { CStr::from_char_ptr(bindings::kexec_purgatory_release()) };
+
+    release.to_str().unwrap_or_default()
 }
 
 /// Whether this kernel uses all these states of `XCR0`, so that the CPU allows to enable them.

@@ -14,6 +14,8 @@
 #define JOB_RSI		(JOB + 32)
 /* JOB + 40 is for probe.S */
 #define JOB_HANDLERS	(JOB + 48)
+#define JOB_RDX		(JOB + 56)
+#define JOB_RCX		(JOB + 64)
 
 /* As many as kexec_debug_idt in relocate_kernel_64.S has */
 #define VECTORS		16
@@ -127,10 +129,10 @@ long_mode:
 	movl	$stack_end, %esp
 	pushq	JOB_ENTRY
 	movq	JOB_RSI, %rsi
+	movq	JOB_RDX, %rdx
+	movq	JOB_RCX, %rcx
 	xorl	%eax, %eax
 	xorl	%ebx, %ebx
-	xorl	%ecx, %ecx
-	xorl	%edx, %edx
 	xorl	%edi, %edi
 	xorl	%ebp, %ebp
 	xorl	%r8d, %r8d

@@ -17,6 +17,7 @@ pub mod reason {
     pub const REGION_COUNT: &str = "there are no regions, or too many";
     pub const REGION: &str = "a region wraps or overlaps another one";
     pub const ENTRY: &str = "its entry point or boot_params lie outside of what is verified";
+    pub const RECORD: &str = "the record for the next kernel lies in another place";
 }
 
 /// The name of a region in messages.

@@ -6,6 +6,8 @@
 #include <linux/kexec.h>
 #include <linux/panic.h>
 
+#include <asm/tsc.h>
+
 /**
  * kexec_handoff() - leave this kernel
  * @relocate: relocate_kernel() in the control page
@@ -13,11 +15,12 @@
  * @control_page: virtual address of the control page
  * @flags: RELOC_KERNEL_*
  *
- * What kimage::start finds in %rsi depends on what was decided at load time:
- * the next kernel, entered directly, gets its boot_params; the purgatory gets
- * what the loader recorded about the console, and panic_timeout as it is now, so
- * that it stops as panic() would even if its parameters are damaged. Anything
- * else gets 0.
+ * What kimage::start finds in registers depends on what was decided at load
+ * time: the next kernel, entered directly, gets its boot_params; the purgatory gets
+ * what the loader recorded about the console, panic_timeout as it is now, so
+ * that it stops as panic() would even if its parameters are damaged, the time, and
+ * where the crash image is. Anything else gets 0. A kernel that is entered directly
+ * finds the time in its record.
  *
  * Runs with the kernel's segments gone: no function call but the one into
  * @relocate, nothing that can fail.
@@ -30,13 +33,21 @@ kexec_handoff(relocate_kernel_fn *relocate, struct kimage *image,
 	      void *control_page, unsigned int flags)
 {
 #ifdef CONFIG_KEXEC_PURGATORY_RUST
-	const struct kexec_purgatory *purgatory = &image->arch.purgatory;
-	unsigned long rsi = purgatory->rsi;
+	struct kexec_purgatory *purgatory = &image->arch.purgatory;
+	struct kexec_registers *registers = &purgatory->registers;
 
-	if (purgatory->verified)
-		rsi |= (u32)panic_timeout;
+	if (purgatory->verified) {
+		registers->rsi |= (u32)panic_timeout;
+		if (!purgatory->no_io)
+			registers->rdx = rdtsc();
+		if (image == kexec_image && kexec_mismatch_crash)
+			registers->rcx = kexec_mismatch_entry;
+	} else if (purgatory->left) {
+		purgatory->left[0] = rdtsc();
+		purgatory->left[1] = ~purgatory->left[0];
+	}
 	return relocate(image->head, virt_to_phys(control_page), image->start,
-			flags, rsi);
+			flags, registers);
 #else
 	return relocate(image->head, virt_to_phys(control_page), image->start, flags);
 #endif

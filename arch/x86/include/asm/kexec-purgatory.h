@@ -7,6 +7,8 @@
 #include <linux/stddef.h>
 #include <linux/types.h>
 
+#include <asm/setup_data.h>
+
 struct kexec_buf;
 struct kimage;
 struct kobject;
@@ -28,6 +30,30 @@ struct kexec_purgatory_region {
 	u8 digest[32];
 };
 
+/**
+ * struct kexec_registers - what kimage::start finds in registers
+ * @rsi:	The next kernel itself gets the physical address of its struct
+ *		boot_params. The purgatory gets struct Handoff of
+ *		arch/x86/purgatory/rust/abi.rs, whose low 32 bits are panic_timeout:
+ *		0 when the image is loaded, filled in at the time of the jump. Else 0
+ * @rdx:	For the purgatory, the time stamp counter at the time of the jump. Else 0
+ * @rcx:	For the purgatory of a normal image, kimage::start of the crash image,
+ *		to enter if a region does not match. Else 0
+ *
+ * arch/x86/kernel/relocate_kernel_64.S knows the offsets.
+ */
+struct kexec_registers {
+	unsigned long rsi;
+	unsigned long rdx;
+	unsigned long rcx;
+};
+
+/* Bytes of struct Record of arch/x86/purgatory/rust/record.rs */
+#define KEXEC_RECORD_SIZE	336
+
+/* Offset of Record::left in a struct setup_data with a record */
+#define KEXEC_RECORD_LEFT	(sizeof(struct setup_data) + 256)
+
 /* Room for the name of a module, with its NUL. */
 #define KEXEC_POLICY_NAME_LEN	64
 
@@ -37,16 +63,18 @@ struct kexec_purgatory_region {
  *			an image that kexec_load() loaded
  * @verified:		kimage::start is the purgatory, which checks the image
  *			before it enters the next kernel
- * @rsi:		%rsi at kimage::start. The next kernel itself gets the physical
- *			address of its struct boot_params. The purgatory gets struct
- *			Handoff of arch/x86/purgatory/rust/abi.rs, whose low 32 bits
- *			are panic_timeout: 0 here, filled in at the time of the jump.
- *			Else 0
+ * @no_io:		I/O and the time stamp counter may raise exceptions that nothing
+ *			handles between two kernels
+ * @registers:		for kimage::start
  * @kernel:		physical address of the next kernel's segment, of which
  *			only the file's bytes are loaded; 0 for an image that
  *			kexec_load() loaded
  * @boot_params:	physical address of the next kernel's struct boot_params; 0 for
  *			an image that kexec_load() loaded
+ * @record:		offset of a struct setup_data with the record for the next kernel
+ *			in the segment of @boot_params; 0 if there is none
+ * @left:		where the record of an image that is entered directly gets the time
+ *			stamp counter at the time of the jump; NULL for any other image
  * @engine:		name of what computes the digests between the two kernels; NULL
  *			for an image that is not verified
  * @verify_regions:	number of regions that are verified
@@ -62,9 +90,12 @@ struct kexec_purgatory {
 #ifdef CONFIG_KEXEC_PURGATORY_RUST
 	u8 decision;
 	bool verified;
-	unsigned long rsi;
+	bool no_io;
+	struct kexec_registers registers;
 	unsigned long kernel;
 	unsigned long boot_params;
+	unsigned long record;
+	u64 *left;
 	const char *engine;
 	unsigned int verify_regions;
 	unsigned long verify_bytes;
@@ -101,6 +132,15 @@ extern const u8 kexec_purgatory_test_blob_end[];
 const char *kexec_purgatory_engine(u32 row, u32 *number, bool *usable);
 
 #ifdef CONFIG_KEXEC_PURGATORY_RUST
+/**
+ * kexec_purgatory_add_record() - make room for the record for the next kernel
+ * @image: image being loaded
+ * @size: bytes of the segment with its struct boot_params
+ *
+ * Return: the size of that segment with the record at its end, in bytes.
+ */
+unsigned long kexec_purgatory_add_record(struct kimage *image, unsigned long size);
+
 /**
  * kexec_purgatory_place() - decide about an image and place the purgatory
  * @image: image being loaded, with every other segment in place
@@ -156,6 +196,12 @@ static inline void *kexec_purgatory_get_symbol_addr(struct kimage *image, const 
 	return NULL;
 }
 #else
+static inline unsigned long kexec_purgatory_add_record(struct kimage *image,
+						       unsigned long size)
+{
+	return size;
+}
+
 static inline int kexec_purgatory_place(struct kimage *image, unsigned long entry,
 					unsigned long boot_params)
 {
@@ -190,6 +236,23 @@ size_t kexec_purgatory_load_size(const struct kimage *image, int idx);
 #endif
 
 /**
+ * kexec_purgatory_excluded() - keep images out of memory
+ * @image: image being loaded
+ * @start: physical address that a segment may get
+ * @end: its last byte
+ *
+ * A normal image does not get the memory of the crash image, which may have to be
+ * entered when the normal one lies in its place.
+ *
+ * Return: 1 if the segment must not lie there, else 0.
+ */
+int kexec_purgatory_excluded(const struct kimage *image, unsigned long start,
+			     unsigned long end);
+#ifdef CONFIG_KEXEC_PURGATORY_RUST
+#define arch_check_excluded_range kexec_purgatory_excluded
+#endif
+
+/**
  * kexec_purgatory_exchange() - replace an image, and what sysfs tells of it
  * @dest: &kexec_image or &kexec_crash_image
  * @image: image to take its place, or NULL
@@ -201,6 +264,79 @@ size_t kexec_purgatory_load_size(const struct kimage *image, int idx);
  * Return: the image that was there before, or NULL.
  */
 struct kimage *kexec_purgatory_exchange(struct kimage **dest, struct kimage *image);
+
+/* Whether a normal image that is damaged ends in the crash image, if there is one. */
+extern bool kexec_mismatch_crash;
+
+/*
+ * kimage::start of the crash image, for the purgatory of the normal one; 0 if there is
+ * none, or none that it can enter. Changes with the images, under the kexec lock.
+ */
+extern unsigned long kexec_mismatch_entry;
+
+/**
+ * kexec_purgatory_source() - find a page of a loaded image
+ * @image: normal image, loaded with kexec_file_load()
+ * @destination: physical address of a page of one of its segments
+ *
+ * Context: @image does not change.
+ * Return: the physical address where the page lies until it is copied, or 0.
+ */
+phys_addr_t kexec_purgatory_source(const struct kimage *image, phys_addr_t destination);
+
+/* The release of this kernel, as uname -r prints it */
+const char *kexec_purgatory_release(void);
+
+/**
+ * struct kexec_entered - what the previous kernel tells of how it left
+ * @release:		its release
+ * @decision:		what it decided about the image of this kernel
+ * @engine:		engine of the purgatory, "" if there was none
+ * @mismatch:		what was damaged in the normal image, "" if nothing was
+ * @regions:		number of regions that were verified
+ * @bytes:		number of their bytes
+ * @copy_ns:		time to copy the image, in nanoseconds, or -1 if it is not known
+ * @verify_ns:		time to verify it, the same
+ * @handoff_ns:		time from machine_kexec() to the end of the purgatory, the same
+ * @total_ns:		time from machine_kexec() until the clock of this kernel
+ *			started, the same
+ *
+ * Texts end with a NUL.
+ */
+struct kexec_entered {
+	char release[65];
+	char decision[97];
+	char engine[17];
+	char mismatch[17];
+	u32 regions;
+	u64 bytes;
+	s64 copy_ns;
+	s64 verify_ns;
+	s64 handoff_ns;
+	s64 total_ns;
+};
+
+/**
+ * kexec_purgatory_read_record() - read what the previous kernel tells
+ * @data: data of the struct setup_data
+ * @size: its size in bytes
+ * @clock: time stamp counter when the clock of this kernel started, or 0
+ * @entered: gets it
+ *
+ * Logs a line about it, or about why it is not used.
+ *
+ * Return: whether it can be relied on.
+ */
+bool kexec_purgatory_read_record(const void *data, size_t size, u64 clock,
+				 struct kexec_entered *entered);
+
+/**
+ * kexec_purgatory_record_init() - read the record of the previous kernel
+ * @kobj: folder that gets files entered_* if there is one
+ *
+ * Return: 0 or a negative errno.
+ */
+int kexec_purgatory_record_init(struct kobject *kobj);
 
 /**
  * kexec_purgatory_sysfs_init() - add verify_* and check_* to /sys/kernel/kexec/

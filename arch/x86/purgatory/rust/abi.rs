@@ -15,14 +15,16 @@
 //!   offset [`Header::params`].
 //! - `relocate_kernel` enters the blob at offset [`Header::entry`] with interrupts off, in 64-bit
 //!   mode, on identity-mapped page tables that cover every region, with [`Params::entry`]'s
-//!   `CR0`, `CR4` and `XCR0` in force, and with a [`Handoff`] in `%rsi`.
+//!   `CR0`, `CR4` and `XCR0` in force, with a [`Handoff`] in `%rsi`, in `%rdx` the time stamp
+//!   counter at the end of `machine_kexec()`, or 0, and in `%rcx` the entry point of the crash
+//!   image's purgatory, or 0 if a mismatch is to end in no dump.
 //! - All addresses are physical, all sizes are in bytes.
 
 /// First bytes of the blob and of its parameter block (`b"kxpurgRS"`, little endian).
 pub const MAGIC: u64 = u64::from_le_bytes(*b"kxpurgRS");
 
 /// Version of everything in this file.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// The blob is smaller than this, in bytes.
 pub const FILE_SIZE_MAX: usize = 32 * 1024;
@@ -76,12 +78,16 @@ pub struct Header {
 /// - Bits 32 to 47: I/O port of the 8250 that `earlyprintk` set up (`kexec_debug_8250_port`), or 0.
 /// - Bit 48: I/O raises an exception that nobody handles, as in a guest whose register state is
 ///   encrypted.
+/// - Bits 49 to 52: what was damaged in the normal image, as `record::Record::mismatch` numbers it,
+///   if the purgatory of that image has entered the one of the crash image; else 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Handoff(u64);
 
 impl Handoff {
     const PORT_SHIFT: u32 = 32;
     const NO_IO: u64 = 1 << 48;
+    const MISMATCH_SHIFT: u32 = 49;
+    const MISMATCH: u64 = 0xf;
 
     /// The part that the loader knows, with 0 for `panic_timeout`.
     pub fn new(console_port: u16, no_io: bool) -> Handoff {
@@ -113,6 +119,19 @@ impl Handoff {
     /// Whether I/O raises exceptions.
     pub fn no_io(self) -> bool {
         self.0 & Self::NO_IO != 0
+    }
+
+    /// The same for the crash image's purgatory, which is entered as `mismatch`, at most 15, was
+    /// damaged.
+    pub fn after_mismatch(self, mismatch: u64) -> Handoff {
+        Handoff(self.0 | (mismatch & Self::MISMATCH) << Self::MISMATCH_SHIFT)
+    }
+
+    /// What was damaged in the normal image, if that is why the crash image was entered.
+    pub fn mismatch(self) -> Option<u64> {
+        let mismatch = self.0 >> Self::MISMATCH_SHIFT & Self::MISMATCH;
+
+        (mismatch != 0).then_some(mismatch)
     }
 
     /// Whether a mismatch ends in a reset of the machine or the end of the guest, not in a halt.
@@ -214,8 +233,8 @@ pub const RESET_IO: u32 = 1;
 /// [`Reset::space`]: a PCI configuration register on bus 0.
 pub const RESET_PCI: u32 = 2;
 
-/// [`Params::flags`]: print a line on success too (`KEXEC_FILE_DEBUG`). Has the blob read the time
-/// stamp counter, so that it must not be set where there is no console.
+/// [`Params::flags`]: print a line on success too (`KEXEC_FILE_DEBUG`). Only where there is a
+/// console.
 pub const FLAG_DEBUG: u32 = 1;
 
 /// What the loader tells the blob.
@@ -255,9 +274,12 @@ pub struct Params {
     pub params_digest: Digest,
     /// The regions; those beyond [`Params::nr_regions`] are zero.
     pub regions: [Region; REGIONS_MAX],
+    /// `record::Record` for the next kernel, which follows the region with its `boot_params`, or 0
+    /// if there is none. The blob writes its stamps.
+    pub record: u64,
 }
 
 const _: () = assert!(size_of::<Header>() == 32);
 const _: () = assert!(size_of::<Region>() == 56);
 // Whole words, as the blob copies them word by word.
-const _: () = assert!(size_of::<Params>() == 131 * size_of::<u64>());
+const _: () = assert!(size_of::<Params>() == 132 * size_of::<u64>());

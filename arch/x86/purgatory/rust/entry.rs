@@ -3,13 +3,14 @@
 //! Entry from `relocate_kernel`, exit to the next kernel.
 //!
 //! On entry (see `arch/x86/kernel/relocate_kernel_64.S`): 64-bit mode, interrupts off, identity
-//! mapping, `CR4` = PAE and possibly LA57 and MCE, `%rsi` = [`abi::Handoff`], all other general
-//! registers but `%rsp` 0.
+//! mapping, `CR4` = PAE and possibly LA57 and MCE, `%rsi`, `%rdx` and `%rcx` as in [`abi`], all
+//! other general registers but `%rsp` 0.
 //!
 //! On exit (see the 64-bit boot protocol in `Documentation/arch/x86/boot.rst`): as on entry, but
-//! with a GDT of this image, `%rsi` = `struct boot_params`, and `%rsp` = the end of a stack of this
-//! image. `%rsi` and the entry point are those that `purgatory_main` has checked and returned in
-//! registers: nothing is read from [`Params`] again.
+//! with a GDT of this image, `%rsi` = `struct boot_params`, `%rdx` and `%rcx` 0, and `%rsp` = the
+//! end of a stack of this image. `%rsi` and the entry point are those that `purgatory_main` has
+//! checked and returned in registers: nothing is read from [`Params`] again. The purgatory of a
+//! crash image that is entered after a mismatch finds the same, with an [`abi::Handoff`] in `%rsi`.
 
 use core::arch::global_asm;
 use purgatory_digest::abi::{
@@ -72,10 +73,13 @@ purgatory_entry:
     orq     ${cr4_sse}, %rax
     movq    %rax, %cr4
 
-    # Returns only if the next kernel is to be entered: its boot_params in %rax, its entry point in
-    # %rdx. %rsi is the Handoff.
+    # Returns only if something is to be entered: its %rsi in %rax, its entry point in %rdx. %rsi is
+    # the Handoff.
     leaq    purgatory_header(%rip), %rdi
+    movq    %rcx, %r8
+    movq    %rdx, %rcx
     leaq    purgatory_params(%rip), %rdx
+    leaq    purgatory_entry(%rip), %r9
     call    purgatory_main
 
     movq    %rbp, %cr4

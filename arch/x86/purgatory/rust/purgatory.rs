@@ -11,6 +11,7 @@
 mod console;
 mod cpu;
 mod entry;
+mod fallback;
 mod stop;
 
 use console::Console;
@@ -22,6 +23,7 @@ use core::{
     ptr, //
 };
 use cpu::EmptyIdt;
+use fallback::Fallback;
 use purgatory_digest::{
     abi::{
         self,
@@ -38,34 +40,46 @@ use purgatory_digest::{
         self,
         Checked, //
     },
+    record::{
+        self,
+        Record, //
+    },
     region_digests,
     sha256, //
 };
 
-/// Where to go on when the image is sound.
+/// Where to go on: to the next kernel when the image is sound, or to the purgatory of the crash
+/// image.
 #[repr(C)]
 struct Next {
-    /// `struct boot_params` of the next kernel, physical address. Returned in `%rax`.
-    boot_params: u64,
+    /// `%rsi` there: physical address of the next kernel's `struct boot_params`, or a [`Handoff`].
+    /// Returned in `%rax`.
+    rsi: u64,
     /// Its entry point, physical address. Returned in `%rdx`.
     entry: u64,
 }
 
-/// Verifies the image. Returns only if the next kernel is to be entered.
+/// Verifies the image. Returns only if the next kernel, or the crash image, is to be entered.
 ///
 /// # Safety
 ///
 /// For `entry.rs` only: `header` must be the start of this program and `params` its parameters,
-/// which the loader must have filled; `handoff` must be what `relocate_kernel` left in `%rsi`. The
-/// page tables must be those that `init_pgtable()` of `arch/x86/kernel/machine_kexec_64.c` made for
-/// this image.
+/// which the loader must have filled; `handoff`, `left` and `crash_entry` must be what
+/// `relocate_kernel` left in `%rsi`, `%rdx` and `%rcx`; `own_entry` must be the first instruction
+/// of this program. The page tables must be those that `init_pgtable()` of
+/// `arch/x86/kernel/machine_kexec_64.c` made for this image, or for the normal image whose
+/// purgatory has entered this one.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn purgatory_main(
     header: *const Header,
     handoff: u64,
     params: *const Params,
+    left: u64,
+    crash_entry: u64,
+    own_entry: u64,
 ) -> Next {
     let handoff = Handoff::from_raw(handoff);
+    let entered = cycles(handoff);
     let no_handlers = handoff.ends_machine().then(|| {
         // SAFETY: This program handles no exception. `relocate_kernel` of a kernel with
         // CONFIG_KEXEC_DEBUG has handlers that print the registers and halt, an NMI included.
@@ -75,6 +89,7 @@ unsafe extern "C" fn purgatory_main(
     });
 
     let code = params.addr() - header.addr();
+    let start = header.addr() as u64;
     // SAFETY: By the safety requirements of this function.
     let mut params = unsafe { read_once(params) };
     // SAFETY: The linker script puts the parameters behind code and constants of this program, and
@@ -85,9 +100,16 @@ unsafe extern "C" fn purgatory_main(
     // SAFETY: By the safety requirements of this function, the register holds what the previous
     // kernel knew of its console.
     let mut console = unsafe { Console::port(handoff.console_port()) };
-    let extent = header.addr() as u64;
     // SAFETY: The header is constant.
-    let extent = extent..extent + u64::from(unsafe { (*header).mem_size });
+    let extent = start..start + u64::from(unsafe { (*header).mem_size });
+    let fallback = Fallback {
+        handoff,
+        entry: crash_entry,
+        own_entry,
+        start,
+        code,
+        digest: own_digest,
+    };
 
     let checked = match check::check(&params, extent, &own_digest, &params_digest) {
         Ok(checked) => checked,
@@ -96,13 +118,14 @@ unsafe extern "C" fn purgatory_main(
                 .str("purgatory: not entering the next kernel: ")
                 .str(fault.describe())
                 .str("\n");
+            // SAFETY: By the safety requirements of this function.
+            if let Some(next) = unsafe { fallback.next(&mut console, record::MISMATCH_PURGATORY) } {
+                return next;
+            }
             // Nothing that the parameters say of the machine is used.
             stop::stop(&mut console, handoff, &Reset::default(), 0)
         }
     };
-    // A hypervisor may intercept RDTSC, and nobody handles what it raises in a guest with SEV-ES.
-    // The loader sets the flag only where there is a console, which such a guest does not have.
-    let start = (params.flags & abi::FLAG_DEBUG != 0).then(cpu::cycles);
 
     if matches!(console, Console::None) {
         // SAFETY: The parameters are those that the loader filled. The address is that of the
@@ -112,17 +135,47 @@ unsafe extern "C" fn purgatory_main(
     // SAFETY: `checked` is about parameters of the loader, which took the regions from the segments
     // of the image, and by the safety requirements of this function the page tables are those that
     // `init_pgtable()` made for them.
-    if !unsafe { verify(&mut console, &checked) } {
+    if let Some(damaged) = unsafe { verify(&mut console, &checked) } {
+        let damaged = u64::from(damaged.kind) + 1;
+
+        // SAFETY: By the safety requirements of this function.
+        if let Some(next) = unsafe { fallback.next(&mut console, damaged) } {
+            return next;
+        }
         stop::stop(&mut console, handoff, &params.reset, params.tsc_khz);
     }
-    if let Some(start) = start {
-        report(&mut console, &checked, cpu::cycles().wrapping_sub(start));
+
+    let verified = cycles(handoff);
+    if params.flags & abi::FLAG_DEBUG != 0 {
+        let cycles = verified.unwrap_or(0).wrapping_sub(entered.unwrap_or(0));
+
+        report(&mut console, &checked, cycles);
+    }
+    if let Some(record) = checked.record() {
+        let record: *mut Record = ptr::with_exposed_provenance_mut(record as usize);
+        // SAFETY: By the invariants of `Checked`, the address is aligned and nothing else lies
+        // there that this program uses. The loader reserved the record behind `boot_params`, in the
+        // same segment, which is mapped. Its fields are integers, of which every bit pattern is a
+        // value.
+        let record = unsafe { &mut *record };
+
+        record.left = (left != 0).then_some(left).into();
+        record.entered = entered.into();
+        record.verified = verified.into();
+        record.mismatch = handoff.mismatch().into();
+        record.handed_off = cycles(handoff).into();
     }
     drop(no_handlers);
     Next {
-        boot_params: params.boot_params,
+        rsi: params.boot_params,
         entry: params.entry,
     }
+}
+
+/// The time stamp counter; `None` where a hypervisor may intercept that and nobody handles what it
+/// raises, as in a guest with SEV-ES.
+fn cycles(handoff: Handoff) -> Option<u64> {
+    (!handoff.no_io()).then(cpu::cycles)
 }
 
 /// Copies the parameters and reads each byte once, so that what is checked is what is used,
@@ -155,18 +208,18 @@ fn params_digest(params: &mut Params) -> abi::Digest {
     found
 }
 
-/// Whether every region has the digest that it must have.
+/// Returns the first region that does not have the digest that it must have, if there is one.
 ///
 /// # Safety
 ///
 /// Each region must lie in a segment of the image that is being entered, and the page tables must
 /// be those that `init_pgtable()` made for this image.
-unsafe fn verify(console: &mut Console, checked: &Checked<'_>) -> bool {
+unsafe fn verify<'a>(console: &mut Console, checked: &Checked<'a>) -> Option<&'a Region> {
     // SAFETY: The loader chose the engine by what CPUID says, and `check()` held the bits against
     // the engine.
     let states = unsafe { cpu::ExtendedStates::enable(checked.engine().xcr0()) };
     let mut found = [[0; DIGEST_SIZE]; REGIONS_MAX];
-    let mut sound = true;
+    let mut damaged = None;
 
     // SAFETY:
     // - By the invariants of `Checked`, no region begins at address 0, each ends below 2^52, so
@@ -183,13 +236,13 @@ unsafe fn verify(console: &mut Console, checked: &Checked<'_>) -> bool {
 
     for (region, found) in checked.regions().iter().zip(&found) {
         if *found != region.digest {
-            sound = false;
+            damaged = damaged.or(Some(region));
             report_mismatch(console, region, found);
         }
     }
 
     drop(states);
-    sound
+    damaged
 }
 
 fn report_mismatch(console: &mut Console, region: &Region, found: &abi::Digest) {

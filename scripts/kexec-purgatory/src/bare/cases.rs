@@ -5,7 +5,9 @@
 mod console;
 mod damaged;
 mod digests;
+mod fallback;
 mod instructions;
+mod record;
 mod reset;
 
 use std::mem::offset_of;
@@ -65,6 +67,16 @@ pub fn cases() -> Vec<Case> {
         Case::new("damaged-console", damaged::console),
         Case::new("damaged-reset", damaged::reset),
         Case::new("overwritten-after-the-check", damaged::after_the_check),
+        Case::new("record", record::stamps),
+        Case::new("record-without-io", record::without_io),
+        Case::new("record-forged", record::forged),
+        Case::new("crash-image", fallback::entered),
+        Case::new(
+            "crash-image-parameters-damaged",
+            fallback::parameters_damaged,
+        ),
+        Case::new("crash-image-damaged", fallback::damaged),
+        Case::new("crash-image-elsewhere", fallback::elsewhere),
         Case::new("handlers-of-exceptions", handlers),
         Case::new("no-console", console::none),
         Case::new("console-in-memory", console::in_memory),

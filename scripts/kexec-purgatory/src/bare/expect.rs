@@ -107,9 +107,14 @@ pub fn cycles(run: &Run, image: &Image) -> Result<u64> {
 /// That the next kernel was entered, in the state that the boot protocol asks for and with the
 /// control registers that the purgatory was entered with.
 pub fn entered(run: &Run, image: &Image) -> Result<()> {
+    entered_by(run, image, BLOB)
+}
+
+/// The same for the purgatory at an address.
+pub fn entered_by(run: &Run, image: &Image, blob: u64) -> Result<()> {
     ended(run, Ending::Entered)?;
     let state = &run.state;
-    let stack = BLOB..=BLOB + image.blob.mem_size();
+    let stack = blob..=blob + image.blob.mem_size();
     for (name, value) in state.general() {
         let sound = match name {
             "rsi" => value == BOOT_PARAMS,

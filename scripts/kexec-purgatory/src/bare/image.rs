@@ -19,6 +19,8 @@ pub const JOB: u64 = 0x80_0000;
 pub const JOB_IN_BOCHS: u64 = JOB + 40;
 /// Not 0 if the previous kernel leaves handlers of exceptions.
 const JOB_HANDLERS: u64 = JOB + 48;
+const JOB_RDX: u64 = JOB + 56;
+const JOB_RCX: u64 = JOB + 64;
 pub const STATE: u64 = 0x80_1000;
 /// `bare/digests.S`, and what differs from run to run of it.
 pub const DIGESTS_PROGRAM: u64 = 0x90_0000;
@@ -30,11 +32,17 @@ pub const DIGESTS_IMAGE: u64 = 0x94_0000;
 pub const GUARD_TABLE: u64 = 0x91_0000;
 pub const GUARDED: u64 = 0x600_0000;
 pub const BLOB: u64 = 0x100_0000;
+/// The purgatory of the crash image.
+pub const CRASH_BLOB: u64 = 0x180_0000;
 pub const BOOT_PARAMS: u64 = 0x200_0000;
 pub const KERNEL: u64 = 0x300_0000;
 /// The first of the regions behind the kernel, and from one to the next.
 pub const OTHERS: u64 = 0x400_0000;
 const OTHERS_STEP: u64 = 0x10_0000;
+
+/// Bytes of the region with `boot_params`, and the record behind it.
+const BOOT_PARAMS_LEN: usize = 0x1100;
+pub const RECORD: u64 = BOOT_PARAMS + BOOT_PARAMS_LEN as u64;
 
 /// Where the next kernel is entered, in its region.
 const ENTRY_OFFSET: u64 = 0x200;
@@ -67,6 +75,13 @@ pub struct Image {
     pub console_mmio32: u64,
     /// I/O raises exceptions, by what the purgatory is told.
     pub no_io: bool,
+    /// Time stamp counter of the previous kernel.
+    pub left: u64,
+    /// There is a crash image: its purgatory verifies the first two regions, `boot_params` and the
+    /// kernel.
+    pub crash: bool,
+    /// Where the previous kernel says that the crash image is entered, if that is wrong.
+    pub crash_entry: Option<u64>,
     /// The previous kernel leaves handlers of exceptions, which halt.
     pub handlers: bool,
     pub reset: abi::Reset,
@@ -89,7 +104,11 @@ impl Image {
         kernel[ENTRY_OFFSET as usize..][..probe.len()].copy_from_slice(probe);
         let content = |kind, start, bytes| Content { kind, start, bytes };
         let mut regions = vec![
-            content(RegionKind::BootParams, BOOT_PARAMS, noise(2, 0x1100)),
+            content(
+                RegionKind::BootParams,
+                BOOT_PARAMS,
+                noise(2, BOOT_PARAMS_LEN),
+            ),
             content(RegionKind::Kernel, KERNEL, kernel),
         ];
         let lengths = [
@@ -119,6 +138,9 @@ impl Image {
             console_port: UART,
             console_mmio32: 0,
             no_io: false,
+            left: 0,
+            crash: false,
+            crash_entry: None,
             handlers: false,
             reset: abi::Reset::default(),
             tsc_khz: 0,
@@ -170,6 +192,10 @@ impl Image {
         let mut blob = self.blob.bytes.clone();
         put(&mut blob, self.blob.params(), &self.params());
         write(BLOB, &blob)?;
+        if self.crash {
+            put(&mut blob, self.blob.params(), &self.crash_params());
+            write(CRASH_BLOB, &blob)?;
+        }
         for (address, value) in [
             (JOB, self.cr0),
             (JOB + 8, self.cr4),
@@ -177,6 +203,8 @@ impl Image {
             (JOB + 24, self.entry),
             (JOB + 32, self.rsi()),
             (JOB_HANDLERS, self.handlers.into()),
+            (JOB_RDX, self.left),
+            (JOB_RCX, self.rcx()),
         ] {
             write(address, &value.to_le_bytes())?;
         }
@@ -190,6 +218,25 @@ impl Image {
     fn rsi(&self) -> u64 {
         let timeout = u64::from(self.timeout.cast_unsigned());
         timeout | u64::from(self.console_port) << 32 | u64::from(self.no_io) << 48
+    }
+
+    /// What it leaves in `%rcx`.
+    fn rcx(&self) -> u64 {
+        let entry = match self.crash {
+            true => CRASH_BLOB + self.blob.entry(),
+            false => 0,
+        };
+        self.crash_entry.unwrap_or(entry)
+    }
+
+    /// The parameters of the crash image's purgatory.
+    fn crash_params(&self) -> Vec<u8> {
+        let mut params = self.params();
+        let mut set = |offset, bytes: &[u8]| put(&mut params, offset, bytes);
+        set(offset_of!(Params, blob), &CRASH_BLOB.to_le_bytes());
+        set(offset_of!(Params, nr_regions), &2_u32.to_le_bytes());
+        seal(&mut params);
+        params
     }
 
     /// The parameters as the loader fills them.
@@ -206,6 +253,7 @@ impl Image {
         set(offset_of!(Params, entry), &KERNEL_ENTRY.to_le_bytes());
         set(offset_of!(Params, boot_params), &BOOT_PARAMS.to_le_bytes());
         set(offset_of!(Params, blob), &BLOB.to_le_bytes());
+        set(offset_of!(Params, record), &RECORD.to_le_bytes());
         set(
             offset_of!(Params, console_mmio32),
             &self.console_mmio32.to_le_bytes(),

@@ -310,6 +310,8 @@ enum Fact {
     Direct(&'static str),
     /// The beginning of a line.
     Begin(&'static str),
+    /// What a kernel tells of how it was entered: a part of it, and then the time that it took.
+    Entered(&'static str),
 }
 
 fn facts() -> Vec<Fact> {
@@ -327,10 +329,13 @@ fn facts() -> Vec<Fact> {
         ),
         line("guest: chain direct: KEXEC_PURGATORY_VERIFY=m and no policy module is loaded"),
         Fact::Direct("Linux version "),
+        Fact::Entered(": direct: KEXEC_PURGATORY_VERIFY=m and no policy module is loaded: "),
         Fact::Line(arrived.clone()),
         Fact::Verified("normal", 3),
+        Fact::Entered(": verified 3 regions, "),
         Fact::Line(arrived),
         Fact::Verified("crash", 4),
+        Fact::Entered(": verified 4 regions, "),
         Fact::Begin("guest: vmcore "),
         line("guest: finished"),
     ]
@@ -344,6 +349,12 @@ impl Fact {
             Self::Begin(text) => {
                 take(lines, |line| line.starts_with(text)).ok_or(format!("no line '{text}'"))
             }
+            Self::Entered(text) => take(lines, |line| {
+                line.starts_with("kexec: entered by ")
+                    && line.contains(text)
+                    && line.ends_with(" ms since machine_kexec()")
+            })
+            .ok_or(format!("the next kernel does not tell '{text}'")),
             Self::Direct(text) => {
                 let is_next =
                     |line: &str| line.starts_with("purgatory: ") || line.starts_with(text);

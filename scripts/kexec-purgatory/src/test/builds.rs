@@ -41,6 +41,12 @@ const BUILDS: &[Build] = &[
         ],
     },
     Build {
+        name: "long/build/no-crash-dump",
+        configure: &["tinyconfig"],
+        fragments: &["base", "rust", "y", "no-crash-dump"],
+        arguments: &[],
+    },
+    Build {
         name: "long/build/defconfig",
         configure: &["defconfig", "rust.config"],
         fragments: &["kexec_file", "y"],

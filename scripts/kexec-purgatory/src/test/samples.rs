@@ -18,8 +18,8 @@ const FOLDER: &str = "samples/kexec";
 const METRICS: &str = "samples/kexec-metrics";
 const UNITS: &str = "samples/units";
 
-/// What a kernel has in /sys/kernel/kexec that has a normal image, with quotes in its decision, and no
-/// crash image.
+/// What a kernel has in /sys/kernel/kexec that was entered directly and has a normal image, with
+/// quotes in its decision, and no crash image.
 const FILES: &[(&str, &str)] = &[
     ("verify_loaded", "verified: policy of \"a\\b\""),
     ("verify_loaded_engine", "shani-x3"),
@@ -33,6 +33,14 @@ const FILES: &[(&str, &str)] = &[
     ("verify_crash_bytes", "0"),
     ("check_crash", "none"),
     ("check_crash_time", "0"),
+    ("entered_by", "7.3.4"),
+    ("entered_decision", "direct: KEXEC_PURGATORY_VERIFY=n"),
+    ("entered_engine", "none"),
+    ("entered_mismatch", "none"),
+    ("entered_copy_ns", "-1"),
+    ("entered_verify_ns", "-1"),
+    ("entered_handoff_ns", "-1"),
+    ("entered_total_ns", "128300000"),
 ];
 
 /// The values that must be printed of them.
@@ -50,6 +58,8 @@ kexec_image_check_timestamp_seconds{image="normal"} 1795795200
 kexec_image_check_timestamp_seconds{image="crash"} 0
 kexec_image_info{image="normal",decision="verified: policy of \"a\\b\"",engine="shani-x3",check="damaged: kernel, initramfs"} 1
 kexec_image_info{image="crash",decision="none",engine="none",check="none"} 1
+kexec_entered_nanoseconds{part="total"} 128300000
+kexec_entered_info{by="7.3.4",decision="direct: KEXEC_PURGATORY_VERIFY=n",engine="none",mismatch="none"} 1
 "#;
 
 pub fn names() -> Vec<String> {
@@ -105,6 +115,11 @@ fn metrics(script: &Path) -> Result<()> {
     ensure!(
         run(&["--no-option".as_ref()])?.status.code() == Some(2),
         "a bad option is taken"
+    );
+    fs::remove_file(sysfs.path().join("entered_by"))?;
+    ensure!(
+        !succeeded(run(&[])?)?.contains("kexec_entered"),
+        "a kernel that was entered by none tells of it"
     );
     fs::remove_file(sysfs.path().join("verify_loaded"))?;
     ensure!(

@@ -147,13 +147,16 @@ static void test_kexec_load(void)
 	syscall(SYS_kexec_load, 0, 0, NULL, KEXEC_ARCH_DEFAULT);
 }
 
-static void test_reboot(void)
+/* A switch of that name, which is 0 or 1 at first */
+static void test_switch(const char *name, const char *first)
 {
-	ksft_test_result(shows("check_reboot", "0"), "check_reboot is 0\n");
-	ksft_test_result(!write_sysfs("check_reboot", "1") && shows("check_reboot", "1") &&
-			 write_sysfs("check_reboot", "x") == EINVAL &&
-			 shows("check_reboot", "1") && !write_sysfs("check_reboot", "0") &&
-			 shows("check_reboot", "0"), "check_reboot can be set\n");
+	const char *other = first[0] == '0' ? "1" : "0";
+
+	ksft_test_result(shows(name, first), "%s is %s\n", name, first);
+	ksft_test_result(!write_sysfs(name, other) && shows(name, other) &&
+			 write_sysfs(name, "x") == EINVAL && shows(name, other) &&
+			 !write_sysfs(name, first) && shows(name, first),
+			 "%s can be set\n", name);
 }
 
 static void *check_image(void *arg)
@@ -232,12 +235,13 @@ int main(void)
 		ksft_exit_skip("the kernel has no CONFIG_KEXEC_PURGATORY_RUST\n");
 	has_crash = has_crash_memory();
 
-	ksft_set_plan((has_crash ? 2 : 1) * TESTS_OF_KIND + 4);
+	ksft_set_plan((has_crash ? 2 : 1) * TESTS_OF_KIND + 6);
 	test_kind(&normal);
 	if (has_crash)
 		test_kind(&crash);
 	test_kexec_load();
-	test_reboot();
+	test_switch("check_reboot", "0");
+	test_switch("mismatch_crash", "1");
 	test_replaced(has_crash);
 	unload(KEXEC_FILE_ON_CRASH);
 	unload(0);

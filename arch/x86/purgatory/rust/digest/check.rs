@@ -12,7 +12,8 @@ use crate::{
         REGIONS_MAX,
         VERSION, //
     },
-    engines::EngineKind, //
+    engines::EngineKind,
+    record::Record, //
 };
 use core::ops::Range;
 
@@ -24,11 +25,13 @@ const PHYSICAL_END: u64 = 1 << 52;
 /// # Invariants
 ///
 /// `regions` are the regions in use. None begins at address 0, ends behind what a CPU can address,
-/// or overlaps another one or the purgatory.
+/// or overlaps another one, the purgatory or the record. The record begins at a multiple of the
+/// size of a word, behind a region with `boot_params`.
 #[derive(Debug)]
 pub struct Checked<'a> {
     engine: EngineKind,
     regions: &'a [Region],
+    record: Option<u64>,
 }
 
 impl<'a> Checked<'a> {
@@ -40,6 +43,11 @@ impl<'a> Checked<'a> {
     /// What to verify.
     pub fn regions(&self) -> &'a [Region] {
         self.regions
+    }
+
+    /// Physical address of the record for the next kernel, if there is one.
+    pub fn record(&self) -> Option<u64> {
+        self.record
     }
 }
 
@@ -66,6 +74,8 @@ pub enum Fault {
     Region,
     /// [`Params::entry`] or [`Params::boot_params`] lies in no region that is verified.
     Entry,
+    /// [`Params::record`] does not follow `boot_params`, or overlaps something.
+    Record,
 }
 
 impl Fault {
@@ -82,6 +92,7 @@ impl Fault {
             Fault::RegionCount => "there are no regions, or too many",
             Fault::Region => "a region wraps or overlaps another one",
             Fault::Entry => "its entry point or boot_params lie outside of what is verified",
+            Fault::Record => "the record for the next kernel lies in another place",
         }
     }
 }
@@ -111,7 +122,7 @@ pub fn check<'a>(
     let count = params.nr_regions as usize;
     ensure((1..=REGIONS_MAX).contains(&count), Fault::RegionCount)?;
     let regions = params.regions.get(..count).ok_or(Fault::RegionCount)?;
-    check_regions(regions, extent)?;
+    check_regions(regions, &extent)?;
 
     let within = |address: u64, kind: Option<RegionKind>| {
         regions.iter().any(|region| {
@@ -124,19 +135,24 @@ pub fn check<'a>(
         within(params.boot_params, Some(RegionKind::BootParams)),
         Fault::Entry,
     )?;
+    let record = check_record(params.record, regions, &extent)?;
 
-    // INVARIANT: `check_regions()` checked it.
-    Ok(Checked { engine, regions })
+    // INVARIANT: `check_regions()` and `check_record()` checked it.
+    Ok(Checked {
+        engine,
+        regions,
+        record,
+    })
 }
 
 /// Checks that no region is of an unknown kind, wraps, reaches behind what a CPU can address, or
 /// overlaps another one or `extent`.
-pub fn check_regions(regions: &[Region], extent: Range<u64>) -> Result<(), Fault> {
+pub fn check_regions(regions: &[Region], extent: &Range<u64>) -> Result<(), Fault> {
     for (i, region) in regions.iter().enumerate() {
         let this = range(region).ok_or(Fault::Region)?;
 
         ensure(RegionKind::from_raw(region.kind).is_some(), Fault::Region)?;
-        ensure(!overlap(&this, &extent), Fault::Region)?;
+        ensure(!overlap(&this, extent), Fault::Region)?;
         for earlier in regions.iter().take(i) {
             let earlier = range(earlier).ok_or(Fault::Region)?;
 
@@ -144,6 +160,38 @@ pub fn check_regions(regions: &[Region], extent: Range<u64>) -> Result<(), Fault
         }
     }
     Ok(())
+}
+
+/// Checks that a record at `record`, unless that is 0, lies behind `boot_params`, can be addressed,
+/// is aligned, and does not overlap `regions` or `extent`.
+fn check_record(
+    record: u64,
+    regions: &[Region],
+    extent: &Range<u64>,
+) -> Result<Option<u64>, Fault> {
+    if record == 0 {
+        return Ok(None);
+    }
+
+    let end = record
+        .checked_add(size_of::<Record>() as u64)
+        .filter(|&end| end <= PHYSICAL_END)
+        .ok_or(Fault::Record)?;
+    let this = record..end;
+    let follows = |region: &Region| {
+        region.kind == RegionKind::BootParams as u32
+            && range(region).is_some_and(|range| range.end == record)
+    };
+    let is_free = |region: &Region| range(region).is_some_and(|range| !overlap(&range, &this));
+
+    ensure(
+        record % align_of::<Record>() as u64 == 0
+            && !overlap(&this, extent)
+            && regions.iter().any(follows)
+            && regions.iter().all(is_free),
+        Fault::Record,
+    )?;
+    Ok(Some(record))
 }
 
 /// The memory of a region, unless it wraps, lies at address 0 or is none.

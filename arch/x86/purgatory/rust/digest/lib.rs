@@ -16,6 +16,8 @@ pub mod abi;
 pub mod check;
 mod engine;
 pub mod engines;
+#[path = "../record.rs"]
+pub mod record;
 mod tree;
 
 use abi::{

@@ -54,7 +54,7 @@ pub const TARGETS: [Target; 2] = [
 ];
 
 /// Every fault, in the order in which `check()` looks for it.
-const FAULTS: [Fault; 10] = [
+const FAULTS: [Fault; 11] = [
     Fault::Magic,
     Fault::Version,
     Fault::Size,
@@ -65,6 +65,7 @@ const FAULTS: [Fault; 10] = [
     Fault::RegionCount,
     Fault::Region,
     Fault::Entry,
+    Fault::Record,
 ];
 
 /// Bytes of an edit: where, and what from there on.
@@ -108,9 +109,10 @@ fn params(input: &[u8]) {
             assert_eq!(checked.engine() as u32, params.engine);
             assert_eq!(checked.regions().len(), count);
             assert!(std::ptr::eq(checked.regions().as_ptr(), &params.regions[0]));
+            assert_eq!(checked.record().unwrap_or(0), params.record);
         }
         Err(Fault::Region) if doubtful => {
-            assert!(first.is_none_or(|fault| fault == Fault::Entry));
+            assert!(first.is_none_or(|fault| matches!(fault, Fault::Entry | Fault::Record)));
         }
         Err(fault) => assert_eq!(Some(fault), first),
     }

@@ -58,6 +58,7 @@ pub fn sound() -> Params {
         blob_digest: OWN_DIGEST,
         params_digest: PARAMS_DIGEST,
         regions,
+        record: 0xa100,
     }
 }
 
@@ -154,7 +155,7 @@ pub fn has(fault: Fault, params: &Params, extent: &Range<u64>, digests: [&Digest
     match fault {
         Fault::Magic => params.magic.to_le_bytes() != *b"kxpurgRS",
         Fault::Version => params.version != VERSION,
-        Fault::Size => params.size != 1048,
+        Fault::Size => params.size != 1056,
         Fault::ParamsDigest => params.params_digest != *of_params,
         Fault::BlobDigest => params.blob_digest != *own,
         Fault::Address => params.blob != extent.start,
@@ -169,6 +170,29 @@ pub fn has(fault: Fault, params: &Params, extent: &Range<u64>, digests: [&Digest
         Fault::Entry => {
             !in_kind(params.entry, RegionKind::Kernel)
                 || !in_kind(params.boot_params, RegionKind::BootParams)
+        }
+        Fault::Record => {
+            let record = Bytes::new(params.record, 336);
+            let all = || {
+                regions
+                    .iter()
+                    .map(|region| Bytes::new(region.start, region.len))
+            };
+            let of_extent = Bytes {
+                start: extent.start.into(),
+                end: extent.end.into(),
+            };
+            let follows = regions
+                .iter()
+                .filter(|region| region.kind == RegionKind::BootParams as u32)
+                .any(|region| Bytes::new(region.start, region.len).end == record.start);
+            let collides = |other: Bytes| other.shares(record) || other.splits(record);
+
+            params.record != 0
+                && (!params.record.is_multiple_of(8)
+                    || record.end > PHYSICAL_END
+                    || !follows
+                    || all().chain([of_extent]).any(collides))
         }
     }
 }

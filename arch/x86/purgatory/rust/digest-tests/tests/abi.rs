@@ -16,6 +16,7 @@ use purgatory_digest::abi::{
     MAGIC,
     REGIONS_MAX,
 };
+use purgatory_digest::record::{self, Record, Told};
 use std::mem::{
     offset_of,
     size_of, //
@@ -70,8 +71,11 @@ fn params() {
     assert_eq!(offset_of!(Params, params_digest), 120);
     assert_eq!(offset_of!(Params, regions), 152);
 
+    let end = 152 + REGIONS_MAX * size_of::<Region>();
+    assert_eq!(offset_of!(Params, record), end);
+
     // Every byte belongs to a field: none is padding, whose value a digest could not rely on.
-    assert_eq!(size_of::<Params>(), 152 + REGIONS_MAX * size_of::<Region>());
+    assert_eq!(size_of::<Params>(), end + size_of::<u64>());
 }
 
 /// The low half is filled in by C code, `kexec_handoff()`.
@@ -89,8 +93,40 @@ fn handoff() {
             assert_eq!(handoff.console_port(), port);
             assert_eq!(handoff.no_io(), no_io);
             assert_eq!(handoff.ends_machine(), panic_timeout != 0 || no_io);
+            assert_eq!(handoff.mismatch(), None);
+
+            let after = handoff.after_mismatch(15);
+            assert_eq!(after.mismatch(), Some(15));
+            assert_eq!(after.into_raw() >> 49, 15);
+            assert_eq!(after.into_raw() & ((1 << 49) - 1), handoff.into_raw());
         }
     }
+}
+
+/// Other kernels than the one that wrote it read it.
+#[test]
+fn record() {
+    assert_eq!(&record::MAGIC.to_le_bytes(), b"kxrecord");
+    assert_eq!(record::VERSION, 1);
+    assert_eq!(offset_of!(Record, magic), 0);
+    assert_eq!(offset_of!(Record, version), 8);
+    assert_eq!(offset_of!(Record, size), 12);
+    assert_eq!(offset_of!(Record, digest), 16);
+    assert_eq!(offset_of!(Record, told), 48);
+    assert_eq!(offset_of!(Told, release), 0);
+    assert_eq!(offset_of!(Told, decision), 64);
+    assert_eq!(offset_of!(Told, engine), 160);
+    assert_eq!(offset_of!(Told, bytes), 176);
+    assert_eq!(offset_of!(Told, regions), 184);
+    assert_eq!(offset_of!(Told, flags), 188);
+    assert_eq!(offset_of!(Told, tsc_khz), 192);
+    assert_eq!(offset_of!(Told, reserved), 196);
+    assert_eq!(offset_of!(Record, left), 256);
+    assert_eq!(offset_of!(Record, entered), 272);
+    assert_eq!(offset_of!(Record, verified), 288);
+    assert_eq!(offset_of!(Record, handed_off), 304);
+    assert_eq!(offset_of!(Record, mismatch), 320);
+    assert_eq!(size_of::<Record>(), 336);
 }
 
 /// What is hashed in leaves of another size has another digest.

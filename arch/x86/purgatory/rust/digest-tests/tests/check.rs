@@ -12,7 +12,7 @@ use purgatory_digest_tests::params::{
     has, opinion, region, sound, Opinion, BLOB, BLOB_SIZE, OWN_DIGEST, PARAMS_DIGEST,
 };
 
-const FAULTS: [Fault; 10] = [
+const FAULTS: [Fault; 11] = [
     Fault::Magic,
     Fault::Version,
     Fault::Size,
@@ -23,6 +23,7 @@ const FAULTS: [Fault; 10] = [
     Fault::RegionCount,
     Fault::Region,
     Fault::Entry,
+    Fault::Record,
 ];
 
 fn fault_of(params: &Params) -> Option<Fault> {
@@ -37,6 +38,7 @@ fn sound_parameters_pass() {
     assert_eq!(checked.engine(), EngineKind::Avx2X8);
     assert_eq!(checked.regions().len(), 3);
     assert_eq!(checked.regions()[2].start, 0x1_2000_0000);
+    assert_eq!(checked.record(), Some(0xa100));
 }
 
 /// A number that no engine has.
@@ -49,7 +51,7 @@ fn no_engine() -> u32 {
 #[test]
 fn every_damage_has_its_fault() {
     type Damage = fn(&mut Params);
-    let cases: [(Damage, Fault); 24] = [
+    let cases: [(Damage, Fault); 32] = [
         (|p| p.magic ^= 1 << 63, Fault::Magic),
         (|p| p.version += 1, Fault::Version),
         (|p| p.size -= 8, Fault::Size),
@@ -74,6 +76,20 @@ fn every_damage_has_its_fault() {
         (|p| p.entry = 0x100_0000 + 0xd0_0001, Fault::Entry),
         (|p| p.boot_params = 0x100_0000, Fault::Entry),
         (|p| p.nr_regions = 1, Fault::Entry),
+        (|p| p.record += 8, Fault::Record),
+        (|p| p.record -= 8, Fault::Record),
+        (|p| p.record = 0x100_0000 + 0xd0_0001, Fault::Record),
+        (|p| p.record = u64::MAX - 7, Fault::Record),
+        (
+            |p| (p.regions[0].len, p.record) = (0x1101, 0xa101),
+            Fault::Record,
+        ),
+        (|p| p.regions[2].start = p.record + 335, Fault::Record),
+        (
+            |p| (p.regions[0].len, p.record) = (BLOB - 8 - 0x9000, BLOB - 8),
+            Fault::Record,
+        ),
+        (|p| p.regions[2].start = p.record - 1, Fault::Region),
     ];
 
     for (i, (damage, fault)) in cases.into_iter().enumerate() {
@@ -136,7 +152,7 @@ fn region_arithmetic_is_right_at_every_edge() {
                             region(RegionKind::Kernel, a, a_len),
                             region(RegionKind::Segment, b, b_len),
                         ];
-                        let found = check_regions(&regions, extent.clone()).is_ok();
+                        let found = check_regions(&regions, &extent).is_ok();
 
                         match opinion(&regions, &extent) {
                             Opinion::Sound => accepted += 1,
@@ -172,7 +188,7 @@ fn region_arithmetic_is_right_for_every_small_case() {
                     region(RegionKind::BootParams, b, b_len),
                     region(RegionKind::Initramfs, c, c_len),
                 ];
-                let found = check_regions(&regions, extent.clone()).is_ok();
+                let found = check_regions(&regions, &extent).is_ok();
 
                 match opinion(&regions, &extent) {
                     Opinion::Either => {}
@@ -208,7 +224,7 @@ proptest! {
         match opinion(&regions, &extent) {
             Opinion::Either => {}
             expected => prop_assert_eq!(
-                check_regions(&regions, extent).is_ok(),
+                check_regions(&regions, &extent).is_ok(),
                 expected == Opinion::Sound
             ),
         }
@@ -224,6 +240,7 @@ proptest! {
         nr_regions in prop_oneof![0..5_u32, REGIONS_MAX as u32 - 1..20, any::<u32>()],
         start in prop_oneof![Just(0x9000), any::<u64>()],
         len in prop_oneof![Just(0x1100), any::<u64>()],
+        record in prop_oneof![Just(0), Just(0xa100), any::<u64>()],
     ) {
         let extent = BLOB..BLOB + BLOB_SIZE;
         let mut params = sound();
@@ -235,6 +252,7 @@ proptest! {
         params.nr_regions = nr_regions;
         params.regions[0].start = start;
         params.regions[0].len = len;
+        params.record = record;
 
         let used = &params.regions[..REGIONS_MAX.min(nr_regions as usize)];
         let either = opinion(used, &extent) == Opinion::Either;

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What this kernel tells the next one of how it left, and what the previous one told.
+
+use crate::{
+    abi::Digest,
+    params::Refusal,
+    record::{
+        self,
+        Entered,
+        Record,
+        Told, //
+    }, //
+};
+use core::fmt::Write;
+use kernel::{
+    bindings,
+    fmt,
+    kexec::{
+        self,
+        sha256,
+        Decision,
+        LoadedImage,
+        LoadingImage,
+        Machine,
+        RawImage, //
+    },
+    prelude::*,
+    str::NullTerminatedFormatter,
+    transmute::AsBytes, //
+};
+
+// `record.c` reserves the memory, and knows where the time goes.
+static_assert!(size_of::<Record>() == bindings::KEXEC_RECORD_SIZE as usize);
+static_assert!(core::mem::offset_of!(Record, left) == 256);
+
+/// Offset of `hdr.setup_data` in `struct boot_params` (Documentation/arch/x86/boot.rst): the
+/// physical address of the first node, 8 bytes.
+const SETUP_DATA: usize = 0x250;
+
+/// Size of `struct setup_data` without its data: the physical address of the next node, the type,
+/// and the size of the data, 8 and twice 4 bytes.
+const NODE_SIZE: usize = 16;
+
+// SAFETY: The fields leave no padding; `record.rs` asserts the size.
+unsafe impl AsBytes for Told {}
+// SAFETY: As above.
+unsafe impl AsBytes for Record {}
+
+/// Where the record of an image lies.
+pub(crate) struct Room {
+    /// Its offset in the segment with `boot_params`, in bytes.
+    pub(crate) offset: usize,
+    /// Its physical address when the next kernel is entered.
+    pub(crate) address: u64,
+}
+
+/// Adds the record of `image` to the list `setup_data`, if there is room for one.
+pub(crate) fn link(image: &mut LoadingImage) -> Option<Room> {
+    let node = image.record_offset()?;
+    let address = image.boot_params() + node as u64;
+    let bytes = image.boot_params_mut()?;
+
+    if bytes.len() != node + NODE_SIZE + size_of::<Record>() {
+        return None;
+    }
+    let first = bytes.get_mut(SETUP_DATA..)?.first_chunk_mut::<8>()?;
+    let next = core::mem::replace(first, address.to_le_bytes());
+
+    let (to_next, rest) = bytes.get_mut(node..)?.split_first_chunk_mut::<8>()?;
+    let (kind, rest) = rest.split_first_chunk_mut::<4>()?;
+    *to_next = next;
+    *kind = bindings::SETUP_KEXEC_RECORD.to_le_bytes();
+    *rest.first_chunk_mut::<4>()? = (size_of::<Record>() as u32).to_le_bytes();
+
+    Some(Room {
+        offset: node + NODE_SIZE,
+        address: address + NODE_SIZE as u64,
+    })
+}
+
+/// What is told of an image before anything is known of its verification.
+pub(crate) fn tell(image: &LoadingImage, decision: Decision, machine: &Machine) -> Told {
+    let flag = |condition: bool, flag| if condition { flag } else { 0 };
+    let mut text = [0; size_of::<Told>()];
+    let mut told = Told {
+        release: record::text(kexec::release()),
+        decision: [0; 96],
+        engine: [0; 16],
+        bytes: 0,
+        regions: 0,
+        flags: flag(image.is_crash(), record::FLAG_CRASH)
+            | flag(decision.is_verified(), record::FLAG_VERIFIED),
+        tsc_khz: machine.tsc_khz,
+        reserved: [0; 3],
+    };
+
+    if let Some(mut line) = NullTerminatedFormatter::new(&mut text) {
+        // What does not fit is left out.
+        let _ = line.write_fmt(fmt!("{}", image.decision_text()));
+    }
+    let text = CStr::from_bytes_until_nul(&text).unwrap_or_default();
+    told.decision = record::text(text.to_str().unwrap_or_default());
+    told
+}
+
+/// Fills the record of `image`, for which [`link`] has found `room`.
+///
+/// # Errors
+///
+/// `EINVAL` if the image changed since.
+pub(crate) fn fill(image: &mut LoadingImage, room: &Room, told: Told) -> Result<(), Refusal> {
+    let record = Record::new(told, sha256::digest(told.as_bytes()));
+
+    image
+        .boot_params_mut()
+        .and_then(|bytes| bytes.get_mut(room.offset..))
+        .filter(|bytes| bytes.len() == size_of::<Record>())
+        .ok_or(EINVAL)?
+        .copy_from_slice(record.as_bytes());
+    Ok(())
+}
+
+/// C declaration and contract: `arch/x86/include/asm/kexec-purgatory.h`.
+///
+/// # Safety
+///
+/// As for [`LoadedImage::from_raw`].
+#[export]
+unsafe extern "C" fn kexec_purgatory_source(
+    image: *const RawImage,
+    destination: bindings::phys_addr_t,
+) -> bindings::phys_addr_t {
+    // SAFETY: By the safety requirements of this function.
+    let image = unsafe { LoadedImage::from_raw(image) };
+
+    image.source(destination).unwrap_or(0)
+}
+
+/// C declaration and contract: `arch/x86/include/asm/kexec-purgatory.h`.
+///
+/// # Safety
+///
+/// `data` must be valid for reads of `size` bytes, `entered` for writes.
+#[export]
+unsafe extern "C" fn kexec_purgatory_read_record(
+    data: *const c_void,
+    size: usize,
+    clock: u64,
+    entered: *mut bindings::kexec_entered,
+) -> bool {
+    // SAFETY: By the safety requirements of this function.
+    let data = unsafe { core::slice::from_raw_parts(data.cast::<u8>(), size) };
+
+    match record::read(data, |bytes| -> Digest { sha256::digest(bytes) }, clock) {
+        Ok(found) => {
+            pr_info!("entered by {}\n", Line(&found));
+            // SAFETY: By the safety requirements of this function.
+            unsafe { entered.write(export(&found)) };
+            true
+        }
+        Err(fault) => {
+            pr_warn!(
+                "the record of the previous kernel is not used: {}\n",
+                fault.describe()
+            );
+            false
+        }
+    }
+}
+
+/// A text with a NUL behind it.
+fn c_text<const N: usize>(from: &str) -> [c_char; N] {
+    let bytes: [u8; N] = record::text(from);
+    let mut text = bytes.map(|byte| byte as c_char);
+
+    if let Some(last) = text.last_mut() {
+        *last = 0;
+    }
+    text
+}
+
+fn export(entered: &Entered<'_>) -> bindings::kexec_entered {
+    let time = |ns: Option<u64>| ns.and_then(|ns| i64::try_from(ns).ok()).unwrap_or(-1);
+
+    bindings::kexec_entered {
+        release: c_text(entered.release),
+        decision: c_text(entered.decision),
+        engine: c_text(entered.engine),
+        mismatch: c_text(entered.mismatch.unwrap_or_default()),
+        regions: entered.regions,
+        bytes: entered.bytes,
+        copy_ns: time(entered.copy_ns),
+        verify_ns: time(entered.verify_ns),
+        handoff_ns: time(entered.handoff_ns),
+        total_ns: time(entered.total_ns),
+    }
+}
+
+/// What the log says of a record, behind `entered by`.
+struct Line<'a>(&'a Entered<'a>);
+
+impl fmt::Display for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let entered = self.0;
+
+        f.write_str(entered.release)?;
+        if let Some(mismatch) = entered.mismatch {
+            f.write_fmt(fmt!(" after a mismatch in {mismatch} of the normal image"))?;
+        }
+        if entered.verified {
+            f.write_fmt(fmt!(
+                ": verified {} regions, {} MB, {}",
+                entered.regions,
+                Tenths(entered.bytes, 1_000_000),
+                entered.engine
+            ))?;
+        } else {
+            f.write_fmt(fmt!(": {}", entered.decision))?;
+        }
+
+        let mut separator = ": ";
+        for (name, ns) in [("copy", entered.copy_ns), ("verify", entered.verify_ns)] {
+            if let Some(ns) = ns {
+                f.write_fmt(fmt!("{separator}{name} {} ms", Tenths(ns, 1_000_000)))?;
+                separator = ", ";
+            }
+        }
+        if let Some(ns) = entered.total_ns {
+            let ms = Tenths(ns, 1_000_000);
+
+            f.write_fmt(fmt!("{separator}{ms} ms since machine_kexec()"))?;
+        }
+        Ok(())
+    }
+}
+
+/// A number in a unit of so many, with one digit behind the point, cut off.
+struct Tenths(u64, u64);
+
+impl fmt::Display for Tenths {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_fmt(fmt!(
+            "{}.{}",
+            self.0 / self.1,
+            self.0 % self.1 * 10 / self.1
+        ))
+    }
+}

@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What a kernel believes of what another one tells it.
+
+use openssl::sha::sha256;
+use proptest::prelude::*;
+use purgatory_digest::record::{
+    read, text, Entered, Fault, Record, Told, FLAG_VERIFIED, MISMATCH_PURGATORY,
+};
+
+const FAULTS: [Fault; 6] = [
+    Fault::Size,
+    Fault::Magic,
+    Fault::Version,
+    Fault::Digest,
+    Fault::Text,
+    Fault::Stamp,
+];
+
+/// Where what lies, by the documentation of the format.
+const VERSION: usize = 8;
+const SIZE: usize = 12;
+const TOLD: usize = 48;
+const LEFT: usize = 256;
+
+fn told() -> Told {
+    Told {
+        release: text("7.3.4"),
+        decision: text("verified: KEXEC_PURGATORY_VERIFY=y"),
+        engine: text("shani-x3"),
+        bytes: 46_002_176,
+        regions: 3,
+        flags: FLAG_VERIFIED,
+        tsc_khz: 2_000_000,
+        reserved: [0; 3],
+    }
+}
+
+fn record() -> Record {
+    let told = told();
+    let mut record = Record::new(told, sha256(bytes_of(&told)));
+
+    record.left = Some(1_000_000_000).into();
+    record.entered = Some(1_012_000_000).into();
+    record.verified = Some(1_042_000_000).into();
+    record.handed_off = Some(1_042_001_000).into();
+    record
+}
+
+fn bytes_of<T>(value: &T) -> &[u8] {
+    // SAFETY: The structures have no padding, by the assertions about their sizes.
+    unsafe { std::slice::from_raw_parts(std::ptr::from_ref(value).cast(), size_of::<T>()) }
+}
+
+fn entered(bytes: &[u8]) -> Result<Entered<'_>, Fault> {
+    read(bytes, sha256, 1_062_000_000)
+}
+
+#[test]
+fn what_was_written_is_read() {
+    assert_eq!(
+        entered(bytes_of(&record())),
+        Ok(Entered {
+            release: "7.3.4",
+            decision: "verified: KEXEC_PURGATORY_VERIFY=y",
+            engine: "shani-x3",
+            bytes: 46_002_176,
+            regions: 3,
+            crash: false,
+            verified: true,
+            copy_ns: Some(6_000_000),
+            verify_ns: Some(15_000_000),
+            handoff_ns: Some(21_000_500),
+            total_ns: Some(31_000_000),
+            mismatch: None,
+        })
+    );
+}
+
+#[test]
+fn what_was_not_written_is_not_known() {
+    let told = Told { flags: 1, ..told() };
+    let record = Record::new(told, sha256(bytes_of(&told)));
+    let bytes = bytes_of(&record).to_vec();
+    let entered = entered(&bytes).unwrap();
+
+    assert!(entered.crash && !entered.verified);
+    assert_eq!(entered.copy_ns, None);
+    assert_eq!(entered.verify_ns, None);
+    assert_eq!(entered.handoff_ns, None);
+    assert_eq!(entered.total_ns, None);
+    assert_eq!(entered.mismatch, None);
+}
+
+#[test]
+fn times_that_make_no_sense_are_not_known() {
+    let mut backwards = record();
+    backwards.entered = Some(999_999_999).into();
+    assert_eq!(entered(bytes_of(&backwards)).unwrap().copy_ns, None);
+
+    let mut for_ever = record();
+    for_ever.left = Some(0).into();
+    for_ever.verified = Some(u64::MAX).into();
+    assert_eq!(entered(bytes_of(&for_ever)).unwrap().verify_ns, None);
+
+    let told = Told {
+        tsc_khz: 0,
+        ..told()
+    };
+    let mut unknown = Record::new(told, sha256(bytes_of(&told)));
+    unknown.left = Some(1).into();
+    unknown.entered = Some(2).into();
+    assert_eq!(entered(bytes_of(&unknown)).unwrap().copy_ns, None);
+
+    assert_eq!(read(bytes_of(&record()), sha256, 0).unwrap().total_ns, None);
+    assert_eq!(read(bytes_of(&record()), sha256, 5).unwrap().total_ns, None);
+}
+
+/// In a crash kernel that is entered after a mismatch, for instance.
+#[test]
+fn the_whole_time_needs_its_beginning() {
+    let mut record = record();
+    record.left = None.into();
+    let bytes = bytes_of(&record).to_vec();
+    let entered = entered(&bytes).unwrap();
+
+    assert_eq!(entered.total_ns, None);
+    assert_eq!(entered.copy_ns, None);
+    assert_eq!(entered.verify_ns, Some(15_000_000));
+}
+
+#[test]
+fn what_was_damaged_has_a_name() {
+    for (number, name) in [
+        (1, "segment"),
+        (2, "kernel"),
+        (3, "initramfs"),
+        (4, "boot_params"),
+        (7, "segment"),
+        (u64::MAX, "segment"),
+        (MISMATCH_PURGATORY, "purgatory"),
+    ] {
+        let mut record = record();
+        record.mismatch = Some(number).into();
+        assert_eq!(entered(bytes_of(&record)).unwrap().mismatch, Some(name));
+    }
+}
+
+#[test]
+fn a_record_of_another_version_is_not_read() {
+    let mut bytes = bytes_of(&record()).to_vec();
+    bytes[VERSION] += 1;
+    assert_eq!(entered(&bytes), Err(Fault::Version));
+    // Whatever its size is.
+    bytes.truncate(TOLD);
+    assert_eq!(entered(&bytes), Err(Fault::Version));
+}
+
+#[test]
+fn every_length_is_judged() {
+    let bytes = bytes_of(&record()).to_vec();
+    for len in 0..bytes.len() {
+        assert_eq!(entered(&bytes[..len]), Err(Fault::Size), "{len} bytes");
+    }
+    let longer = [bytes.as_slice(), &[0xff; 40]].concat();
+    assert!(entered(&longer).is_ok());
+
+    let mut says_less = bytes.clone();
+    says_less[SIZE] -= 8;
+    assert_eq!(entered(&says_less), Err(Fault::Size));
+}
+
+/// A bit that is flipped anywhere is noticed, or it is one of those that a version leaves open.
+#[test]
+fn every_bit_counts() {
+    let sound = bytes_of(&record()).to_vec();
+    for bit in 0..8 * sound.len() {
+        let mut bytes = sound.clone();
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        assert!(entered(&bytes).is_err(), "bit {bit}");
+    }
+}
+
+/// What another kernel's log would print as it pleases.
+#[test]
+fn texts_are_plain() {
+    for text in ["7.3\n4", "7.3\x1b[2J", "7.3\u{e4}", "7.3\x7f"] {
+        let mut told = told();
+        told.release[..text.len()].copy_from_slice(text.as_bytes());
+        let record = Record::new(told, sha256(bytes_of(&told)));
+        assert_eq!(entered(bytes_of(&record)), Err(Fault::Text), "{text:?}");
+    }
+    assert_eq!(text::<4>("a\nbcdef"), *b"abcd");
+    assert_eq!(text::<4>("a"), *b"a\0\0\0");
+
+    let told = Told {
+        engine: [b'x'; 16],
+        ..told()
+    };
+    let record = Record::new(told, sha256(bytes_of(&told)));
+    assert_eq!(
+        entered(bytes_of(&record)).unwrap().engine,
+        "xxxxxxxxxxxxxxxx"
+    );
+}
+
+#[test]
+fn every_fault_has_a_message_of_its_own() {
+    for (i, a) in FAULTS.iter().enumerate() {
+        assert!(a.describe().len() > 10 && a.describe().is_ascii());
+        for b in &FAULTS[i + 1..] {
+            assert_ne!(a.describe(), b.describe());
+        }
+    }
+}
+
+proptest! {
+    /// Whatever another kernel has left there, nothing panics.
+    #[test]
+    fn any_bytes_are_read_soundly(
+        bytes in prop::collection::vec(any::<u8>(), 0..400),
+        now in any::<u64>(),
+    ) {
+        prop_assert!(read(&bytes, sha256, now).is_err());
+    }
+
+    /// The same with a digest that fits.
+    #[test]
+    fn any_record_is_read_soundly(
+        head in prop::collection::vec(any::<u8>(), 208),
+        stamps in prop::array::uniform5(any::<u64>()),
+        now in any::<u64>(),
+    ) {
+        let mut record = record();
+        let mut bytes = {
+            record.left = Some(stamps[0]).into();
+            record.entered = Some(stamps[1]).into();
+            record.verified = Some(stamps[2]).into();
+            record.handed_off = Some(stamps[3]).into();
+            record.mismatch = Some(stamps[4]).into();
+            bytes_of(&record).to_vec()
+        };
+        bytes[TOLD..LEFT].copy_from_slice(&head);
+        let digest = sha256(&head);
+        bytes[16..TOLD].copy_from_slice(&digest);
+        if let Ok(entered) = read(&bytes, sha256, now) {
+            let plain = |text: &str| text.chars().all(|c| (' '..='~').contains(&c));
+            for text in [entered.release, entered.decision, entered.engine] {
+                prop_assert!(plain(text));
+            }
+        }
+    }
+}

@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What a kernel that leaves by kexec tells the next one of how it did.
+//!
+//! A [`Record`] is the data of a node in the list `setup_data` of the boot protocol
+//! (Documentation/arch/x86/boot.rst), whose type is `SETUP_KEXEC_RECORD` of
+//! `arch/x86/include/uapi/asm/setup_data.h`. The loader fills it when it loads the image, but for
+//! the [`Stamp`]s, which are written between the two kernels.
+//!
+//! Any kernel may read what any other one has written. What a [`VERSION`] means never changes, and
+//! a reader trusts nothing. All numbers are little endian.
+
+use crate::abi::{
+    Digest,
+    RegionKind,
+    DIGEST_SIZE, //
+};
+use core::mem::offset_of;
+
+/// First bytes of a record (`b"kxrecord"`, little endian).
+pub const MAGIC: u64 = u64::from_le_bytes(*b"kxrecord");
+
+/// Version of everything in this file.
+pub const VERSION: u32 = 1;
+
+/// [`Told::flags`]: it is a crash image.
+pub const FLAG_CRASH: u32 = 1;
+/// [`Told::flags`]: a purgatory verifies the image before the next kernel is entered.
+pub const FLAG_VERIFIED: u32 = 2;
+
+/// [`Record::mismatch`]: it was the purgatory that was damaged. A region has the number of its
+/// [`RegionKind`] plus 1.
+pub const MISMATCH_PURGATORY: u64 = 15;
+
+const _: () = assert!(RegionKind::ALL.len() < MISMATCH_PURGATORY as usize);
+
+/// A number that is written between two kernels, where nothing computes a digest.
+#[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Stamp {
+    value: u64,
+    /// The complement of the value; 0, as the value, if nothing was written.
+    complement: u64,
+}
+
+impl From<Option<u64>> for Stamp {
+    fn from(value: Option<u64>) -> Stamp {
+        value.map_or(Stamp::default(), |value| Stamp {
+            value,
+            complement: !value,
+        })
+    }
+}
+
+impl Stamp {
+    /// The value, if one was written.
+    fn get(self) -> Result<Option<u64>, Fault> {
+        match self {
+            Stamp {
+                value: 0,
+                complement: 0,
+            } => Ok(None),
+            Stamp { value, complement } if complement == !value => Ok(Some(value)),
+            _ => Err(Fault::Stamp),
+        }
+    }
+}
+
+/// What is known when the image is loaded. Texts are ASCII, and end with a NUL if there is room.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Told {
+    /// Release of the kernel that loaded the image, as `uname -r` prints it.
+    pub release: [u8; 64],
+    /// What it decided about the image, as `/sys/kernel/kexec/verify_loaded` has it.
+    pub decision: [u8; 96],
+    /// Engine of the purgatory; empty if there is none.
+    pub engine: [u8; 16],
+    /// Bytes that are verified.
+    pub bytes: u64,
+    /// Regions that are verified.
+    pub regions: u32,
+    /// `FLAG_*`.
+    pub flags: u32,
+    /// Frequency of the time stamp counter in kHz, or 0.
+    pub tsc_khz: u32,
+    /// Zero.
+    pub reserved: [u32; 3],
+}
+
+/// What a kernel tells the next one.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Record {
+    /// [`MAGIC`].
+    pub magic: u64,
+    /// [`VERSION`].
+    pub version: u32,
+    /// Size of this structure.
+    pub size: u32,
+    /// SHA-256 of [`Self::told`].
+    pub digest: Digest,
+    /// What is known when the image is loaded.
+    pub told: Told,
+    /// Time stamp counter at the end of `machine_kexec()`.
+    pub left: Stamp,
+    /// Time stamp counter when the purgatory was entered.
+    pub entered: Stamp,
+    /// Time stamp counter when the purgatory had verified all regions.
+    pub verified: Stamp,
+    /// Time stamp counter when the purgatory entered the next kernel.
+    pub handed_off: Stamp,
+    /// What was damaged in the normal image, whose purgatory then entered the crash image.
+    pub mismatch: Stamp,
+}
+
+const _: () = assert!(size_of::<Told>() == 208);
+const _: () = assert!(size_of::<Record>() == 336);
+// No stamp crosses the end of a page, wherever a record begins that is aligned to this.
+const _: () = assert!(offset_of!(Record, left) % ALIGN == 0);
+
+/// A record begins at a multiple of this, in bytes.
+pub const ALIGN: usize = 16;
+
+impl Record {
+    /// A record without stamps.
+    pub fn new(told: Told, digest: Digest) -> Record {
+        Record {
+            magic: MAGIC,
+            version: VERSION,
+            size: size_of::<Record>() as u32,
+            digest,
+            told,
+            left: Stamp::default(),
+            entered: Stamp::default(),
+            verified: Stamp::default(),
+            handed_off: Stamp::default(),
+            mismatch: Stamp::default(),
+        }
+    }
+}
+
+/// `text` with NULs behind it; what does not fit, or is not ASCII, is left out.
+pub fn text<const N: usize>(text: &str) -> [u8; N] {
+    let mut bytes = [0; N];
+    let plain = text.bytes().filter(|&byte| is_plain(byte));
+
+    for (to, from) in bytes.iter_mut().zip(plain) {
+        *to = from;
+    }
+    bytes
+}
+
+fn is_plain(byte: u8) -> bool {
+    byte == b' ' || byte.is_ascii_graphic()
+}
+
+/// Why a record is not used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It is shorter than [`Record`], or says that it is.
+    Size,
+    /// [`Record::magic`]
+    Magic,
+    /// [`Record::version`]
+    Version,
+    /// [`Record::digest`]
+    Digest,
+    /// A text has a character that cannot be printed.
+    Text,
+    /// A [`Stamp`] is not what was written.
+    Stamp,
+}
+
+impl Fault {
+    /// A message without a line end.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Fault::Size => "it has a bad size",
+            Fault::Magic => "it has a bad magic number",
+            Fault::Version => "it is of another version",
+            Fault::Digest => "it is damaged",
+            Fault::Text => "a text in it cannot be printed",
+            Fault::Stamp => "a time in it is damaged",
+        }
+    }
+}
+
+/// What a record says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entered<'a> {
+    /// [`Told::release`]
+    pub release: &'a str,
+    /// [`Told::decision`]
+    pub decision: &'a str,
+    /// [`Told::engine`]
+    pub engine: &'a str,
+    /// [`Told::bytes`]
+    pub bytes: u64,
+    /// [`Told::regions`]
+    pub regions: u32,
+    /// [`FLAG_CRASH`]
+    pub crash: bool,
+    /// [`FLAG_VERIFIED`]
+    pub verified: bool,
+    /// Time from `machine_kexec()` to the purgatory, while `relocate_kernel` copied the image, in
+    /// nanoseconds.
+    pub copy_ns: Option<u64>,
+    /// Time of the purgatory until all regions were verified, in nanoseconds.
+    pub verify_ns: Option<u64>,
+    /// Time from `machine_kexec()` until the purgatory entered the next kernel, in nanoseconds.
+    pub handoff_ns: Option<u64>,
+    /// Time from `machine_kexec()` to the counter's value that [`read`] was given, in nanoseconds.
+    pub total_ns: Option<u64>,
+    /// What was damaged in a normal image, if that is why this one was entered.
+    pub mismatch: Option<&'static str>,
+}
+
+/// Reads the record at the start of `bytes`. `sha256` computes a digest; `now` is the time stamp
+/// counter that [`Entered::total_ns`] ends at, or 0 if it is not known.
+///
+/// # Errors
+///
+/// A [`Fault`] if it is no record, or not one that can be relied on.
+pub fn read(
+    bytes: &[u8],
+    sha256: impl FnOnce(&[u8]) -> Digest,
+    now: u64,
+) -> Result<Entered<'_>, Fault> {
+    const TOLD: usize = offset_of!(Record, told);
+
+    // The version decides about all that follows it.
+    ensure(
+        number(bytes, offset_of!(Record, magic))? == MAGIC,
+        Fault::Magic,
+    )?;
+    ensure(
+        number32(bytes, offset_of!(Record, version))? == VERSION,
+        Fault::Version,
+    )?;
+    ensure(
+        number32(bytes, offset_of!(Record, size))? as usize == size_of::<Record>()
+            && bytes.len() >= size_of::<Record>(),
+        Fault::Size,
+    )?;
+    let told = slice(bytes, TOLD, size_of::<Told>())?;
+    ensure(
+        slice(bytes, offset_of!(Record, digest), DIGEST_SIZE)? == sha256(told),
+        Fault::Digest,
+    )?;
+
+    let stamp = |offset| {
+        Stamp {
+            value: number(bytes, offset)?,
+            complement: number(bytes, offset + size_of::<u64>())?,
+        }
+        .get()
+    };
+    let left = stamp(offset_of!(Record, left))?;
+    let entered = stamp(offset_of!(Record, entered))?;
+    let verified = stamp(offset_of!(Record, verified))?;
+    let handed_off = stamp(offset_of!(Record, handed_off))?;
+    let mismatch = stamp(offset_of!(Record, mismatch))?.map(damaged);
+
+    let flags = number32(told, offset_of!(Told, flags))?;
+    let khz = number32(told, offset_of!(Told, tsc_khz))?;
+    let between = |from: Option<u64>, to: Option<u64>| {
+        let cycles = to?.checked_sub(from?)?;
+
+        nanoseconds(cycles, khz)
+    };
+    Ok(Entered {
+        release: plain(slice(told, offset_of!(Told, release), 64)?)?,
+        decision: plain(slice(told, offset_of!(Told, decision), 96)?)?,
+        engine: plain(slice(told, offset_of!(Told, engine), 16)?)?,
+        bytes: number(told, offset_of!(Told, bytes))?,
+        regions: number32(told, offset_of!(Told, regions))?,
+        crash: flags & FLAG_CRASH != 0,
+        verified: flags & FLAG_VERIFIED != 0,
+        copy_ns: between(left, entered),
+        verify_ns: between(entered, verified),
+        handoff_ns: between(left, handed_off),
+        total_ns: between(left, (now != 0).then_some(now)),
+        mismatch,
+    })
+}
+
+/// Time that so many cycles of a counter of `khz` take, if they are not more than a counter has.
+fn nanoseconds(cycles: u64, khz: u32) -> Option<u64> {
+    cycles.checked_mul(1_000_000)?.checked_div(khz.into())
+}
+
+/// What [`Record::mismatch`] names; a kind that a later kernel has is a segment.
+fn damaged(number: u64) -> &'static str {
+    if number == MISMATCH_PURGATORY {
+        return "purgatory";
+    }
+    u32::try_from(number.wrapping_sub(1))
+        .ok()
+        .and_then(RegionKind::from_raw)
+        .unwrap_or(RegionKind::Segment)
+        .name()
+}
+
+/// The text before the first NUL.
+fn plain(bytes: &[u8]) -> Result<&str, Fault> {
+    let text = bytes.split(|&byte| byte == 0).next().unwrap_or_default();
+
+    ensure(text.iter().all(|&byte| is_plain(byte)), Fault::Text)?;
+    core::str::from_utf8(text).map_err(|_| Fault::Text)
+}
+
+fn number(bytes: &[u8], offset: usize) -> Result<u64, Fault> {
+    bytes
+        .get(offset..)
+        .and_then(|bytes| bytes.first_chunk())
+        .map(|bytes| u64::from_le_bytes(*bytes))
+        .ok_or(Fault::Size)
+}
+
+fn number32(bytes: &[u8], offset: usize) -> Result<u32, Fault> {
+    bytes
+        .get(offset..)
+        .and_then(|bytes| bytes.first_chunk())
+        .map(|bytes| u32::from_le_bytes(*bytes))
+        .ok_or(Fault::Size)
+}
+
+fn slice(bytes: &[u8], offset: usize, len: usize) -> Result<&[u8], Fault> {
+    bytes
+        .get(offset..)
+        .and_then(|bytes| bytes.get(..len))
+        .ok_or(Fault::Size)
+}
+
+fn ensure(condition: bool, fault: Fault) -> Result<(), Fault> {
+    if condition {
+        Ok(())
+    } else {
+        Err(fault)
+    }
+}

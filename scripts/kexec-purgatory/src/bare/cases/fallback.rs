@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! A normal image that is damaged, and the crash image that is entered then.
+
+use std::mem::offset_of;
+
+use anyhow::{Context, Result, ensure};
+
+use super::super::expect::{ended, entered_by, fault, mismatch, printed, refused};
+use super::super::image::{BLOB, CRASH_BLOB, Image};
+use super::super::machine::Bare;
+use super::super::run::Ending;
+use super::record;
+use crate::abi::{Header, Params};
+use crate::expected::reason;
+use crate::processors::MAX;
+
+/// What the purgatory of the normal image says before it goes on.
+const ENTERS: &str = "purgatory: entering the crash image\n";
+
+/// What it says if it cannot.
+const ANOTHER: &str = "purgatory: the crash image has another purgatory\n";
+
+/// What a record says that was damaged, if it was the purgatory.
+const PURGATORY: u64 = 15;
+
+/// That the crash kernel was entered and told what was damaged.
+fn crashed(bare: &Bare, image: &Image, said: &str, damaged: u64) -> Result<()> {
+    let run = bare.run(MAX, image)?;
+    printed(&run, &format!("{said}{ENTERS}"))?;
+    entered_by(&run, image, CRASH_BLOB)?;
+    let stamps = record::read(&run)?;
+    ensure!(
+        stamps[record::MISMATCH] == Some(damaged),
+        "the stamps are {stamps:?}"
+    );
+    Ok(())
+}
+
+/// An image with a crash image beside it.
+fn image(bare: &Bare) -> Image {
+    let mut image = bare.image(3);
+    image.crash = true;
+    image
+}
+
+pub fn entered(bare: &Bare) -> Result<()> {
+    for timeout in [0, -1, 5] {
+        let mut image = image(bare);
+        image.timeout = timeout;
+        let said = mismatch(&mut image, 3, 0);
+        let damaged = image.regions[3].kind as u64 + 1;
+        crashed(bare, &image, &said, damaged).with_context(|| format!("panic={timeout}"))?;
+    }
+
+    // The first one that is damaged is told.
+    let mut several = image(bare);
+    let damaged = several.regions[2].kind as u64 + 1;
+    let said = [2, 4].map(|region| mismatch(&mut several, region, 0));
+    crashed(bare, &several, &said.concat(), damaged)?;
+
+    // A sound image goes its own way.
+    let sound = image(bare);
+    let run = bare.run(MAX, &sound)?;
+    printed(&run, "")?;
+    entered_by(&run, &sound, BLOB)?;
+    ensure!(record::read(&run)?[record::MISMATCH].is_none());
+    Ok(())
+}
+
+pub fn parameters_damaged(bare: &Bare) -> Result<()> {
+    let mut image = image(bare);
+    image.damage_params(offset_of!(Params, entry));
+    crashed(bare, &image, &fault(reason::PARAMS_DIGEST), PURGATORY)
+}
+
+/// Both are damaged: the machine ends as without a crash image.
+pub fn damaged(bare: &Bare) -> Result<()> {
+    // A byte of the code, which the crash image's purgatory does not get to run then.
+    let code = offset_of!(Header, reserved);
+    let mut in_code = image(bare);
+    let said = mismatch(&mut in_code, 2, 0);
+    in_code.damage.push((CRASH_BLOB + code as u64, vec![1]));
+    refused(&bare.run(MAX, &in_code)?, &format!("{said}{ANOTHER}"))?;
+
+    // The same of the normal image's own header, none of which is used: which one is damaged nobody
+    // can tell.
+    for offset in [
+        code,
+        offset_of!(Header, entry) + 3,
+        offset_of!(Header, params) + 3,
+    ] {
+        let mut own = image(bare);
+        own.damage.push((BLOB + offset as u64, vec![1]));
+        refused(
+            &bare.run(MAX, &own)?,
+            &format!("{}{ANOTHER}", fault(reason::BLOB_DIGEST)),
+        )
+        .with_context(|| format!("damage in byte {offset} of the header"))?;
+    }
+
+    // Its parameters, or a region: it finds that out itself.
+    for timeout in [0, -1] {
+        let mut params = image(bare);
+        params.timeout = timeout;
+        let said = mismatch(&mut params, 3, 0);
+        let at = CRASH_BLOB + (params.blob.params() + offset_of!(Params, tsc_khz)) as u64;
+        params.damage.push((at, vec![1]));
+        let ends = [&said, ENTERS, &fault(reason::PARAMS_DIGEST)].concat();
+        check_end(bare, &params, &ends)?;
+
+        let mut region = image(bare);
+        region.timeout = timeout;
+        let said = mismatch(&mut region, 1, 0);
+        check_end(bare, &region, &[&said, ENTERS, &said].concat())?;
+    }
+    Ok(())
+}
+
+/// That it was all for nothing.
+fn check_end(bare: &Bare, image: &Image, said: &str) -> Result<()> {
+    let run = bare.run(MAX, image)?;
+    let (last, ending) = match image.timeout {
+        0 => ("purgatory: stopped\n", Ending::Halted),
+        _ => ("purgatory: resetting the machine\n", Ending::Reset),
+    };
+    printed(&run, &format!("{said}{last}"))?;
+    ended(&run, ending)
+}
+
+/// Addresses at which no purgatory can lie.
+pub fn elsewhere(bare: &Bare) -> Result<()> {
+    let entry = bare.blob.entry();
+    for (address, damaged) in [
+        (1, ""),
+        (entry, ""),
+        (CRASH_BLOB + entry + 8, ""),
+        (BLOB + entry, ""),
+        (CRASH_BLOB + 0x10_0000 + entry, ANOTHER),
+    ] {
+        let mut image = image(bare);
+        image.crash_entry = Some(address);
+        let said = mismatch(&mut image, 2, 0);
+        refused(&bare.run(MAX, &image)?, &format!("{said}{damaged}"))
+            .with_context(|| format!("a crash image at {address:#x}"))?;
+    }
+    Ok(())
+}
