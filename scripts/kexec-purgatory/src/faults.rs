@@ -3,12 +3,14 @@
 //! Images that are damaged from outside of the guest, and what the purgatory makes of them.
 
 mod at_rest;
+mod dump;
 mod fault;
 pub mod image;
 mod mmio;
 mod outcome;
 mod plan;
 mod purgatory;
+mod record;
 pub mod stage;
 mod trial;
 
@@ -20,7 +22,7 @@ use self::plan::{Planned, plan};
 use self::stage::{Scenario, Scenes, Setting};
 use self::trial::{Class, Trial};
 use crate::graft;
-use crate::guest;
+use crate::guest::{self, Purpose};
 use crate::kernel::{self, Built, Verify};
 use crate::layout::Layout;
 use crate::machine::memory;
@@ -33,6 +35,9 @@ const FAULTS_PER_CLEAN_RUN: usize = 5;
 
 /// One fault in an image of each kind that the running kernel checks for so many others.
 const FAULTS_PER_FAULT_AT_REST: usize = 5;
+
+/// One fault with a crash image beside the normal one for so many others.
+const FAULTS_PER_DUMP: usize = 5;
 
 /// Faults in images that are entered directly, which nothing notices.
 const DIRECT: usize = 6;
@@ -112,6 +117,18 @@ impl fmt::Display for Tally {
             "clean images that were entered, most of them loaded for it and booted: \
              {unharmed} of {clean}"
         )?;
+        let (mismatches, dumps) = self.count(Class::Dump);
+        let (both, ended) = self.count(Class::NoDump);
+        writeln!(
+            f,
+            "damaged normal images beside a crash image that ended in a dump: {dumps} of \
+             {mismatches}; both damaged, stopped or reset as panic= says: {ended} of {both}"
+        )?;
+        let (records, booted) = self.count(Class::Record);
+        writeln!(
+            f,
+            "damaged records that were not used by the kernel that booted: {booted} of {records}"
+        )?;
         let (at_rest, found) = self.count(Class::AtRest);
         let (untouched, intact) = self.count(Class::CleanAtRest);
         writeln!(
@@ -152,6 +169,8 @@ pub fn inject(
         if index == 0 {
             trials.extend(trial::purgatory());
             trials.extend(trial::at_rest(&planned, at_rest, &Scenario::AT_REST));
+            trials.extend(trial::dumps(&planned, count.div_ceil(FAULTS_PER_DUMP)));
+            trials.extend(trial::records());
         }
         trials.extend(
             planned
@@ -176,6 +195,7 @@ pub fn inject(
         at_rest,
         &[Scenario::NORMAL_AT_REST],
     ));
+    trials.push(Trial::CleanLoad(Purpose::Enter));
     execute(&setting, &setting.direct()?, &trials, &mut tally)?;
     Ok(tally)
 }

@@ -4,7 +4,7 @@
 
 use std::time::Instant;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::image::Segment;
 use crate::expected;
@@ -96,7 +96,8 @@ fn halts(machine: &mut Machine) -> Result<bool> {
     Ok(false)
 }
 
-fn said(log: &SerialLog) -> Vec<String> {
+/// What the purgatory printed, a line each, without its name.
+pub fn said(log: &SerialLog) -> Vec<String> {
     log.lines()
         .filter_map(|line| line.strip_prefix(PREFIX))
         .map(str::to_owned)
@@ -107,22 +108,7 @@ impl Outcome {
     /// Checks that the purgatory named these regions as damaged and no others, and then did as
     /// `panic=` asks.
     pub fn check_mismatch(&self, damaged: &[Segment], panic: i32) -> Result<()> {
-        let mut wanted: Vec<String> = damaged.iter().map(range).collect();
-        let mut named = Vec::new();
-        for line in &self.said {
-            if let Some(rest) = line.strip_prefix(MISMATCH) {
-                let (region, digests) = rest.split_once(": ").unwrap_or((rest, ""));
-                check_digests(digests)?;
-                named.push(region.to_owned());
-            }
-        }
-        wanted.sort();
-        named.sort();
-        ensure!(
-            named == wanted,
-            "named {named:?} in place of {wanted:?}, and {:?}",
-            self.end
-        );
+        check_named(&self.said, damaged).with_context(|| format!("ended {:?}", self.end))?;
         self.check_end(panic)
     }
 
@@ -170,6 +156,23 @@ impl Outcome {
         );
         Ok(())
     }
+}
+
+/// Checks that the purgatory, which printed `said`, named these regions as damaged and no others.
+pub fn check_named(said: &[String], damaged: &[Segment]) -> Result<()> {
+    let mut wanted: Vec<String> = damaged.iter().map(range).collect();
+    let mut named = Vec::new();
+    for line in said {
+        if let Some(rest) = line.strip_prefix(MISMATCH) {
+            let (region, digests) = rest.split_once(": ").unwrap_or((rest, ""));
+            check_digests(digests)?;
+            named.push(region.to_owned());
+        }
+    }
+    wanted.sort();
+    named.sort();
+    ensure!(named == wanted, "named {named:?} in place of {wanted:?}");
+    Ok(())
 }
 
 /// How a region is named in messages.

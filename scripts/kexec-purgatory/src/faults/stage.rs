@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 
 use super::image::{Loaded, PAGE, Pages, Segment};
+use crate::abi::RegionKind;
 use crate::checksum;
 use crate::engines::EngineKind;
 use crate::guest::{self, EVERY_KERNEL, Guest, Purpose};
@@ -20,6 +21,9 @@ use crate::progress::Step;
 /// Where in `struct kimage` of include/linux/kexec.h its head and its start lie.
 const KIMAGE_HEAD: u64 = 0;
 const KIMAGE_START: u64 = 24;
+
+/// Bytes of the record at the end of the segment with `boot_params`.
+const RECORD: u64 = 336;
 
 /// When an image is damaged.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -336,10 +340,17 @@ impl<'a> Setting<'a> {
         })
     }
 
-    /// The segments of an image that are verified.
+    /// The segments of an image that are verified, without the record behind `boot_params`, which
+    /// changes until the next kernel is entered.
     pub fn regions(&self, image: &Loaded) -> Vec<Segment> {
-        let verified = |segment: &&Segment| segment.length > 0;
-        image.segments.iter().filter(verified).copied().collect()
+        let mut verified: Vec<Segment> = image.segments.clone();
+        for segment in &mut verified {
+            if segment.kind == RegionKind::BootParams {
+                segment.length -= RECORD;
+            }
+        }
+        verified.retain(|segment| segment.length > 0);
+        verified
     }
 }
 

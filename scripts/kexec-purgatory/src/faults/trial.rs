@@ -5,12 +5,14 @@
 use anyhow::{Context, Result, bail, ensure};
 
 use super::at_rest;
+use super::dump;
 use super::fault::{Change, Fault, damaged};
 use super::image::Segment;
 use super::mmio;
 use super::outcome::{self, Outcome};
 use super::plan::Planned;
 use super::purgatory::{DAMAGES, Damage, Expected, Purgatory};
+use super::record;
 use super::stage::{NO_ENGINE, Scenario, Scene, Scenes, Setting, Stage};
 use crate::abi::RegionKind;
 use crate::guest::Purpose;
@@ -57,6 +59,12 @@ pub enum Trial {
     Refused(Planned),
     /// A mismatch that is told on an 8250 in memory.
     Mmio,
+    /// A fault in a normal image, with a crash image beside it.
+    Dump(Planned),
+    /// The same with a fault in the crash image, too.
+    NoDump(Planned),
+    /// A record that is damaged when the next kernel is entered.
+    Record(&'static record::Damage),
 }
 
 /// What checks by the running kernel are a part of, for reports; those of images that are entered
@@ -77,6 +85,9 @@ pub enum Class {
     Unverified,
     AtRest,
     CleanAtRest,
+    Dump,
+    NoDump,
+    Record,
     Other,
 }
 
@@ -122,6 +133,28 @@ pub fn at_rest(faults: &[Planned], count: usize, scenarios: &[Scenario]) -> Vec<
     trials
 }
 
+/// Faults in normal images with a crash image beside them: that many that end in a dump, one for
+/// every four of them where the crash image is damaged, too.
+pub fn dumps(faults: &[Planned], count: usize) -> Vec<Trial> {
+    let scenarios = [Scenario::NORMAL_BEFORE_COPY, Scenario::NORMAL_BEFORE_CHECK];
+    let mut faults = faults
+        .iter()
+        .cycle()
+        .enumerate()
+        .map(|(number, planned)| Planned {
+            scenario: scenarios[number % scenarios.len()],
+            ..*planned
+        });
+    let mut trials: Vec<Trial> = faults.by_ref().take(count).map(Trial::Dump).collect();
+    trials.extend(faults.take(count.div_ceil(4)).map(Trial::NoDump));
+    trials
+}
+
+/// Every damage to a record.
+pub fn records() -> impl Iterator<Item = Trial> {
+    record::DAMAGES.iter().map(Trial::Record)
+}
+
 /// Every damage to a purgatory, in a crash image or a normal one.
 pub fn purgatory() -> impl Iterator<Item = Trial> {
     let scenarios = [Scenario::CRASH_BEFORE_CHECK, Scenario::NORMAL_BEFORE_CHECK];
@@ -165,6 +198,20 @@ impl Trial {
             ),
             Self::Unverified(scenario) => format!("tail of a {}", scenario.name()),
             Self::Mmio => "mismatch on an 8250 in memory".to_owned(),
+            Self::Dump(planned) => format!(
+                "{}: {}, with a crash image: {}",
+                planned.number,
+                planned.scenario.name(),
+                planned.fault
+            ),
+            Self::NoDump(planned) => format!(
+                "{}: {}, with a crash image that is damaged, too: {}, panic={}",
+                planned.number,
+                planned.scenario.name(),
+                planned.fault,
+                planned.panic
+            ),
+            Self::Record(damage) => format!("record for the next kernel: {}", damage.name),
             Self::AtRest(planned) => format!(
                 "{}: {}, checked: {}",
                 planned.number,
@@ -188,11 +235,14 @@ impl Trial {
             Self::Fault(planned) => format!("{}, {engine}", planned.scenario.name()),
             Self::Direct(_) => "direct image".to_owned(),
             Self::Clean(_) => format!("clean image, {engine}"),
+            Self::CleanLoad(_) if engine == NO_ENGINE => "clean load, direct".to_owned(),
             Self::CleanLoad(_) => format!("clean load, {engine}"),
             Self::Coverage(_) => format!("regions, {engine}"),
             Self::Purgatory { .. } => "purgatory".to_owned(),
             Self::Unverified(..) => format!("what is not verified, {engine}"),
             Self::Mmio => format!("8250 in memory, {engine}"),
+            Self::Dump(_) | Self::NoDump(_) => "mismatch with a crash image".to_owned(),
+            Self::Record(_) => "record".to_owned(),
             Self::AtRest(planned) => checked(planned.scenario, engine),
             Self::CleanAtRest(scenario) => checked(*scenario, engine),
             Self::Refused(planned) => checked(planned.scenario, engine),
@@ -208,6 +258,9 @@ impl Trial {
             Self::Clean(_) | Self::CleanLoad(_) => Class::Clean,
             Self::Purgatory { .. } => Class::Purgatory,
             Self::Unverified(..) | Self::Direct(_) => Class::Unverified,
+            Self::Dump(_) => Class::Dump,
+            Self::NoDump(_) => Class::NoDump,
+            Self::Record(_) => Class::Record,
             Self::Coverage(_) | Self::Mmio => Class::Other,
         }
     }
@@ -244,7 +297,42 @@ impl Trial {
                 machine.type_line(word)?;
                 let entry = image.entry()?;
                 outcome::follow(&mut machine, entry)?.check_entered()?;
-                outcome::check_boots(&mut machine, entry, &setting.arrival)
+                outcome::check_boots(&mut machine, entry, &setting.arrival)?;
+                record::check(&machine.log(), scenes.name)
+            }
+            Self::Dump(planned) => {
+                let scene = scenes.get(planned.scenario)?;
+                let (changes, damaged) = choose(setting, scene, planned.fault)?;
+                let mut machine = with_changes(scene, &changes)?;
+                leave(&mut machine, scene)?;
+                dump::check(&mut machine, &damaged).with_context(|| addresses(&changes))
+            }
+            Self::NoDump(planned) => {
+                let scene = scenes.get(planned.scenario)?;
+                let (changes, mut damaged) = choose(setting, scene, planned.fault)?;
+                let crash = scenes.get(Scenario::CRASH_AT_REST)?;
+                let (more, damaged_too) = choose(setting, crash, planned.fault)?;
+                damaged.extend(damaged_too);
+                let mut machine = with_changes(scene, &changes)?;
+                for change in &more {
+                    crash.write(&mut machine, change.address, &change.after)?;
+                }
+                set_panic(setting, &mut machine, scene, planned.panic)?;
+                leave(&mut machine, scene)?;
+                let outcome = outcome::follow(&mut machine, scene.image.entry()?)?;
+                dump::check_entered(&outcome.said)?;
+                outcome
+                    .check_mismatch(&damaged, planned.panic)
+                    .with_context(|| addresses(&[changes, more].concat()))
+            }
+            Self::Record(damage) => {
+                let scene = scenes.get(Scenario::NORMAL_BEFORE_CHECK)?;
+                let mut machine = scene.template.spawn()?;
+                let entry = scene.image.entry()?;
+                outcome::follow(&mut machine, entry)?.check_entered()?;
+                damage.apply(&mut machine)?;
+                outcome::check_boots(&mut machine, entry, &setting.arrival)?;
+                damage.check(&machine.log())
             }
             Self::AtRest(planned) => {
                 let scene = scenes.get(planned.scenario)?;
@@ -335,6 +423,7 @@ fn changed(
 ) -> Result<Outcome> {
     let mut machine = with_changes(scene, changes)?;
     set_panic(setting, &mut machine, scene, panic)?;
+    leave_out_crash_image(setting, &mut machine, scene)?;
     leave(&mut machine, scene)?;
     outcome::follow(&mut machine, scene.image.entry()?)
 }
@@ -414,6 +503,21 @@ fn set_panic(
                 .gdb
                 .set_register("rsi", rsi | u64::from(seconds as u32))
         }
+    }
+}
+
+/// Has a mismatch end as if there were no crash image.
+fn leave_out_crash_image(
+    setting: &Setting<'_>,
+    machine: &mut Machine,
+    scene: &Scene,
+) -> Result<()> {
+    match scene.scenario.stage {
+        Stage::AtRest | Stage::BeforeCopy => {
+            let address = setting.symbols.physical("kexec_mismatch_crash")?;
+            machine.gdb.write(Space::Physical, address, &[0])
+        }
+        Stage::BeforeCheck => machine.gdb.set_register("rcx", 0),
     }
 }
 

@@ -32,6 +32,9 @@ const ONCE: &[&str] = &[
     "checked crash image at rest",
     "checked normal image at rest",
     "checked direct normal image at rest",
+    "clean load, direct",
+    "mismatch with a crash image",
+    "record",
 ];
 
 pub fn names() -> Vec<String> {
