@@ -8,9 +8,10 @@ TOOL := build/tool/debug/kexec-purgatory
 # Built with optimizations, to measure.
 RELEASE_TOOL := build/tool/release/kexec-purgatory
 
-# make kernel KDIR=<tree> O=<build directory> VERIFY=<y|m|n|norust|watch|options|options-m>
-KERNEL_ARGS := $(if $(KDIR),--kdir '$(KDIR)') $(if $(O),--output '$(O)') \
-	$(if $(VERIFY),--verify '$(VERIFY)')
+# KDIR=<kernel tree to use in place of the one that is fetched>
+KDIR_ARGS := $(if $(KDIR),--kdir '$(KDIR)')
+# make kernel O=<build directory> VERIFY=<y|m|n|norust|watch|options|options-m>
+KERNEL_ARGS := $(if $(O),--output '$(O)') $(if $(VERIFY),--verify '$(VERIFY)')
 # make bench ROUNDS=<of each piece of work> RUNS=<of each way to /init, in QEMU>
 # CACHES=<warm|cold> QEMU=0
 BENCH_ARGS := $(if $(ROUNDS),--rounds '$(ROUNDS)') $(if $(RUNS),--runs '$(RUNS)') \
@@ -49,15 +50,17 @@ help:
 	@echo '               for each property, KEEP=1 adds to the corpus'
 	@echo 'make registers compare what the next kernel finds in the registers with what'
 	@echo '               it finds after the purgatory in C'
-	@echo 'make kernel    the grafted, built kernel; KDIR= O='
+	@echo 'make kernel    the grafted, built kernel; O='
 	@echo '               VERIFY=y|m|n|norust|watch|options|options-m'
-	@echo 'make graft     link the overlay into the kernel tree; KDIR='
-	@echo 'make ungraft   take it out again; KDIR='
+	@echo 'make graft     link the overlay into the kernel tree'
+	@echo 'make ungraft   take it out again'
 	@echo 'make series    the project as a patch series in build/series, for checkpatch'
 	@echo 'make debian-patches'
 	@echo '               the same for Debian''s source package linux, with the lines for its'
 	@echo '               configuration, in build/debian-patches'
 	@echo 'make clean     remove build/'
+	@echo
+	@echo 'KDIR=<kernel tree> has a command graft that tree, not the one that it fetches.'
 
 .PHONY: tool
 tool:
@@ -65,11 +68,11 @@ tool:
 
 .PHONY: run
 run: tool
-	@$(TOOL) run
+	@$(TOOL) run $(KDIR_ARGS)
 
 .PHONY: test
 test: tool
-	@$(TOOL) test $(FILTER_ARGS) $(LIST_ARGS)
+	@$(TOOL) test $(FILTER_ARGS) $(LIST_ARGS) $(KDIR_ARGS)
 
 .PHONY: check
 check:
@@ -77,12 +80,12 @@ check:
 
 .PHONY: mutants
 mutants: tool
-	@$(TOOL) mutants $(FILTER_ARGS)
+	@$(TOOL) mutants $(FILTER_ARGS) $(KDIR_ARGS)
 
 .PHONY: bench
 bench:
 	@scripts/kexec-purgatory/bootstrap release
-	@$(RELEASE_TOOL) bench $(BENCH_ARGS)
+	@$(RELEASE_TOOL) bench $(BENCH_ARGS) $(KDIR_ARGS)
 
 .PHONY: bench-static
 bench-static: tool
@@ -90,7 +93,7 @@ bench-static: tool
 
 .PHONY: faults
 faults: tool
-	@$(TOOL) faults $(FAULTS_ARGS)
+	@$(TOOL) faults $(FAULTS_ARGS) $(KDIR_ARGS)
 
 .PHONY: fuzz
 fuzz: tool
@@ -98,15 +101,15 @@ fuzz: tool
 
 .PHONY: registers
 registers: tool
-	@$(TOOL) registers
+	@$(TOOL) registers $(KDIR_ARGS)
 
 .PHONY: kernel
 kernel: tool
-	@$(TOOL) kernel $(KERNEL_ARGS)
+	@$(TOOL) kernel $(KERNEL_ARGS) $(KDIR_ARGS)
 
 .PHONY: graft ungraft
-graft ungraft: tool
-	@$(TOOL) $@ $(if $(KDIR),--kdir '$(KDIR)')
+graft ungraft:
+	@scripts/kexec-purgatory/bootstrap $@ $(KDIR_ARGS)
 
 .PHONY: debian-patches
 debian-patches: tool

@@ -46,7 +46,7 @@ const DIRECT: usize = 6;
 pub fn run(layout: &Layout, count: usize, seed: Option<u64>) -> Result<bool> {
     let seed = seed.unwrap_or_else(|| fastrand::u64(..));
     println!("seed {seed}");
-    let tree = graft::kernel_tree(layout, None)?;
+    let tree = graft::kernel_tree(layout)?;
     graft::graft(layout, &tree)?;
     let verified = kernel::build(layout, &tree, None, Verify::Y)?;
     let direct = kernel::build(layout, &tree, None, Verify::N)?;

@@ -24,14 +24,12 @@ use self::state::State;
 use crate::fetch;
 use crate::layout::Layout;
 
-/// The tree that is grafted: `kdir`, or the one that is fetched.
-pub fn kernel_tree(layout: &Layout, kdir: Option<&Path>) -> Result<PathBuf> {
-    let tree = match kdir {
-        Some(dir) => dir.to_path_buf(),
-        None => fetch::kernel_tree(layout)?,
-    };
-    tree.canonicalize()
-        .with_context(|| format!("cannot use {}", tree.display()))
+/// The tree that is grafted: the one that the user named, or the one that is fetched.
+pub fn kernel_tree(layout: &Layout) -> Result<PathBuf> {
+    match &layout.kdir {
+        Some(dir) => Ok(dir.clone()),
+        None => Ok(fetch::kernel_tree(layout)?.canonicalize()?),
+    }
 }
 
 /// Grafts the overlay on a tree, or brings an earlier graft up to date.

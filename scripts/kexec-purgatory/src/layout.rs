@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
+use crate::checksum;
+use crate::exit::Cause;
+
 /// The kernel series that the overlay is for.
 pub const SERIES: &str = "7.3";
 
@@ -18,15 +21,18 @@ const TOOL: &str = "scripts/kexec-purgatory";
 pub struct Layout {
     /// Top of the overlay.
     pub overlay: PathBuf,
-    /// What this clone builds.
+    /// What this clone builds of a kernel tree.
     pub build: PathBuf,
     /// What is fetched, for all clones of this user.
     pub cache: PathBuf,
+    /// The kernel tree that the user named, if one was.
+    pub kdir: Option<PathBuf>,
 }
 
 impl Layout {
-    /// Finds the overlay around the current directory.
-    pub fn find() -> Result<Self> {
+    /// Finds the overlay around the current directory; `kdir` is the kernel tree to use in place of
+    /// the one that is fetched.
+    pub fn find(kdir: Option<PathBuf>) -> Result<Self> {
         let here = env::current_dir()?;
         let overlay = here
             .ancestors()
@@ -38,13 +44,27 @@ impl Layout {
             _ => PathBuf::from(env::var_os("HOME").context("HOME is not set")?).join(".cache"),
         }
         .join("kexec-purgatory");
-        let build = overlay.join("build");
+        let mut build = overlay.join("build");
+        let kdir = kdir
+            .map(|dir| {
+                dir.canonicalize().map_err(|error| {
+                    Cause::Use(format!("cannot use {} as KDIR: {error}", dir.display()))
+                })
+            })
+            .transpose()?;
+        if let Some(dir) = &kdir {
+            // Objects of one tree are of no use for another.
+            let mut tree = checksum::of_bytes(dir.as_os_str().as_encoded_bytes());
+            tree.truncate(8);
+            build.push(format!("kdir-{tree}"));
+        }
         fs::create_dir_all(&build)?;
         fs::create_dir_all(&cache)?;
         Ok(Self {
             overlay,
             build,
             cache,
+            kdir,
         })
     }
 

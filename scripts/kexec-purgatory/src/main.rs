@@ -17,6 +17,7 @@ mod debian;
 #[expect(dead_code, reason = "shared with the purgatory")]
 #[path = "../../../arch/x86/purgatory/rust/digest/engines.rs"]
 mod engines;
+mod exit;
 mod expected;
 mod faults;
 mod fetch;
@@ -48,7 +49,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
 use crate::bench::instructions::LEAST_RUNS;
 use crate::bench::processor::{Caches, SIZES};
@@ -62,22 +63,43 @@ use crate::mutants::Selection;
 struct Arguments {
     #[command(subcommand)]
     command: Action,
+    /// Kernel tree to graft in place of the one that is fetched
+    #[arg(long, global = true)]
+    kdir: Option<PathBuf>,
+}
+
+/// The end of a command's help.
+macro_rules! needs {
+    ($time:literal, $disk:literal) => {
+        concat!(
+            "Time: ",
+            $time,
+            ", on two cores, from a warm cache\nDisk: ",
+            $disk,
+            "\nRoot: only to install packages that are missing, on Debian 12 or 13\n\n\
+             Exit status: 1 if something failed, 2 for wrong use, 3 if something has to be \
+             installed first"
+        )
+    };
 }
 
 #[derive(Subcommand)]
 enum Action {
     /// Installs the packages that the other commands need
+    #[command(after_help = needs!("5 min", "2 GB"))]
     Setup,
     /// Fetches the kernel's source and a distribution's kernel
+    #[command(after_help = needs!("5 min", "2.5 GB"))]
     Fetch,
     /// Links the overlay into a kernel tree
-    Graft(Tree),
+    #[command(after_help = needs!("1 min", "2 GB"))]
+    Graft,
     /// Takes the overlay out of a kernel tree
-    Ungraft(Tree),
+    #[command(after_help = needs!("1 min", "2 GB"))]
+    Ungraft,
     /// Builds the grafted kernel
+    #[command(after_help = needs!("10 min", "4 GB"))]
     Kernel {
-        #[command(flatten)]
-        tree: Tree,
         /// Build directory
         #[arg(long)]
         output: Option<PathBuf>,
@@ -88,10 +110,13 @@ enum Action {
         verify: Verify,
     },
     /// Compares what the next kernel finds in the registers with mainline
+    #[command(after_help = needs!("15 min", "5 GB"))]
     Registers,
     /// Enters a distribution's kernel in every state, crashes, and prints a table
+    #[command(after_help = needs!("20 min", "5 GB"))]
     Run,
     /// Measures the purgatory and the copy in front of it, against mainline's
+    #[command(after_help = needs!("20 min, a minute with --no-emulation", "5 GB, 3 GB with --no-emulation"))]
     Bench {
         /// How often each piece of work is done
         #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u16).range(1..))]
@@ -109,14 +134,17 @@ enum Action {
         caches: Caches,
     },
     /// Builds the measurements as one static program, to be copied to other machines
+    #[command(after_help = needs!("3 min", "3 GB"))]
     BenchStatic,
     /// Breaks the purgatory in many ways, and says which tests notice
+    #[command(after_help = needs!("2 h, 15 min of it without those of the kernel", "5 GB"))]
     Mutants {
         /// Only mutants whose name has this
         #[arg(long)]
         filter: Option<String>,
     },
     /// Looks for inputs that the purgatory's checks and digests go wrong with
+    #[command(after_help = needs!("3 min, or as long as it is told", "1 GB"))]
     Fuzz {
         /// How long each property is tried
         #[arg(long, default_value_t = 60, conflicts_with = "runs")]
@@ -129,10 +157,13 @@ enum Action {
         keep: bool,
     },
     /// Makes the project a patch series and has checkpatch check it
+    #[command(after_help = needs!("2 min", "3 GB"))]
     Series,
     /// Makes the project patches for Debian's source package linux, and applies them to its tree
+    #[command(after_help = needs!("3 min", "5 GB"))]
     DebianPatches,
     /// Damages images in memory, and checks that the purgatory notices
+    #[command(after_help = needs!("40 min for 1000 faults, and 15 min to build kernels", "8 GB"))]
     Faults {
         /// How many faults to inject
         #[arg(long, default_value_t = 1000)]
@@ -142,6 +173,10 @@ enum Action {
         seed: Option<u64>,
     },
     /// Runs the tests that need no root, no kernel and no packages but git, a C compiler and Rust
+    #[command(
+        after_help = "Time: 3 min, on two cores, from a warm cache\nDisk: 2 GB\nRoot: no\n\n\
+        Exit status: 1 if something failed, 2 for wrong use, 3 if something has to be installed first"
+    )]
     Check {
         /// Only tests whose name has this, as for test
         #[arg(long)]
@@ -155,6 +190,7 @@ enum Action {
     /// The name of a test begins with its group and a slash. Names of KUnit tests and of what is in
     /// kselftests are not known before they run: a filter for these begins with what is in front of
     /// them, or the end of that, as in boot/y-kunit/rust_kexec or y-kunit/rust_kexec.
+    #[command(after_help = needs!("45 min; options, toolchain, debug and long half an hour each", "10 GB"))]
     Test {
         /// Only tests whose name has this. One that is a group's name, or goes on with a slash behind
         /// it, only takes tests of that group, whose names begin with it
@@ -166,32 +202,22 @@ enum Action {
     },
 }
 
-#[derive(Args)]
-struct Tree {
-    /// Kernel tree to use in place of the one that is fetched
-    #[arg(long)]
-    kdir: Option<PathBuf>,
-}
-
 fn main() -> ExitCode {
     #[cfg(feature = "standalone")]
     let result = bench::standalone::run().map(|()| true);
     #[cfg(not(feature = "standalone"))]
-    let result = run(Arguments::parse().command);
+    let result = run(Arguments::parse());
 
-    match result {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
+    if let Err(error) = &result {
+        eprintln!("error: {error:#}");
     }
+    exit::code(&result)
 }
 
 /// Carries out a command; says whether all that it checked was as it should be.
-fn run(action: Action) -> Result<bool> {
-    let layout = Layout::find()?;
+fn run(arguments: Arguments) -> Result<bool> {
+    let layout = Layout::find(arguments.kdir)?;
+    let action = arguments.command;
     // Reads nothing that another run changes.
     if let Action::Test { filter, list: true } = action {
         return test::list(&layout, filter);
@@ -200,27 +226,22 @@ fn run(action: Action) -> Result<bool> {
     match action {
         Action::Setup => setup::install(&layout)?,
         Action::Fetch => {
-            setup::install(&layout)?;
+            setup::install_for_sources(&layout)?;
             fetch::kernel_tree(&layout)?;
             fetch::distribution_kernel(&layout)?;
         }
-        Action::Graft(Tree { kdir }) => {
-            setup::install(&layout)?;
-            let tree = graft::kernel_tree(&layout, kdir.as_deref())?;
+        Action::Graft => {
+            setup::install_for_sources(&layout)?;
+            let tree = graft::kernel_tree(&layout)?;
             graft::graft(&layout, &tree)?;
         }
-        Action::Ungraft(Tree { kdir }) => {
-            setup::install(&layout)?;
-            let tree = kdir.unwrap_or_else(|| layout.tree());
+        Action::Ungraft => {
+            let tree = layout.kdir.clone().unwrap_or_else(|| layout.tree());
             graft::ungraft(&tree.canonicalize()?)?;
         }
-        Action::Kernel {
-            tree: Tree { kdir },
-            output,
-            verify,
-        } => {
+        Action::Kernel { output, verify } => {
             setup::install(&layout)?;
-            let tree = graft::kernel_tree(&layout, kdir.as_deref())?;
+            let tree = graft::kernel_tree(&layout)?;
             graft::graft(&layout, &tree)?;
             let kernel = kernel::build(&layout, &tree, output.as_deref(), verify)?;
             println!("{}", kernel.image().display());
@@ -267,8 +288,8 @@ fn run(action: Action) -> Result<bool> {
             return fuzz::run(&layout, effort, keep);
         }
         Action::Series => {
-            setup::install(&layout)?;
-            let tree = graft::kernel_tree(&layout, None)?;
+            setup::install_for_sources(&layout)?;
+            let tree = graft::kernel_tree(&layout)?;
             return series::make(&layout, &tree);
         }
         Action::DebianPatches => {

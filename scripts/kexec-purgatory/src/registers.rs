@@ -88,7 +88,7 @@ pub struct Difference {
 
 /// Builds kernels and prints a table; says whether all differences are allowed.
 pub fn run(layout: &Layout) -> Result<bool> {
-    let tree = graft::kernel_tree(layout, None)?;
+    let tree = graft::kernel_tree(layout)?;
     graft::graft(layout, &tree)?;
     let kernels = Kernels {
         mainline: kernel::build(layout, &tree, None, Verify::Norust)?,

@@ -44,7 +44,7 @@ const fn row(
 
 /// Builds, boots and prints the table; says whether every row is as it should be.
 pub fn run(layout: &Layout) -> Result<bool> {
-    let tree = graft::kernel_tree(layout, None)?;
+    let tree = graft::kernel_tree(layout)?;
     graft::graft(layout, &tree)?;
     let next = fetch::distribution_kernel(layout)?;
     let mut table = Table::new();

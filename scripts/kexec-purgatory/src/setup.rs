@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs, iter};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use crate::apt::PrivateApt;
 use crate::command::{cargo, command, logged, output};
+use crate::exit::Cause;
 use crate::layout::{Layout, lock};
 use crate::progress::Step;
 
@@ -92,10 +93,26 @@ impl Debian {
     }
 }
 
-/// Installs what is missing, or says what that is.
+/// Packages to fetch a kernel's source with.
+const SOURCE_PACKAGES: &[&str] = &["ca-certificates", "xz-utils"];
+
+/// Installs what is missing to fetch the kernel's source, or says what that is. A tree that the user
+/// named is not fetched.
+pub fn install_for_sources(layout: &Layout) -> Result<()> {
+    if layout.kdir.is_some() {
+        return Ok(());
+    }
+    let missing: Vec<&str> = missing(SOURCE_PACKAGES).collect();
+    match missing.is_empty() {
+        true => Ok(()),
+        false => install_packages(layout, Debian::of_this_machine(), &missing),
+    }
+}
+
+/// Installs what is missing for all commands, or says what that is.
 pub fn install(layout: &Layout) -> Result<()> {
     let debian = Debian::of_this_machine();
-    let mut missing: Vec<&str> = PACKAGES.iter().copied().filter(|p| !installed(p)).collect();
+    let mut missing: Vec<&str> = missing(PACKAGES).collect();
     if !bindgen_is_packaged() && debian == Some(Debian::Trixie) {
         missing.push("bindgen");
     }
@@ -104,19 +121,7 @@ pub fn install(layout: &Layout) -> Result<()> {
         missing.push(QEMU_PACKAGE);
     }
     if !missing.is_empty() {
-        may_install(debian, &format!("apt-get install {}", missing.join(" ")))?;
-        let mut step = Step::start(format!("install {} packages", missing.len()));
-        // What lists there are may be older than the packages that are wanted.
-        output(command("apt-get").args(["-qq", "update"]))?;
-        logged(
-            command("apt-get")
-                .env("DEBIAN_FRONTEND", "noninteractive")
-                .args(["-y", "install", "--no-install-recommends"])
-                .args(&missing),
-            &layout.log("install")?,
-            &mut step,
-        )?;
-        step.done();
+        install_packages(layout, debian, &missing)?;
     }
     if qemu && debian == Some(Debian::Bookworm) {
         may_install(
@@ -135,6 +140,28 @@ pub fn install(layout: &Layout) -> Result<()> {
         step.done();
     }
     bindgen(layout).map(drop)
+}
+
+/// The packages that are not installed.
+fn missing(packages: &'static [&'static str]) -> impl Iterator<Item = &'static str> {
+    packages.iter().copied().filter(|name| !installed(name))
+}
+
+fn install_packages(layout: &Layout, debian: Option<Debian>, missing: &[&str]) -> Result<()> {
+    may_install(debian, &format!("apt-get install {}", missing.join(" ")))?;
+    let mut step = Step::start(format!("install {} packages", missing.len()));
+    // What lists there are may be older than the packages that are wanted.
+    output(command("apt-get").args(["-qq", "update"]))?;
+    logged(
+        command("apt-get")
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .args(["-y", "install", "--no-install-recommends"])
+            .args(missing),
+        &layout.log("install")?,
+        &mut step,
+    )?;
+    step.done();
+    Ok(())
 }
 
 /// The bindgen that the kernel is built with; built where no package is new enough.
@@ -189,7 +216,10 @@ fn may_install(debian: Option<Debian>, by_hand: &str) -> Result<()> {
     if root && debian.is_some() {
         return Ok(());
     }
-    bail!("something is missing; as root, on Debian 12 or 13:\n  {by_hand}")
+    Err(Cause::Missing(format!(
+        "something is missing; as root, on Debian 12 or 13:\n  {by_hand}"
+    ))
+    .into())
 }
 
 /// Whether dpkg has a package installed.

@@ -37,6 +37,7 @@ use self::filter::Filter;
 use self::kernels::Kernels;
 use self::report::Report;
 pub use self::selftests::build as build_selftests;
+use crate::exit::Cause;
 use crate::layout::Layout;
 
 /// Tests whose names begin with that of the group.
@@ -264,15 +265,15 @@ fn all_ran(names: &[String], report: &mut Report) {
 }
 
 /// Why no test was run.
-fn none_of(filter: &Filter) -> String {
+fn none_of(filter: &Filter) -> Cause {
     let groups: Vec<&str> = GROUPS.iter().map(|group| group.name).collect();
-    format!(
+    Cause::Use(format!(
         "no test's name has {:?}; groups are: {}. Tests of {}, and those that only a run tells, are \
          found by the beginning of their names, as in long/build and boot/y-kunit",
         filter.text(),
         groups.join(", "),
         ON_REQUEST.join(", ")
-    )
+    ))
 }
 
 #[cfg(test)]
@@ -293,6 +294,7 @@ mod tests {
         Layout {
             build: overlay.join("build"),
             cache: overlay.join("build"),
+            kdir: None,
             overlay,
         }
     }

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::abi;
 use crate::command::{command, output};
-use crate::fetch;
+use crate::graft;
 use crate::layout::Layout;
 use crate::root::{Root, Rust};
 use crate::vendor::Vendored;
@@ -51,7 +51,7 @@ impl Blob {
         folder: &str,
         make: impl Fn(&Path, &Path) -> Result<Command>,
     ) -> Result<Self> {
-        let tree = fetch::kernel_tree(layout)?;
+        let tree = graft::kernel_tree(layout)?;
         let crates = Vendored::fetch(layout)?.folder();
         let folder = layout.build.join(folder);
         fs::create_dir_all(&folder)?;

@@ -129,7 +129,7 @@ struct Prepared {
 /// Counts all cases, in their order: `runs` times those that are followed until `/init`, and as often
 /// as a difference needs to be seen the others.
 pub fn count(layout: &Layout, next: &DistributionKernel, runs: u16) -> Result<Vec<Repeated>> {
-    let tree = graft::kernel_tree(layout, None)?;
+    let tree = graft::kernel_tree(layout)?;
     let folder = memory::folder(layout)?;
     let mut prepared = Vec::new();
     let mut kernels = BTreeMap::new();

@@ -30,6 +30,7 @@ impl Scratch {
         let layout = Layout {
             build: overlay.join("build"),
             cache: dir.path().join("cache"),
+            kdir: None,
             overlay,
         };
         let scratch = Self { dir, layout };

@@ -5,10 +5,18 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use crate::command::{command, output};
+use crate::exit::Cause;
 use crate::layout::SERIES;
+
+/// Returns an error about a tree that cannot be used.
+macro_rules! misuse {
+    ($($text:tt)+) => {
+        return Err(Cause::Use(format!($($text)+)).into())
+    };
+}
 
 /// Files that an in-tree build leaves.
 const BUILT: &[&str] = &[".config", "include/config", "include/generated"];
@@ -23,13 +31,13 @@ pub fn check_version(tree: &Path) -> Result<()> {
         })
     };
     let (Some(version), Some(patchlevel)) = (field("VERSION"), field("PATCHLEVEL")) else {
-        bail!(
+        misuse!(
             "{} is not a kernel tree; KDIR= takes the top of a linux {SERIES} source tree",
             tree.display()
         );
     };
     if format!("{version}.{patchlevel}") != SERIES {
-        bail!(
+        misuse!(
             "{} is linux {version}.{patchlevel}.{}; the overlay is for {SERIES}",
             tree.display(),
             field("SUBLEVEL").unwrap_or("0")
@@ -41,7 +49,7 @@ pub fn check_version(tree: &Path) -> Result<()> {
 /// Checks that nothing was changed or built in the tree.
 pub fn check_clean(tree: &Path) -> Result<()> {
     if let Some(file) = BUILT.iter().find(|file| tree.join(file).exists()) {
-        bail!(
+        misuse!(
             "{} was built in ({file} is there), and the overlay is built with O=;\n\
              run make mrproper in it",
             tree.display()
@@ -57,7 +65,7 @@ pub fn check_clean(tree: &Path) -> Result<()> {
     )
     .context("cannot tell whether the tree is clean")?;
     if !changes.is_empty() {
-        bail!(
+        misuse!(
             "{} has changes of its own:\n{}Commit or stash them, or use a clean worktree.",
             tree.display(),
             changes

@@ -151,7 +151,7 @@ fn fate(kernel: &Kernel<'_>) -> Result<Fate> {
 
 impl<'a> Builder<'a> {
     fn new(layout: &'a Layout) -> Result<Self> {
-        let tree = graft::kernel_tree(layout, None)?;
+        let tree = graft::kernel_tree(layout)?;
         graft::graft(layout, &tree)?;
         let programs = build_selftests(layout, &tree)?;
         Ok(Self {

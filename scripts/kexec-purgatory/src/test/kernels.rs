@@ -23,7 +23,7 @@ pub struct Kernels<'a> {
 impl<'a> Kernels<'a> {
     /// Grafts the overlay; nothing is built yet.
     pub fn new(layout: &'a Layout) -> Result<Self> {
-        let tree = graft::kernel_tree(layout, None)?;
+        let tree = graft::kernel_tree(layout)?;
         graft::graft(layout, &tree)?;
         Ok(Self {
             layout,
