@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What README, help and the kernel's documentation of the overlay say, as far as that can be checked
+//! What README.md, CONTRIBUTING.md, help and the kernel's documentation of the overlay say, as far as that can be checked
 //! without a kernel tree.
 
 use std::collections::BTreeSet;
@@ -58,6 +58,7 @@ fn commands(layout: &Layout) -> Result<()> {
         .filter(|line| line.starts_with("\t@echo '"))
         .map(|line| format!("{line}\n"))
         .collect();
+    let contributing = read("CONTRIBUTING.md")?;
     for (page, text) in [("README.md", &readme), ("make help", &help)] {
         let named = named(text);
         for target in &targets {
@@ -67,7 +68,7 @@ fn commands(layout: &Layout) -> Result<()> {
         }
     }
     // What a shell would be told to do: in code, or in an indented block.
-    for target in named(&readme) {
+    for target in named(&readme).into_iter().chain(named(&contributing)) {
         ensure!(targets.contains(target), "there is no make {target}");
     }
     Ok(())
@@ -86,10 +87,16 @@ fn named(text: &str) -> BTreeSet<&str> {
         .collect()
 }
 
-/// Every path in README that begins with a folder of the overlay is one of its files or folders, or
+/// Every path in a page that begins with a folder of the overlay is one of its files or folders, or
 /// one that it has in a grafted tree.
 fn paths(layout: &Layout) -> Result<()> {
-    let readme = fs::read_to_string(layout.overlay.join("README.md"))?;
+    ["README.md", "CONTRIBUTING.md"]
+        .iter()
+        .try_for_each(|page| paths_in(layout, page))
+}
+
+fn paths_in(layout: &Layout, page: &str) -> Result<()> {
+    let text = fs::read_to_string(layout.overlay.join(page))?;
     let mut files = overlay::files(layout)?;
     let grafted = map::links(layout)?.into_keys();
     files.extend(grafted.map(|path| path.display().to_string()));
@@ -99,7 +106,7 @@ fn paths(layout: &Layout) -> Result<()> {
         .map(|(folder, _)| folder)
         .collect();
     let mut checked = 0;
-    for code in readme.split('`').skip(1).step_by(2) {
+    for code in text.split('`').skip(1).step_by(2) {
         let is_path = code
             .split_once('/')
             .is_some_and(|(folder, _)| folders.contains(folder));
@@ -113,10 +120,10 @@ fn paths(layout: &Layout) -> Result<()> {
             path.strip_prefix(begin)
                 .is_some_and(|rest| !exact || rest.is_empty() || rest.starts_with('/'))
         });
-        ensure!(found, "README.md: there is no {code}");
+        ensure!(found, "{page}: there is no {code}");
         checked += 1;
     }
-    ensure!(checked > 0, "README.md names no path");
+    ensure!(checked > 0, "{page} names no path");
     Ok(())
 }
 
