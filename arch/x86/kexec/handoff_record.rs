@@ -141,7 +141,8 @@ unsafe extern "C" fn kexec_purgatory_source(
 ///
 /// # Safety
 ///
-/// `data` must be valid for reads of `size` bytes, `entered` for writes.
+/// `data` must be valid for reads of `size` bytes, which do not change meanwhile; `entered` must be
+/// aligned and valid for writes.
 #[export]
 unsafe extern "C" fn kexec_purgatory_read_record(
     data: *const c_void,

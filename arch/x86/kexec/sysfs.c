@@ -196,43 +196,33 @@ static ssize_t check_store(struct kobject *kobj, struct kobj_attribute *attr,
 	return kexec_purgatory_check(to_image_attribute(attr)->image == &crash) ?: count;
 }
 
-static ssize_t mismatch_crash_show(struct kobject *kobj,
-				   struct kobj_attribute *attr, char *buf)
+/* A file that turns something on or off */
+struct switch_attribute {
+	struct kobj_attribute attr;
+	bool *value;
+};
+
+static bool *switch_value(struct kobj_attribute *attr)
 {
-	return sysfs_emit(buf, "%d\n", READ_ONCE(kexec_mismatch_crash));
+	return container_of(attr, struct switch_attribute, attr)->value;
 }
 
-static ssize_t mismatch_crash_store(struct kobject *kobj, struct kobj_attribute *attr,
-				    const char *buf, size_t count)
+static ssize_t switch_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
 {
-	bool crash;
+	return sysfs_emit(buf, "%d\n", READ_ONCE(*switch_value(attr)));
+}
+
+static ssize_t switch_store(struct kobject *kobj, struct kobj_attribute *attr,
+			    const char *buf, size_t count)
+{
+	bool value;
 	int ret;
 
-	ret = kstrtobool(buf, &crash);
+	ret = kstrtobool(buf, &value);
 	if (ret)
 		return ret;
 
-	WRITE_ONCE(kexec_mismatch_crash, crash);
-	return count;
-}
-
-static ssize_t check_reboot_show(struct kobject *kobj,
-				 struct kobj_attribute *attr, char *buf)
-{
-	return sysfs_emit(buf, "%d\n", READ_ONCE(check_reboot));
-}
-
-static ssize_t check_reboot_store(struct kobject *kobj, struct kobj_attribute *attr,
-				  const char *buf, size_t count)
-{
-	bool check;
-	int ret;
-
-	ret = kstrtobool(buf, &check);
-	if (ret)
-		return ret;
-
-	WRITE_ONCE(check_reboot, check);
+	WRITE_ONCE(*switch_value(attr), value);
 	return count;
 }
 
@@ -272,8 +262,16 @@ static struct image_attribute image_attrs[] = {
 };
 
 static struct kobj_attribute verify_policy_attr = __ATTR_RO(verify_policy);
-static struct kobj_attribute check_reboot_attr = __ATTR_RW(check_reboot);
-static struct kobj_attribute mismatch_crash_attr = __ATTR_RW(mismatch_crash);
+
+static struct switch_attribute check_reboot_attr = {
+	.attr = __ATTR(check_reboot, 0644, switch_show, switch_store),
+	.value = &check_reboot,
+};
+
+static struct switch_attribute mismatch_crash_attr = {
+	.attr = __ATTR(mismatch_crash, 0644, switch_show, switch_store),
+	.value = &kexec_mismatch_crash,
+};
 
 int kexec_purgatory_sysfs_init(struct kobject *kobj)
 {
@@ -283,8 +281,8 @@ int kexec_purgatory_sysfs_init(struct kobject *kobj)
 	for (i = 0; i < ARRAY_SIZE(image_attrs); i++)
 		attrs[i] = &image_attrs[i].attr.attr;
 	attrs[i++] = &verify_policy_attr.attr;
-	attrs[i++] = &check_reboot_attr.attr;
-	attrs[i++] = &mismatch_crash_attr.attr;
+	attrs[i++] = &check_reboot_attr.attr.attr;
+	attrs[i++] = &mismatch_crash_attr.attr.attr;
 
 	return sysfs_create_files(kobj, attrs) ?: kexec_purgatory_record_init(kobj);
 }

@@ -72,7 +72,7 @@ struct Arguments {
 macro_rules! needs {
     ($time:literal, $disk:literal) => {
         concat!(
-            "Time: ",
+            "Time: about ",
             $time,
             ", on two cores, from a warm cache\nDisk: ",
             $disk,
@@ -174,7 +174,7 @@ enum Action {
     },
     /// Runs the tests that need no root, no kernel and no packages but git, a C compiler and Rust
     #[command(
-        after_help = "Time: 3 min, on two cores, from a warm cache\nDisk: 2 GB\nRoot: no\n\n\
+        after_help = "Time: about 3 min, on two cores, from a warm cache\nDisk: about 2 GB\nRoot: no\n\n\
         Exit status: 1 if something failed, 2 for wrong use, 3 if something has to be installed first"
     )]
     Check {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What a kernel that leaves by kexec tells the next one of how it did.
+//! What the kernel that kexec leaves tells the kernel that it enters.
 //!
 //! A [`Record`] is the data of a node in the list `setup_data` of the boot protocol
 //! (Documentation/arch/x86/boot.rst), whose type is `SETUP_KEXEC_RECORD` of
@@ -311,18 +311,18 @@ fn plain(bytes: &[u8]) -> Result<&str, Fault> {
 }
 
 fn number(bytes: &[u8], offset: usize) -> Result<u64, Fault> {
-    bytes
-        .get(offset..)
-        .and_then(|bytes| bytes.first_chunk())
-        .map(|bytes| u64::from_le_bytes(*bytes))
-        .ok_or(Fault::Size)
+    array(bytes, offset).map(u64::from_le_bytes)
 }
 
 fn number32(bytes: &[u8], offset: usize) -> Result<u32, Fault> {
+    array(bytes, offset).map(u32::from_le_bytes)
+}
+
+fn array<const N: usize>(bytes: &[u8], offset: usize) -> Result<[u8; N], Fault> {
     bytes
         .get(offset..)
         .and_then(|bytes| bytes.first_chunk())
-        .map(|bytes| u32::from_le_bytes(*bytes))
+        .copied()
         .ok_or(Fault::Size)
 }
 

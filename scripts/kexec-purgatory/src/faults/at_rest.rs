@@ -62,17 +62,11 @@ pub fn check_logged(log: &SerialLog, purpose: Purpose, damaged: &[Segment]) -> R
 #[cfg(test)]
 mod tests {
     use super::{check_logged, check_result};
-    use crate::abi::RegionKind;
     use crate::faults::image::Segment;
     use crate::guest::Purpose;
     use crate::qemu::SerialLog;
 
-    const KERNEL: Segment = Segment {
-        kind: RegionKind::Kernel,
-        start: 0x100_0000,
-        length: 0x20_d000,
-        memory: 0x160_0000,
-    };
+    const KERNEL: Segment = Segment::KERNEL;
 
     #[test]
     fn the_result_must_name_what_is_damaged() {

@@ -64,16 +64,10 @@ pub fn check_entered(said: &[String]) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::check_log;
-    use crate::abi::RegionKind;
     use crate::faults::image::Segment;
     use crate::qemu::SerialLog;
 
-    const KERNEL: Segment = Segment {
-        kind: RegionKind::Kernel,
-        start: 0x100_0000,
-        length: 0x20_d000,
-        memory: 0x160_0000,
-    };
+    const KERNEL: Segment = Segment::KERNEL;
     const LOG: &str = "\
 purgatory: MISMATCH in kernel 0x1000000-0x120cfff: expected cc4d3ce42f0fc6c2, found f5e375bfce204ef0
 purgatory: entering the crash image

@@ -38,6 +38,15 @@ pub struct Segment {
 }
 
 impl Segment {
+    /// One for tests.
+    #[cfg(test)]
+    pub const KERNEL: Self = Self {
+        kind: RegionKind::Kernel,
+        start: 0x100_0000,
+        length: 0x20_d000,
+        memory: 0x160_0000,
+    };
+
     pub fn end(&self) -> u64 {
         self.start + self.length
     }
