@@ -95,10 +95,13 @@ fn handoff() {
             assert_eq!(handoff.ends_machine(), panic_timeout != 0 || no_io);
             assert_eq!(handoff.mismatch(), None);
 
-            let after = handoff.after_mismatch(15);
-            assert_eq!(after.mismatch(), Some(15));
-            assert_eq!(after.into_raw() >> 49, 15);
-            assert_eq!(after.into_raw() & ((1 << 49) - 1), handoff.into_raw());
+            for mismatch in [1, 6, 15] {
+                let after = handoff.after_mismatch(mismatch);
+                assert_eq!(after.mismatch(), Some(mismatch));
+                assert_eq!(after.into_raw() >> 49, mismatch);
+                assert_eq!(after.into_raw() & ((1 << 49) - 1), handoff.into_raw());
+                assert_eq!(after.after_mismatch(mismatch).mismatch(), Some(mismatch));
+            }
         }
     }
 }
