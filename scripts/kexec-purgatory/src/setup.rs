@@ -187,7 +187,8 @@ pub fn add_cargo_mutants(layout: &Layout, cargo: &mut Command) -> Result<()> {
 /// The folder with the programs of a crate, which is built once for all checkouts.
 fn built(layout: &Layout, name: &str, version: &str) -> Result<PathBuf> {
     let root = layout.cache.join(format!("{name}-{version}"));
-    let _lock = lock(&layout.cache)?;
+    fs::create_dir_all(&root)?;
+    let _lock = lock(&root)?;
     // cargo writes it when all programs are in their place.
     if !root.join(".crates.toml").is_file() {
         let mut step = Step::start(format!("build {name} {version}"));
