@@ -21,6 +21,7 @@ mod exit;
 mod expected;
 mod faults;
 mod fetch;
+mod figures;
 mod fuzz;
 mod graft;
 mod guest;

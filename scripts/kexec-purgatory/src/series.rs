@@ -16,6 +16,8 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::command::{command, output};
+use crate::fetch;
+use crate::figures;
 use crate::graft::{map, patch};
 use crate::layout::Layout;
 use crate::pristine;
@@ -116,6 +118,8 @@ pub fn make(layout: &Layout, tree: &Path) -> Result<bool> {
     let series = layout.build.join("series");
     extract_touched(layout, scratch.path())?;
     write(&commits, scratch.path(), &series)?;
+    let letter = cover_letter(layout, scratch.path(), commits.len())?;
+    fs::write(series.join("cover-letter"), letter)?;
     let mut good = true;
     for (patch, commit) in patch::files(&series)?.iter().zip(&commits) {
         match commit.start {
@@ -124,6 +128,34 @@ pub fn make(layout: &Layout, tree: &Path) -> Result<bool> {
         }
     }
     Ok(good)
+}
+
+/// The mail in front of the series: `patches/cover-letter`, whose first line behind the license is the
+/// subject, with what each kind of processor gets, and what the commits change.
+fn cover_letter(layout: &Layout, repository: &Path, commits: usize) -> Result<String> {
+    let path = layout.overlay.join("patches/cover-letter");
+    let text =
+        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let (_license, text) = text.split_once("\n\n").context("no license")?;
+    let (subject, body) = text.split_once("\n\n").context("no subject")?;
+    let processors: Vec<String> = figures::read(layout)?
+        .iter()
+        .map(|row| {
+            format!(
+                "  {}:\n    in C {} ms, {} {} ms: {} times as fast",
+                row.processor, row.in_c, row.engine, row.ms, row.ratio
+            )
+        })
+        .collect();
+    let since = format!("HEAD~{commits}..HEAD");
+    let log = output(git(repository).args(["log", "--reverse", "--format=  %s", &since]))?;
+    let stat = output(git(repository).args(["diff", "--stat=75", "--summary", &since]))?;
+    Ok(format!(
+        "Subject: [PATCH 00/{commits}] {subject}\n\n{}\n{log}\n{stat}\n\
+         For linux {}.\n",
+        body.replace("@processors", &processors.join("\n")),
+        fetch::source_version(layout)?
+    ))
 }
 
 /// Makes `repository`, a folder with what [`extract_touched`] extracts, a repository with the commits,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What README.md, CONTRIBUTING.md, help and the kernel's documentation of the overlay say, as far as that can be checked
-//! without a kernel tree.
+//! What README.md, CONTRIBUTING.md, help and the kernel's documentation of the overlay say, as far as
+//! that can be checked without a kernel tree.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::Report;
 use super::overlay;
+use crate::figures;
 use crate::graft::map;
 use crate::layout::Layout;
 
@@ -19,6 +20,7 @@ type Test = fn(layout: &Layout) -> Result<()>;
 const TESTS: &[(&str, Test)] = &[
     ("pages/commands", commands),
     ("pages/paths", paths),
+    ("pages/figures", figures),
     ("pages/headings", headings),
     ("pages/abi", abi),
 ];
@@ -124,6 +126,33 @@ fn paths_in(layout: &Layout, page: &str) -> Result<()> {
         checked += 1;
     }
     ensure!(checked > 0, "{page} names no path");
+    Ok(())
+}
+
+/// The times in README are those of the page on performance, which has all figures.
+fn figures(layout: &Layout) -> Result<()> {
+    let readme = fs::read_to_string(layout.overlay.join("README.md"))?;
+    let rows: Vec<String> = figures::read(layout)?
+        .iter()
+        .map(|row| {
+            format!(
+                "| {} | {} ms | {} ms, `{}` |",
+                row.processor, row.in_c, row.ms, row.engine
+            )
+        })
+        .collect();
+    let mut found = 0;
+    for line in readme.lines() {
+        if line.starts_with("| AMD") || line.starts_with("| Intel") {
+            ensure!(
+                rows.iter().any(|row| row == line),
+                "README.md: {} does not have {line}",
+                figures::PAGE
+            );
+            found += 1;
+        }
+    }
+    ensure!(found >= 2, "README.md has no times of two processors");
     Ok(())
 }
 
