@@ -26,13 +26,16 @@ LIST_ARGS := $(if $(LIST),--list)
 FUZZ_ARGS := $(if $(SECONDS),--seconds '$(SECONDS)') $(if $(RUNS),--runs '$(RUNS)') \
 	$(if $(KEEP),--keep)
 
+# make deb PROFILE=<full|guest>
+DEB_ARGS := $(if $(PROFILE),--profile '$(PROFILE)')
+
 .PHONY: help
 help:
 	@echo 'make run       build, boot in QEMU and enter a distribution kernel, for'
 	@echo '               KEXEC_PURGATORY_VERIFY=y, m and n; then crash under n'
 	@echo 'make test      every test; FILTER=<text> runs those whose name has it, and'
-	@echo '               FILTER=options, toolchain, debug, long or cargo-mutants those that'
-	@echo '               take long;'
+	@echo '               FILTER=options, toolchain, debian, debug, long or cargo-mutants those'
+	@echo '               that take long;'
 	@echo '               LIST=1 prints the names and builds nothing'
 	@echo 'make check     the tests that need no root and no kernel; only git, a C'
 	@echo '               compiler and Rust have to be installed; FILTER=<text>'
@@ -55,8 +58,14 @@ help:
 	@echo 'make graft     link the overlay into the kernel tree'
 	@echo 'make ungraft   take it out again'
 	@echo 'make series    the project as a patch series in build/series, for checkpatch'
+	@echo 'make deb       Debian packages of the grafted kernel, with Debian'\''s configuration,'
+	@echo '               in build/debian-packages; PROFILE=full, or PROFILE=guest for the few'
+	@echo '               modules of a guest in QEMU'
+	@echo 'make test-debian'
+	@echo '               install these packages in a Debian 13 guest, and do with it what its'
+	@echo '               administrator would'
 	@echo 'make debian-patches'
-	@echo '               the same for Debian''s source package linux, with the lines for its'
+	@echo '               that series for Debian'\''s source package linux, with the lines for its'
 	@echo '               configuration, in build/debian-patches'
 	@echo 'make clean     remove build/'
 	@echo
@@ -114,6 +123,14 @@ graft ungraft:
 .PHONY: debian-patches
 debian-patches: tool
 	@$(TOOL) debian-patches
+
+.PHONY: deb
+deb: tool
+	@$(TOOL) deb $(DEB_ARGS) $(KDIR_ARGS)
+
+.PHONY: test-debian
+test-debian: tool
+	@$(TOOL) test --filter debian $(KDIR_ARGS)
 
 .PHONY: series
 series: tool

@@ -1,98 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The project as patches for Debian's source package `linux`.
+//! The project for machines that run Debian: packages of the grafted kernel, and patches for the
+//! source package of Debian's own.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-
-use anyhow::{Context, Result, ensure};
-
-use crate::command::{command, output};
-use crate::fetch;
-use crate::layout::Layout;
-use crate::progress::Step;
-use crate::series;
-
-/// Where the source package keeps patches that add something, below `debian/patches`.
-const FOLDER: &str = "features/all/kexec-purgatory";
-
-/// What the source package's `debian/config/amd64/config` needs. Everything else is Debian's own, or
-/// the default.
-const CONFIG: &str = "##
-## file: kernel/Kconfig.kexec_purgatory
-##
-CONFIG_KEXEC_PURGATORY_VERIFY=m
-";
-
-/// Writes the patches, the lines for `debian/patches/series`, and those for the configuration to
-/// `build/debian-patches`, and applies them to a tree as the source package has it. Returns the
-/// folder.
-pub fn make(layout: &Layout) -> Result<PathBuf> {
-    let mut step = Step::start("make patches for Debian's source package");
-    let version = fetch::source_version(layout)?;
-    let folder = layout.build.join("debian-patches");
-    if folder.exists() {
-        fs::remove_dir_all(&folder)?;
-    }
-    let patches = folder.join("patches");
-    let tree = tempfile::tempdir_in(&layout.build)?;
-    series::extract_touched(layout, tree.path())?;
-    let repository = tempfile::tempdir_in(&layout.build)?;
-    output(
-        command("cp")
-            .arg("--archive")
-            .arg(tree.path().join("."))
-            .arg(repository.path()),
-    )?;
-    let written = series::format(layout, repository.path(), &patches.join(FOLDER))?;
-    let mut lines = String::new();
-    for patch in &written {
-        let name = patch.file_name().context("a patch without a name")?;
-        lines += &format!("{FOLDER}/{}\n", name.to_string_lossy());
-    }
-    fs::write(patches.join("series"), lines)?;
-    fs::create_dir_all(folder.join("config/amd64"))?;
-    fs::write(folder.join("config/amd64/config"), CONFIG)?;
-
-    step.line("apply them");
-    apply(tree.path(), &patches)?;
-    same(tree.path(), repository.path())?;
-    step.done();
-    println!(
-        "{} patches apply to linux {version}. For its source package, in\n{}:\n\
-         patches/features/all/kexec-purgatory goes to debian/patches/features/all,\n\
-         the lines of patches/series to the end of debian/patches/series,\n\
-         those of config/amd64/config to debian/config/amd64/config.",
-        written.len(),
-        folder.display()
-    );
-    Ok(folder)
-}
-
-/// Applies the patches with quilt, as the source package's build does: no line may have moved into
-/// another context.
-fn apply(tree: &Path, patches: &Path) -> Result<()> {
-    output(
-        command("quilt")
-            .args(["--quiltrc=-", "push", "-a", "--fuzz=0", "-q"])
-            .env("QUILT_PATCHES", patches)
-            .current_dir(tree),
-    )?;
-    Ok(())
-}
-
-/// Checks that a tree has what the repository's work tree has, but for what quilt and git keep there.
-fn same(tree: &Path, repository: &Path) -> Result<()> {
-    let compared = command("diff")
-        .args(["--recursive", "--brief", "--no-dereference"])
-        .args(["--exclude=.pc", "--exclude=.git"])
-        .args([tree, repository])
-        .output()?;
-    ensure!(
-        compared.status.success(),
-        "quilt makes another tree than git:\n{}{}",
-        String::from_utf8_lossy(&compared.stdout),
-        String::from_utf8_lossy(&compared.stderr)
-    );
-    Ok(())
-}
+pub mod agent;
+pub mod disk;
+pub mod guide;
+pub mod packages;
+pub mod patches;
+pub mod vm;

@@ -130,6 +130,25 @@ pub fn distribution_kernel(layout: &Layout) -> Result<DistributionKernel> {
     Ok(DistributionKernel { image, release })
 }
 
+/// The configuration of the distribution's kernel.
+pub fn distribution_config(layout: &Layout) -> Result<String> {
+    let pattern = format!("^linux-config-{}$", SERIES.replace('.', "\\."));
+    let (deb, fetched) = deb(layout, "config", &pattern, |_| false)?;
+    let temporary = tempfile::tempdir_in(&layout.build)?;
+    output(
+        command("dpkg-deb")
+            .arg("-x")
+            .arg(&deb)
+            .arg(temporary.path()),
+    )?;
+    let folder = temporary.path().join("usr/src").join(fetched.package);
+    output(
+        command("xz")
+            .args(["--decompress", "--stdout"])
+            .arg(folder.join("config.amd64_none_amd64.xz")),
+    )
+}
+
 /// A package in the cache whose checksum is what the index states.
 fn deb(
     layout: &Layout,

@@ -54,6 +54,7 @@ use clap::{Parser, Subcommand};
 
 use crate::bench::instructions::LEAST_RUNS;
 use crate::bench::processor::{Caches, SIZES};
+use crate::debian::packages::Profile;
 use crate::fuzz::Effort;
 use crate::kernel::Verify;
 use crate::layout::{Layout, lock};
@@ -163,6 +164,16 @@ enum Action {
     /// Makes the project patches for Debian's source package linux, and applies them to its tree
     #[command(after_help = needs!("3 min", "5 GB"))]
     DebianPatches,
+    /// Builds Debian packages of the grafted kernel, with Debian's configuration and the compilers of
+    /// Debian 13
+    ///
+    /// The kernel is installed beside Debian's own. An interrupted build goes on when it is run again.
+    #[command(after_help = needs!("40 min for a guest's packages, 8 h for all", "12 GB, 40 GB for all"))]
+    Deb {
+        /// Which modules are built
+        #[arg(long, value_enum, default_value = "full")]
+        profile: Profile,
+    },
     /// Damages images in memory, and checks that the purgatory notices
     #[command(after_help = needs!("40 min for 1000 faults, and 15 min to build kernels", "8 GB"))]
     Faults {
@@ -183,15 +194,15 @@ enum Action {
         #[arg(long)]
         filter: Option<String>,
     },
-    /// Runs and counts every test; options, toolchain, debug, long and cargo-mutants only if a filter
-    /// names them
+    /// Runs and counts every test; options, toolchain, debian, debug, long and cargo-mutants only if a
+    /// filter names them
     ///
     /// Prints KTAP, and the counts as the last line; writes JUnit XML to build/test/junit.xml.
     ///
     /// The name of a test begins with its group and a slash. Names of KUnit tests and of what is in
     /// kselftests are not known before they run: a filter for these begins with what is in front of
     /// them, or the end of that, as in boot/y-kunit/rust_kexec or y-kunit/rust_kexec.
-    #[command(after_help = needs!("45 min; options, toolchain, debug and long half an hour each", "10 GB"))]
+    #[command(after_help = needs!("45 min; options, toolchain, debug and long half an hour each, debian an hour and the time to build packages", "10 GB"))]
     Test {
         /// Only tests whose name has this. One that is a group's name, or goes on with a slash behind
         /// it, only takes tests of that group, whose names begin with it
@@ -295,7 +306,13 @@ fn run(arguments: Arguments) -> Result<bool> {
         }
         Action::DebianPatches => {
             setup::install(&layout)?;
-            debian::make(&layout)?;
+            debian::patches::make(&layout)?;
+        }
+        Action::Deb { profile } => {
+            setup::install(&layout)?;
+            for package in debian::packages::make(&layout, profile)? {
+                println!("{}", package.display());
+            }
         }
         Action::Faults { count, seed } => {
             setup::install(&layout)?;

@@ -193,7 +193,7 @@ fn follow(
 }
 
 /// KVM only where the processor says so as well: `/dev/kvm` alone can be there and not work.
-fn fastest_accelerator() -> &'static str {
+pub fn fastest_accelerator() -> &'static str {
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let virtualises = cpuinfo
         .lines()

@@ -18,26 +18,33 @@ use crate::layout::{Layout, lock};
 use crate::progress::Step;
 
 /// The release.
-const SUITE: &str = "trixie";
+pub const SUITE: &str = "trixie";
 
-/// What a kernel build needs, of C compilers and linkers both that the kernel takes. Without Rust,
-/// which a [`Rust`] brings.
+/// What builds of a kernel and of its packages need, of C compilers and linkers both that the kernel
+/// takes. Without Rust, which a [`Rust`] brings.
 const PACKAGES: &[&str] = &[
     "bc",
     "bindgen",
     "bison",
+    "build-essential",
     "clang",
+    "cpio",
+    "debhelper",
     "flex",
     "gcc",
     "kmod",
     "libc6-dev",
+    "libdw-dev",
     "libelf-dev",
     "libssl-dev",
     "lld",
     "llvm",
     "make",
+    "openssl",
+    "pahole",
     "perl",
     "python3",
+    "rsync",
     "xz-utils",
 ];
 
@@ -100,18 +107,7 @@ impl Root {
             let new = tempfile::tempdir_in(&layout.cache)?;
             let root = new.path().join("root");
             logged(
-                in_namespace("mmdebstrap")
-                    .args(["--mode=root", "--variant=minbase", "--format=directory"])
-                    .arg(format!("--keyring={}", apt::KEYRING))
-                    .arg(format!("--include={packages}"))
-                    // The cache may lie where APT's own sandbox user cannot read.
-                    .arg("--aptopt=APT::Sandbox::User \"root\"")
-                    .arg("--aptopt=Acquire::Retries \"3\"")
-                    // What is not written out when the machine fails is made anew.
-                    .arg("--dpkgopt=force-unsafe-io")
-                    .arg(SUITE)
-                    .arg(&root)
-                    .arg(&mirror),
+                mmdebstrap(&packages).arg(SUITE).arg(&root).arg(&mirror),
                 &log,
                 &mut step,
             )?;
@@ -145,6 +141,22 @@ impl Root {
             .args(["sh", program]);
         Ok(inside)
     }
+}
+
+/// mmdebstrap, to make a folder with these packages, separated by commas. The suite, the folder and
+/// the mirror have to follow.
+pub fn mmdebstrap(packages: &str) -> Command {
+    let mut mmdebstrap = in_namespace("mmdebstrap");
+    mmdebstrap
+        .args(["--mode=root", "--variant=minbase", "--format=directory"])
+        .arg(format!("--keyring={}", apt::KEYRING))
+        .arg(format!("--include={packages}"))
+        // The cache may lie where APT's own sandbox user cannot read.
+        .arg("--aptopt=APT::Sandbox::User \"root\"")
+        .arg("--aptopt=Acquire::Retries \"3\"")
+        // What is not written out when the machine fails is made anew.
+        .arg("--dpkgopt=force-unsafe-io");
+    mmdebstrap
 }
 
 /// A program in a mount namespace of its own.

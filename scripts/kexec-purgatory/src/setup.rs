@@ -54,6 +54,9 @@ const PACKAGES: &[&str] = &[
     "xz-utils",
 ];
 
+/// Packages for guests with UEFI and a disk.
+const GUEST_PACKAGES: &[&str] = &["dosfstools", "e2fsprogs", "fdisk", "mtools", "ovmf"];
+
 /// The oldest QEMU that emulates the SHA extensions.
 const QEMU: (u32, u32) = (8, 2);
 const QEMU_PACKAGE: &str = "qemu-system-x86";
@@ -103,6 +106,15 @@ pub fn install_for_sources(layout: &Layout) -> Result<()> {
         return Ok(());
     }
     let missing: Vec<&str> = missing(SOURCE_PACKAGES).collect();
+    match missing.is_empty() {
+        true => Ok(()),
+        false => install_packages(layout, Debian::of_this_machine(), &missing),
+    }
+}
+
+/// Installs what is missing for guests with UEFI and a disk, or says what that is.
+pub fn install_for_guests(layout: &Layout) -> Result<()> {
+    let missing: Vec<&str> = missing(GUEST_PACKAGES).collect();
     match missing.is_empty() {
         true => Ok(()),
         false => install_packages(layout, Debian::of_this_machine(), &missing),

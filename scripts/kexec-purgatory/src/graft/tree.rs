@@ -38,7 +38,8 @@ pub fn check_version(tree: &Path) -> Result<()> {
     };
     if format!("{version}.{patchlevel}") != SERIES {
         misuse!(
-            "{} is linux {version}.{patchlevel}.{}; the overlay is for {SERIES}",
+            "{} is linux {version}.{patchlevel}.{}; the overlay is for {SERIES}.\n\
+             CONTRIBUTING.md tells how to port it to another kernel.",
             tree.display(),
             field("SUBLEVEL").unwrap_or("0")
         );

@@ -17,6 +17,18 @@ pub struct Setting {
     off: bool,
 }
 
+impl Setting {
+    /// Whether an option is on: built in, or a module.
+    pub fn is_on(&self) -> bool {
+        self.line.ends_with("=y") || self.line.ends_with("=m")
+    }
+
+    /// Whether it is about the same symbol.
+    pub fn replaces(&self, other: &Setting) -> bool {
+        self.symbol == other.symbol
+    }
+}
+
 /// Reads fragments of the tool's `config` folder; what a later one says of a symbol holds.
 pub fn read(layout: &Layout, fragments: &[&str]) -> Result<Vec<Setting>> {
     let mut settings: Vec<Setting> = Vec::new();
@@ -26,7 +38,7 @@ pub fn read(layout: &Layout, fragments: &[&str]) -> Result<Vec<Setting>> {
             fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
         for line in text.lines().map(str::trim) {
             if let Some(setting) = parse(line) {
-                settings.retain(|earlier| earlier.symbol != setting.symbol);
+                settings.retain(|earlier| !setting.replaces(earlier));
                 settings.push(setting);
             } else if !line.is_empty() && !line.starts_with('#') {
                 bail!("{}: not a setting: {line}", path.display());
@@ -42,6 +54,11 @@ pub fn parse_all(lines: &[&str]) -> Result<Vec<Setting>> {
         .iter()
         .map(|line| parse(line).with_context(|| format!("not a setting: {line}")))
         .collect()
+}
+
+/// The settings of a whole configuration.
+pub fn parse_text(config: &str) -> impl Iterator<Item = Setting> {
+    config.lines().filter_map(parse)
 }
 
 fn parse(line: &str) -> Option<Setting> {

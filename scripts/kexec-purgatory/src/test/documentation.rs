@@ -12,8 +12,8 @@ use crate::command::{command, logged, output};
 use crate::kernel;
 use crate::progress::Step;
 
-/// The pages, below `Documentation/` and without their extension.
-const PAGES: &str = "arch/x86";
+/// The folders with pages of the overlay, below `Documentation/`.
+const FOLDERS: &[&str] = &["arch/x86", "admin-guide/kdump"];
 
 /// What the names of all pages of the overlay have, and no other's.
 const NAMES: &[&str] = &["kexec-purgatory", "sysfs-kernel-kexec-verify"];
@@ -45,24 +45,26 @@ fn html(kernels: &Kernels) -> Result<()> {
     logged(
         kernel::make(layout, kernels.tree(), made.path(), "x86_64")?
             .arg("htmldocs")
-            .arg(format!("SPHINXDIRS={PAGES}")),
+            .arg(format!("SPHINXDIRS={}", FOLDERS.join(" "))),
         &log,
         &mut step,
     )?;
     step.done();
 
-    let pages: Vec<_> = fs::read_dir(layout.overlay.join("Documentation").join(PAGES))?
-        .map(|entry| Ok(entry?.path()))
-        .collect::<Result<_>>()?;
-    ensure!(!pages.is_empty(), "no page in Documentation/{PAGES}");
-    for page in pages {
-        let html = made
-            .path()
-            .join("Documentation/output")
-            .join(PAGES)
-            .join(page.file_name().unwrap_or_default())
-            .with_extension("html");
-        ensure!(html.is_file(), "{} was not made", html.display());
+    for folder in FOLDERS {
+        let pages: Vec<_> = fs::read_dir(layout.overlay.join("Documentation").join(folder))?
+            .map(|entry| Ok(entry?.path()))
+            .collect::<Result<_>>()?;
+        ensure!(!pages.is_empty(), "no page in Documentation/{folder}");
+        for page in pages {
+            let html = made
+                .path()
+                .join("Documentation/output")
+                .join(folder)
+                .join(page.file_name().unwrap_or_default())
+                .with_extension("html");
+            ensure!(html.is_file(), "{} was not made", html.display());
+        }
     }
     quiet(&fs::read_to_string(&log)?)
 }

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::Report;
 use super::overlay;
+use crate::debian::guide::{self, Guide};
 use crate::figures;
 use crate::graft::map;
 use crate::layout::Layout;
@@ -21,6 +22,7 @@ const TESTS: &[(&str, Test)] = &[
     ("pages/commands", commands),
     ("pages/paths", paths),
     ("pages/figures", figures),
+    ("pages/guide", guide),
     ("pages/headings", headings),
     ("pages/abi", abi),
 ];
@@ -153,6 +155,19 @@ fn figures(layout: &Layout) -> Result<()> {
         }
     }
     ensure!(found >= 2, "README.md has no times of two processors");
+    Ok(())
+}
+
+/// Every block of commands in the administrator's guide has a name, by which tests run it.
+fn guide(layout: &Layout) -> Result<()> {
+    let text = fs::read_to_string(layout.overlay.join(guide::PAGE))?;
+    let blocks = text.lines().filter(|line| line.ends_with("::")).count();
+    let named = Guide::read(layout)?.names().len();
+    ensure!(
+        blocks > 0 && named == blocks,
+        "{}: {blocks} blocks, {named} of them with names",
+        guide::PAGE
+    );
     Ok(())
 }
 

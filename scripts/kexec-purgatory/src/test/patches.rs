@@ -39,7 +39,9 @@ const TESTS: &[(&str, Test)] = &[
     ("patches/am", series::apply_hooks),
     ("patches/added-lines", |layout, _| added_lines(layout)),
     ("patches/checkpatch", |layout, _| checkpatch(layout)),
-    ("patches/debian", |layout, _| debian::make(layout).map(drop)),
+    ("patches/debian", |layout, _| {
+        debian::patches::make(layout).map(drop)
+    }),
 ];
 
 pub fn names() -> Vec<String> {

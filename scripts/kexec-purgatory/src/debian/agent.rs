@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! A client of QEMU's guest agent, which runs commands in a guest: a JSON object in each line.
+//!
+//! Source: `docs/interop/qemu-ga-ref` of QEMU.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde_json::{Value, json};
+
+use crate::qemu::SILENCE;
+
+/// How long it is waited for whether an agent is there.
+const PING: Duration = Duration::from_secs(5);
+
+/// How often a command is asked whether it has ended.
+const POLL: Duration = Duration::from_millis(200);
+
+/// A command that takes so long hangs.
+const HANGS: Duration = Duration::from_secs(3600);
+
+/// What a command in the guest came to.
+pub struct Ended {
+    pub status: i64,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// The agent of one guest.
+pub struct Agent {
+    socket: PathBuf,
+}
+
+impl Agent {
+    /// `socket` is that of the agent's port.
+    pub fn new(socket: &Path) -> Self {
+        Self {
+            socket: socket.to_owned(),
+        }
+    }
+
+    /// The kernel's random number of this boot: another one means another boot. `None` on a crash
+    /// kernel, which goes on to reboot.
+    ///
+    /// # Errors
+    ///
+    /// If no agent answers.
+    pub fn boot_id(&self) -> Result<Option<String>> {
+        let ended = self.run_within(
+            "test ! -e /proc/vmcore && cat /proc/sys/kernel/random/boot_id",
+            PING,
+        )?;
+        Ok((ended.status == 0).then(|| ended.stdout.trim_end().to_owned()))
+    }
+
+    /// What a shell command prints, without the end of its last line.
+    ///
+    /// # Errors
+    ///
+    /// If its exit status is not 0.
+    pub fn output(&self, script: &str) -> Result<String> {
+        let ended = self.run(script)?;
+        ensure!(
+            ended.status == 0,
+            "{script}: exit status {}\n{}{}",
+            ended.status,
+            ended.stdout,
+            ended.stderr
+        );
+        Ok(ended.stdout.trim_end().to_owned())
+    }
+
+    /// Runs a shell command, as root.
+    pub fn run(&self, script: &str) -> Result<Ended> {
+        self.run_within(script, SILENCE)
+    }
+
+    /// As [`Agent::run`], but waits no longer than `answer` for any answer of the agent.
+    fn run_within(&self, script: &str, answer: Duration) -> Result<Ended> {
+        let began = Instant::now();
+        let mut connection = Connection::open(&self.socket, answer)?;
+        let started = connection.execute(
+            "guest-exec",
+            json!({ "path": "/bin/sh", "arg": ["-c", script], "capture-output": true }),
+        )?;
+        loop {
+            let mut state =
+                connection.execute("guest-exec-status", json!({ "pid": started["pid"] }))?;
+            if state["exited"] != true {
+                ensure!(began.elapsed() < HANGS, "{script}: does not end");
+                thread::sleep(POLL);
+                continue;
+            }
+            let mut text = |key: &str| match state[key].take() {
+                Value::String(data) => {
+                    let bytes = BASE64.decode(data)?;
+                    Ok(String::from_utf8_lossy(&bytes).into_owned())
+                }
+                _ => anyhow::Ok(String::new()),
+            };
+            let (stdout, stderr) = (text("out-data")?, text("err-data")?);
+            let status = state["exitcode"]
+                .as_i64()
+                .with_context(|| format!("{script}: {state}"))?;
+            return Ok(Ended {
+                status,
+                stdout,
+                stderr,
+            });
+        }
+    }
+
+    /// Starts a shell command that may take the guest, and its agent, down.
+    pub fn start(&self, script: &str) -> Result<()> {
+        Connection::open(&self.socket, SILENCE)?
+            .execute(
+                "guest-exec",
+                json!({ "path": "/bin/sh", "arg": ["-c", script] }),
+            )
+            .map(drop)
+    }
+}
+
+/// A connection to an agent that answers.
+struct Connection {
+    stream: UnixStream,
+    lines: BufReader<UnixStream>,
+}
+
+impl Connection {
+    fn open(socket: &Path, answer: Duration) -> Result<Self> {
+        let stream = UnixStream::connect(socket).context("cannot connect to the guest's agent")?;
+        stream.set_read_timeout(Some(answer))?;
+        let lines = BufReader::new(stream.try_clone()?);
+        let mut connection = Self { stream, lines };
+        // Answers to those who asked before and did not wait may come first.
+        let id = fastrand::u32(..);
+        connection.send("guest-sync", json!({ "id": id }))?;
+        while connection.line()?["return"] != id {}
+        Ok(connection)
+    }
+
+    fn execute(&mut self, command: &str, arguments: Value) -> Result<Value> {
+        self.send(command, arguments)?;
+        let mut reply = self.line()?;
+        if let Some(error) = reply.get("error") {
+            bail!("{command}: {error}");
+        }
+        Ok(reply["return"].take())
+    }
+
+    fn send(&mut self, command: &str, arguments: Value) -> Result<()> {
+        let request = json!({ "execute": command, "arguments": arguments });
+        writeln!(self.stream, "{request}").context("cannot write to the guest's agent")
+    }
+
+    fn line(&mut self) -> Result<Value> {
+        let mut line = String::new();
+        let length = self
+            .lines
+            .read_line(&mut line)
+            .context("the guest's agent does not answer")?;
+        ensure!(length > 0, "the guest's agent has gone");
+        serde_json::from_str(&line).with_context(|| format!("the guest's agent says {line:?}"))
+    }
+}

@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The disk of a Debian 13 guest: an EFI system partition with GRUB, and the root on ext4.
+
+use std::fs::{self, File};
+use std::io::{self, Seek, SeekFrom};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use super::vm::{FIRMWARE_VARIABLES, Hardware, Vm};
+use crate::apt;
+use crate::checksum;
+use crate::command::{command, logged, output};
+use crate::fetch;
+use crate::layout::{Layout, lock};
+use crate::progress::Step;
+use crate::root::{self, SUITE};
+
+/// Where the release has the kernel's series from.
+const BACKPORTS: &str = "trixie-backports";
+
+/// What the guest has on top of the packages that every system has; the distribution's kernel comes
+/// with them.
+const PACKAGES: &[&str] = &[
+    "ca-certificates",
+    "crash",
+    "dbus",
+    "dosfstools",
+    "e2fsprogs",
+    "grub-efi-amd64",
+    "grub-efi-amd64-signed",
+    "initramfs-tools",
+    "iproute2",
+    "kdump-tools",
+    "kexec-tools",
+    "kmod",
+    // The kernel wants a newer one than the release has.
+    "linux-base/trixie-backports",
+    "makedumpfile",
+    "procps",
+    "qemu-guest-agent",
+    "systemd-sysv",
+    "udev",
+    "zstd",
+];
+
+/// Sizes in MiB. The file is sparse.
+const DISK: u64 = 8 * 1024;
+const ESP_START: u64 = 1;
+const ESP: u64 = 128;
+const ROOT_START: u64 = ESP_START + ESP;
+/// The backup of the partition table follows.
+const ROOT: u64 = DISK - ROOT_START - 1;
+
+/// What GRUB reads on the system partition, and what it starts before `update-grub` was run.
+const GRUB_STUB: &str = "search --label root --set=root
+set prefix=($root)/boot/grub
+configfile $prefix/grub.cfg
+";
+const GRUB_FIRST: &str = "linux /vmlinuz root=LABEL=root ro console=ttyS0
+initrd /initrd.img
+boot
+";
+
+/// Settings in the root, a file each.
+const FILES: &[(&str, &str)] = &[
+    (
+        "etc/fstab",
+        "LABEL=root / ext4 defaults 0 1\nLABEL=ESP /boot/efi vfat defaults 0 2\n",
+    ),
+    ("etc/hostname", "guest\n"),
+    ("boot/grub/grub.cfg", GRUB_FIRST),
+    (
+        "etc/default/grub.d/serial.cfg",
+        "GRUB_CMDLINE_LINUX_DEFAULT=\"$GRUB_CMDLINE_LINUX_DEFAULT console=ttyS0\"\nGRUB_TERMINAL=console\nGRUB_TIMEOUT=0\n",
+    ),
+];
+
+/// Timers of the system, which would change what is measured.
+const MASKED: &[&str] = &["apt-daily.timer", "apt-daily-upgrade.timer", "fstrim.timer"];
+
+/// Makes the disk, where the cache has none of these packages and settings; returns its path. Nobody
+/// may write to it.
+pub fn make(layout: &Layout) -> Result<PathBuf> {
+    let kernel = fetch::distribution_kernel(layout)?.release;
+    let kernel = format!("linux-image-{kernel}");
+    let packages = [PACKAGES, &[&kernel]].concat().join(",");
+    let made_of = format!("{packages}\n{FILES:?}\n{MASKED:?}\n{GRUB_STUB}\n{DISK} {ESP}");
+    let folder = layout.cache.join("debian-guest");
+    fs::create_dir_all(&folder)?;
+    let _lock = lock(&folder)?;
+    let sum = checksum::of_bytes(made_of.as_bytes());
+    let disk = folder.join(&sum).with_extension("img");
+    if disk.is_file() {
+        return Ok(disk);
+    }
+
+    let mut step = Step::start(format!("make a disk with Debian {SUITE}"));
+    let log = layout.log("debian-disk")?;
+    let mirror = apt::mirror()?;
+    let suite = |name| format!("deb {mirror} {name} main");
+    let new = fetch::retried(|| {
+        let new = tempfile::tempdir_in(&folder)?;
+        let root = new.path().join("root");
+        logged(
+            root::mmdebstrap(&packages)
+                .arg(SUITE)
+                .arg(&root)
+                .args([suite(SUITE), suite(BACKPORTS)]),
+            &log,
+            &mut step,
+        )?;
+        Ok(new)
+    })?;
+    let root = new.path().join("root");
+    settle(&root)?;
+    let image = new.path().join("disk.img");
+    step.line("write it");
+    write(&root, &image)?;
+    step.done();
+    first_boot(layout, &image)?;
+    for old in folder.read_dir()? {
+        let old = old?.path();
+        if old.extension().is_some_and(|extension| extension == "img") {
+            fs::remove_file(old)?;
+        }
+    }
+    fs::rename(&image, &disk)?;
+    Ok(disk)
+}
+
+/// Boots the disk, as a new machine's first boot does much that later ones do not. kdump-tools makes
+/// an initramfs then.
+fn first_boot(layout: &Layout, image: &Path) -> Result<()> {
+    let variables = image.with_extension("variables");
+    fs::copy(FIRMWARE_VARIABLES, &variables)?;
+    let mut vm = Vm::start(&Hardware {
+        disk: image,
+        variables: &variables,
+        packages: None,
+        console: &layout.log("debian-first-boot")?,
+    })?;
+    vm.booted("boot it for the first time", None)?;
+    vm.agent.output("systemctl is-system-running --wait")?;
+    vm.power_off()
+}
+
+/// Configures the root.
+fn settle(root: &Path) -> Result<()> {
+    for (path, text) in FILES {
+        let path = root.join(path);
+        fs::create_dir_all(path.parent().context("no folder")?)?;
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    fs::create_dir_all(root.join("boot/efi"))?;
+    for unit in MASKED {
+        symlink("/dev/null", root.join("etc/systemd/system").join(unit))?;
+    }
+    Ok(())
+}
+
+/// Writes a partitioned image.
+fn write(root: &Path, image: &Path) -> Result<()> {
+    File::create(image)?.set_len(DISK << 20)?;
+    let table = format!(
+        "label: gpt\nstart={ESP_START}MiB, size={ESP}MiB, type=uefi\n\
+         start={ROOT_START}MiB, size={ROOT}MiB, type=linux\n"
+    );
+    let script = image.with_extension("sfdisk");
+    fs::write(&script, table)?;
+    output(
+        command("sfdisk")
+            .args(["--quiet", "--no-tell-kernel"])
+            .arg(image)
+            .stdin(File::open(&script)?),
+    )?;
+    output(
+        command("mke2fs")
+            .args(["-q", "-t", "ext4", "-L", "root", "-d"])
+            .arg(root)
+            .args(["-E", &format!("offset={}", ROOT_START << 20)])
+            .arg(image)
+            .arg(format!("{ROOT}M")),
+    )?;
+    let esp = image.with_extension("esp");
+    write_esp(root, &esp)?;
+    io::copy(&mut File::open(&esp)?, &mut at(image, ESP_START)?)?;
+    Ok(())
+}
+
+/// Writes the image of an EFI system partition with GRUB.
+fn write_esp(root: &Path, image: &Path) -> Result<()> {
+    File::create(image)?.set_len(ESP << 20)?;
+    output(
+        command("mkfs.vfat")
+            .args(["-F", "32", "-n", "ESP"])
+            .arg(image),
+    )?;
+    let stub = image.with_extension("grub.cfg");
+    fs::write(&stub, GRUB_STUB)?;
+    let mtools = |program: &str| {
+        let mut command = command(program);
+        command.arg("-i").arg(image);
+        command
+    };
+    output(mtools("mmd").args(["::EFI", "::EFI/BOOT", "::EFI/debian"]))?;
+    let grub = root.join("usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed");
+    for (file, to) in [
+        (&grub, "::EFI/BOOT/BOOTX64.EFI"),
+        (&grub, "::EFI/debian/grubx64.efi"),
+        (&stub, "::EFI/debian/grub.cfg"),
+    ] {
+        output(mtools("mcopy").arg(file).arg(to))?;
+    }
+    Ok(())
+}
+
+/// The image, to be written from so many MiB on.
+fn at(image: &Path, mebibytes: u64) -> Result<File> {
+    let mut file = File::options().write(true).open(image)?;
+    file.seek(SeekFrom::Start(mebibytes << 20))?;
+    Ok(file)
+}
+
+/// Copies a disk, for a guest that writes to it.
+pub fn copy(from: &Path, to: &Path) -> Result<()> {
+    output(command("cp").arg("--sparse=always").args([from, to])).map(drop)
+}
+
+/// The label of a disk of files.
+pub const FILES_LABEL: &str = "packages";
+
+/// Writes a disk with these files, on ext4 and with no partitions.
+pub fn of_files(files: &[PathBuf], image: &Path) -> Result<()> {
+    let folder = tempfile::tempdir_in(image.parent().context("no folder")?)?;
+    let mut size = 16 << 20;
+    for file in files {
+        let name = file.file_name().context("a file without a name")?;
+        size += fs::copy(file, folder.path().join(name))? * 11 / 10;
+    }
+    File::create(image)?.set_len(size.next_multiple_of(1 << 20))?;
+    output(
+        command("mke2fs")
+            .args(["-q", "-F", "-t", "ext4", "-L", FILES_LABEL, "-d"])
+            .arg(folder.path())
+            .arg(image),
+    )?;
+    Ok(())
+}

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The commands of the administrator's guide, which the tests run in a guest.
+
+use std::fs;
+
+use anyhow::{Context, Result};
+
+use crate::layout::Layout;
+
+/// The page, below the top of the overlay.
+pub const PAGE: &str = "Documentation/admin-guide/kdump/kexec-purgatory.rst";
+
+/// What is in front of a block's name, in a comment of the page.
+const LABEL: &str = ".. run: ";
+
+/// The blocks of the page.
+pub struct Guide {
+    blocks: Vec<(String, String)>,
+}
+
+impl Guide {
+    pub fn read(layout: &Layout) -> Result<Self> {
+        let path = layout.overlay.join(PAGE);
+        let text =
+            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        Ok(Self::parse(&text))
+    }
+
+    /// Finds the literal blocks with names: what is indented behind the next line that is `::`.
+    fn parse(text: &str) -> Self {
+        let mut blocks = Vec::new();
+        let mut lines = text.lines();
+        while let Some(line) = lines.next() {
+            let Some(name) = line.strip_prefix(LABEL) else {
+                continue;
+            };
+            let block: Vec<&str> = lines
+                .by_ref()
+                .skip_while(|line| *line != "::")
+                .skip(1)
+                .skip_while(|line| line.is_empty())
+                .take_while(|line| line.starts_with('\t'))
+                .map(|line| line.trim_start_matches('\t'))
+                .collect();
+            blocks.push((name.to_owned(), block.join("\n")));
+        }
+        Self { blocks }
+    }
+
+    /// The names of all blocks.
+    pub fn names(&self) -> Vec<&str> {
+        self.blocks.iter().map(|(name, _)| name.as_str()).collect()
+    }
+
+    /// The commands of the block with that name, a line each.
+    pub fn block(&self, name: &str) -> Result<&str> {
+        self.blocks
+            .iter()
+            .find_map(|(other, block)| (other == name).then_some(block.as_str()))
+            .filter(|block| !block.is_empty())
+            .with_context(|| format!("{PAGE} has no block {name}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Guide;
+
+    #[test]
+    fn blocks_are_found_by_their_names() {
+        let guide = Guide::parse(
+            "Text::\n\n\tnot this\n\n.. run: one\n\n::\n\n\tfirst\n\tsecond\n\nText.\n\n\
+             .. run: two\n\n::\n\n\tthird\n",
+        );
+        assert_eq!(guide.block("one").unwrap(), "first\nsecond");
+        assert_eq!(guide.block("two").unwrap(), "third");
+        assert!(guide.block("three").is_err());
+    }
+}

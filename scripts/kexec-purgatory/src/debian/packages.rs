@@ -1,0 +1,369 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Debian packages of the grafted kernel.
+//!
+//! They have Debian's own configuration with the few settings of `config/debian.config`, and are
+//! built by the compilers of Debian 13, in a root of that release, whatever release the machine has.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::ValueEnum;
+use walkdir::WalkDir;
+
+use crate::command::{command, logged, output};
+use crate::exit::Cause;
+use crate::fetch;
+use crate::graft;
+use crate::kernel::config::{self, Setting};
+use crate::kernel::toolchain::Toolchain;
+use crate::layout::Layout;
+use crate::progress::Step;
+use crate::root::{Root, Rust, SUITE};
+
+/// GCC and the Rust of Debian 13, as Debian's own kernel is built with.
+const TOOLS: Toolchain = Toolchain::GCC_OLDEST;
+
+/// The names of the modules that the test guest needs, a line each.
+const GUEST_MODULES: &str = "config/debian-guest.modules";
+
+/// What of Debian's configuration is built.
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+pub enum Profile {
+    /// All modules, and a package of debug symbols
+    Full,
+    /// The modules that a guest in QEMU needs
+    Guest,
+}
+
+impl Profile {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Guest => "guest",
+        }
+    }
+
+    /// What is set on top of Debian's configuration.
+    fn fragments(self) -> &'static [&'static str] {
+        match self {
+            Self::Full => &["debian"],
+            Self::Guest => &["debian", "debian-guest"],
+        }
+    }
+
+    /// What source, objects and packages take, in bytes.
+    fn size(self) -> u64 {
+        match self {
+            Self::Full => 40_000_000_000,
+            Self::Guest => 12_000_000_000,
+        }
+    }
+}
+
+/// Builds the packages, in `build/debian-packages`; returns their paths. What an interrupted build
+/// left is used.
+///
+/// # Errors
+///
+/// [`Cause::Missing`] on a machine of another architecture, or without the room on its disk.
+pub fn make(layout: &Layout, profile: Profile) -> Result<Vec<PathBuf>> {
+    let architecture = output(command("dpkg").arg("--print-architecture"))?;
+    if architecture.trim() != "amd64" {
+        return Err(Cause::Missing(format!(
+            "packages are built on amd64; this machine's are for {}",
+            architecture.trim()
+        ))
+        .into());
+    }
+    let folder = folder(layout, profile);
+    let work = folder.join("work");
+    fs::create_dir_all(&work)?;
+    check_space(&folder, profile.size())?;
+
+    let tree = graft::kernel_tree(layout)?;
+    graft::graft(layout, &tree)?;
+    let source = work.join("source");
+    copy(layout, &tree, &source)?;
+
+    let objects = work.join("objects");
+    fs::create_dir_all(&objects)?;
+    let make = || TOOLS.make(layout, &source, &objects, "x86_64");
+    configure(layout, profile, &objects, &make)?;
+
+    let mut step = Step::start(format!("build packages, profile {}", profile.name()));
+    let mut build = make()?;
+    build
+        .env("KDEB_CHANGELOG_DIST", SUITE)
+        .arg(format!("-j{}", thread::available_parallelism()?))
+        .arg("bindeb-pkg");
+    if profile == Profile::Guest {
+        build.env("DEB_BUILD_PROFILES", "pkg.linux-upstream.nokerneldbg");
+    }
+    let log = layout.log(&format!("build-debian-{}", profile.name()))?;
+    logged(&mut build, &log, &mut step)?;
+    if profile == Profile::Guest {
+        check_modules(&objects, &guest_modules(layout)?)?;
+    }
+    let packages = collect(&objects, &work, &folder)?;
+    step.done();
+    Ok(packages)
+}
+
+/// What `uname -r` says on the kernel of a package; `None` if it is another package.
+pub fn release(package: &Path) -> Option<String> {
+    let name = package.file_name()?.to_str()?;
+    let (release, _) = name.strip_prefix("linux-image-")?.split_once('_')?;
+    (!release.ends_with("-dbg")).then(|| release.to_owned())
+}
+
+/// The kernel of the packages as ELF, with its debug symbols.
+pub fn vmlinux(layout: &Layout, profile: Profile) -> PathBuf {
+    folder(layout, profile).join("work/objects/vmlinux")
+}
+
+fn folder(layout: &Layout, profile: Profile) -> PathBuf {
+    layout.build.join("debian-packages").join(profile.name())
+}
+
+/// Fails unless what `folder` has and what is free on its disk are so many bytes.
+fn check_space(folder: &Path, wanted: u64) -> Result<()> {
+    let disk = rustix::fs::statvfs(folder)?;
+    let free = disk.f_bavail * disk.f_frsize;
+    let used: u64 = WalkDir::new(folder)
+        .into_iter()
+        .filter_map(|entry| Some(entry.ok()?.metadata().ok()?.len()))
+        .sum();
+
+    if free + used >= wanted {
+        return Ok(());
+    }
+    let gigabytes = |bytes: u64| bytes.div_ceil(1_000_000_000);
+    Err(Cause::Missing(format!(
+        "{} needs {} GB, and {} GB are free; make room there",
+        folder.display(),
+        gigabytes(wanted - used),
+        free / 1_000_000_000
+    ))
+    .into())
+}
+
+/// Brings a copy of the grafted tree up to date, in which the overlay's files are no links: a package
+/// of headers would have these as they are.
+fn copy(layout: &Layout, tree: &Path, source: &Path) -> Result<()> {
+    let mut step = Step::start("copy the grafted tree");
+    fs::create_dir_all(source)?;
+    let from = tree.join("").display().to_string();
+    let shared = [&layout.overlay, &layout.cache, tree];
+    logged(
+        Root::make(layout, Rust::Oldest)?
+            .command(&shared, "rsync")?
+            .args(["--archive", "--delete", "--copy-unsafe-links"])
+            .args(["--exclude=/.git", &from])
+            .arg(source),
+        &layout.log("copy-tree")?,
+        &mut step,
+    )?;
+    step.done();
+    Ok(())
+}
+
+/// Makes the configuration, and checks that nothing of Debian's went but what was replaced, and that
+/// what replaces it came.
+fn configure(
+    layout: &Layout,
+    profile: Profile,
+    objects: &Path,
+    make: &dyn Fn() -> Result<Command>,
+) -> Result<()> {
+    let mut step = Step::start(format!("configure packages, profile {}", profile.name()));
+    let log = layout.log(&format!("config-debian-{}", profile.name()))?;
+    let debian = fetch::distribution_config(layout)?;
+    let ours = config::read(layout, profile.fragments())?;
+    let modules = guest_modules(layout)?;
+    let file = objects.join(".config");
+    // What the configuration was last made from; where that is the same it need not start anew.
+    let stamp = objects.join(".made-from");
+    let mut made_from = format!("{debian}{}", config::text(&ours));
+    if profile == Profile::Guest {
+        made_from += &modules.join("\n");
+    }
+
+    if !file.is_file() || fs::read_to_string(&stamp).unwrap_or_default() != made_from {
+        fs::write(&file, &debian)?;
+        config::append(&file, &ours)?;
+        logged(make()?.arg("olddefconfig"), &log, &mut step)?;
+        check_config(&debian, &ours, &fs::read_to_string(&file)?)?;
+        if profile == Profile::Guest {
+            let list = objects.join("guest.lsmod");
+            fs::write(&list, lsmod(&modules))?;
+            logged(
+                make()?
+                    .arg(format!("LSMOD={}", list.display()))
+                    .arg("localmodconfig"),
+                &log,
+                &mut step,
+            )?;
+            // It knows the modules of files named Makefile and Kbuild alone.
+            config::append(&file, &ours)?;
+        }
+    }
+    logged(make()?.arg("olddefconfig"), &log, &mut step)?;
+    let missing = config::missing(&ours, &fs::read_to_string(&file)?);
+    ensure!(
+        missing.is_empty(),
+        "{} is not as asked:\n  {}",
+        file.display(),
+        missing.join("\n  ")
+    );
+    fs::write(&stamp, made_from)?;
+    step.done();
+    Ok(())
+}
+
+/// Fails if the configuration lacks an option that Debian's has on, or one of ours.
+fn check_config(debian: &str, ours: &[Setting], config: &str) -> Result<()> {
+    let debian: Vec<Setting> = config::parse_text(debian)
+        .filter(|setting| setting.is_on() && !ours.iter().any(|other| other.replaces(setting)))
+        .collect();
+    let mut missing = config::missing(&debian, config);
+    missing.extend(config::missing(ours, config));
+    ensure!(
+        missing.is_empty(),
+        "this kernel's configuration lacks what Debian's has:\n  {}",
+        missing.join("\n  ")
+    );
+    Ok(())
+}
+
+/// The modules that the test guest needs.
+fn guest_modules(layout: &Layout) -> Result<Vec<String>> {
+    let path = layout.tool(GUEST_MODULES);
+    let text =
+        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .map(str::to_owned)
+        .collect())
+}
+
+/// The modules as lsmod lists them, which is what localmodconfig reads.
+fn lsmod(modules: &[String]) -> String {
+    let mut text = "Module Size Used by\n".to_owned();
+    for name in modules {
+        text += &format!("{name} 1 0\n");
+    }
+    text
+}
+
+/// Fails unless these modules were built, or are part of the kernel.
+fn check_modules(objects: &Path, modules: &[String]) -> Result<()> {
+    let mut built = String::new();
+    for list in ["modules.order", "modules.builtin"] {
+        built += &fs::read_to_string(objects.join(list))?;
+    }
+    let built: Vec<String> = built
+        .lines()
+        .filter_map(|path| Path::new(path).file_stem()?.to_str())
+        .map(|name| name.replace('-', "_"))
+        .collect();
+    let missing: Vec<&str> = modules
+        .iter()
+        .filter(|name| !built.contains(name))
+        .map(String::as_str)
+        .collect();
+    ensure!(
+        missing.is_empty(),
+        "{GUEST_MODULES} names what was not built: {}",
+        missing.join(", ")
+    );
+    Ok(())
+}
+
+/// Moves the packages that were built last from `work` to `folder`, in place of earlier ones. The one
+/// of headers for user space stays behind: it would replace the distribution's.
+fn collect(objects: &Path, work: &Path, folder: &Path) -> Result<Vec<PathBuf>> {
+    let list = objects.join("debian/files");
+    let text =
+        fs::read_to_string(&list).with_context(|| format!("cannot read {}", list.display()))?;
+    let names: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.split(' ').next())
+        .filter(|name| name.ends_with(".deb") && !name.starts_with("linux-libc-dev_"))
+        .collect();
+    if !names.iter().any(|name| name.starts_with("linux-image-")) {
+        bail!("{} names no package of a kernel", list.display());
+    }
+    for old in folder.read_dir()? {
+        let old = old?.path();
+        if old.extension().is_some_and(|extension| extension == "deb") {
+            fs::remove_file(old)?;
+        }
+    }
+    names
+        .iter()
+        .map(|name| {
+            let to = folder.join(name);
+            fs::rename(work.join(name), &to).with_context(|| format!("{name} was not built"))?;
+            Ok(to)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::{check_config, check_space, config, lsmod, release};
+
+    const DEBIAN: &str = "CONFIG_A=y\nCONFIG_B=m\nCONFIG_C=\"text\"\n# CONFIG_D is not set\n";
+
+    fn check(ours: &[&str], config: &str) -> Result<(), String> {
+        check_config(DEBIAN, &config::parse_all(ours).unwrap(), config)
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_debian_has_on_stays() {
+        assert_eq!(check(&[], "CONFIG_A=y\nCONFIG_B=m\nCONFIG_D=y\n"), Ok(()));
+        let error = check(&[], "CONFIG_A=y\n").unwrap_err();
+        assert!(error.contains("CONFIG_B=m") && !error.contains("CONFIG_A"));
+    }
+
+    #[test]
+    fn what_is_replaced_may_go_and_the_new_must_come() {
+        let ours = ["# CONFIG_B is not set", "CONFIG_C=\"new\""];
+        assert_eq!(check(&ours, "CONFIG_A=y\nCONFIG_C=\"new\"\n"), Ok(()));
+        assert!(check(&ours, "CONFIG_A=y\nCONFIG_C=\"text\"\n").is_err());
+    }
+
+    #[test]
+    fn room_is_asked_for_before_it_is_needed() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(check_space(folder.path(), 0).is_ok());
+        let error = check_space(folder.path(), u64::MAX).unwrap_err();
+        assert!(error.to_string().contains("needs"));
+    }
+
+    #[test]
+    fn the_release_is_in_the_name_of_the_image() {
+        let of = |name| release(Path::new(name));
+        assert_eq!(
+            of("a/linux-image-7.3.4-new_7.3.4-2_amd64.deb").as_deref(),
+            Some("7.3.4-new")
+        );
+        assert_eq!(of("a/linux-image-7.3.4-new-dbg_7.3.4-2_amd64.deb"), None);
+        assert_eq!(of("a/linux-headers-7.3.4-new_7.3.4-2_amd64.deb"), None);
+    }
+
+    #[test]
+    fn modules_are_listed_as_by_lsmod() {
+        let modules = ["ext4".to_owned(), "vfat".to_owned()];
+        assert_eq!(lsmod(&modules), "Module Size Used by\next4 1 0\nvfat 1 0\n");
+    }
+}
