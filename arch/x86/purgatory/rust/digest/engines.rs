@@ -72,7 +72,8 @@ macro_rules! engines {
                 }
             }
 
-            /// The instructions that the engine uses beyond SSE2.
+            /// The instructions that the engine may use beyond SSE2: with a feature, the
+            /// compiler uses those that it implies.
             pub fn needs(self) -> &'static [Feature] {
                 match self {
                     $(EngineKind::$kind => &[$(Feature::$feature),*],)*
@@ -116,7 +117,7 @@ engines! {
     Avx512X16 = 3 {
         name: "avx512-x16",
         lanes: 16,
-        needs: [Avx, Avx2, Avx512F, Avx512Bw],
+        needs: [Ssse3, Sse41, Avx, Avx2, Avx512F, Avx512Bw],
         xcr0: X87_SSE_AVX | OPMASK_ZMM,
         // A Zen 4 executes 512-bit operations on 256-bit units, and can start a `sha256rnds2` in
         // each cycle.
@@ -136,7 +137,7 @@ engines! {
     Avx2X8 = 2 {
         name: "avx2-x8",
         lanes: 8,
-        needs: [Avx, Avx2],
+        needs: [Ssse3, Sse41, Avx, Avx2],
         xcr0: X87_SSE_AVX,
         slower: [],
     }
