@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
+use tempfile::TempDir;
 
 use crate::apt::PrivateApt;
 use crate::checksum;
@@ -59,13 +60,7 @@ fn extracted(layout: &Layout, tree: PathBuf) -> Result<PathBuf> {
     for old in [&tree, &marker] {
         remove(old)?;
     }
-    let temporary = tempfile::tempdir_in(&layout.build)?;
-    output(
-        command("dpkg-deb")
-            .arg("-x")
-            .arg(&deb)
-            .arg(temporary.path()),
-    )?;
+    let temporary = unpacked(layout, &deb)?;
     let archive = temporary.path().join(format!("usr/src/{name}.tar.xz"));
     let top = temporary.path().join("tree");
     fs::create_dir(&top)?;
@@ -118,10 +113,7 @@ pub fn distribution_kernel(layout: &Layout) -> Result<DistributionKernel> {
     let dir = layout.build.join("distribution").join(&fetched.sha256);
     if !dir.is_dir() {
         fs::create_dir_all(layout.build.join("distribution"))?;
-        let temporary = tempfile::tempdir_in(&layout.build)?;
-        let to = temporary.path().join("deb");
-        output(command("dpkg-deb").arg("-x").arg(&deb).arg(&to))?;
-        fs::rename(&to, &dir)?;
+        fs::rename(unpacked(layout, &deb)?.keep(), &dir)?;
     }
     let image = dir.join(format!("usr/lib/modules/{release}/vmlinuz"));
     if !image.is_file() {
@@ -134,19 +126,20 @@ pub fn distribution_kernel(layout: &Layout) -> Result<DistributionKernel> {
 pub fn distribution_config(layout: &Layout) -> Result<String> {
     let pattern = format!("^linux-config-{}$", SERIES.replace('.', "\\."));
     let (deb, fetched) = deb(layout, "config", &pattern, |_| false)?;
-    let temporary = tempfile::tempdir_in(&layout.build)?;
-    output(
-        command("dpkg-deb")
-            .arg("-x")
-            .arg(&deb)
-            .arg(temporary.path()),
-    )?;
+    let temporary = unpacked(layout, &deb)?;
     let folder = temporary.path().join("usr/src").join(fetched.package);
     output(
         command("xz")
             .args(["--decompress", "--stdout"])
             .arg(folder.join("config.amd64_none_amd64.xz")),
     )
+}
+
+/// A folder with what is in a package.
+fn unpacked(layout: &Layout, deb: &Path) -> Result<TempDir> {
+    let folder = tempfile::tempdir_in(&layout.build)?;
+    output(command("dpkg-deb").arg("-x").arg(deb).arg(folder.path()))?;
+    Ok(folder)
 }
 
 /// A package in the cache whose checksum is what the index states.
