@@ -320,18 +320,13 @@ fn configure(
         config::append(&config, &wanted)?;
     }
     logged(make()?.arg("olddefconfig"), &log, &mut step)?;
-    let missing = config::missing(&wanted, &fs::read_to_string(&config)?);
-    if !missing.is_empty() {
+    if let Err(missing) = config::check(&wanted, &config) {
         // Kconfig drops RUST without a word where it does not take the compilers.
         let rust = match logged(make()?.arg("rustavailable"), &log, &mut step) {
             Ok(()) => String::new(),
             Err(error) => format!("\n{error:#}"),
         };
-        bail!(
-            "{} is not as asked:\n  {}{rust}",
-            config.display(),
-            missing.join("\n  ")
-        );
+        bail!("{missing:#}{rust}");
     }
     fs::write(stamp, text)?;
     step.done();

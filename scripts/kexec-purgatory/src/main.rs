@@ -168,7 +168,7 @@ enum Action {
     /// Debian 13
     ///
     /// The kernel is installed beside Debian's own. An interrupted build goes on when it is run again.
-    #[command(after_help = needs!("40 min for a guest's packages, 8 h for all", "12 GB, 40 GB for all"))]
+    #[command(after_help = needs!("an hour for a guest's packages, many for all; neither was measured", "12 GB, 40 GB for all"))]
     Deb {
         /// Which modules are built
         #[arg(long, value_enum, default_value = "full")]

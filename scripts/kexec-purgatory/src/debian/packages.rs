@@ -212,13 +212,7 @@ fn configure(
         }
     }
     logged(make()?.arg("olddefconfig"), &log, &mut step)?;
-    let missing = config::missing(&ours, &fs::read_to_string(&file)?);
-    ensure!(
-        missing.is_empty(),
-        "{} is not as asked:\n  {}",
-        file.display(),
-        missing.join("\n  ")
-    );
+    config::check(&ours, &file)?;
     fs::write(&stamp, made_from)?;
     step.done();
     Ok(())

@@ -6,7 +6,7 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::layout::Layout;
 
@@ -103,6 +103,18 @@ pub fn missing(settings: &[Setting], config: &str) -> Vec<String> {
         })
         .map(|setting| setting.line.clone())
         .collect()
+}
+
+/// Fails unless the configuration in `file` has these settings.
+pub fn check(settings: &[Setting], file: &Path) -> Result<()> {
+    let missing = missing(settings, &fs::read_to_string(file)?);
+    ensure!(
+        missing.is_empty(),
+        "{} is not as asked:\n  {}",
+        file.display(),
+        missing.join("\n  ")
+    );
+    Ok(())
 }
 
 #[cfg(test)]
