@@ -116,11 +116,9 @@ pub struct Record {
 
 const _: () = assert!(size_of::<Told>() == 208);
 const _: () = assert!(size_of::<Record>() == 336);
-// No stamp crosses the end of a page, wherever a record begins that is aligned to this.
-const _: () = assert!(offset_of!(Record, left) % ALIGN == 0);
-
-/// A record begins at a multiple of this, in bytes.
-pub const ALIGN: usize = 16;
+// No stamp crosses the end of a page: a record begins at a multiple of 16, `RECORD_ALIGN` of
+// arch/x86/kexec/record.c.
+const _: () = assert!(offset_of!(Record, left) % 16 == 0);
 
 impl Record {
     /// A record without stamps.
