@@ -9,7 +9,9 @@ TOOL := build/tool/debug/kexec-purgatory
 RELEASE_TOOL := build/tool/release/kexec-purgatory
 
 # KDIR=<kernel tree to use in place of the one that is fetched>
-KDIR_ARGS := $(if $(KDIR),--kdir '$(KDIR)')
+# SERIES=<series to fetch in place of the newest that is supported>
+SERIES_ARGS := $(if $(SERIES),--series '$(SERIES)')
+TREE_ARGS := $(if $(KDIR),--kdir '$(KDIR)') $(SERIES_ARGS)
 # make kernel O=<build directory> VERIFY=<y|m|n|norust|watch|options|options-m>
 KERNEL_ARGS := $(if $(O),--output '$(O)') $(if $(VERIFY),--verify '$(VERIFY)')
 # make bench ROUNDS=<of each piece of work> RUNS=<of each way to /init, in QEMU>
@@ -76,12 +78,13 @@ tool:
 	@scripts/kexec-purgatory/bootstrap
 
 .PHONY: run
+	@echo 'SERIES=7.2 has it fetch that series, not the newest that is supported.'
 run: tool
-	@$(TOOL) run $(KDIR_ARGS)
+	@$(TOOL) run $(TREE_ARGS)
 
 .PHONY: test
 test: tool
-	@$(TOOL) test $(FILTER_ARGS) $(LIST_ARGS) $(KDIR_ARGS)
+	@$(TOOL) test $(FILTER_ARGS) $(LIST_ARGS) $(TREE_ARGS)
 
 .PHONY: check
 check:
@@ -89,20 +92,20 @@ check:
 
 .PHONY: mutants
 mutants: tool
-	@$(TOOL) mutants $(FILTER_ARGS) $(KDIR_ARGS)
+	@$(TOOL) mutants $(FILTER_ARGS) $(TREE_ARGS)
 
 .PHONY: bench
 bench:
 	@scripts/kexec-purgatory/bootstrap release
-	@$(RELEASE_TOOL) bench $(BENCH_ARGS) $(KDIR_ARGS)
+	@$(RELEASE_TOOL) bench $(BENCH_ARGS) $(TREE_ARGS)
 
 .PHONY: bench-static
 bench-static: tool
-	@$(TOOL) bench-static
+	@$(TOOL) bench-static $(SERIES_ARGS)
 
 .PHONY: faults
 faults: tool
-	@$(TOOL) faults $(FAULTS_ARGS) $(KDIR_ARGS)
+	@$(TOOL) faults $(FAULTS_ARGS) $(TREE_ARGS)
 
 .PHONY: fuzz
 fuzz: tool
@@ -110,31 +113,39 @@ fuzz: tool
 
 .PHONY: registers
 registers: tool
-	@$(TOOL) registers $(KDIR_ARGS)
+	@$(TOOL) registers $(TREE_ARGS)
 
 .PHONY: kernel
 kernel: tool
-	@$(TOOL) kernel $(KERNEL_ARGS) $(KDIR_ARGS)
+	@$(TOOL) kernel $(KERNEL_ARGS) $(TREE_ARGS)
 
 .PHONY: graft ungraft
 graft ungraft:
-	@scripts/kexec-purgatory/bootstrap $@ $(KDIR_ARGS)
+	@scripts/kexec-purgatory/bootstrap $@ $(TREE_ARGS)
 
 .PHONY: debian-patches
 debian-patches: tool
-	@$(TOOL) debian-patches
+	@$(TOOL) debian-patches $(SERIES_ARGS)
 
 .PHONY: deb
 deb: tool
-	@$(TOOL) deb $(DEB_ARGS) $(KDIR_ARGS)
+	@$(TOOL) deb $(DEB_ARGS) $(TREE_ARGS)
 
 .PHONY: test-debian
 test-debian: tool
-	@$(TOOL) test --filter debian $(KDIR_ARGS)
+	@$(TOOL) test --filter debian $(KEXECS_ARGS) $(TREE_ARGS)
+
+.PHONY: matrix
+matrix: tool
+	@$(TOOL) test --filter matrix $(TREE_ARGS)
 
 .PHONY: series
 series: tool
-	@$(TOOL) series
+	@$(TOOL) series $(SERIES_ARGS)
+
+.PHONY: series-check
+series-check: tool
+	@$(TOOL) series-check $(SERIES_ARGS)
 
 .PHONY: clean
 clean:

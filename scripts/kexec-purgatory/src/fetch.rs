@@ -4,14 +4,16 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
-use crate::apt::PrivateApt;
+use crate::apt::{Package, PrivateApt};
 use crate::checksum;
 use crate::command::{command, logged, output};
+use crate::graft;
 use crate::layout::{Layout, SERIES, lock};
 use crate::progress::Step;
 
@@ -30,27 +32,96 @@ struct Fetched {
 }
 
 /// The distribution's kernel.
+#[derive(Clone)]
 pub struct DistributionKernel {
     pub image: PathBuf,
     /// What `uname -r` says on it.
     pub release: String,
 }
 
+/// The series that is worked with: the one that the user named or named a tree of, or the newest of
+/// [`SERIES`] that the suite has. One that was fetched before needs no look into the suite.
+pub fn series(layout: &Layout) -> Result<&'static str> {
+    static NEWEST: OnceLock<&'static str> = OnceLock::new();
+
+    if let Some(series) = layout.series.or(NEWEST.get().copied()) {
+        return Ok(series);
+    }
+    if let Some(dir) = &layout.kdir {
+        return graft::series(dir);
+    }
+    let _lock = lock(&layout.cache)?;
+    let mut suite_has = None;
+    for series in SERIES {
+        let there = cached(layout, &record(layout, "source", series))?.is_some() || {
+            let packages = match &mut suite_has {
+                Some(packages) => packages,
+                none => none.insert(sources_of_suite(layout)),
+            };
+            packages
+                .iter()
+                .any(|package| package.name == format!("linux-source-{series}"))
+        };
+        if there {
+            return Ok(NEWEST.get_or_init(|| series));
+        }
+        eprintln!("no linux {series} in {SUITE}");
+    }
+    bail!(
+        "{SUITE} has none of linux {}.\n\
+         Name a kernel tree of one with KDIR=, as in: make kernel KDIR=/path/to/linux",
+        SERIES.join(", ")
+    )
+}
+
+/// The packages of the suite with a kernel's source; none if it cannot be reached, where an older
+/// series may do that is there.
+fn sources_of_suite(layout: &Layout) -> Vec<Package> {
+    private_apt(layout, SUITE)
+        .and_then(|apt| apt.search("^linux-source-", |_| false))
+        .unwrap_or_else(|error| {
+            eprintln!("{error:#}");
+            Vec::new()
+        })
+}
+
 /// The kernel tree of this clone, which the overlay is grafted onto, extracted where that was not
 /// done yet.
 pub fn kernel_tree(layout: &Layout) -> Result<PathBuf> {
-    extracted(layout, layout.tree())
+    extracted(layout, "linux")
 }
 
 /// A second kernel tree of this clone, which nothing but fixes of the kernel is grafted onto.
 pub fn pristine_tree(layout: &Layout) -> Result<PathBuf> {
-    extracted(layout, layout.build.join(format!("pristine-{SERIES}")))
+    extracted(layout, "pristine")
 }
 
-fn extracted(layout: &Layout, tree: PathBuf) -> Result<PathBuf> {
-    let mut marker = tree.clone().into_os_string();
+/// Where the tree of [`kernel_tree`] is, or will be.
+pub fn kernel_tree_path(layout: &Layout) -> Result<PathBuf> {
+    tree(layout, "linux")
+}
+
+fn tree(layout: &Layout, kind: &str) -> Result<PathBuf> {
+    Ok(layout.build.join(format!("{kind}-{}", series(layout)?)))
+}
+
+/// A kernel tree that is extracted anew, in which nothing was changed.
+pub fn new_tree(layout: &Layout, kind: &str) -> Result<PathBuf> {
+    remove(&marker(&tree(layout, kind)?))?;
+    extracted(layout, kind)
+}
+
+/// What tells that a tree was extracted to its end.
+fn marker(tree: &Path) -> PathBuf {
+    let mut marker = tree.as_os_str().to_owned();
     marker.push(".json");
-    let marker = PathBuf::from(marker);
+    PathBuf::from(marker)
+}
+
+/// The tree of that kind, extracted where that was not done yet.
+fn extracted(layout: &Layout, kind: &str) -> Result<PathBuf> {
+    let tree = tree(layout, kind)?;
+    let marker = marker(&tree);
     if marker.is_file() && tree.is_dir() {
         return Ok(tree);
     }
@@ -84,9 +155,9 @@ fn extracted(layout: &Layout, tree: PathBuf) -> Result<PathBuf> {
     Ok(tree)
 }
 
-/// The package with the kernel's source.
-pub fn source_package(layout: &Layout) -> Result<PathBuf> {
-    source(layout).map(|(deb, _)| deb)
+/// The package with the kernel's source, and its name.
+pub fn source_package(layout: &Layout) -> Result<(PathBuf, String)> {
+    source(layout).map(|(deb, fetched)| (deb, fetched.package))
 }
 
 /// That package's version.
@@ -95,19 +166,51 @@ pub fn source_version(layout: &Layout) -> Result<String> {
 }
 
 fn source(layout: &Layout) -> Result<(PathBuf, Fetched)> {
-    let pattern = format!("^linux-source-{}$", SERIES.replace('.', "\\."));
-    deb(layout, "source", &pattern, |_| false)
+    of_series(layout, "source")
+}
+
+/// A series of the distribution's kernels.
+#[derive(PartialEq)]
+pub struct Release {
+    pub series: &'static str,
+    pub suite: &'static str,
+    /// What the names of its packages begin with.
+    pub package: &'static str,
 }
 
 /// The distribution's signed kernel.
 pub fn distribution_kernel(layout: &Layout) -> Result<DistributionKernel> {
-    let pattern = format!("^linux-binary-{}\\..*-amd64$", SERIES.replace('.', "\\."));
-    let (deb, fetched) = deb(layout, "binary", &pattern, |name| {
-        name.contains("-cloud-") || name.contains("-rt-")
-    })?;
+    let series = series(layout)?;
+    kernel_of(
+        layout,
+        &Release {
+            series,
+            suite: SUITE,
+            package: "linux-binary-",
+        },
+    )
+}
+
+/// The newest of the distribution's kernels of a series.
+pub fn kernel_of(layout: &Layout, release: &Release) -> Result<DistributionKernel> {
+    let Release {
+        series,
+        suite,
+        package,
+    } = release;
+    let (deb, fetched) = deb(
+        layout,
+        &Wanted {
+            kind: "binary",
+            series,
+            suite,
+            pattern: &format!("^{package}{}\\..*-amd64$", series.replace('.', "\\.")),
+        },
+        |name| name.contains("-cloud-") || name.contains("-rt-"),
+    )?;
     let release = fetched
         .package
-        .strip_prefix("linux-binary-")
+        .strip_prefix(package)
         .context("not a kernel's package")?
         .to_owned();
     let dir = layout.build.join("distribution").join(&fetched.sha256);
@@ -115,17 +218,22 @@ pub fn distribution_kernel(layout: &Layout) -> Result<DistributionKernel> {
         fs::create_dir_all(layout.build.join("distribution"))?;
         fs::rename(unpacked(layout, &deb)?.keep(), &dir)?;
     }
-    let image = dir.join(format!("usr/lib/modules/{release}/vmlinuz"));
-    if !image.is_file() {
-        bail!("{} has no {}", deb.display(), image.display());
-    }
+    // Older packages have it where it is installed.
+    let places = [
+        format!("usr/lib/modules/{release}/vmlinuz"),
+        format!("boot/vmlinuz-{release}"),
+    ];
+    let image = places
+        .iter()
+        .map(|place| dir.join(place))
+        .find(|image| image.is_file())
+        .with_context(|| format!("{} has no {}", deb.display(), places.join(" and no ")))?;
     Ok(DistributionKernel { image, release })
 }
 
 /// The configuration of the distribution's kernel.
 pub fn distribution_config(layout: &Layout) -> Result<String> {
-    let pattern = format!("^linux-config-{}$", SERIES.replace('.', "\\."));
-    let (deb, fetched) = deb(layout, "config", &pattern, |_| false)?;
+    let (deb, fetched) = of_series(layout, "config")?;
     let temporary = unpacked(layout, &deb)?;
     let folder = temporary.path().join("usr/src").join(fetched.package);
     output(
@@ -142,33 +250,55 @@ fn unpacked(layout: &Layout, deb: &Path) -> Result<TempDir> {
     Ok(folder)
 }
 
-/// A package in the cache whose checksum is what the index states.
+/// The package `linux-<kind>-<series>`.
+fn of_series(layout: &Layout, kind: &str) -> Result<(PathBuf, Fetched)> {
+    let series = series(layout)?;
+    let wanted = Wanted {
+        kind,
+        series,
+        suite: SUITE,
+        pattern: &format!("^linux-{kind}-{}$", series.replace('.', "\\.")),
+    };
+    deb(layout, &wanted, |_| false)
+}
+
+/// A package to be found.
+struct Wanted<'a> {
+    /// What is in it.
+    kind: &'a str,
+    series: &'a str,
+    suite: &'a str,
+    /// What its name matches.
+    pattern: &'a str,
+}
+
+/// The newest package that is wanted and not `unwanted` by its name, in the cache, with the checksum
+/// that the index states.
 fn deb(
     layout: &Layout,
-    kind: &str,
-    pattern: &str,
+    wanted: &Wanted<'_>,
     unwanted: impl Fn(&str) -> bool,
 ) -> Result<(PathBuf, Fetched)> {
-    let debs = layout.cache.join("debs");
-    fs::create_dir_all(&debs)?;
+    let Wanted {
+        kind,
+        series,
+        suite,
+        pattern,
+    } = wanted;
     let _lock = lock(&layout.cache)?;
-    let record = debs.join(format!("{kind}-{SERIES}.json"));
-    let file = |fetched: &Fetched| debs.join(format!("{}.deb", fetched.sha256));
-    if let Ok(text) = fs::read_to_string(&record) {
-        let fetched: Fetched = serde_json::from_str(&text)
-            .with_context(|| format!("{} is damaged; remove it", record.display()))?;
-        let path = file(&fetched);
-        if path.is_file() && checksum::of_file(&path)? == fetched.sha256 {
-            return Ok((path, fetched));
-        }
+    let record = record(layout, kind, series);
+    if let Some((path, fetched)) = cached(layout, &record)?
+        && checksum::of_file(&path)? == fetched.sha256
+    {
+        return Ok((path, fetched));
     }
 
-    let step = Step::start(format!("fetch the {kind} of linux {SERIES}"));
-    let apt = PrivateApt::new(&layout.cache.join("apt"), SUITE, false)?;
+    let step = Step::start(format!("fetch the {kind} of linux {series}"));
+    let apt = private_apt(layout, suite)?;
     let Some(newest) = apt.search(pattern, unwanted)?.into_iter().next() else {
         bail!(
-            "{SUITE} has no package {pattern} any more.\n\
-             Name a {SERIES} kernel tree with KDIR=, as in: make kernel KDIR=/path/to/linux"
+            "{suite} has no package {pattern} any more.\n\
+             Name a {series} kernel tree with KDIR=, as in: make kernel KDIR=/path/to/linux"
         );
     };
     let fetched = Fetched {
@@ -176,11 +306,41 @@ fn deb(
         version: newest.version,
         sha256: newest.sha256,
     };
-    let path = file(&fetched);
+    let path = file(layout, &fetched);
+    fs::create_dir_all(debs(layout))?;
     retried(|| download(&apt, &fetched, &path))?;
     fs::write(&record, serde_json::to_string_pretty(&fetched)?)?;
     step.done();
     Ok((path, fetched))
+}
+
+/// Where packages are kept.
+fn debs(layout: &Layout) -> PathBuf {
+    layout.cache.join("debs")
+}
+
+fn file(layout: &Layout, fetched: &Fetched) -> PathBuf {
+    debs(layout).join(format!("{}.deb", fetched.sha256))
+}
+
+/// What tells which package of a kind was fetched.
+fn record(layout: &Layout, kind: &str, series: &str) -> PathBuf {
+    debs(layout).join(format!("{kind}-{series}.json"))
+}
+
+/// The package that a record tells of, if it is there.
+fn cached(layout: &Layout, record: &Path) -> Result<Option<(PathBuf, Fetched)>> {
+    let Ok(text) = fs::read_to_string(record) else {
+        return Ok(None);
+    };
+    let fetched: Fetched = serde_json::from_str(&text)
+        .with_context(|| format!("{} is damaged; remove it", record.display()))?;
+    let path = file(layout, &fetched);
+    Ok(path.is_file().then_some((path, fetched)))
+}
+
+fn private_apt(layout: &Layout, suite: &str) -> Result<PrivateApt> {
+    PrivateApt::new(&layout.cache.join("apt"), suite, false)
 }
 
 /// Downloads one package to `path`, which appears only once it is whole.

@@ -20,7 +20,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use self::patch::Patch;
+pub use self::state::FILE as RECORD;
 use self::state::State;
+pub use self::tree::series;
 use crate::fetch;
 use crate::layout::Layout;
 
@@ -34,7 +36,7 @@ pub fn kernel_tree(layout: &Layout) -> Result<PathBuf> {
 
 /// Grafts the overlay on a tree, or brings an earlier graft up to date.
 pub fn graft(layout: &Layout, tree: &Path) -> Result<()> {
-    tree::check_version(tree)?;
+    series(tree)?;
     let before = State::load(tree)?;
     if before.is_none() {
         tree::check_clean(tree)?;
@@ -53,7 +55,7 @@ pub fn graft(layout: &Layout, tree: &Path) -> Result<()> {
 
 /// Applies the overlay's fixes of the kernel to a tree, and nothing else of the overlay.
 pub fn mend(layout: &Layout, tree: &Path) -> Result<()> {
-    tree::check_version(tree)?;
+    series(tree)?;
     let fixes = Patch::fixes(&layout.overlay.join("patches"))?;
     replace(tree, State::load(tree)?, &BTreeMap::new(), &fixes)
 }
@@ -86,7 +88,7 @@ pub fn graft_changed(layout: &Layout, tree: &Path, change: Change) -> Result<()>
 
 /// Takes the overlay out of a tree, which is then what it was before.
 pub fn ungraft(tree: &Path) -> Result<()> {
-    tree::check_version(tree)?;
+    series(tree)?;
     match State::load(tree)? {
         None => eprintln!("{}: nothing is grafted", tree.display()),
         before => {

@@ -11,8 +11,8 @@ use anyhow::{Context, Result, bail};
 use crate::checksum;
 use crate::exit::Cause;
 
-/// The kernel series that the overlay is for.
-pub const SERIES: &str = "7.3";
+/// The kernel series that the overlay is for, newest first.
+pub const SERIES: &[&str] = &["7.3", "7.2"];
 
 /// The tool's own folder, below the top of the overlay.
 const TOOL: &str = "scripts/kexec-purgatory";
@@ -27,12 +27,14 @@ pub struct Layout {
     pub cache: PathBuf,
     /// The kernel tree that the user named, if one was.
     pub kdir: Option<PathBuf>,
+    /// The series that the user named, one of [`SERIES`], if one was.
+    pub series: Option<&'static str>,
 }
 
 impl Layout {
     /// Finds the overlay around the current directory; `kdir` is the kernel tree to use in place of
-    /// the one that is fetched.
-    pub fn find(kdir: Option<PathBuf>) -> Result<Self> {
+    /// the one that is fetched, `series` the series to fetch in place of the newest.
+    pub fn find(kdir: Option<PathBuf>, series: Option<&str>) -> Result<Self> {
         let here = env::current_dir()?;
         let overlay = here
             .ancestors()
@@ -52,8 +54,20 @@ impl Layout {
                 })
             })
             .transpose()?;
+        let series = series
+            .map(|name| {
+                SERIES
+                    .iter()
+                    .copied()
+                    .find(|known| *known == name)
+                    .ok_or_else(|| Cause::Use(format!("linux {name}: {}", unsupported())))
+            })
+            .transpose()?;
+        // Objects of one tree are of no use for another.
+        if let Some(series) = series {
+            build.push(format!("series-{series}"));
+        }
         if let Some(dir) = &kdir {
-            // Objects of one tree are of no use for another.
             let mut tree = checksum::of_bytes(dir.as_os_str().as_encoded_bytes());
             tree.truncate(8);
             build.push(format!("kdir-{tree}"));
@@ -65,6 +79,7 @@ impl Layout {
             build,
             cache,
             kdir,
+            series,
         })
     }
 
@@ -73,17 +88,20 @@ impl Layout {
         self.overlay.join(TOOL).join(path)
     }
 
-    /// The kernel tree that is used when none is named.
-    pub fn tree(&self) -> PathBuf {
-        self.build.join(format!("linux-{SERIES}"))
-    }
-
     /// Where the log called `name` is kept.
     pub fn log(&self, name: &str) -> Result<PathBuf> {
         let logs = self.build.join("logs");
         fs::create_dir_all(&logs)?;
         Ok(logs.join(format!("{name}.log")))
     }
+}
+
+/// What to tell about a series that is not in [`SERIES`].
+pub fn unsupported() -> String {
+    format!(
+        "the overlay is for {}.\nCONTRIBUTING.md tells how to port it to another kernel.",
+        SERIES.join(" and ")
+    )
 }
 
 /// Holds `dir` for this process, so that two runs do not build over each other.

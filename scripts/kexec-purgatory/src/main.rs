@@ -49,7 +49,7 @@ mod vendor;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
 use crate::bench::instructions::LEAST_RUNS;
@@ -69,6 +69,9 @@ struct Arguments {
     #[arg(long, global = true)]
     kdir: Option<PathBuf>,
 }
+    /// Kernel series to fetch in place of the newest that is supported
+    #[arg(long, global = true, conflicts_with = "kdir")]
+    series: Option<String>,
 
 /// The end of a command's help.
 macro_rules! needs {
@@ -228,7 +231,7 @@ fn main() -> ExitCode {
 
 /// Carries out a command; says whether all that it checked was as it should be.
 fn run(arguments: Arguments) -> Result<bool> {
-    let layout = Layout::find(arguments.kdir)?;
+    let layout = Layout::find(arguments.kdir, arguments.series.as_deref())?;
     let action = arguments.command;
     // Reads nothing that another run changes.
     if let Action::Test { filter, list: true } = action {
@@ -248,8 +251,14 @@ fn run(arguments: Arguments) -> Result<bool> {
             graft::graft(&layout, &tree)?;
         }
         Action::Ungraft => {
-            let tree = layout.kdir.clone().unwrap_or_else(|| layout.tree());
-            graft::ungraft(&tree.canonicalize()?)?;
+            let tree = match &layout.kdir {
+                Some(dir) => dir.clone(),
+                None => fetch::kernel_tree_path(&layout)?,
+            };
+            let tree = tree
+                .canonicalize()
+                .with_context(|| format!("cannot use {}", tree.display()))?;
+            graft::ungraft(&tree)?;
         }
         Action::Kernel { output, verify } => {
             setup::install(&layout)?;

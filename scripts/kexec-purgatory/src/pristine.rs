@@ -10,13 +10,12 @@ use anyhow::{Context, Result, bail};
 
 use crate::command::{command, output};
 use crate::fetch;
-use crate::layout::{Layout, SERIES};
+use crate::layout::Layout;
 
 /// Writes the named files of the pristine tree below `to`.
 pub fn extract(layout: &Layout, files: &[String], to: &Path) -> Result<()> {
-    let deb = fetch::source_package(layout)?;
+    let (deb, top) = fetch::source_package(layout)?;
     fs::create_dir_all(to)?;
-    let top = format!("linux-source-{SERIES}");
     let mut package = command("dpkg-deb")
         .arg("--fsys-tarfile")
         .arg(&deb)

@@ -319,6 +319,7 @@ mod tests {
 
     #[test]
     fn groups_run_for_the_names_of_their_tests() {
+            series: None,
         for (text, expected) in [
             ("added-lines", "patches"),
             ("html", "documentation"),

@@ -31,6 +31,7 @@ impl Scratch {
             build: overlay.join("build"),
             cache: dir.path().join("cache"),
             kdir: None,
+            series: None,
             overlay,
         };
         let scratch = Self { dir, layout };
@@ -210,8 +211,8 @@ fn refuses_what_is_not_a_kernel_tree() {
 #[test]
 fn refuses_another_version() {
     let scratch = Scratch::new();
-    scratch.write("tree/Makefile", &MAKEFILE.replace("= 3", "= 2"));
-    scratch.refuses("is linux 7.2.4; the overlay is for 7.3");
+    scratch.write("tree/Makefile", &MAKEFILE.replace("= 3", "= 1"));
+    scratch.refuses("is linux 7.1.4; the overlay is for 7.3 and 7.2");
 }
 
 #[test]

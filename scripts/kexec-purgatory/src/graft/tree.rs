@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 
 use crate::command::{command, output};
 use crate::exit::Cause;
-use crate::layout::SERIES;
+use crate::layout::{SERIES, unsupported};
 
 /// Returns an error about a tree that cannot be used.
 macro_rules! misuse {
@@ -21,8 +21,8 @@ macro_rules! misuse {
 /// Files that an in-tree build leaves.
 const BUILT: &[&str] = &[".config", "include/config", "include/generated"];
 
-/// Checks that the folder is a kernel tree of the series.
-pub fn check_version(tree: &Path) -> Result<()> {
+/// Which of [`SERIES`] the folder is a kernel tree of.
+pub fn series(tree: &Path) -> Result<&'static str> {
     let text = fs::read_to_string(tree.join("Makefile")).unwrap_or_default();
     let field = |key: &str| {
         text.lines().take(10).find_map(|line| {
@@ -32,19 +32,21 @@ pub fn check_version(tree: &Path) -> Result<()> {
     };
     let (Some(version), Some(patchlevel)) = (field("VERSION"), field("PATCHLEVEL")) else {
         misuse!(
-            "{} is not a kernel tree; KDIR= takes the top of a linux {SERIES} source tree",
-            tree.display()
+            "{} is not a kernel tree; KDIR= takes the top of a source tree of linux {}",
+            tree.display(),
+            SERIES.join(" or ")
         );
     };
-    if format!("{version}.{patchlevel}") != SERIES {
+    let found = format!("{version}.{patchlevel}");
+    let Some(series) = SERIES.iter().copied().find(|series| *series == found) else {
         misuse!(
-            "{} is linux {version}.{patchlevel}.{}; the overlay is for {SERIES}.\n\
-             CONTRIBUTING.md tells how to port it to another kernel.",
+            "{} is linux {found}.{}; {}",
             tree.display(),
-            field("SUBLEVEL").unwrap_or("0")
+            field("SUBLEVEL").unwrap_or("0"),
+            unsupported()
         );
-    }
-    Ok(())
+    };
+    Ok(series)
 }
 
 /// Checks that nothing was changed or built in the tree.
