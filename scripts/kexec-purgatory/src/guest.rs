@@ -10,11 +10,13 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use self::content::{Content, DEBUG_LOADER, LOGON_KEY, READ_DECISIONS, TIME_STAMP};
-pub use self::content::{bytes, payload};
+pub use self::content::{PAYLOAD, bytes, payload};
 use crate::checksum;
 use crate::fetch::DistributionKernel;
+use crate::initramfs::Initramfs;
+use crate::kexec::Plan;
 use crate::layout::Layout;
-use crate::qemu;
+use crate::qemu::{self, Hardware};
 
 /// On the command line of every kernel: where it prints, that it does not wait when it dies, that
 /// it does not try by the clock whether its timer works, which a busy host fails, and that it does
@@ -42,6 +44,9 @@ pub const DUMPED_WITH_ADDED: u64 = qemu::MEMORY_MIB - 320 - 64;
 /// The same in a guest that takes commands; its images are small.
 const SMALL_CRASH_MEMORY: &str = "crashkernel=128M";
 
+/// The module that crashes a kernel.
+pub const CRASH_CONTEXTS: &str = "crash_contexts";
+
 /// Bytes of the payload in a small image.
 const SMALL_PAYLOAD: usize = 256 << 10;
 
@@ -50,6 +55,7 @@ pub struct Guest {
     pub initramfs: PathBuf,
     /// What is on the kernel's command line for it.
     pub arguments: String,
+    pub hardware: Hardware,
 }
 
 /// What the image that a guest loads is for.
@@ -84,6 +90,8 @@ pub enum Extra {
     DmCryptKey,
     /// Has the module verify images that are spared the check otherwise.
     VerifySpared,
+    /// Has the device tree carried over to the next kernel, by our own loader.
+    DeviceTree,
 }
 
 impl Extra {
@@ -94,6 +102,7 @@ impl Extra {
             Self::MemoryHotplug => "memory_hotplug",
             Self::DmCryptKey => "dm_crypt_key",
             Self::VerifySpared => "verify_spared",
+            Self::DeviceTree => "device_tree",
         }
     }
 }
@@ -104,30 +113,32 @@ pub struct Payload {
     pub sha256: String,
 }
 
-/// Makes a guest that loads the distribution's kernel and goes there.
+/// Makes a guest that loads a kernel and goes there.
 ///
 /// The payload travels with the initramfs of that kernel.
 pub fn loading(
     layout: &Layout,
     next: &DistributionKernel,
-    purpose: Purpose,
-    loader: Loader,
-    modules: &[PathBuf],
+    plan: &Plan<'_>,
 ) -> Result<(Guest, Payload)> {
-    let (job, arguments) = match purpose {
+    let (job, arguments) = match plan.purpose {
         Purpose::Enter => ("enter", ""),
         Purpose::Crash => ("crash", CRASH_MEMORY),
     };
-    let payload = content::payload();
-    let second = second(layout, purpose, &payload)?;
+    let payload = content::bytes(plan.payload);
+    let mut second = second(layout, plan.purpose, &payload)?;
+    second.cmdline += &format!(" {}", plan.next_arguments);
 
     let initramfs = archive(layout, job)?;
     let mut content = Content::new(layout, &initramfs)?;
     content.add_kexec()?;
     content.add_own(layout, LOGON_KEY)?;
     content.add_boot(&next.image, &second)?;
-    let mut arguments = format!("guest.job={job} {arguments}");
-    match loader {
+    let mut arguments = format!("guest.job={job} {arguments} {}", plan.arguments);
+    if let Some(extra) = plan.extra {
+        arguments += &format!(" guest.extra={}", extra.name());
+    }
+    match plan.loader {
         Loader::Kexec => {}
         Loader::KexecLoad => arguments += " guest.syscall=kexec_load",
         Loader::Debug => {
@@ -135,8 +146,8 @@ pub fn loading(
             arguments += &format!(" guest.loader={DEBUG_LOADER}");
         }
     }
-    if !modules.is_empty() {
-        arguments += &format!(" guest.modules={}", content.add_modules(modules)?);
+    if !plan.modules.is_empty() {
+        arguments += &format!(" guest.modules={}", content.add_modules(plan.modules)?);
     }
     content.finish()?;
 
@@ -147,6 +158,7 @@ pub fn loading(
     let guest = Guest {
         initramfs,
         arguments,
+        hardware: plan.hardware,
     };
     Ok((guest, payload))
 }
@@ -191,6 +203,7 @@ impl Selftests<'_> {
                 "guest.job={job} guest.tests={} {CRASH_MEMORY}",
                 tests.join(",")
             ),
+            hardware: Hardware::USUAL,
         }
     }
 }
@@ -211,6 +224,7 @@ pub fn commanded(layout: &Layout, next: &Path, arguments: &str) -> Result<Guest>
         arguments: format!(
             "{TESTABLE} guest.job=commands guest.loader={DEBUG_LOADER} {SMALL_CRASH_MEMORY}"
         ),
+        hardware: Hardware::USUAL,
     })
 }
 
@@ -235,6 +249,92 @@ pub fn crash_reading(initramfs: &Path, reads: u32) -> Guest {
             "guest.job=crash_reading guest.loader={DEBUG_LOADER} guest.reads={reads} \
              {SMALL_CRASH_MEMORY}"
         ),
+        hardware: Hardware::USUAL,
+    }
+}
+
+/// A test of the kernel's own that brings an `/init`.
+pub struct Upstream<'a> {
+    /// That of its initramfs.
+    pub name: &'a str,
+    /// The kernel that is entered.
+    pub kernel: &'a Path,
+    pub init: &'a Path,
+    /// The program that it runs on both kernels, if it does.
+    pub program: Option<&'a Path>,
+    /// The policy, and whether it has images verified that are spared otherwise.
+    pub module: &'a Path,
+    pub verified: bool,
+}
+
+/// Makes a guest that does so, with handover and live update on.
+pub fn upstream(layout: &Layout, test: &Upstream<'_>) -> Result<Guest> {
+    // Those of the second kernel. Without a program it needs none: the kernel itself tests.
+    let second = archive(layout, &format!("{}-second", test.name))?;
+    let mut inner = Initramfs::create(&second)?;
+    inner.folder("debugfs")?;
+    inner.program("init", test.init)?;
+    if let Some(program) = test.program {
+        inner.program("test_binary", program)?;
+    }
+    inner.finish()?;
+
+    let initramfs = archive(layout, test.name)?;
+    let mut content = Content::new(layout, &initramfs)?;
+    content.add_upstream(test, &second)?;
+    let module = content.add_modules(&[test.module.to_owned()])?;
+    content.finish()?;
+    let extra = match test.verified {
+        true => Extra::VerifySpared.name(),
+        false => "none",
+    };
+    Ok(Guest {
+        initramfs,
+        arguments: format!(
+            "kho=on liveupdate=on guest.job=upstream guest.modules={module} guest.extra={extra}"
+        ),
+        hardware: Hardware::USUAL,
+    })
+}
+
+/// How a kernel of [`crashing`] dies.
+#[derive(Clone, Copy)]
+pub struct Death {
+    /// What the module `crash_contexts` calls the context.
+    pub context: &'static str,
+    /// What it has the other processors do.
+    pub others: &'static str,
+    /// What is changed between the load and the crash: `image`, `headers` or nothing.
+    pub replace: &'static str,
+    /// More of the command line.
+    pub arguments: &'static str,
+}
+
+/// Makes a guest that loads `kernel`, its own, as a crash kernel, and crashes in a context; `module` is
+/// `crash_contexts`. See [`crash_in`].
+pub fn crashing(layout: &Layout, kernel: &Path, module: &Path) -> Result<PathBuf> {
+    let second = second(layout, Purpose::Crash, &small_payload())?;
+    let initramfs = archive(layout, "crash-contexts")?;
+    let mut content = Content::new(layout, &initramfs)?;
+    content.add_kexec()?;
+    content.add_boot(kernel, &second)?;
+    content.add_own(layout, DEBUG_LOADER)?;
+    content.add_modules(&[module.to_owned()])?;
+    content.finish()?;
+    Ok(initramfs)
+}
+
+/// A guest of [`crashing`] that dies in that way.
+pub fn crash_in(initramfs: &Path, death: &Death) -> Guest {
+    let name = CRASH_CONTEXTS;
+    Guest {
+        initramfs: initramfs.to_owned(),
+        arguments: format!(
+            "guest.job=crash_context guest.loader={DEBUG_LOADER} guest.modules={name} \
+             guest.crash={} guest.others={} guest.replace={} {} {SMALL_CRASH_MEMORY}",
+            death.context, death.others, death.replace, death.arguments
+        ),
+        hardware: Hardware::USUAL,
     }
 }
 
@@ -266,6 +366,7 @@ pub fn chain(
             "{KUNIT} guest.job=chain guest.tests={} {SMALL_CRASH_MEMORY} {arguments}",
             tests.join(",")
         ),
+        hardware: Hardware::USUAL,
     })
 }
 

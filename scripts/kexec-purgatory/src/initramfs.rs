@@ -74,7 +74,8 @@ impl Initramfs {
         self.write(entry, content)
     }
 
-    fn folder(&mut self, path: &str) -> Result<()> {
+    /// Adds a folder, unless it is there.
+    pub fn folder(&mut self, path: &str) -> Result<()> {
         if !self.folders.insert(path.to_owned()) {
             return Ok(());
         }

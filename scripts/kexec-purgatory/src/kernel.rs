@@ -103,7 +103,7 @@ pub struct Built {
 
 impl Built {
     /// What a build left in its folder; modules of other states may lie there too.
-    fn in_place(output: &Path) -> Result<Self> {
+    pub fn in_place(output: &Path) -> Result<Self> {
         let modules = output.join("modules.order");
         let order = fs::read_to_string(&modules)
             .with_context(|| format!("cannot read {}", modules.display()))?;
@@ -117,11 +117,11 @@ impl Built {
     }
 
     /// Copies what was built, so that another state can be built in the same folder.
-    fn kept(self, layout: &Layout, verify: Verify, output: &Path) -> Result<Self> {
+    pub fn kept(self, layout: &Layout, name: &str, output: &Path) -> Result<Self> {
         let images = layout.build.join("images");
         fs::create_dir_all(&images)?;
         let new = tempfile::tempdir_in(&images)?;
-        let folder = images.join(verify.name());
+        let folder = images.join(name);
         let keep = |file: &Path| {
             let name = file.file_name().context("a file without a name")?;
             fs::copy(file, new.path().join(name))
@@ -207,7 +207,7 @@ pub fn build(layout: &Layout, tree: &Path, output: Option<&Path>, verify: Verify
         None => {
             let output = folder(layout, verify);
             build_in(layout, tree, &output, verify)?;
-            Built::in_place(&output)?.kept(layout, verify, &output)
+            Built::in_place(&output)?.kept(layout, verify.name(), &output)
         }
     }
 }
@@ -217,13 +217,59 @@ pub fn configured(layout: &Layout, tree: &Path, verify: Verify) -> Result<PathBu
     let output = folder(layout, verify);
     fs::create_dir_all(&output)?;
     let output = output.canonicalize()?;
-    configure(layout, verify, verify.name(), &output, &|| {
+    let wanted = config::read(layout, verify.fragments())?;
+    configure(layout, &wanted, verify.name(), &output, &|| {
         verify.toolchain().make(layout, tree, &output, "x86_64")
     })?;
     Ok(output)
 }
 
-/// Builds a module out of tree, from the file `<name>.rs` of a folder whose Kbuild names it, for the
+/// Builds the kernel of `n`, compressed as `CONFIG_KERNEL_<how>` has it.
+pub fn build_compressed(layout: &Layout, tree: &Path, how: &str) -> Result<Built> {
+    let verify = Verify::N;
+    let output = folder(layout, verify);
+    fs::create_dir_all(&output)?;
+    let output = output.canonicalize()?;
+    let make = || verify.toolchain().make(layout, tree, &output, "x86_64");
+    let compression = config::parse_all(&[
+        "# CONFIG_KERNEL_GZIP is not set",
+        &format!("CONFIG_KERNEL_{how}=y"),
+    ])?;
+    let mut wanted = config::read(layout, verify.fragments())?;
+    wanted.retain(|setting| !compression.iter().any(|other| other.replaces(setting)));
+    wanted.extend(compression);
+    let name = format!("n-{}", how.to_lowercase());
+    configure(layout, &wanted, &name, &output, &make)?;
+    build_objects(layout, &name, &make)?;
+    Built::in_place(&output)?.kept(layout, &name, &output)
+}
+
+/// Builds the kernel of a state from a tree that may lack options that its fragments ask for, unless it
+/// is `whole`, in `output`.
+pub fn build_partly(
+    layout: &Layout,
+    tree: &Path,
+    output: &Path,
+    verify: Verify,
+    name: &str,
+    whole: bool,
+) -> Result<Built> {
+    fs::create_dir_all(output)?;
+    let make = || verify.toolchain().make(layout, tree, output, "x86_64");
+    let mut step = Step::start(format!("configure kernel {name}"));
+    let log = layout.log(&format!("config-{name}"))?;
+    let mut wanted = config::read(layout, verify.fragments())?;
+    start_config(&wanted, output, &make, &log, &mut step)?;
+    if !whole {
+        wanted.retain(|setting| setting.symbol() == "CONFIG_RUST");
+    }
+    config::check(&wanted, &output.join(".config"))?;
+    step.done();
+    build_objects(layout, name, &make)?;
+    Built::in_place(output)
+}
+
+/// Builds the module `<name>.ko` out of tree, in a folder whose Kbuild names it, for the
 /// state that was last built in its folder.
 pub fn build_module(
     layout: &Layout,
@@ -285,8 +331,12 @@ fn make_all(
     output: &Path,
     make: &dyn Fn() -> Result<Command>,
 ) -> Result<()> {
-    configure(layout, verify, name, output, make)?;
+    let wanted = config::read(layout, verify.fragments())?;
+    configure(layout, &wanted, name, output, make)?;
+    build_objects(layout, name, make)
+}
 
+fn build_objects(layout: &Layout, name: &str, make: &dyn Fn() -> Result<Command>) -> Result<()> {
     let mut step = Step::start(format!("build kernel {name}"));
     let log = layout.log(&format!("build-{name}"))?;
     logged(
@@ -300,27 +350,26 @@ fn make_all(
     Ok(())
 }
 
-/// Makes the configuration, and checks that it is what the fragments ask for.
+/// Makes the configuration, and checks that it is what is wanted.
 fn configure(
     layout: &Layout,
-    verify: Verify,
+    wanted: &[config::Setting],
     name: &str,
     output: &Path,
     make: &dyn Fn() -> Result<Command>,
 ) -> Result<()> {
     let mut step = Step::start(format!("configure kernel {name}"));
     let log = layout.log(&format!("config-{name}"))?;
-    let wanted = config::read(layout, verify.fragments())?;
     let config = output.join(".config");
     // What the configuration was last made from; where that is the same it need not start anew.
     let stamp = output.join(".fragments");
-    let text = config::text(&wanted);
+    let text = config::text(wanted);
     if !config.is_file() || fs::read_to_string(&stamp).unwrap_or_default() != text {
-        logged(make()?.arg("tinyconfig"), &log, &mut step)?;
-        config::append(&config, &wanted)?;
+        start_config(wanted, output, make, &log, &mut step)?;
+    } else {
+        logged(make()?.arg("olddefconfig"), &log, &mut step)?;
     }
-    logged(make()?.arg("olddefconfig"), &log, &mut step)?;
-    if let Err(missing) = config::check(&wanted, &config) {
+    if let Err(missing) = config::check(wanted, &config) {
         // Kconfig drops RUST without a word where it does not take the compilers.
         let rust = match logged(make()?.arg("rustavailable"), &log, &mut step) {
             Ok(()) => String::new(),
@@ -331,6 +380,19 @@ fn configure(
     fs::write(stamp, text)?;
     step.done();
     Ok(())
+}
+
+/// Makes a configuration of what the fragments ask for; what the tree does not have falls out.
+fn start_config(
+    wanted: &[config::Setting],
+    output: &Path,
+    make: &dyn Fn() -> Result<Command>,
+    log: &Path,
+    step: &mut Step,
+) -> Result<()> {
+    logged(make()?.arg("tinyconfig"), log, step)?;
+    config::append(&output.join(".config"), wanted)?;
+    logged(make()?.arg("olddefconfig"), log, step)
 }
 
 /// make in a kernel tree, with the compilers that most states are built with.

@@ -7,12 +7,14 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 
+use crate::bochs;
 use crate::engines::EngineKind;
 use crate::fetch::DistributionKernel;
-use crate::guest::{self, Extra, Loader, Payload, Purpose};
+use crate::guest::{self, Extra, Loader, PAYLOAD, Payload, Purpose};
 use crate::kernel::Built;
 use crate::layout::Layout;
-use crate::qemu::{self, SerialLog};
+use crate::processors;
+use crate::qemu::{self, Hardware, SerialLog};
 
 /// What the kernel decided about an image, and why.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,8 +61,30 @@ pub struct Plan<'a> {
     pub engine: Option<EngineKind>,
     /// More of the first kernel's command line.
     pub arguments: &'a str,
+    /// More of the next kernel's.
+    pub next_arguments: &'a str,
     /// What the guest does beside loading.
     pub extra: Option<Extra>,
+    /// Bytes in the next kernel's initramfs that must arrive whole.
+    pub payload: u64,
+    pub hardware: Hardware,
+}
+
+impl Plan<'_> {
+    /// One with the distribution's kexec, on a machine as usual.
+    pub const fn new(purpose: Purpose) -> Self {
+        Self {
+            purpose,
+            loader: Loader::Kexec,
+            modules: &[],
+            engine: None,
+            arguments: "",
+            next_arguments: "",
+            extra: None,
+            payload: PAYLOAD,
+            hardware: Hardware::USUAL,
+        }
+    }
 }
 
 /// What a guest's log says of one kexec.
@@ -108,12 +132,13 @@ pub fn run(
     plan: &Plan<'_>,
 ) -> Result<Kexec> {
     let purpose = plan.purpose;
-    let (mut guest, payload) = guest::loading(layout, next, purpose, plan.loader, plan.modules)?;
-    guest.arguments = [&guest.arguments, " ", plan.arguments].concat();
-    if let Some(extra) = plan.extra {
-        guest.arguments += &format!(" guest.extra={}", extra.name());
-    }
-    let log = qemu::boot(layout, name, kernel.image(), &guest, plan.engine)?;
+    let (guest, payload) = guest::loading(layout, next, plan)?;
+    let log = match plan.engine {
+        Some(engine) if !processors::in_qemu(engine) => {
+            bochs::boot(layout, name, kernel.image(), &guest)?
+        }
+        engine => qemu::boot(layout, name, kernel.image(), &guest, engine)?,
+    };
     let image = format!("kexec: {} image: ", purpose.name());
     let said = || log.lines().filter_map(|line| line.strip_prefix(&image));
     let decision = said().filter_map(Decision::parse).last();

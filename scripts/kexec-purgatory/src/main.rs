@@ -11,6 +11,7 @@ mod abi;
 mod apt;
 mod bare;
 mod bench;
+mod bochs;
 mod checksum;
 mod command;
 mod debian;
@@ -197,15 +198,15 @@ enum Action {
         #[arg(long)]
         filter: Option<String>,
     },
-    /// Runs and counts every test; options, toolchain, debian, debug, long and cargo-mutants only if a
-    /// filter names them
+    /// Runs and counts every test; options, toolchain, matrix, debian, debug, long and cargo-mutants only
+    /// if a filter names them
     ///
     /// Prints KTAP, and the counts as the last line; writes JUnit XML to build/test/junit.xml.
     ///
     /// The name of a test begins with its group and a slash. Names of KUnit tests and of what is in
     /// kselftests are not known before they run: a filter for these begins with what is in front of
     /// them, or the end of that, as in boot/y-kunit/rust_kexec or y-kunit/rust_kexec.
-    #[command(after_help = needs!("45 min; options, toolchain, debug and long half an hour each, debian an hour and the time to build packages", "10 GB"))]
+    #[command(after_help = needs!("50 min; options, toolchain, debug and long half an hour each, matrix two hours, debian an hour and the time to build packages", "10 GB"))]
     Test {
         /// Only tests whose name has this. One that is a group's name, or goes on with a slash behind
         /// it, only takes tests of that group, whose names begin with it
@@ -218,6 +219,9 @@ enum Action {
 }
 
 fn main() -> ExitCode {
+        /// How many kexecs in a row the guest of the group debian has to stand
+        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(2..))]
+        kexecs: u16,
     #[cfg(feature = "standalone")]
     let result = bench::standalone::run().map(|()| true);
     #[cfg(not(feature = "standalone"))]
@@ -234,12 +238,18 @@ fn run(arguments: Arguments) -> Result<bool> {
     let layout = Layout::find(arguments.kdir, arguments.series.as_deref())?;
     let action = arguments.command;
     // Reads nothing that another run changes.
-    if let Action::Test { filter, list: true } = action {
+    if let Action::Test {
+        filter, list: true, ..
+    } = action
+    {
         return test::list(&layout, filter);
     }
     let _lock = lock(&layout.build)?;
     match action {
-        Action::Setup => setup::install(&layout)?,
+        Action::Setup => {
+            setup::install(&layout)?;
+            setup::install_for_guests(&layout)?;
+        }
         Action::Fetch => {
             setup::install_for_sources(&layout)?;
             fetch::kernel_tree(&layout)?;
@@ -328,9 +338,10 @@ fn run(arguments: Arguments) -> Result<bool> {
             return faults::run(&layout, count, seed);
         }
         Action::Check { filter } => return test::check(&layout, filter),
-        Action::Test { filter, .. } => {
+        Action::Test { filter, kexecs, .. } => {
             setup::install(&layout)?;
-            return test::run(&layout, filter);
+            setup::install_for_guests(&layout)?;
+            return test::run(&layout, filter, kexecs.into());
         }
     }
     Ok(true)

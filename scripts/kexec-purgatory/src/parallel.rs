@@ -3,10 +3,12 @@
 //! Jobs that do not depend on each other, several at a time.
 
 use std::collections::BTreeMap;
+use std::num::NonZero;
 use std::sync::mpsc;
-use std::thread;
+use std::{fs, thread};
 
 use anyhow::Result;
+use rayon::ThreadPoolBuilder;
 use rayon::iter::{ParallelBridge, ParallelIterator};
 
 /// Does jobs, as many at a time as there are processors, and says which one ended with what; the
@@ -42,8 +44,27 @@ pub fn in_parallel<J: Sync, R: Send>(
     Ok(ordered.into_values().collect())
 }
 
-/// Does jobs, as many at a time as there are processors, and hands each with its result to `each` in
-/// the order of the jobs, as soon as all before it have ended. A job that fails ends no other one.
+/// How many jobs with a machine are done at a time.
+fn at_a_time() -> usize {
+    let processors = thread::available_parallelism().map_or(1, NonZero::get);
+    let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let available: Option<u64> = meminfo
+        .lines()
+        .find_map(|line| {
+            line.strip_prefix("MemAvailable:")?
+                .trim()
+                .strip_suffix(" kB")
+        })
+        .and_then(|kilobytes| kilobytes.trim().parse().ok());
+    let room = available.map_or(1, |kilobytes| (kilobytes << 10) / MACHINE);
+    processors.min(usize::try_from(room).unwrap_or(processors).max(1))
+}
+
+/// What a machine is expected to take at most in [`in_order`], in bytes.
+const MACHINE: u64 = 8 << 30;
+
+/// Does jobs, as many at a time as there are processors and room for machines in memory, and hands each
+/// with its result to `each` in the order of the jobs, as soon as all before it have ended. A job that fails ends no other one.
 pub fn in_order<J: Sync, R: Send>(
     jobs: &[J],
     work: impl Fn(&J) -> R + Sync,
@@ -52,12 +73,19 @@ pub fn in_order<J: Sync, R: Send>(
     let (sender, results) = mpsc::channel();
     thread::scope(|scope| {
         scope.spawn(|| {
-            jobs.iter()
-                .enumerate()
-                .par_bridge()
-                .for_each_with(sender, |sender, (number, job)| {
-                    let _ = sender.send((number, work(job)));
-                });
+            let all = || {
+                jobs.iter().enumerate().par_bridge().for_each_with(
+                    sender,
+                    |sender, (number, job)| {
+                        let _ = sender.send((number, work(job)));
+                    },
+                );
+            };
+            match ThreadPoolBuilder::new().num_threads(at_a_time()).build() {
+                Ok(pool) => pool.install(all),
+                // What is used by default.
+                Err(_) => all(),
+            }
         });
         let mut early = BTreeMap::new();
         let mut next = jobs.iter().enumerate();

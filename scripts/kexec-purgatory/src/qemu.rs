@@ -2,17 +2,18 @@
 
 //! Running a kernel in QEMU until it ends, with its serial console in a log.
 
+use std::fmt::Display;
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::command::{emulator, tail};
+use crate::command::{Running, command, emulator, output, tail};
 use crate::engines::EngineKind;
 use crate::guest::{EVERY_KERNEL, Guest};
 use crate::layout::Layout;
@@ -22,9 +23,46 @@ use crate::progress::Step;
 /// A guest that prints nothing for so long hangs. Slow machines are well below.
 pub const SILENCE: Duration = Duration::from_secs(600);
 
-/// A guest's memory, in MiB.
+/// How often it is looked whether a socket is there.
+const SOCKET_POLL: Duration = Duration::from_millis(10);
+
+/// The memory of most guests, in MiB.
 pub const MEMORY_MIB: u64 = 1536;
-const PROCESSORS: &str = "2";
+
+/// UEFI: its code, and its variables as they are in a new machine.
+pub const FIRMWARE: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
+pub const FIRMWARE_VARIABLES: &str = "/usr/share/OVMF/OVMF_VARS_4M.fd";
+
+/// What a guest's machine has.
+#[derive(Clone, Copy)]
+pub struct Hardware {
+    /// In MiB.
+    pub memory: u64,
+    pub processors: u32,
+    /// What its processor lacks of what QEMU can give it here, as in `-cpu max,-la57`.
+    pub without: &'static str,
+    /// UEFI in place of SeaBIOS.
+    pub uefi: bool,
+    /// An emulated TPM 2.0.
+    pub tpm: bool,
+    /// A device tree for the first kernel, of [`MODEL`].
+    pub device_tree: bool,
+}
+
+/// What a guest's device tree calls the machine.
+pub const MODEL: &str = "kexec-purgatory,guest";
+
+impl Hardware {
+    /// What most guests have.
+    pub const USUAL: Self = Self {
+        memory: MEMORY_MIB,
+        processors: 2,
+        without: "",
+        uefi: false,
+        tpm: false,
+        device_tree: false,
+    };
+}
 
 /// For `-accel`, without any help of this machine's processor.
 const EMULATED: &str = "tcg";
@@ -93,7 +131,8 @@ pub fn boot_until(
     engine: Option<EngineKind>,
     over: &dyn Fn(&str) -> bool,
 ) -> Result<SerialLog> {
-    let (accelerator, processor) = match engine {
+    let hardware = guest.hardware;
+    let (accelerator, mut processor) = match engine {
         Some(engine) => {
             let processor = processors::that_picks(engine)
                 .with_context(|| format!("QEMU has no processor for {}", engine.name()))?;
@@ -101,12 +140,16 @@ pub fn boot_until(
         }
         None => (fastest_accelerator(), processors::MAX.to_owned()),
     };
+    processor += hardware.without;
     let path = layout.log(name)?;
     let mut step = Step::start(format!("boot {name}"));
+    // What the firmware writes to.
+    let folder = tempfile::tempdir_in(&layout.build)?;
     let mut qemu = emulator("qemu-system-x86_64");
     qemu.args(["-nodefaults", "-display", "none", "-no-reboot"])
         .args(["-accel", accelerator, "-cpu", &processor])
-        .args(["-m", &format!("{MEMORY_MIB}M"), "-smp", PROCESSORS])
+        .args(["-m", &format!("{}M", hardware.memory)])
+        .args(["-smp", &hardware.processors.to_string()])
         .args(["-serial", "stdio"])
         .arg("-kernel")
         .arg(kernel)
@@ -117,6 +160,21 @@ pub fn boot_until(
             "{EVERY_KERNEL} earlyprintk=ttyS0,115200 {}",
             guest.arguments
         ));
+    if hardware.uefi {
+        let variables = folder.path().join("variables");
+        fs::copy(FIRMWARE_VARIABLES, &variables)
+            .with_context(|| format!("no {FIRMWARE_VARIABLES}"))?;
+        qemu.args(uefi(&variables));
+    }
+    if hardware.device_tree {
+        qemu.arg("-dtb").arg(device_tree(folder.path())?);
+    }
+    let mut _tpm = None;
+    if hardware.tpm {
+        let (process, arguments) = emulate_tpm(folder.path())?;
+        qemu.args(arguments);
+        _tpm = Some(process);
+    }
     let mut child = qemu
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -138,6 +196,64 @@ pub fn boot_until(
     }
     step.done();
     Ok(log)
+}
+
+/// Options for a machine with UEFI, which writes its variables to this file.
+pub fn uefi(variables: &Path) -> [String; 4] {
+    let flash = |unit, more: &str, file: &dyn Display| {
+        format!("if=pflash,unit={unit},format=raw{more},file={file}")
+    };
+    [
+        "-drive".to_owned(),
+        flash(0, ",readonly=on", &FIRMWARE),
+        "-drive".to_owned(),
+        flash(1, "", &variables.display()),
+    ]
+}
+
+/// Writes a device tree to `folder`; returns its path.
+fn device_tree(folder: &Path) -> Result<PathBuf> {
+    let source = folder.join("guest.dts");
+    let compiled = folder.join("guest.dtb");
+    fs::write(
+        &source,
+        format!("/dts-v1/;\n/ {{ model = \"{MODEL}\"; compatible = \"{MODEL}\"; }};\n"),
+    )?;
+    output(
+        command("dtc")
+            .args(["-q", "-I", "dts", "-O", "dtb", "-o"])
+            .args([&compiled, &source]),
+    )?;
+    Ok(compiled)
+}
+
+/// Starts an emulated TPM, with its files in `folder`; returns QEMU's options for it as well.
+fn emulate_tpm(folder: &Path) -> Result<(Running, Vec<String>)> {
+    let socket = folder.join("tpm");
+    let mut process = Running::new(
+        emulator("swtpm")
+            .args(["socket", "--tpm2", "--tpmstate"])
+            .arg(format!("dir={}", folder.display()))
+            .arg("--ctrl")
+            .arg(format!("type=unixio,path={}", socket.display()))
+            .stdout(Stdio::null()),
+    )?;
+    let started = Instant::now();
+    while !socket.exists() {
+        if process.has_ended()? || started.elapsed() > SILENCE {
+            bail!("swtpm does not start");
+        }
+        thread::sleep(SOCKET_POLL);
+    }
+    let arguments = [
+        "-chardev",
+        &format!("socket,id=tpm,path={}", socket.display()),
+        "-tpmdev",
+        "emulator,id=tpm,chardev=tpm",
+        "-device",
+        "tpm-tis,tpmdev=tpm",
+    ];
+    Ok((process, arguments.map(str::to_owned).to_vec()))
 }
 
 /// Why a console is followed no more.

@@ -12,7 +12,7 @@ use std::process::Command;
 use anyhow::{Result, ensure};
 
 use crate::apt;
-use crate::command::{command, logged};
+use crate::command::{emulator, logged};
 use crate::fetch;
 use crate::layout::{Layout, lock};
 use crate::progress::Step;
@@ -46,6 +46,18 @@ const PACKAGES: &[&str] = &[
     "python3",
     "rsync",
     "xz-utils",
+    "zstd",
+];
+
+const BOCHS: &[&str] = &[
+    "bochs",
+    "bochs-term",
+    "bochsbios",
+    "grub-common",
+    "grub-pc-bin",
+    "mtools",
+    "vgabios",
+    "xorriso",
 ];
 
 /// The Rust compilers that the release has.
@@ -87,21 +99,28 @@ pub struct Root {
 }
 
 impl Root {
-    /// Makes the root, where the cache has none.
+    /// One with compilers.
     pub fn make(layout: &Layout, rust: Rust) -> Result<Self> {
-        let packages = [PACKAGES, rust.packages()].concat().join(",");
-        let folder = layout.cache.join(format!("{SUITE}-{}", rust.name()));
+        Self::with(layout, rust.name(), &[PACKAGES, rust.packages()].concat())
+    }
+
+    /// One with Bochs, and with what makes a CD that boots.
+    pub fn with_bochs(layout: &Layout) -> Result<Self> {
+        Self::with(layout, "bochs", BOCHS)
+    }
+
+    /// Makes a root, where the cache has none.
+    fn with(layout: &Layout, name: &str, packages: &[&str]) -> Result<Self> {
+        let packages = packages.join(",");
+        let folder = layout.cache.join(format!("{SUITE}-{name}"));
         // What it was made of. It is written last, so that half a root is none.
         let stamp = folder.join(".packages");
         let _lock = lock(&layout.cache)?;
         if fs::read_to_string(&stamp).is_ok_and(|made_of| made_of == packages) {
             return Ok(Self { folder });
         }
-        let mut step = Step::start(format!(
-            "make a root of Debian {SUITE}, {} Rust",
-            rust.name()
-        ));
-        let log = layout.log(&format!("root-{}", rust.name()))?;
+        let mut step = Step::start(format!("make a root of Debian {SUITE}, {name}"));
+        let log = layout.log(&format!("root-{name}"))?;
         let mirror = apt::mirror()?;
         fetch::retried(|| {
             let new = tempfile::tempdir_in(&layout.cache)?;
@@ -122,7 +141,9 @@ impl Root {
 
     /// A program that runs in the root, with these folders at the same places as outside.
     pub fn command(&self, shared: &[&Path], program: &str) -> Result<Command> {
-        let mut mounts = String::from("set -e; mount -t proc proc \"$root/proc\"; ");
+        let mut mounts = String::from(
+            "set -e; mount -t proc proc \"$root/proc\"; mount --rbind /dev \"$root/dev\"; ",
+        );
         for folder in shared {
             let at = self.folder.join(folder.strip_prefix("/")?);
             fs::create_dir_all(&at)?;
@@ -161,7 +182,7 @@ pub fn mmdebstrap(packages: &str) -> Command {
 
 /// A program in a mount namespace of its own.
 fn in_namespace(program: &str) -> Command {
-    let mut unshare = command("unshare");
+    let mut unshare = emulator("unshare");
     unshare
         .args(["--mount", "--propagation", "private"])
         .arg(program);

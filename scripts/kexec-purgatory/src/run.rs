@@ -7,7 +7,7 @@ use comfy_table::{Table, presets::ASCII_MARKDOWN};
 
 use crate::fetch;
 use crate::graft;
-use crate::guest::{Loader, Purpose};
+use crate::guest::Purpose;
 use crate::kernel::{self, VERIFY_MODULE, Verify};
 use crate::kexec::{self, Kexec, Plan};
 use crate::layout::Layout;
@@ -77,12 +77,8 @@ pub fn run(layout: &Layout) -> Result<bool> {
             &kernel,
             &next,
             &Plan {
-                purpose: row.purpose,
-                loader: Loader::Kexec,
                 modules: &modules,
-                engine: None,
-                arguments: "",
-                extra: None,
+                ..Plan::new(row.purpose)
             },
         )?;
         let checked = kexec.check(row.verified);

@@ -54,8 +54,20 @@ const PACKAGES: &[&str] = &[
     "xz-utils",
 ];
 
-/// Packages for guests with UEFI and a disk.
-const GUEST_PACKAGES: &[&str] = &["dosfstools", "e2fsprogs", "fdisk", "mtools", "ovmf"];
+/// Packages for guests with UEFI, a disk or a TPM, and for kernels of every compression.
+const GUEST_PACKAGES: &[&str] = &[
+    "bzip2",
+    "device-tree-compiler",
+    "dosfstools",
+    "e2fsprogs",
+    "fdisk",
+    "lz4",
+    "lzop",
+    "mtools",
+    "ovmf",
+    "swtpm",
+    "zstd",
+];
 
 /// The oldest QEMU that emulates the SHA extensions.
 const QEMU: (u32, u32) = (8, 2);
@@ -112,7 +124,7 @@ pub fn install_for_sources(layout: &Layout) -> Result<()> {
     }
 }
 
-/// Installs what is missing for guests with UEFI and a disk, or says what that is.
+/// Installs what is missing of [`GUEST_PACKAGES`], or says what that is.
 pub fn install_for_guests(layout: &Layout) -> Result<()> {
     let missing: Vec<&str> = missing(GUEST_PACKAGES).collect();
     match missing.is_empty() {

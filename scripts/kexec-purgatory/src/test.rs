@@ -15,13 +15,16 @@ mod debug;
 mod documentation;
 mod faults;
 mod filter;
+mod handover;
 mod kernels;
 mod ktap;
 mod lint;
 mod mainline;
+mod matrix;
 mod mutants;
 mod overlay;
 mod pages;
+mod passed;
 mod patches;
 mod purgatory;
 mod registers;
@@ -120,6 +123,7 @@ const GROUPS: &[Group] = &[
     ),
     group("bench", |_| Ok(bench::names()), bench::run),
     group("boot", |_| Ok(boot::names()), boot::run),
+    group("machines", |_| Ok(matrix::few_names()), matrix::run_few),
     group("crashes", |_| Ok(crashes::names()), crashes::run),
     group("faults", |_| Ok(faults::names()), faults::run),
     group("registers", |_| Ok(registers::names()), registers::run),
@@ -128,8 +132,16 @@ const GROUPS: &[Group] = &[
     group("selftests", |_| Ok(selftests::names()), selftests::run),
     group("lint", |_| Ok(lint::names()), lint::run),
     group("watched", |_| Ok(debug::few_names()), debug::run_few),
-    group("options", |_| Ok(boot::option_names()), boot::run_options),
+    group(
+        "options",
+        |_| Ok([boot::option_names(), handover::names()].concat()),
+        |kernels, report| {
+            boot::run_options(kernels, report)?;
+            handover::run(kernels, report)
+        },
+    ),
     group("toolchain", |_| Ok(toolchain::names()), toolchain::run),
+    group("matrix", |_| Ok(matrix::names()), matrix::run),
     host("debian", |_| Ok(debian::names()), debian::run),
     group("debug", |_| Ok(debug::names()), debug::run),
     group(
@@ -146,6 +158,7 @@ const GROUPS: &[Group] = &[
 const ON_REQUEST: &[&str] = &[
     "options",
     "toolchain",
+    "matrix",
     "debian",
     "debug",
     "long",
@@ -209,21 +222,23 @@ pub fn list(layout: &Layout, filter: Option<String>) -> Result<bool> {
     Ok(true)
 }
 
-/// Runs the tests that `filter` asks for; says whether all passed.
-pub fn run(layout: &Layout, filter: Option<String>) -> Result<bool> {
-    run_of(layout, filter, GROUPS.iter(), "test")
+/// Runs the tests that `filter` asks for; says whether all passed. A Debian guest has to stand so many
+/// kexecs in a row.
+pub fn run(layout: &Layout, filter: Option<String>, kexecs: usize) -> Result<bool> {
+    run_of(layout, filter, kexecs, GROUPS.iter(), "test")
 }
 
 /// The same for those that need no root and no kernel.
 pub fn check(layout: &Layout, filter: Option<String>) -> Result<bool> {
     let groups = GROUPS.iter().filter(|group| CHECK.contains(&group.name));
-    run_of(layout, filter, groups, "check")
+    run_of(layout, filter, 0, groups, "check")
 }
 
 /// Runs tests of some groups; `folder` is that of the build directory for the JUnit file.
 fn run_of(
     layout: &Layout,
     filter: Option<String>,
+    kexecs: usize,
     groups: impl Iterator<Item = &'static Group>,
     folder: &str,
 ) -> Result<bool> {
@@ -234,7 +249,7 @@ fn run_of(
         .collect();
     ensure!(!wanted.is_empty(), none_of(&filter));
     let names = wanted.iter().map(|(_, names)| names.as_ref().ok());
-    let mut report = Report::start(filter, planned(names));
+    let mut report = Report::start(filter, kexecs, planned(names));
     let mut kernels = None;
     for (group, names) in wanted {
         // What keeps a group from running is a failure too.
@@ -304,6 +319,7 @@ mod tests {
             build: overlay.join("build"),
             cache: overlay.join("build"),
             kdir: None,
+            series: None,
             overlay,
         }
     }
@@ -319,7 +335,6 @@ mod tests {
 
     #[test]
     fn groups_run_for_the_names_of_their_tests() {
-            series: None,
         for (text, expected) in [
             ("added-lines", "patches"),
             ("html", "documentation"),
@@ -406,7 +421,7 @@ mod tests {
     #[test]
     fn a_test_that_was_not_run_is_a_failure() {
         let folder = tempfile::tempdir().unwrap();
-        let mut report = Report::start(Filter::new(None, [].into_iter()), None);
+        let mut report = Report::start(Filter::new(None, [].into_iter()), 0, None);
         report.record("a/b", Ok(()));
         all_ran(&["a/b".to_owned(), "a/c/".to_owned()], &mut report);
         assert!(!report.has("a/c/"));

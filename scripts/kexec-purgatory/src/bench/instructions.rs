@@ -22,6 +22,7 @@ use crate::fetch::DistributionKernel;
 use crate::graft;
 use crate::guest::{self, EVERY_KERNEL, Guest, Loader, Purpose};
 use crate::kernel::{self, Built, VERIFY_MODULE, Verify};
+use crate::kexec::Plan;
 use crate::layout::Layout;
 use crate::machine::gdb::{Gdb, Space};
 use crate::machine::symbols::Symbols;
@@ -145,7 +146,12 @@ pub fn count(layout: &Layout, next: &DistributionKernel, runs: u16) -> Result<Ve
             .map(|module| kernel.module(module))
             .transpose()?;
         let modules: Vec<PathBuf> = modules.into_iter().collect();
-        let (guest, _) = guest::loading(layout, next, Purpose::Enter, Loader::Debug, &modules)?;
+        let plan = Plan {
+            loader: Loader::Debug,
+            modules: &modules,
+            ..Plan::new(Purpose::Enter)
+        };
+        let (guest, _) = guest::loading(layout, next, &plan)?;
         // The next case's guest is written to the same file.
         let initramfs = folder.path().join(format!("{}.cpio", case.name));
         fs::copy(&guest.initramfs, &initramfs)?;

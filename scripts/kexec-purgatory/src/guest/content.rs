@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
-use super::Second;
+use super::{Second, Upstream};
 use crate::command::{cargo, command, output};
 use crate::initramfs::Initramfs;
 use crate::layout::Layout;
@@ -36,7 +36,7 @@ pub const LOGON_KEY: &str = "logon-key";
 pub const READ_DECISIONS: &str = "read-decisions";
 
 /// 32 MiB: what the second kernel finds in its initramfs.
-const PAYLOAD: u64 = 32 << 20;
+pub const PAYLOAD: u64 = 32 << 20;
 
 /// An initramfs with a shell and `/init`.
 pub struct Content {
@@ -77,6 +77,17 @@ impl Content {
     pub fn add_own_boot(&mut self, kernel: &Path, cmdline: &str) -> Result<()> {
         self.archive.program("boot/vmlinuz", kernel)?;
         self.archive.file("boot/cmdline", cmdline.as_bytes())
+    }
+
+    /// Adds what a test of the kernel's own takes, where it looks for it.
+    pub fn add_upstream(&mut self, test: &Upstream<'_>, second: &Path) -> Result<()> {
+        self.archive.program("upstream", test.init)?;
+        self.archive.program("kernel", test.kernel)?;
+        self.archive.program("initrd.img", second)?;
+        match test.program {
+            Some(program) => self.archive.program("test_binary", program),
+            None => Ok(()),
+        }
     }
 
     /// Adds the distribution's kexec, with the libraries that it is linked to.

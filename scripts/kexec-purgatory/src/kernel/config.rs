@@ -18,6 +18,11 @@ pub struct Setting {
 }
 
 impl Setting {
+    /// The symbol, which begins with CONFIG_.
+    pub fn symbol(&self) -> &str {
+        &self.symbol
+    }
+
     /// Whether an option is on: built in, or a module.
     pub fn is_on(&self) -> bool {
         self.line.ends_with("=y") || self.line.ends_with("=m")

@@ -2,142 +2,23 @@
 
 //! Kernels of every state, built and booted.
 
-use std::borrow::Cow;
+pub mod case;
+
 use std::iter;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, anyhow};
+
+use self::case::{Case, Expected, Target, boot, check};
 
 use super::arm::{self, Arm};
 use super::ktap::{self, Stream};
 use super::{Kernels, Report};
-use crate::engines::EngineKind;
-use crate::fetch::DistributionKernel as Next;
-use crate::guest::{DUMPED_WITH_ADDED, Extra, KUNIT, Loader, MEMORY_TO_ADD, Purpose};
-use crate::kernel::{Built, SAMPLE_MODULE, VERIFY_MODULE, Verify};
-use crate::kexec::{self, Kexec, Plan};
+use crate::guest::{Extra, MEMORY_TO_ADD, Purpose};
+use crate::kernel::{SAMPLE_MODULE, VERIFY_MODULE, Verify};
+use crate::kexec::Kexec;
 use crate::parallel::in_order;
 use crate::processors::qemu_engines;
-use crate::qemu::SerialLog;
-
-/// What a kexec is expected to do with the image.
-#[derive(Clone, Copy)]
-enum Expected {
-    Decided(Arm),
-    /// Another purgatory than ours, which does not say what it does. sysfs has this.
-    Undecided(&'static str),
-}
-
-/// One kexec in a guest.
-#[derive(Clone)]
-struct Case {
-    name: Cow<'static, str>,
-    verify: Verify,
-    purpose: Purpose,
-    expected: Expected,
-    loader: Loader,
-    modules: &'static [&'static str],
-    /// The engine that must verify it; any one that the processor has if none is named.
-    engine: Option<EngineKind>,
-    /// More of the first kernel's command line.
-    arguments: &'static str,
-    /// What the guest does beside loading.
-    extra: Option<Extra>,
-    /// The regions that must be verified, where the case tells.
-    regions: Option<u32>,
-    /// The next kernel is this one and not the distribution's.
-    own: bool,
-    /// The KUnit tests that the kernel ran at boot are reported.
-    kunit: bool,
-}
-
-impl Case {
-    const fn new(name: &'static str, verify: Verify, purpose: Purpose, expected: Expected) -> Self {
-        Self {
-            name: Cow::Borrowed(name),
-            verify,
-            purpose,
-            expected,
-            loader: Loader::Kexec,
-            modules: &[],
-            engine: None,
-            arguments: "",
-            extra: None,
-            regions: None,
-            own: false,
-            kunit: false,
-        }
-    }
-
-    /// What the KUnit tests that this case reports are below, if it does.
-    fn kunit(&self) -> Option<String> {
-        let group = self.name.split('/').next().unwrap_or_default();
-        self.kunit
-            .then(|| format!("{group}/{}-kunit", self.verify.name()))
-    }
-
-    /// The names of all that this case reports.
-    fn names(&self) -> Vec<String> {
-        let kunit = self.kunit().map(|kunit| kunit + "/");
-        iter::once(self.name.to_string()).chain(kunit).collect()
-    }
-
-    /// With modules loaded.
-    const fn modules(mut self, modules: &'static [&'static str]) -> Self {
-        self.modules = modules;
-        self
-    }
-
-    /// A normal image on a processor for that engine.
-    fn engine(engine: EngineKind) -> Self {
-        Self {
-            name: format!("boot/y-{}", engine.name()).into(),
-            engine: Some(engine),
-            ..Self::new("", Y, Enter, Decided(VerifiedConfig)).debug()
-        }
-    }
-
-    /// With `kexec_load()`, where the purgatory is that of the distribution's kexec.
-    const fn kexec_load(mut self) -> Self {
-        self.loader = Loader::KexecLoad;
-        self
-    }
-
-    /// With `KEXEC_FILE_DEBUG`, so that the purgatory says what it did.
-    const fn debug(mut self) -> Self {
-        self.loader = Loader::Debug;
-        self
-    }
-
-    /// With more on the first kernel's command line.
-    const fn arguments(mut self, arguments: &'static str) -> Self {
-        self.arguments = arguments;
-        self
-    }
-
-    /// With something done beside loading.
-    const fn extra(mut self, extra: Extra) -> Self {
-        self.extra = Some(extra);
-        self
-    }
-
-    /// With so many regions to verify.
-    const fn regions(mut self, regions: u32) -> Self {
-        self.regions = Some(regions);
-        self
-    }
-
-    /// With this kernel as the next one.
-    const fn own(mut self) -> Self {
-        self.own = true;
-        self
-    }
-
-    /// With the KUnit tests that ran at boot. Some need memory for a crash kernel.
-    const fn kunit_reported(mut self) -> Self {
-        self.kunit = true;
-        self
-    }
-}
+use crate::qemu::{Hardware, SerialLog};
 
 use Arm::{
     DirectCma, DirectConfig, DirectKho, DirectNoPolicy, DirectPolicy, VerifiedConfig,
@@ -145,6 +26,7 @@ use Arm::{
 };
 use Expected::{Decided, Undecided};
 use Purpose::{Crash, Enter};
+use Target::Own;
 use Verify::{M, N, Norust, Options, OptionsM, Y};
 
 /// What sysfs has on a mainline kernel.
@@ -206,7 +88,12 @@ const CASES: &[Case] = &[
 const OPTIONS: &[Case] = &[
     // Signatures are checked, an untrusted one is none, and the list of IMA is there in each.
     Case::new("options/normal", Options, Enter, Decided(VerifiedConfig)).debug().regions(PLAIN),
-    Case::new("options/ima", Options, Enter, Decided(VerifiedConfig)).own().debug()
+    Case::new("options/ima", Options, Enter, Decided(VerifiedConfig)).ima().debug()
+        .regions(PLAIN),
+    Case::new("options/ima-tpm", Options, Enter, Decided(VerifiedConfig)).ima().debug()
+        .hardware(Hardware { tpm: true, ..Hardware::USUAL }).regions(PLAIN),
+    Case::new("options/device-tree", Options, Enter, Decided(VerifiedConfig)).target(Own).debug()
+        .hardware(Hardware { device_tree: true, ..Hardware::USUAL }).extra(Extra::DeviceTree)
         .regions(PLAIN),
     Case::new("options/crash", Options, Crash, Decided(VerifiedCrash)).kunit_reported(),
     Case::new("options/hotplug", Options, Crash, Decided(VerifiedCrash)).debug()
@@ -264,7 +151,6 @@ pub fn names() -> Vec<String> {
         .collect()
 }
 
-/// Builds the kernels, and then boots as many at a time as there are processors.
 pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
     report.test(EVERY_DECISION, || {
         let booted: Vec<Arm> = CASES
@@ -290,48 +176,28 @@ pub fn run_options(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-fn boot_all(kernels: &mut Kernels, report: &mut Report, cases: &[Case]) {
+/// Builds the kernels of these cases, and then boots as many at a time as there are processors.
+pub fn boot_all(kernels: &mut Kernels, report: &mut Report, cases: &[Case]) {
     let mut jobs = Vec::new();
     for case in cases {
         if report.wants_any(&case.names()) {
-            jobs.push((case, kernels.get(case.verify)));
+            let kernel = kernels.get(case.verify);
+            let built = kernel.and_then(|kernel| {
+                let next = kernels.target(case.target, &kernel)?;
+                Ok((kernel, next))
+            });
+            jobs.push((case, built));
         }
     }
     let kernels = &*kernels;
     in_order(
         &jobs,
-        |(case, kernel)| match kernel {
-            Ok(kernel) => boot(kernels, case, kernel),
+        |(case, built)| match built {
+            Ok((kernel, next)) => boot(kernels.layout, case, kernel, next),
             Err(error) => Err(anyhow!("{error:#}")),
         },
         |(case, _), kexec| one(kernels, report, case, kexec),
     );
-}
-
-/// Boots the kernel of a case.
-fn boot(kernels: &Kernels, case: &Case, kernel: &Built) -> Result<Kexec> {
-    let own = Next {
-        image: kernel.image().to_owned(),
-        release: kernel.release()?,
-    };
-    let arguments = match case.kunit {
-        true => [case.arguments, KUNIT].join(" "),
-        false => case.arguments.to_owned(),
-    };
-    kexec::run(
-        kernels.layout,
-        &case.name.replace('/', "-"),
-        kernel,
-        if case.own { &own } else { &kernels.next },
-        &Plan {
-            purpose: case.purpose,
-            loader: case.loader,
-            modules: &kernel.modules(case.modules)?,
-            engine: case.engine,
-            arguments: &arguments,
-            extra: case.extra,
-        },
-    )
 }
 
 /// Reports one case, and the KUnit tests that the kernel ran at boot.
@@ -358,111 +224,4 @@ pub fn report_kunit(kernels: &Kernels, report: &mut Report, kunit: &str, log: &S
         Ok(stream) => stream.report(report, kunit, ktap::CPU),
         Err(error) => report.fail(kunit, &error),
     }
-}
-
-fn check(kexec: &Kexec, case: &Case) -> Result<()> {
-    match case.expected {
-        Decided(arm) => {
-            let outcome = kexec.check(arm.is_verified())?;
-            let decision = kexec.decision.as_ref().map(ToString::to_string);
-            ensure!(
-                decision.as_deref() == Some(arm.text()),
-                "decided {decision:?}, not '{}'",
-                arm.text()
-            );
-            outcome
-        }
-        Undecided(sysfs) => {
-            if let Some(decision) = &kexec.decision {
-                bail!("nothing was to be decided, this was: {decision}");
-            }
-            let found = kexec
-                .log
-                .after(&format!("guest: {} ", case.purpose.sysfs()));
-            ensure!(found == Some(sysfs), "sysfs has {found:?}, not '{sysfs}'");
-            kexec.outcome()?
-        }
-    };
-    if let Some(engine) = case.engine {
-        ensure!(
-            kexec.engine.as_deref() == Some(engine.name()),
-            "the engine is {:?}, not {}",
-            kexec.engine,
-            engine.name()
-        );
-    }
-    if let Some(regions) = case.regions {
-        ensure!(
-            kexec.regions == Some(regions),
-            "{:?} regions are verified, not {regions}",
-            kexec.regions
-        );
-    }
-    if case.loader == Loader::Debug {
-        let verified = matches!(case.expected, Decided(arm) if arm.is_verified());
-        purgatory_spoke(kexec, verified)?;
-    }
-    if let Some(Extra::MemoryHotplug | Extra::DmCryptKey) = case.extra {
-        found_intact(&kexec.log)?;
-    }
-    if case.extra == Some(Extra::MemoryHotplug) {
-        memory_added(&kexec.log)?;
-    }
-    if case.own {
-        measurements_carried(&kexec.log)?;
-    }
-    ensure!(
-        kexec.log.after("guest: finished").is_some(),
-        "the guest did not finish"
-    );
-    Ok(())
-}
-
-/// Whether the running kernel found the image intact.
-fn found_intact(log: &SerialLog) -> Result<()> {
-    let check = log.after("guest: check ");
-    ensure!(check == Some("succeeds: intact"), "the check {check:?}");
-    Ok(())
-}
-
-/// Whether the dump has the memory that was added after the crash image was loaded.
-fn memory_added(log: &SerialLog) -> Result<()> {
-    let dumped = log
-        .after("guest: vmcore ")
-        .and_then(|rest| rest.split_once(" MiB,"))
-        .and_then(|(number, _)| number.parse::<u64>().ok());
-    ensure!(
-        dumped.is_some_and(|dumped| dumped >= DUMPED_WITH_ADDED),
-        "{dumped:?} MiB were dumped, not {DUMPED_WITH_ADDED} or more"
-    );
-    Ok(())
-}
-
-/// Whether the second kernel has the list of IMA of the first one in front of its own, which both
-/// begin with the same entry.
-fn measurements_carried(log: &SerialLog) -> Result<()> {
-    let found = log.after("guest: boot aggregates ");
-    ensure!(
-        found == Some("2"),
-        "the second kernel's list has {found:?} beginnings, not 2"
-    );
-    Ok(())
-}
-
-/// Whether the purgatory said that it verified what the kernel announced; it must not have run
-/// where the next kernel is entered directly.
-fn purgatory_spoke(kexec: &Kexec, verified: bool) -> Result<()> {
-    let said = kexec.log.after("purgatory: ");
-    if !verified {
-        ensure!(said.is_none(), "purgatory ran: {said:?}");
-        return Ok(());
-    }
-    let said = said.context("purgatory said nothing")?;
-    let engine = kexec.engine.as_deref().unwrap_or("none");
-    let work = format!(" {} bytes, engine {engine},", kexec.bytes.unwrap_or(0));
-    ensure!(
-        said.starts_with("verified ") && said.contains(&work),
-        "purgatory said {said:?}, not that it verified{work}"
-    );
-    Ok(())
 }

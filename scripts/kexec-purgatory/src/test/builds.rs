@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Kernels that are built and not booted: with other ways to compile and link all of it.
+//! Kernels with other ways to compile and link all of it, built and booted.
 
-use std::fs;
 use std::path::Path;
-use std::thread;
+use std::{fs, iter, thread};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use super::{Kernels, Report};
 use crate::command::logged;
-use crate::kernel::{self, config};
+use crate::guest::Purpose;
+use crate::kernel::{self, Built, config};
+use crate::kexec::{self, Plan};
 use crate::layout::Layout;
 use crate::progress::Step;
 
@@ -22,7 +23,12 @@ struct Build {
     fragments: &'static [&'static str],
     /// More of make's command line.
     arguments: &'static [&'static str],
+    /// What it can do.
+    purposes: &'static [Purpose],
 }
+
+const ENTER: &[Purpose] = &[Purpose::Enter];
+const BOTH: &[Purpose] = &[Purpose::Enter, Purpose::Crash];
 
 const BUILDS: &[Build] = &[
     Build {
@@ -30,6 +36,21 @@ const BUILDS: &[Build] = &[
         configure: &["tinyconfig"],
         fragments: &["base", "rust", "y", "lto-cfi"],
         arguments: &[],
+        purposes: BOTH,
+    },
+    Build {
+        name: "long/build/checks",
+        configure: &["tinyconfig"],
+        fragments: &["base", "rust", "y", "checks"],
+        arguments: &[],
+        purposes: BOTH,
+    },
+    Build {
+        name: "long/build/autofdo",
+        configure: &["tinyconfig"],
+        fragments: &["base", "rust", "y", "autofdo"],
+        arguments: &[],
+        purposes: BOTH,
     },
     Build {
         name: "long/build/x86-64-v3",
@@ -39,35 +60,77 @@ const BUILDS: &[Build] = &[
             "KCFLAGS=-march=x86-64-v3",
             "KRUSTFLAGS=-Ctarget-cpu=x86-64-v3",
         ],
+        purposes: BOTH,
     },
     Build {
         name: "long/build/no-crash-dump",
         configure: &["tinyconfig"],
         fragments: &["base", "rust", "y", "no-crash-dump"],
         arguments: &[],
+        purposes: ENTER,
     },
     Build {
         name: "long/build/defconfig",
         configure: &["defconfig", "rust.config"],
         fragments: &["kexec_file", "y"],
         arguments: &[],
+        purposes: BOTH,
     },
 ];
 
 pub fn names() -> Vec<String> {
-    BUILDS.iter().map(|build| build.name.to_owned()).collect()
+    BUILDS.iter().flat_map(Build::names).collect()
 }
 
 pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
     for build in BUILDS {
-        report.test(build.name, || build.run(kernels.layout, kernels.tree()));
+        if !report.wants_any(&build.names()) {
+            continue;
+        }
+        match build.run(kernels.layout, kernels.tree()) {
+            Ok(kernel) => {
+                report.record(build.name, Ok(()));
+                build.boot(kernels, &kernel, report);
+            }
+            Err(error) => report.fail(build.name, &error),
+        }
     }
     Ok(())
 }
 
 impl Build {
+    /// That of the build, and one for each purpose.
+    fn names(&self) -> Vec<String> {
+        let boots = self.purposes.iter().map(|&purpose| self.boot_name(purpose));
+        iter::once(self.name.to_owned()).chain(boots).collect()
+    }
+
+    fn boot_name(&self, purpose: Purpose) -> String {
+        format!("{}-{}", self.name.replace("build", "boot"), purpose.name())
+    }
+
+    /// Has it enter the distribution's kernel for each purpose.
+    fn boot(&self, kernels: &Kernels, kernel: &Built, report: &mut Report) {
+        for &purpose in self.purposes {
+            let name = self.boot_name(purpose);
+            report.test(&name, || {
+                let kexec = kexec::run(
+                    kernels.layout,
+                    &name.replace('/', "-"),
+                    kernel,
+                    &kernels.next,
+                    &Plan::new(purpose),
+                )?;
+                kexec
+                    .check(true)
+                    .map(drop)
+                    .with_context(|| kexec.log.tail())
+            });
+        }
+    }
+
     /// Builds the kernel in a folder of its own, which goes when it was built: it is large.
-    fn run(&self, layout: &Layout, tree: &Path) -> Result<()> {
+    fn run(&self, layout: &Layout, tree: &Path) -> Result<Built> {
         let name = self.name.replace('/', "-");
         let output = layout.build.join(&name);
         let log = layout.log(&name)?;
@@ -96,8 +159,9 @@ impl Build {
             &log,
             &mut step,
         )?;
+        let kernel = Built::in_place(&output)?.kept(layout, &name, &output)?;
         fs::remove_dir_all(&output)?;
         step.done();
-        Ok(())
+        Ok(kernel)
     }
 }

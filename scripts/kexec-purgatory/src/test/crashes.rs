@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Crashes in the middle of reads of what was decided: each must leave a dump.
+//! Crashes in every context, and in the middle of reads of what was decided: each must leave a dump.
+
+mod contexts;
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -18,8 +20,10 @@ const MANY_CRASHES: u32 = 50;
 const FIRST_READS: u32 = 500;
 const MORE_READS: u32 = 37;
 
+pub use self::contexts::{many_names as context_names, run_many as run_contexts};
+
 pub fn names() -> Vec<String> {
-    names_in("crashes", CRASHES)
+    [names_in("crashes", CRASHES), contexts::names()].concat()
 }
 
 /// The names of those on request.
@@ -34,7 +38,8 @@ fn names_in(folder: &str, count: u32) -> Vec<String> {
 }
 
 pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
-    crash(kernels, report, &names())
+    crash(kernels, report, &names_in("crashes", CRASHES))?;
+    contexts::run(kernels, report)
 }
 
 pub fn run_many(kernels: &mut Kernels, report: &mut Report) -> Result<()> {

@@ -10,14 +10,17 @@ use crate::fetch::{self, DistributionKernel};
 use crate::graft;
 use crate::kernel::{self, Built, Verify};
 use crate::layout::Layout;
+use crate::test::boot::case::Target;
 
 /// The grafted tree, and what was built of it so far.
 pub struct Kernels<'a> {
     pub layout: &'a Layout,
     tree: PathBuf,
     built: Vec<(Verify, Result<Built>)>,
-    /// The kernel that is entered from these.
+    /// The kernel that is entered from most of these.
     pub next: DistributionKernel,
+    /// Others, made so far.
+    targets: Vec<(Target, DistributionKernel)>,
 }
 
 impl<'a> Kernels<'a> {
@@ -30,11 +33,36 @@ impl<'a> Kernels<'a> {
             tree,
             built: Vec::new(),
             next: fetch::distribution_kernel(layout)?,
+            targets: Vec::new(),
         })
     }
 
     pub fn tree(&self) -> &Path {
         &self.tree
+    }
+
+    /// A kernel that is entered from `first`.
+    pub fn target(&mut self, target: Target, first: &Built) -> Result<DistributionKernel> {
+        let made = self.targets.iter().find(|(other, _)| *other == target);
+        if let Some((_, kernel)) = made {
+            return Ok(kernel.clone());
+        }
+        let of = |kernel: &Built| -> Result<DistributionKernel> {
+            Ok(DistributionKernel {
+                image: kernel.image().to_owned(),
+                release: kernel.release()?,
+            })
+        };
+        let kernel = match target {
+            Target::Distribution => return Ok(self.next.clone()),
+            Target::Own => return of(first),
+            Target::Compressed(how) => {
+                of(&kernel::build_compressed(self.layout, &self.tree, how)?)?
+            }
+            Target::Other(release) => fetch::kernel_of(self.layout, release)?,
+        };
+        self.targets.push((target, kernel.clone()));
+        Ok(kernel)
     }
 
     /// The kernel of one state.

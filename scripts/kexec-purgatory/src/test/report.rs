@@ -11,11 +11,14 @@ use anyhow::{Context, Error, Result, anyhow};
 use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite, XmlString};
 
 use super::filter::Filter;
+use super::passed::Passed;
 use crate::progress;
 
 /// What was run so far.
 pub struct Report {
     filter: Filter,
+    /// How many kexecs in a row a Debian guest has to stand.
+    kexecs: usize,
     /// How many tests there will be, where that is known.
     planned: Option<usize>,
     passed: usize,
@@ -24,6 +27,10 @@ pub struct Report {
     /// Parts of tests that were skipped; the plan does not have them.
     skipped_parts: usize,
     names: BTreeSet<String>,
+    /// Where it is kept what has passed, if it is.
+    kept: Option<Passed>,
+    /// Tests that an earlier run has passed.
+    before: BTreeSet<String>,
     junit: TestSuite,
     /// When the test before ended.
     last: Instant,
@@ -31,19 +38,22 @@ pub struct Report {
 
 impl Report {
     /// Prints the head of the KTAP stream: its version, and a plan where the number of tests is known.
-    pub fn start(filter: Filter, planned: Option<usize>) -> Self {
+    pub fn start(filter: Filter, kexecs: usize, planned: Option<usize>) -> Self {
         println!("KTAP version 1");
         if let Some(planned) = planned {
             println!("1..{planned}");
         }
         Self {
             filter,
+            kexecs,
             planned,
             passed: 0,
             failed: 0,
             skipped: 0,
             skipped_parts: 0,
             names: BTreeSet::new(),
+            kept: None,
+            before: BTreeSet::new(),
             junit: TestSuite::new("kexec-purgatory"),
             last: Instant::now(),
         }
@@ -53,9 +63,40 @@ impl Report {
         &self.filter
     }
 
-    /// Whether a test is asked for; see [`Filter::wants`].
+    pub fn kexecs(&self) -> usize {
+        self.kexecs
+    }
+
+    /// Whether a test is asked for, see [`Filter::wants`], and has still to run.
     pub fn wants(&self, name: &str) -> bool {
-        self.filter.wants(name)
+        self.filter.wants(name) && !self.before.contains(name)
+    }
+
+    /// Counts those of `names` that an earlier run has passed, which was interrupted, and keeps what
+    /// passes from now on.
+    pub fn resume(&mut self, passed: Passed, names: &[String]) {
+        for name in passed.names() {
+            if names.contains(&name) && self.wants(&name) {
+                self.pass(&name, " # passed before");
+                self.before.insert(name);
+            }
+        }
+        self.kept = Some(passed);
+    }
+
+    /// Keeps no longer what passes, and forgets it if all of `names` were counted.
+    pub fn ran(&mut self, names: &[String]) -> Result<()> {
+        let all = names.iter().all(|name| self.has(name));
+        match self.kept.take() {
+            Some(kept) if all => kept.forget(),
+            _ => Ok(()),
+        }
+    }
+
+    fn pass(&mut self, name: &str, remark: &str) {
+        self.passed += 1;
+        self.line("ok", name, remark);
+        self.add(name, TestCaseStatus::success());
     }
 
     /// Whether one of these tests is asked for.
@@ -82,9 +123,10 @@ impl Report {
         }
         match result {
             Ok(()) => {
-                self.passed += 1;
-                self.line("ok", name, "");
-                self.add(name, TestCaseStatus::success());
+                self.pass(name, "");
+                if let Some(Err(error)) = self.kept.as_ref().map(|kept| kept.add(name)) {
+                    eprintln!("{error:#}");
+                }
             }
             Err(error) => self.fail(name, &error),
         }
@@ -194,7 +236,7 @@ mod tests {
     use super::*;
 
     fn report(planned: Option<usize>) -> Report {
-        Report::start(Filter::new(None, [].into_iter()), planned)
+        Report::start(Filter::new(None, [].into_iter()), 0, planned)
     }
 
     #[test]

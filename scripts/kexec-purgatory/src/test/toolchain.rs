@@ -14,7 +14,7 @@ use anyhow::{Context, Result};
 
 use super::boot::report_kunit;
 use super::{Kernels, Report, bare};
-use crate::guest::{KUNIT, Loader, Purpose};
+use crate::guest::{KUNIT, Purpose};
 use crate::kernel::toolchain::Toolchain;
 use crate::kernel::{self, Built, Verify};
 use crate::kexec::{self, Kexec, Plan};
@@ -123,12 +123,8 @@ fn boot(kernels: &Kernels, report: &mut Report, case: &Case, kernel: &Built) {
             kernel,
             &kernels.next,
             &Plan {
-                purpose,
-                loader: Loader::Kexec,
-                modules: &[],
-                engine: None,
                 arguments: KUNIT,
-                extra: None,
+                ..Plan::new(purpose)
             },
         )
     };

@@ -1,0 +1,357 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! One kexec in a guest, and what it is expected to do.
+
+use std::borrow::Cow;
+use std::iter;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::engines::EngineKind;
+use crate::fetch::{DistributionKernel as Next, Release};
+use crate::guest::{DUMPED_WITH_ADDED, Extra, KUNIT, Loader, PAYLOAD, Purpose};
+use crate::kernel::{Built, Verify};
+use crate::kexec::{self, Kexec, Plan};
+use crate::layout::Layout;
+use crate::qemu::{Hardware, MODEL, SerialLog};
+use crate::test::arm::Arm;
+
+/// What a kexec is expected to do with the image.
+#[derive(Clone, Copy)]
+pub enum Expected {
+    Decided(Arm),
+    /// Another purgatory than ours, which does not say what it does. sysfs has this.
+    Undecided(&'static str),
+}
+
+/// A kernel that is entered.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Target {
+    /// The distribution's.
+    Distribution,
+    /// The same that runs first.
+    Own,
+    /// That of `KEXEC_PURGATORY_VERIFY=n`, compressed as `CONFIG_KERNEL_` has it.
+    Compressed(&'static str),
+    /// The distribution's, of another series.
+    Other(&'static Release),
+}
+
+/// One kexec in a guest.
+#[derive(Clone)]
+pub struct Case {
+    pub name: Cow<'static, str>,
+    pub verify: Verify,
+    purpose: Purpose,
+    pub expected: Expected,
+    loader: Loader,
+    modules: &'static [&'static str],
+    /// The engine that must verify it; any one that the processor has if none is named.
+    engine: Option<EngineKind>,
+    /// More of the first kernel's command line.
+    arguments: &'static str,
+    /// What the guest does beside loading.
+    extra: Option<Extra>,
+    /// The regions that must be verified, where the case tells.
+    regions: Option<u32>,
+    /// The kernel that is entered.
+    pub target: Target,
+    /// It takes the list of IMA over.
+    measured: bool,
+    /// The KUnit tests that the kernel ran at boot are reported.
+    kunit: bool,
+    /// More of the next kernel's command line.
+    next_arguments: &'static str,
+    /// Bytes in its initramfs that must arrive whole.
+    payload: u64,
+    hardware: Hardware,
+}
+
+impl Case {
+    pub const fn new(
+        name: &'static str,
+        verify: Verify,
+        purpose: Purpose,
+        expected: Expected,
+    ) -> Self {
+        Self {
+            name: Cow::Borrowed(name),
+            verify,
+            purpose,
+            expected,
+            loader: Loader::Kexec,
+            modules: &[],
+            engine: None,
+            arguments: "",
+            extra: None,
+            regions: None,
+            target: Target::Distribution,
+            measured: false,
+            next_arguments: "",
+            payload: PAYLOAD,
+            hardware: Hardware::USUAL,
+            kunit: false,
+        }
+    }
+
+    /// What the KUnit tests that this case reports are below, if it does.
+    pub fn kunit(&self) -> Option<String> {
+        let group = self.name.split('/').next().unwrap_or_default();
+        self.kunit
+            .then(|| format!("{group}/{}-kunit", self.verify.name()))
+    }
+
+    /// The names of all that this case reports.
+    pub fn names(&self) -> Vec<String> {
+        let kunit = self.kunit().map(|kunit| kunit + "/");
+        iter::once(self.name.to_string()).chain(kunit).collect()
+    }
+
+    /// With another name.
+    pub fn named(mut self, name: String) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// With modules loaded.
+    pub const fn modules(mut self, modules: &'static [&'static str]) -> Self {
+        self.modules = modules;
+        self
+    }
+
+    /// On a processor for that engine, which must verify the image.
+    pub const fn picking(mut self, engine: EngineKind) -> Self {
+        self.engine = Some(engine);
+        self
+    }
+
+    /// A normal image on a processor for that engine.
+    pub fn engine(engine: EngineKind) -> Self {
+        Self {
+            name: format!("boot/y-{}", engine.name()).into(),
+            engine: Some(engine),
+            ..Self::new(
+                "",
+                Verify::Y,
+                Purpose::Enter,
+                Expected::Decided(Arm::VerifiedConfig),
+            )
+            .debug()
+        }
+    }
+
+    /// With `kexec_load()`, where the purgatory is that of the distribution's kexec.
+    pub const fn kexec_load(mut self) -> Self {
+        self.loader = Loader::KexecLoad;
+        self
+    }
+
+    /// With `KEXEC_FILE_DEBUG`, so that the purgatory says what it did.
+    pub const fn debug(mut self) -> Self {
+        self.loader = Loader::Debug;
+        self
+    }
+
+    /// With more on the first kernel's command line.
+    pub const fn arguments(mut self, arguments: &'static str) -> Self {
+        self.arguments = arguments;
+        self
+    }
+
+    /// With something done beside loading.
+    pub const fn extra(mut self, extra: Extra) -> Self {
+        self.extra = Some(extra);
+        self
+    }
+
+    /// With so many regions to verify.
+    pub const fn regions(mut self, regions: u32) -> Self {
+        self.regions = Some(regions);
+        self
+    }
+
+    /// With another kernel than the distribution's as the next one.
+    pub const fn target(mut self, target: Target) -> Self {
+        self.target = target;
+        self
+    }
+
+    /// With this kernel as the next one, which takes the list of IMA over.
+    pub const fn ima(mut self) -> Self {
+        self.measured = true;
+        self.target(Target::Own)
+    }
+
+    /// With more on the next kernel's command line.
+    pub const fn next_arguments(mut self, arguments: &'static str) -> Self {
+        self.next_arguments = arguments;
+        self
+    }
+
+    /// With so many bytes in the next kernel's initramfs.
+    pub const fn payload(mut self, bytes: u64) -> Self {
+        self.payload = bytes;
+        self
+    }
+
+    pub const fn hardware(mut self, hardware: Hardware) -> Self {
+        self.hardware = hardware;
+        self
+    }
+
+    /// With the KUnit tests that ran at boot. Some need memory for a crash kernel.
+    pub const fn kunit_reported(mut self) -> Self {
+        self.kunit = true;
+        self
+    }
+}
+
+/// Boots the kernel of a case.
+pub fn boot(layout: &Layout, case: &Case, kernel: &Built, next: &Next) -> Result<Kexec> {
+    let arguments = match case.kunit {
+        true => [case.arguments, KUNIT].join(" "),
+        false => case.arguments.to_owned(),
+    };
+    kexec::run(
+        layout,
+        &case.name.replace('/', "-"),
+        kernel,
+        next,
+        &Plan {
+            loader: case.loader,
+            modules: &kernel.modules(case.modules)?,
+            engine: case.engine,
+            arguments: &arguments,
+            extra: case.extra,
+            purpose: case.purpose,
+            next_arguments: case.next_arguments,
+            payload: case.payload,
+            hardware: case.hardware,
+        },
+    )
+}
+
+pub fn check(kexec: &Kexec, case: &Case) -> Result<()> {
+    match case.expected {
+        Expected::Decided(arm) => {
+            let outcome = kexec.check(arm.is_verified())?;
+            let decision = kexec.decision.as_ref().map(ToString::to_string);
+            ensure!(
+                decision.as_deref() == Some(arm.text()),
+                "decided {decision:?}, not '{}'",
+                arm.text()
+            );
+            outcome
+        }
+        Expected::Undecided(sysfs) => {
+            if let Some(decision) = &kexec.decision {
+                bail!("nothing was to be decided, this was: {decision}");
+            }
+            let found = kexec
+                .log
+                .after(&format!("guest: {} ", case.purpose.sysfs()));
+            ensure!(found == Some(sysfs), "sysfs has {found:?}, not '{sysfs}'");
+            kexec.outcome()?
+        }
+    };
+    if let Some(engine) = case.engine {
+        ensure!(
+            kexec.engine.as_deref() == Some(engine.name()),
+            "the engine is {:?}, not {}",
+            kexec.engine,
+            engine.name()
+        );
+    }
+    if let Some(regions) = case.regions {
+        ensure!(
+            kexec.regions == Some(regions),
+            "{:?} regions are verified, not {regions}",
+            kexec.regions
+        );
+    }
+    if case.loader == Loader::Debug {
+        let verified = matches!(case.expected, Expected::Decided(arm) if arm.is_verified());
+        purgatory_spoke(kexec, verified)?;
+    }
+    if let Some(Extra::MemoryHotplug | Extra::DmCryptKey) = case.extra {
+        found_intact(&kexec.log)?;
+    }
+    if case.extra == Some(Extra::MemoryHotplug) {
+        memory_added(&kexec.log)?;
+    }
+    if case.hardware.uefi && case.purpose == Purpose::Enter {
+        let variables = kexec.log.after("guest: EFI variables ");
+        ensure!(
+            variables.is_some_and(|number| number != "0"),
+            "the next kernel finds {variables:?} variables of UEFI"
+        );
+    }
+    if case.hardware.tpm {
+        let version = kexec.log.after("guest: TPM ");
+        ensure!(version == Some("2"), "the next kernel has TPM {version:?}");
+    }
+    if case.extra == Some(Extra::DeviceTree) {
+        let model = kexec.log.after("guest: model ");
+        ensure!(
+            model == Some(MODEL),
+            "the next kernel's device tree is of {model:?}"
+        );
+    }
+    if case.measured {
+        measurements_carried(&kexec.log)?;
+    }
+    ensure!(
+        kexec.log.after("guest: finished").is_some(),
+        "the guest did not finish"
+    );
+    Ok(())
+}
+
+/// Whether the running kernel found the image intact.
+fn found_intact(log: &SerialLog) -> Result<()> {
+    let check = log.after("guest: check ");
+    ensure!(check == Some("succeeds: intact"), "the check {check:?}");
+    Ok(())
+}
+
+/// Whether the dump has the memory that was added after the crash image was loaded.
+fn memory_added(log: &SerialLog) -> Result<()> {
+    let dumped = log
+        .after("guest: vmcore ")
+        .and_then(|rest| rest.split_once(" MiB,"))
+        .and_then(|(number, _)| number.parse::<u64>().ok());
+    ensure!(
+        dumped.is_some_and(|dumped| dumped >= DUMPED_WITH_ADDED),
+        "{dumped:?} MiB were dumped, not {DUMPED_WITH_ADDED} or more"
+    );
+    Ok(())
+}
+
+/// Whether the second kernel has the list of IMA of the first one in front of its own, which both
+/// begin with the same entry.
+fn measurements_carried(log: &SerialLog) -> Result<()> {
+    let found = log.after("guest: boot aggregates ");
+    ensure!(
+        found == Some("2"),
+        "the second kernel's list has {found:?} beginnings, not 2"
+    );
+    Ok(())
+}
+
+/// Whether the purgatory said that it verified what the kernel announced; it must not have run
+/// where the next kernel is entered directly.
+fn purgatory_spoke(kexec: &Kexec, verified: bool) -> Result<()> {
+    let said = kexec.log.after("purgatory: ");
+    if !verified {
+        ensure!(said.is_none(), "purgatory ran: {said:?}");
+        return Ok(());
+    }
+    let said = said.context("purgatory said nothing")?;
+    let engine = kexec.engine.as_deref().unwrap_or("none");
+    let work = format!(" {} bytes, engine {engine},", kexec.bytes.unwrap_or(0));
+    ensure!(
+        said.starts_with("verified ") && said.contains(&work),
+        "purgatory said {said:?}, not that it verified{work}"
+    );
+    Ok(())
+}

@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Crashes in every context, and how many of them leave a dump that is right.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use comfy_table::{Table, presets::ASCII_MARKDOWN};
+
+use crate::guest::{self, CRASH_CONTEXTS, Death};
+use crate::kernel::{self, Built, Verify};
+use crate::parallel::in_order;
+use crate::progress;
+use crate::qemu::{self, SerialLog};
+use crate::test::{Kernels, Report};
+
+/// Where a kernel dies: what the module calls it, and what it prints there.
+const CONTEXTS: &[(&str, &str)] = &[
+    ("process", "crash_contexts: process"),
+    ("oops", "BUG: kernel NULL pointer dereference"),
+    ("irqs-off", "crash_contexts: interrupts off"),
+    ("softirq", "crash_contexts: softirq"),
+    ("hardirq", "crash_contexts: hardirq"),
+    ("nmi", "crash_contexts: nmi"),
+    ("stack", "stack guard page"),
+];
+
+/// What the other processors do meanwhile.
+const OTHERS: &[&str] = &["idle", "busy", "avx", "hung"];
+
+const STATES: &[Verify] = &[Verify::Y, Verify::N, Verify::M];
+
+/// What is changed between the load and the crash.
+const REPLACED: &[&str] = &["nothing", "image", "headers"];
+
+/// An oops ends in a panic.
+const ARGUMENTS: &[&str] = &["oops=panic", "oops=panic crash_kexec_post_notifiers"];
+
+/// How many crashes there are on request.
+const MANY: usize = 200;
+
+/// Where no crash kernel is started, as on a mainline kernel: `kexec -e` holds the lock that a crash
+/// has to take.
+const ENTERING: &[(&str, &str)] = &[
+    ("notifier", "crash_contexts: reboot notifier"),
+    ("syscore", "crash_contexts: syscore shutdown"),
+];
+
+/// A crash.
+struct Crash {
+    name: String,
+    verify: Verify,
+    death: Death,
+    /// What the kernel says when it dies.
+    says: &'static str,
+    /// Whether a crash kernel is started.
+    starts: bool,
+}
+
+/// Those of every run of the tests: each context once, and while another image is entered.
+fn few() -> Vec<Crash> {
+    let contexts = (0..CONTEXTS.len()).map(|number| crash("crashes", number, number));
+    let entering = ENTERING.iter().flat_map(|&(context, says)| {
+        [Verify::Norust, Verify::Y].map(|verify| Crash {
+            name: format!("crashes/{context}-{}", verify.name()),
+            verify,
+            death: Death {
+                context,
+                others: OTHERS[0],
+                replace: REPLACED[0],
+                arguments: ARGUMENTS[0],
+            },
+            says,
+            starts: false,
+        })
+    });
+    contexts.chain(entering).collect()
+}
+
+fn many() -> Vec<Crash> {
+    (0..MANY)
+        .map(|number| crash("matrix/crash", number, number / CONTEXTS.len()))
+        .collect()
+}
+
+/// The crash of a number: its context is the next with each number, all else with each `turn`.
+fn crash(folder: &str, number: usize, turn: usize) -> Crash {
+    fn pick<T: Copy>(list: &[T], turn: usize) -> T {
+        list[turn % list.len()]
+    }
+
+    let (context, says) = pick(CONTEXTS, number);
+    let verify = pick(STATES, turn);
+    let others = pick(OTHERS, turn);
+    let death = Death {
+        context,
+        others,
+        replace: pick(REPLACED, turn / STATES.len()),
+        arguments: pick(ARGUMENTS, turn / STATES.len() / REPLACED.len()),
+    };
+    Crash {
+        name: format!(
+            "{folder}/{}-{context}-{others}-{}",
+            number + 1,
+            verify.name()
+        ),
+        verify,
+        death,
+        says,
+        starts: true,
+    }
+}
+
+pub fn names() -> Vec<String> {
+    few().into_iter().map(|crash| crash.name).collect()
+}
+
+/// The names of those on request.
+pub fn many_names() -> Vec<String> {
+    many().into_iter().map(|crash| crash.name).collect()
+}
+
+pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
+    crash_all(kernels, report, &few())
+}
+
+pub fn run_many(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
+    crash_all(kernels, report, &many())
+}
+
+/// What came of crashes of a context.
+#[derive(Default)]
+struct Rates {
+    crashes: usize,
+    started: usize,
+    complete: usize,
+    right: usize,
+}
+
+fn crash_all(kernels: &mut Kernels, report: &mut Report, crashes: &[Crash]) -> Result<()> {
+    let wanted: Vec<&Crash> = crashes
+        .iter()
+        .filter(|crash| report.wants(&crash.name))
+        .collect();
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let mut module = None;
+    let mut guests: BTreeMap<&str, (Built, PathBuf)> = BTreeMap::new();
+    for crash in &wanted {
+        let state = crash.verify.name();
+        if guests.contains_key(state) {
+            continue;
+        }
+        let kernel = kernels.get(crash.verify)?;
+        // These states have the same modules.
+        let module = match module.as_ref() {
+            Some(module) => module,
+            None => module.insert(build_module(kernels, crash.verify)?),
+        };
+        let made = guest::crashing(kernels.layout, kernel.image(), module)?;
+        let initramfs = made.with_file_name(format!("crash-contexts-{state}.cpio"));
+        fs::rename(made, &initramfs)?;
+        guests.insert(state, (kernel, initramfs));
+    }
+    let layout = kernels.layout;
+    let mut rates: BTreeMap<&str, Rates> = BTreeMap::new();
+    in_order(
+        &wanted,
+        |crash| -> Result<SerialLog> {
+            let (kernel, initramfs) = &guests[crash.verify.name()];
+            let guest = guest::crash_in(initramfs, &crash.death);
+            qemu::boot(
+                layout,
+                &crash.name.replace('/', "-"),
+                kernel.image(),
+                &guest,
+                None,
+            )
+        },
+        |crash, log| {
+            let rates = rates.entry(crash.death.context).or_default();
+            let result = log.and_then(|log| judge(crash, &log, rates).with_context(|| log.tail()));
+            report.record(&crash.name, result);
+        },
+    );
+    let mut table = Table::new();
+    table
+        .load_style(ASCII_MARKDOWN)
+        .set_header(["context", "crashes", "started", "complete", "right"]);
+    for (context, rates) in &rates {
+        let numbers = [rates.crashes, rates.started, rates.complete, rates.right];
+        let numbers = numbers.map(|number| number.to_string());
+        table.add_row([(*context).to_owned()].into_iter().chain(numbers));
+    }
+    for line in table.to_string().lines() {
+        progress::print(&format!("# {line}"));
+    }
+    Ok(())
+}
+
+/// Builds the module that crashes a kernel, for the state that was built last.
+fn build_module(kernels: &Kernels, verify: Verify) -> Result<PathBuf> {
+    let source = kernels.layout.build.join("crash-contexts");
+    fs::create_dir_all(&source)?;
+    let from = kernels.layout.tool("guest/crash-contexts");
+    for file in ["Kbuild".to_owned(), format!("{CRASH_CONTEXTS}.c")] {
+        copy_changed(&from.join(&file), &source.join(&file))?;
+    }
+    kernel::build_module(
+        kernels.layout,
+        kernels.tree(),
+        verify,
+        &source,
+        CRASH_CONTEXTS,
+    )
+}
+
+/// Copies a file, unless the other is the same.
+fn copy_changed(from: &Path, to: &Path) -> Result<()> {
+    let content = fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
+    if fs::read(to).ok().as_ref() != Some(&content) {
+        fs::write(to, content)?;
+    }
+    Ok(())
+}
+
+/// Whether the kernel died where it had to, and what the crash kernel found.
+fn judge(crash: &Crash, log: &SerialLog, rates: &mut Rates) -> Result<()> {
+    rates.crashes += 1;
+    ensure!(
+        log.lines().any(|line| line.contains(crash.says)),
+        "the kernel did not die in {}",
+        crash.death.context
+    );
+    let started = log.after("purgatory: verified ").is_some();
+    rates.started += usize::from(started);
+    if !crash.starts {
+        ensure!(
+            !started && log.after("guest: release ").is_none(),
+            "a crash kernel was started, which a mainline kernel does not"
+        );
+        return Ok(());
+    }
+    ensure!(started, "the crash kernel was not started, or not verified");
+    if let Some(failure) = log.after("guest: failed: ") {
+        bail!("{failure}");
+    }
+    log.after("guest: vmcore ")
+        .ok_or_else(|| anyhow!("no dump was left"))?;
+    rates.complete += 1;
+    let pattern = log.after("guest: pattern in ");
+    ensure!(pattern == Some("4 pages"), "the pattern is in {pattern:?}");
+    rates.right += 1;
+    Ok(())
+}

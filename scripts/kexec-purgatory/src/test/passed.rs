@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What an interrupted run of a group has passed, so that the next run need not do it again.
+
+use std::env;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use walkdir::WalkDir;
+
+use crate::checksum;
+use crate::fetch;
+use crate::graft::{self, map};
+use crate::layout::Layout;
+
+/// A file with the checksum of all that is tested, and the names of the tests that have passed, a line
+/// each.
+pub struct Passed {
+    path: PathBuf,
+    key: String,
+}
+
+impl Passed {
+    pub fn of(layout: &Layout, group: &str) -> Result<Self> {
+        // With the program, which has the tests, and with the next kernel.
+        let mut sums = checksum::of_file(&env::current_exe()?)?;
+        sums += &fetch::distribution_kernel(layout)?.release;
+        sums += &layout
+            .kdir
+            .as_deref()
+            .unwrap_or(&layout.build)
+            .display()
+            .to_string();
+        for file in map::links(layout)?.values() {
+            sums += &checksum::of_file(file)?;
+        }
+        for patch in graft::read_patches(layout)? {
+            sums += &patch.sha256;
+        }
+        for entry in WalkDir::new(layout.tool("")).sort_by_file_name() {
+            let entry = entry?;
+            if entry.file_type().is_file() {
+                sums += &checksum::of_file(entry.path())?;
+            }
+        }
+        Ok(Self {
+            path: layout.build.join(format!("{group}-passed")),
+            key: checksum::of_bytes(sums.as_bytes()),
+        })
+    }
+
+    /// The names in the file; none if something else was tested.
+    pub fn names(&self) -> Vec<String> {
+        let text = fs::read_to_string(&self.path).unwrap_or_default();
+        let mut lines = text.lines();
+        match lines.next() {
+            Some(key) if key == self.key => lines.map(str::to_owned).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    pub fn add(&self, name: &str) -> Result<()> {
+        let new = self.names().is_empty();
+        let mut file = File::options()
+            .create(true)
+            .append(!new)
+            .write(true)
+            .truncate(new)
+            .open(&self.path)
+            .with_context(|| format!("cannot write {}", self.path.display()))?;
+        if new {
+            writeln!(file, "{}", self.key)?;
+        }
+        writeln!(file, "{name}")?;
+        Ok(())
+    }
+
+    /// Forgets all, as the run came to its end.
+    pub fn forget(&self) -> Result<()> {
+        match self.path.exists() {
+            true => Ok(fs::remove_file(&self.path)?),
+            false => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Passed;
+
+    #[test]
+    fn names_are_kept_for_the_same_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let with = |key: &str| Passed {
+            path: folder.path().join("passed"),
+            key: key.to_owned(),
+        };
+        let one = with("one");
+        assert!(one.names().is_empty());
+        one.add("a").unwrap();
+        one.add("b").unwrap();
+        assert_eq!(with("one").names(), ["a", "b"]);
+
+        let two = with("two");
+        assert!(two.names().is_empty());
+        two.add("c").unwrap();
+        assert_eq!(two.names(), ["c"]);
+        assert!(one.names().is_empty());
+        two.forget().unwrap();
+        two.forget().unwrap();
+        assert!(two.names().is_empty());
+    }
+}
