@@ -165,6 +165,10 @@ enum Action {
     /// Makes the project a patch series and has checkpatch check it
     #[command(after_help = needs!("2 min", "3 GB"))]
     Series,
+    /// Builds the kernel after each patch of the series, with and without Rust, boots some, and compares
+    /// the last with the grafted tree
+    #[command(after_help = needs!("an hour", "8 GB"))]
+    SeriesCheck,
     /// Makes the project patches for Debian's source package linux, and applies them to its tree
     #[command(after_help = needs!("3 min", "5 GB"))]
     DebianPatches,
@@ -322,6 +326,10 @@ fn run(arguments: Arguments) -> Result<bool> {
             setup::install_for_sources(&layout)?;
             let tree = graft::kernel_tree(&layout)?;
             return series::make(&layout, &tree);
+        }
+        Action::SeriesCheck => {
+            setup::install(&layout)?;
+            return series::check::run(&layout);
         }
         Action::DebianPatches => {
             setup::install(&layout)?;

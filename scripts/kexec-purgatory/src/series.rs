@@ -8,6 +8,8 @@
 //! [`Vendored`]. Those alone checkpatch is not asked about: upstream imports crates as they are.
 //! The commits are made in a scratch repository that holds only the files they touch.
 
+pub mod check;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -77,8 +79,13 @@ pub fn apply_hooks(layout: &Layout, tree: &Path) -> Result<()> {
 
 /// Makes `tree` a repository with one commit of all that is there.
 fn start_repository(tree: &Path) -> Result<()> {
+    start_repository_with(tree, &["--all".to_owned()])
+}
+
+/// Makes `tree` a repository with one commit of these files.
+fn start_repository_with(tree: &Path, files: &[String]) -> Result<()> {
     output(git(tree).args(["init", "--quiet"]))?;
-    output(git(tree).args(["add", "--all"]))?;
+    output(git(tree).args(["add", "--force"]).args(files))?;
     output(git(tree).args(["commit", "--quiet", "--message", "pristine"]))?;
     Ok(())
 }

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Whether a maintainer could take the series patch by patch.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use comfy_table::{Table, presets::ASCII_MARKDOWN};
+use walkdir::WalkDir;
+
+use super::{git, make, start_repository_with, touched};
+use crate::command::{command, output};
+use crate::fetch::{self, DistributionKernel};
+use crate::graft::{self, patch};
+use crate::guest::Purpose;
+use crate::kernel::{self, Verify};
+use crate::kexec::{self, Plan};
+use crate::layout::Layout;
+use crate::progress;
+
+/// Each patch is built with these.
+const STATES: &[Verify] = &[Verify::Norust, Verify::Y];
+
+/// Begins the subjects of the patches whose kernels are booted: the last of those that mend the kernel
+/// as released, and the one that has the new purgatory used.
+const BOOTED: &[&str] = &[
+    "x86/kexec: Refuse a bzImage that is not whole",
+    "x86/kexec: Use the Rust purgatory where it is built",
+];
+
+/// Applies the series to a pristine tree, builds and asks for maintainers after each patch, boots some,
+/// and compares the end with the grafted tree. Prints a table; says whether all was as it should be.
+pub fn run(layout: &Layout) -> Result<bool> {
+    let grafted = graft::kernel_tree(layout)?;
+    graft::graft(layout, &grafted)?;
+    let next = fetch::distribution_kernel(layout)?;
+    let mut good = make(layout, &grafted)?;
+    let tree = fetch::new_tree(layout, "series-tree")?;
+    start_repository_with(&tree, &touched(layout)?)?;
+
+    let mut table = Table::new();
+    table
+        .load_style(ASCII_MARKDOWN)
+        .set_header(["patch", "maintainers", "RUST=n", "RUST=y"]);
+    let patches = patch::files(&layout.build.join("series"))?;
+    let mut boots: Vec<bool> = patches
+        .iter()
+        .map(|path| Ok(BOOTED.contains(&subject(path)?.as_str())))
+        .collect::<Result<_>>()?;
+    ensure!(
+        boots.iter().filter(|boots| **boots).count() == BOOTED.len(),
+        "the series lacks one of the patches to boot: {BOOTED:?}"
+    );
+    *boots.last_mut().context("no patches")? = true;
+    for (index, (path, boots)) in patches.iter().zip(&boots).enumerate() {
+        output(git(&tree).args(["am", "--quiet"]).arg(path))?;
+        let subject = subject(path)?;
+        let after = After {
+            number: index + 1,
+            last: index + 1 == patches.len(),
+            next: boots.then_some(&next),
+        };
+        let mut cells = vec![Ok(subject.clone()), maintainers(&grafted, path)];
+        for verify in STATES {
+            cells.push(build(layout, &tree, *verify, &after));
+        }
+        table.add_row(cells.into_iter().map(|cell| {
+            cell.unwrap_or_else(|error| {
+                good = false;
+                progress::print(&format!("{subject}: {error:#}"));
+                "FAILED".to_owned()
+            })
+        }));
+    }
+    println!("{table}");
+    same(&tree, &grafted)?;
+    println!("git am makes what the graft makes");
+    Ok(good)
+}
+
+/// The subject of a patch, without what is in front of it in brackets.
+fn subject(patch: &Path) -> Result<String> {
+    let text =
+        fs::read_to_string(patch).with_context(|| format!("cannot read {}", patch.display()))?;
+    let (_, rest) = text.split_once("\nSubject: ").context("no subject")?;
+    // A long one goes on in the next line, which begins with a space.
+    let subject = rest.replace("\n ", " ");
+    let subject = subject.lines().next().unwrap_or_default();
+    Ok(match subject.split_once("] ") {
+        Some((_, subject)) if rest.starts_with('[') => subject.to_owned(),
+        _ => subject.to_owned(),
+    })
+}
+
+/// Where in the series a kernel is built.
+struct After<'a> {
+    number: usize,
+    /// It has all options of its fragments.
+    last: bool,
+    /// The kernel that it enters, if it is booted.
+    next: Option<&'a DistributionKernel>,
+}
+
+/// Builds the kernel after a patch. With a kernel to enter, boots it and has it enter that.
+fn build(layout: &Layout, tree: &Path, verify: Verify, after: &After<'_>) -> Result<String> {
+    let output = layout.build.join("series-check").join(verify.name());
+    let name = format!("patch-{:02}-{}", after.number, verify.name());
+    let kernel = kernel::build_partly(layout, tree, &output, verify, &name, after.last)?;
+    let Some(next) = after.next else {
+        return Ok("built".to_owned());
+    };
+    let kexec = kexec::run(layout, &name, &kernel, next, &Plan::new(Purpose::Enter))?;
+    match (verify, after.last) {
+        (Verify::Y, true) => kexec.check(true)?,
+        _ => kexec.outcome()?,
+    };
+    Ok("built, booted".to_owned())
+}
+
+/// How many people the kernel's own script would send a patch to; there is one at least.
+fn maintainers(tree: &Path, patch: &Path) -> Result<String> {
+    let listed = output(
+        command("perl")
+            .args(["scripts/get_maintainer.pl", "--no-git", "--no-git-fallback"])
+            .args(["--no-rolestats", "--no-l"])
+            .arg(patch)
+            .current_dir(tree),
+    )?;
+    let people = listed.lines().filter(|line| line.contains('@')).count();
+    ensure!(people > 0, "MAINTAINERS has nobody for it");
+    Ok(people.to_string())
+}
+
+/// Fails unless what is in `tree` is in `grafted`, and the other way round.
+fn same(tree: &Path, grafted: &Path) -> Result<()> {
+    let ours = |path: &Path| {
+        let name = path.file_name().and_then(|name| name.to_str());
+        name.is_some_and(|name| name == ".git" || name == graft::RECORD)
+    };
+    for (from, to) in [(tree, grafted), (grafted, tree)] {
+        let files = WalkDir::new(from)
+            .into_iter()
+            .filter_entry(|entry| !ours(entry.path()));
+        for entry in files {
+            let path = entry?.into_path();
+            // Follows the links of a graft. The kernel has links to folders, too.
+            if !path.is_file() {
+                continue;
+            }
+            let other = to.join(path.strip_prefix(from)?);
+            let content = fs::read(&other).with_context(|| format!("no {}", other.display()))?;
+            ensure!(
+                fs::read(&path)? == content,
+                "{} and {} differ",
+                path.display(),
+                other.display()
+            );
+        }
+    }
+    Ok(())
+}
