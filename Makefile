@@ -30,6 +30,8 @@ FUZZ_ARGS := $(if $(SECONDS),--seconds '$(SECONDS)') $(if $(RUNS),--runs '$(RUNS
 
 # make deb PROFILE=<full|guest>
 DEB_ARGS := $(if $(PROFILE),--profile '$(PROFILE)')
+# make test-debian KEXECS=<in a row>
+KEXECS_ARGS := $(if $(KEXECS),--kexecs '$(KEXECS)')
 
 .PHONY: help
 help:
@@ -41,9 +43,9 @@ help:
 	@echo '               LIST=1 prints the names and builds nothing'
 	@echo 'make check     the tests that need no root and no kernel; only git, a C'
 	@echo '               compiler and Rust have to be installed; FILTER=<text>'
+	@echo 'make matrix    boot on many machines and into many kernels, verified and directly'
 	@echo 'make bench     measure the purgatory and the one in C; tables, and build/bench;'
 	@echo '               ROUNDS=<of each piece of work> RUNS=<to each /init, in QEMU>'
-	@echo 'make matrix    boot on many machines and into many kernels, verified and directly'
 	@echo '               CACHES=warm|cold; QEMU=0 measures only, and builds no kernel'
 	@echo 'make bench-static'
 	@echo '               the measurements as one static program in build/bench-static, for'
@@ -61,28 +63,28 @@ help:
 	@echo 'make graft     link the overlay into the kernel tree'
 	@echo 'make ungraft   take it out again'
 	@echo 'make series    the project as a patch series in build/series, for checkpatch'
-	@echo 'make deb       Debian packages of the grafted kernel, with Debian'\''s configuration,'
-	@echo '               in build/debian-packages; PROFILE=full, or PROFILE=guest for the few'
 	@echo 'make series-check'
 	@echo '               build each patch of it, with and without Rust, boot some, and compare'
 	@echo '               the last with the grafted tree'
+	@echo 'make deb       Debian packages of the grafted kernel, with Debian'\''s configuration,'
+	@echo '               in build/debian-packages; PROFILE=full, or PROFILE=guest for the few'
 	@echo '               modules of a guest in QEMU'
 	@echo 'make test-debian'
 	@echo '               install these packages in a Debian 13 guest, and do with it what its'
-	@echo '               administrator would'
+	@echo '               administrator would; KEXECS=<in a row>'
 	@echo 'make debian-patches'
 	@echo '               that series for Debian'\''s source package linux, with the lines for its'
 	@echo '               configuration, in build/debian-patches'
 	@echo 'make clean     remove build/'
 	@echo
 	@echo 'KDIR=<kernel tree> has a command graft that tree, not the one that it fetches.'
+	@echo 'SERIES=7.2 has it fetch that series, not the newest that is supported.'
 
 .PHONY: tool
 tool:
 	@scripts/kexec-purgatory/bootstrap
 
 .PHONY: run
-	@echo 'SERIES=7.2 has it fetch that series, not the newest that is supported.'
 run: tool
 	@$(TOOL) run $(TREE_ARGS)
 

@@ -8,7 +8,7 @@
 
 pub mod gdb;
 pub mod memory;
-mod qmp;
+pub mod qmp;
 pub mod symbols;
 
 use std::fs::{self, File};
@@ -350,7 +350,7 @@ impl Drop for Template {
 }
 
 /// Connects to a socket that QEMU is about to make.
-fn connect(process: &mut Child, socket: &Path) -> Result<UnixStream> {
+pub fn connect(process: &mut Child, socket: &Path) -> Result<UnixStream> {
     let started = Instant::now();
     loop {
         match UnixStream::connect(socket) {

@@ -69,10 +69,10 @@ struct Arguments {
     /// Kernel tree to graft in place of the one that is fetched
     #[arg(long, global = true)]
     kdir: Option<PathBuf>,
-}
     /// Kernel series to fetch in place of the newest that is supported
     #[arg(long, global = true, conflicts_with = "kdir")]
     series: Option<String>,
+}
 
 /// The end of a command's help.
 macro_rules! needs {
@@ -176,7 +176,7 @@ enum Action {
     /// Debian 13
     ///
     /// The kernel is installed beside Debian's own. An interrupted build goes on when it is run again.
-    #[command(after_help = needs!("an hour for a guest's packages, many for all; neither was measured", "12 GB, 40 GB for all"))]
+    #[command(after_help = needs!("20 min for a guest's packages, many hours for all, which was not measured", "12 GB, 40 GB for all"))]
     Deb {
         /// Which modules are built
         #[arg(long, value_enum, default_value = "full")]
@@ -219,13 +219,13 @@ enum Action {
         /// Prints the names of the tests, a line each; builds and runs nothing
         #[arg(long)]
         list: bool,
+        /// How many kexecs in a row the guest of the group debian has to stand
+        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(2..))]
+        kexecs: u16,
     },
 }
 
 fn main() -> ExitCode {
-        /// How many kexecs in a row the guest of the group debian has to stand
-        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(2..))]
-        kexecs: u16,
     #[cfg(feature = "standalone")]
     let result = bench::standalone::run().map(|()| true);
     #[cfg(not(feature = "standalone"))]

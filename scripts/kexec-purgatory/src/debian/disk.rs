@@ -8,14 +8,16 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use walkdir::WalkDir;
 
-use super::vm::{FIRMWARE_VARIABLES, Hardware, Vm};
+use super::vm::{Hardware, Vm};
 use crate::apt;
 use crate::checksum;
 use crate::command::{command, logged, output};
 use crate::fetch;
 use crate::layout::{Layout, lock};
 use crate::progress::Step;
+use crate::qemu::FIRMWARE_VARIABLES;
 use crate::root::{self, SUITE};
 
 /// Where the release has the kernel's series from.
@@ -24,11 +26,13 @@ const BACKPORTS: &str = "trixie-backports";
 /// What the guest has on top of the packages that every system has; the distribution's kernel comes
 /// with them.
 const PACKAGES: &[&str] = &[
+    "binutils",
     "ca-certificates",
-    "crash",
     "dbus",
     "dosfstools",
     "e2fsprogs",
+    // Secure Boot with keys of the machine's owner.
+    "efitools",
     "grub-efi-amd64",
     "grub-efi-amd64-signed",
     "initramfs-tools",
@@ -39,10 +43,16 @@ const PACKAGES: &[&str] = &[
     // The kernel wants a newer one than the release has.
     "linux-base/trixie-backports",
     "makedumpfile",
+    "mokutil",
+    "openssl",
     "procps",
+    "python3-drgn",
     "qemu-guest-agent",
+    "sbsigntool",
+    "shim-signed",
     "systemd-sysv",
     "udev",
+    "xz-utils",
     "zstd",
 ];
 
@@ -73,12 +83,13 @@ const FILES: &[(&str, &str)] = &[
     ("etc/hostname", "guest\n"),
     ("boot/grub/grub.cfg", GRUB_FIRST),
     (
-        "etc/default/grub.d/serial.cfg",
-        "GRUB_CMDLINE_LINUX_DEFAULT=\"$GRUB_CMDLINE_LINUX_DEFAULT console=ttyS0\"\nGRUB_TERMINAL=console\nGRUB_TIMEOUT=0\n",
+        // Before that of kdump-tools, which adds to it.
+        "etc/default/grub.d/00-serial.cfg",
+        "GRUB_CMDLINE_LINUX_DEFAULT=console=ttyS0\nGRUB_TERMINAL=console\nGRUB_TIMEOUT=0\n",
     ),
 ];
 
-/// Timers of the system, which would change what is measured.
+/// Timers of the system: what they start takes time, and needs a network.
 const MASKED: &[&str] = &["apt-daily.timer", "apt-daily-upgrade.timer", "fstrim.timer"];
 
 /// Makes the disk, where the cache has none of these packages and settings; returns its path. Nobody
@@ -136,12 +147,15 @@ pub fn make(layout: &Layout) -> Result<PathBuf> {
 fn first_boot(layout: &Layout, image: &Path) -> Result<()> {
     let variables = image.with_extension("variables");
     fs::copy(FIRMWARE_VARIABLES, &variables)?;
-    let mut vm = Vm::start(&Hardware {
-        disk: image,
-        variables: &variables,
-        packages: None,
-        console: &layout.log("debian-first-boot")?,
-    })?;
+    let mut vm = Vm::start(
+        layout,
+        &Hardware {
+            disk: image,
+            variables: &variables,
+            packages: None,
+            console: &layout.log("debian-first-boot")?,
+        },
+    )?;
     vm.booted("boot it for the first time", None)?;
     vm.agent.output("systemctl is-system-running --wait")?;
     vm.power_off()
@@ -190,7 +204,7 @@ fn write(root: &Path, image: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Writes the image of an EFI system partition with GRUB.
+/// Writes the image of an EFI system partition with shim, which starts the GRUB beside it.
 fn write_esp(root: &Path, image: &Path) -> Result<()> {
     File::create(image)?.set_len(ESP << 20)?;
     output(
@@ -206,10 +220,12 @@ fn write_esp(root: &Path, image: &Path) -> Result<()> {
         command
     };
     output(mtools("mmd").args(["::EFI", "::EFI/BOOT", "::EFI/debian"]))?;
+    let shim = root.join("usr/lib/shim/shimx64.efi.signed");
     let grub = root.join("usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed");
     for (file, to) in [
-        (&grub, "::EFI/BOOT/BOOTX64.EFI"),
-        (&grub, "::EFI/debian/grubx64.efi"),
+        (&shim, "::EFI/BOOT/BOOTX64.EFI"),
+        (&grub, "::EFI/BOOT/grubx64.efi"),
+        // Where that GRUB looks for it.
         (&stub, "::EFI/debian/grub.cfg"),
     ] {
         output(mtools("mcopy").arg(file).arg(to))?;
@@ -232,19 +248,17 @@ pub fn copy(from: &Path, to: &Path) -> Result<()> {
 /// The label of a disk of files.
 pub const FILES_LABEL: &str = "packages";
 
-/// Writes a disk with these files, on ext4 and with no partitions.
-pub fn of_files(files: &[PathBuf], image: &Path) -> Result<()> {
-    let folder = tempfile::tempdir_in(image.parent().context("no folder")?)?;
+/// Writes a disk with what is in a folder, on ext4 and with no partitions.
+pub fn of_files(folder: &Path, image: &Path) -> Result<()> {
     let mut size = 16 << 20;
-    for file in files {
-        let name = file.file_name().context("a file without a name")?;
-        size += fs::copy(file, folder.path().join(name))? * 11 / 10;
+    for entry in WalkDir::new(folder) {
+        size += entry?.metadata()?.len() * 11 / 10;
     }
     File::create(image)?.set_len(size.next_multiple_of(1 << 20))?;
     output(
         command("mke2fs")
             .args(["-q", "-F", "-t", "ext4", "-L", FILES_LABEL, "-d"])
-            .arg(folder.path())
+            .arg(folder)
             .arg(image),
     )?;
     Ok(())

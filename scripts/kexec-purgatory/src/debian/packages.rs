@@ -98,6 +98,7 @@ pub fn make(layout: &Layout, profile: Profile) -> Result<Vec<PathBuf>> {
     let mut build = make()?;
     build
         .env("KDEB_CHANGELOG_DIST", SUITE)
+        .env("KDEB_PKGVERSION", version(&make)?)
         .arg(format!("-j{}", thread::available_parallelism()?))
         .arg("bindeb-pkg");
     if profile == Profile::Guest {
@@ -113,6 +114,14 @@ pub fn make(layout: &Layout, profile: Profile) -> Result<Vec<PathBuf>> {
     Ok(packages)
 }
 
+/// The version of the packages: that of the kernel, and the time, so that packages of a later build
+/// take the place of those of an earlier one, wherever they were built.
+fn version(make: &dyn Fn() -> Result<Command>) -> Result<String> {
+    let kernel = output(make()?.args(["--silent", "kernelversion"]))?;
+    let time = output(command("date").args(["--utc", "+%Y%m%d%H%M%S"]))?;
+    Ok(format!("{}-{}", kernel.trim(), time.trim()))
+}
+
 /// What `uname -r` says on the kernel of a package; `None` if it is another package.
 pub fn release(package: &Path) -> Option<String> {
     let name = package.file_name()?.to_str()?;
@@ -123,6 +132,11 @@ pub fn release(package: &Path) -> Option<String> {
 /// The kernel of the packages as ELF, with its debug symbols.
 pub fn vmlinux(layout: &Layout, profile: Profile) -> PathBuf {
     folder(layout, profile).join("work/objects/vmlinux")
+}
+
+/// The bzImage of the packages.
+pub fn image(layout: &Layout, profile: Profile) -> PathBuf {
+    folder(layout, profile).join("work/objects/arch/x86/boot/bzImage")
 }
 
 fn folder(layout: &Layout, profile: Profile) -> PathBuf {

@@ -2,7 +2,8 @@
 
 //! A virtual machine with UEFI and a disk, which reboots as often as its guest wants.
 
-use std::fs;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::thread;
@@ -13,22 +14,28 @@ use tempfile::TempDir;
 
 use super::agent::Agent;
 use crate::command::emulator;
+use crate::layout::Layout;
+use crate::machine::qmp::Qmp;
+use crate::machine::{connect, memory};
 use crate::processors;
 use crate::progress::Step;
-use crate::qemu::{SILENCE, SerialLog, fastest_accelerator};
+use crate::qemu::{SILENCE, SerialLog, fastest_accelerator, uefi};
 
-/// The firmware's code, and its variables as they are in a new machine.
-const FIRMWARE: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
-pub const FIRMWARE_VARIABLES: &str = "/usr/share/OVMF/OVMF_VARS_4M.fd";
-
-const MEMORY: &str = "2G";
+/// In bytes. All of it lies below 3 GiB, so that a physical address is an offset in its file.
+const MEMORY: u64 = 2 << 30;
 const PROCESSORS: &str = "2";
+
+/// Pages of memory that are read at a time.
+const PAGES: usize = 256;
 
 /// A guest that has not booted by then hangs.
 const HANGS: Duration = Duration::from_secs(3600);
 
 /// How often it is tried whether the guest has booted.
 const POLL: Duration = Duration::from_secs(2);
+
+/// What a command printed that ended in another boot, in the guest.
+pub const LEFT: &str = "/root/left";
 
 /// What a machine has.
 pub struct Hardware<'a> {
@@ -46,32 +53,34 @@ pub struct Hardware<'a> {
 pub struct Vm {
     process: Child,
     pub agent: Agent,
+    pub qmp: Qmp,
     console: PathBuf,
-    /// The agent's socket.
+    /// What is in its memory.
+    memory: File,
+    /// The sockets, and the file of its memory.
     _folder: TempDir,
 }
 
 impl Vm {
-    pub fn start(hardware: &Hardware<'_>) -> Result<Self> {
-        let folder = tempfile::tempdir()?;
-        let socket = folder.path().join("agent");
+    pub fn start(layout: &Layout, hardware: &Hardware<'_>) -> Result<Self> {
+        let folder = memory::folder(layout)?;
+        let [agent, control, memory] =
+            ["agent", "control", "memory"].map(|name| folder.path().join(name));
         let mut qemu = emulator("qemu-system-x86_64");
-        qemu.args(["-nodefaults", "-display", "none", "-machine", "q35"])
+        qemu.args(["-nodefaults", "-display", "none"])
+            .args(["-machine", "q35,memory-backend=memory"])
             .args(["-accel", fastest_accelerator(), "-cpu", processors::MAX])
-            .args(["-m", MEMORY, "-smp", PROCESSORS])
+            .args(["-m", &format!("{}M", MEMORY >> 20), "-smp", PROCESSORS])
+            .arg("-object")
+            .arg(format!(
+                "memory-backend-file,id=memory,size={MEMORY},share=on,mem-path={}",
+                memory.display()
+            ))
             .args(["-device", "virtio-rng-pci"])
             // The chipset's watchdog runs from the start. Once a kernel has its driver, a crash kernel,
             // which has not, is reset after 40 s, and an emulated one takes longer to write a dump.
             .args(["-watchdog-action", "none"])
-            .arg("-drive")
-            .arg(format!(
-                "if=pflash,unit=0,format=raw,readonly=on,file={FIRMWARE}"
-            ))
-            .arg("-drive")
-            .arg(format!(
-                "if=pflash,unit=1,format=raw,file={}",
-                hardware.variables.display()
-            ))
+            .args(uefi(hardware.variables))
             .arg("-drive")
             .arg(format!(
                 "if=virtio,format=raw,cache=unsafe,file={}",
@@ -80,8 +89,14 @@ impl Vm {
             .arg("-chardev")
             .arg(format!(
                 "socket,id=agent,server=on,wait=off,path={}",
-                socket.display()
+                agent.display()
             ))
+            .arg("-chardev")
+            .arg(format!(
+                "socket,id=control,server=on,wait=off,path={}",
+                control.display()
+            ))
+            .args(["-qmp", "chardev:control"])
             .args(["-device", "virtio-serial"])
             .args([
                 "-device",
@@ -101,12 +116,35 @@ impl Vm {
                 packages.display()
             ));
         }
+        let mut process = qemu.spawn().context("cannot run qemu-system-x86_64")?;
+        let qmp = connect(&mut process, &control)
+            .and_then(Qmp::connect)
+            .inspect_err(|_| end(&mut process))?;
         Ok(Self {
-            process: qemu.spawn().context("cannot run qemu-system-x86_64")?,
-            agent: Agent::new(&socket),
+            process,
+            agent: Agent::new(&agent),
+            qmp,
             console: hardware.console.to_owned(),
+            memory: File::options().read(true).write(true).open(&memory)?,
             _folder: folder,
         })
+    }
+
+    /// Flips a bit in each page of memory that has these bytes, which are a page long, where `wanted`
+    /// says so of its address. Returns how many there are.
+    pub fn damage(&self, page: &[u8], wanted: impl Fn(u64) -> bool) -> Result<usize> {
+        let mut found = 0;
+        let mut pages = vec![0; PAGES * page.len()];
+        for start in (0..MEMORY).step_by(pages.len()) {
+            self.memory.read_exact_at(&mut pages, start)?;
+            for (address, here) in (start..).step_by(page.len()).zip(pages.chunks(page.len())) {
+                if here == page && wanted(address) {
+                    self.memory.write_all_at(&[page[0] ^ 1], address)?;
+                    found += 1;
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// Waits until a kernel runs that is not the one of the boot `before`, and its agent answers.
@@ -125,7 +163,10 @@ impl Vm {
                     return Ok(id);
                 }
                 // It lives, and may be about to shut down, or to write a dump.
-                Ok(_) => since = Instant::now(),
+                Ok(_) => {
+                    since = Instant::now();
+                    self.expect_no_failure()?;
+                }
                 Err(_) => {}
             }
             let console = fs::read(&self.console).unwrap_or_default();
@@ -148,6 +189,22 @@ impl Vm {
         }
     }
 
+    /// Runs a shell command that ends in another boot.
+    pub fn leave(&self, script: &str) -> Result<()> {
+        self.agent.start(&format!(
+            "rm -f {LEFT}*; ({script}) >{LEFT} 2>&1 || echo failed >{LEFT}.failed"
+        ))
+    }
+
+    /// Fails if the command of [`Vm::leave`] did.
+    fn expect_no_failure(&self) -> Result<()> {
+        // The agent may be gone by now.
+        match self.agent.run(&format!("cat {LEFT}.failed && cat {LEFT}")) {
+            Ok(ended) if ended.status == 0 => bail!("{}", ended.stdout),
+            _ => Ok(()),
+        }
+    }
+
     /// Has the guest power its machine off, and waits for that.
     pub fn power_off(mut self) -> Result<()> {
         self.agent.start("systemctl poweroff")?;
@@ -166,12 +223,28 @@ impl Vm {
     pub fn log(&self) -> Result<SerialLog> {
         Ok(SerialLog::new(&fs::read(&self.console)?))
     }
+
+    /// What was printed there behind the first `since` bytes.
+    pub fn printed_since(&self, since: usize) -> Result<String> {
+        let console = fs::read(&self.console)?;
+        let new = console.get(since..).unwrap_or_default();
+        Ok(String::from_utf8_lossy(new).into_owned())
+    }
+
+    /// How many bytes were printed there so far.
+    pub fn printed(&self) -> Result<usize> {
+        Ok(fs::read(&self.console)?.len())
+    }
 }
 
 impl Drop for Vm {
     fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        end(&mut self.process);
     }
+}
+
+/// Ends QEMU, which may have ended by itself.
+fn end(process: &mut Child) {
+    let _ = process.kill();
+    let _ = process.wait();
 }

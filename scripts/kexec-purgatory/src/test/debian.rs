@@ -5,23 +5,20 @@
 //! The commands are those of the administrator's guide, which names each of its blocks in a comment,
 //! `.. run: <name>`.
 
-use std::cell::RefCell;
-use std::collections::BTreeSet;
+mod damage;
+mod machine;
+mod secure_boot;
+
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
 use comfy_table::{Table, presets::ASCII_MARKDOWN};
 
+use self::machine::Machine;
 use super::Report;
-use crate::debian::disk::{self, FILES_LABEL};
-use crate::debian::guide::Guide;
-use crate::debian::packages::{self, Profile};
-use crate::debian::vm::{FIRMWARE_VARIABLES, Hardware, Vm};
-use crate::fetch;
 use crate::kernel::VERIFY_MODULE;
 use crate::layout::Layout;
 use crate::progress;
-use crate::setup;
 
 /// A step of the machine's life. Each needs those before it.
 struct Step {
@@ -45,7 +42,19 @@ const STEPS: &[Step] = &[
     step("debian/kdump/load", kdump_load),
     step("debian/kdump/crash", kdump_crash),
     step("debian/kdump/dump", kdump_dump),
+    step("debian/damage/crash-image", damage::units),
+    step("debian/damage/check", damage::check),
+    step("debian/damage/dump", damage::dump),
+    step("debian/damage/reset", damage::reset),
+    step("debian/damage/watchdog", damage::watchdog),
     step("debian/soak", soak),
+    step("debian/secure-boot/enrol", secure_boot::enrol),
+    step("debian/secure-boot/boot", secure_boot::boot),
+    step("debian/secure-boot/signed", secure_boot::signed),
+    step("debian/secure-boot/unsigned", secure_boot::unsigned),
+    step("debian/secure-boot/module", secure_boot::module),
+    step("debian/secure-boot/distribution", secure_boot::distribution),
+    step("debian/update", update),
     step("debian/remove", remove),
     step("debian/guide", whole_guide),
 ];
@@ -53,9 +62,6 @@ const STEPS: &[Step] = &[
 const fn step(name: &'static str, run: fn(&mut Machine) -> Result<()>) -> Step {
     Step { name, run }
 }
-
-/// How many kexecs the soak has.
-const SOAK: usize = 10;
 
 pub fn names() -> Vec<String> {
     STEPS.iter().map(|step| step.name.to_owned()).collect()
@@ -65,7 +71,7 @@ pub fn run(layout: &Layout, report: &mut Report) -> Result<()> {
     let Some(last) = STEPS.iter().rposition(|step| report.wants(step.name)) else {
         return Ok(());
     };
-    let mut machine = Machine::make(layout)?;
+    let mut machine = Machine::make(layout, report.kexecs())?;
     for step in &STEPS[..=last] {
         let result = (step.run)(&mut machine);
         let failed = result.is_err();
@@ -86,114 +92,6 @@ pub fn run(layout: &Layout, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// A guest with Debian, and what is known of it.
-struct Machine {
-    vm: Vm,
-    guide: Guide,
-    /// The blocks of the guide that were run.
-    followed: RefCell<BTreeSet<String>>,
-    /// The number of this boot.
-    boot: String,
-    /// What `uname -r` says on the kernel of the packages, and on the distribution's.
-    ours: String,
-    distribution: String,
-}
-
-impl Machine {
-    /// Builds the packages and the disk, and starts the guest, which boots the distribution's kernel.
-    fn make(layout: &Layout) -> Result<Self> {
-        setup::install_for_guests(layout)?;
-        let mut files = packages::make(layout, Profile::Guest)?;
-        let ours = files
-            .iter()
-            .find_map(|file| packages::release(file))
-            .context("no package of a kernel")?;
-        files.push(packages::vmlinux(layout, Profile::Guest));
-
-        let folder = layout.build.join("debian-guest");
-        fetch::remove(&folder)?;
-        fs::create_dir_all(&folder)?;
-        let file = |name: &str| folder.join(name);
-        disk::copy(&disk::make(layout)?, &file("disk.img"))?;
-        disk::of_files(&files, &file("packages.img"))?;
-        fs::copy(FIRMWARE_VARIABLES, file("variables.fd"))?;
-        let mut vm = Vm::start(&Hardware {
-            disk: &file("disk.img"),
-            variables: &file("variables.fd"),
-            packages: Some(&file("packages.img")),
-            console: &layout.log("debian-console")?,
-        })?;
-        let boot = vm.booted("boot the distribution's kernel", None)?;
-        Ok(Self {
-            vm,
-            guide: Guide::read(layout)?,
-            followed: RefCell::default(),
-            boot,
-            ours,
-            distribution: fetch::distribution_kernel(layout)?.release,
-        })
-    }
-
-    /// What a shell command prints.
-    fn sh(&self, script: &str) -> Result<String> {
-        self.vm.agent.output(script)
-    }
-
-    /// Runs a block of the guide, where `release` is that of a kernel.
-    fn follow(&self, block: &str, release: &str) -> Result<String> {
-        self.sh(&self.script(block, release)?)
-    }
-
-    /// Runs a block of the guide that ends in another boot.
-    fn leave(&mut self, block: &str, release: &str) -> Result<()> {
-        let script = self.script(block, release)?;
-        self.leave_by(&script, block)
-    }
-
-    /// A block of the guide as a script, in the folder with the packages.
-    fn script(&self, block: &str, release: &str) -> Result<String> {
-        self.followed.borrow_mut().insert(block.to_owned());
-        let commands = self.guide.block(block)?;
-        Ok(format!(
-            "set -e; mountpoint -q /mnt || mount --read-only LABEL={FILES_LABEL} /mnt; cd /mnt; \
-             release={release}\n{commands}"
-        ))
-    }
-
-    /// Runs a shell command that ends in another boot.
-    fn leave_by(&mut self, script: &str, what: &str) -> Result<()> {
-        let script = format!("({script}) >/root/left 2>&1");
-        self.vm.agent.start(&script)?;
-        self.boot = self.vm.booted(what, Some(&self.boot))?;
-        Ok(())
-    }
-
-    /// A file in sysfs about images.
-    fn state(&self, file: &str) -> Result<String> {
-        self.sh(&format!("cat /sys/kernel/kexec/{file}"))
-    }
-
-    fn expect_state(&self, file: &str, expected: &str) -> Result<()> {
-        let found = self.state(file)?;
-        ensure!(found == expected, "{file} is {found:?}, not {expected:?}");
-        Ok(())
-    }
-
-    fn expect_release(&self, expected: &str) -> Result<()> {
-        let found = self.sh("uname -r")?;
-        ensure!(found == expected, "{found} runs, not {expected}");
-        Ok(())
-    }
-
-    /// What helps to find out why a step failed: the end of the journal, or of the console where no
-    /// agent answers.
-    fn journal(&self) -> String {
-        self.sh("cat /root/left; journalctl --boot --no-pager --lines=80")
-            .or_else(|_| self.vm.log().map(|log| log.tail()))
-            .unwrap_or_default()
-    }
-}
-
 fn boot(machine: &mut Machine) -> Result<()> {
     machine.expect_release(&machine.distribution)?;
     // Fails if it comes to any other state than running.
@@ -201,6 +99,7 @@ fn boot(machine: &mut Machine) -> Result<()> {
 }
 
 fn install(machine: &mut Machine) -> Result<()> {
+    machine.follow("default", &machine.distribution)?;
     machine.follow("install", &machine.ours)?;
     machine
         .sh(&format!(
@@ -210,13 +109,20 @@ fn install(machine: &mut Machine) -> Result<()> {
         .map(drop)
 }
 
-/// Boots the new kernel once, and has it the default.
+/// Boots the new kernel once, is back on the distribution's after another boot, and then has the new
+/// one the default.
 fn try_once(machine: &mut Machine) -> Result<()> {
     let ours = machine.ours.clone();
+    let distribution = machine.distribution.clone();
     machine.leave("try", &ours)?;
     machine.expect_release(&ours)?;
     machine.expect_state("verify_policy", DIRECT)?;
-    machine.follow("default", &ours).map(drop)
+    machine.leave_by("systemctl reboot", "boot the distribution's kernel again")?;
+    machine.expect_release(&distribution)?;
+    machine.leave("try", &ours)?;
+    machine.follow("default", &ours)?;
+    machine.leave_by("systemctl reboot", "boot the new kernel by default")?;
+    machine.expect_release(&ours)
 }
 
 fn module(machine: &mut Machine) -> Result<()> {
@@ -246,7 +152,16 @@ fn system_calls(machine: &mut Machine) -> Result<()> {
             .with_context(|| format!("kexec {option} --load"))?;
         machine.sh("kexec --unload")?;
     }
-    Ok(())
+    // What kexec-tools has for scripts and units.
+    machine.sh(&format!(
+        "printf 'USE_GRUB_CONFIG=false\nKERNEL_IMAGE=/boot/vmlinuz-{0}\nINITRD=/boot/initrd.img-{0}\n' \
+             >/etc/default/kexec && kexec-load-kernel",
+        machine.ours
+    ))?;
+    machine
+        .expect_state("verify_loaded", VERIFIED)
+        .context("kexec-load-kernel")?;
+    machine.sh("kexec --unload").map(drop)
 }
 
 /// An image is checked on request.
@@ -298,18 +213,18 @@ fn kexec_verified(machine: &mut Machine) -> Result<()> {
     ] {
         ensure!(entered.contains(&line), "no {line} in\n{entered}");
     }
-    Ok(())
+    // The firmware's services are still there.
+    machine
+        .sh("head -c 5 /sys/firmware/efi/efivars/SecureBoot-*")
+        .map(drop)
 }
 
 fn kexec_distribution(machine: &mut Machine) -> Result<()> {
     let distribution = machine.distribution.clone();
     kexec(machine, &distribution, Some(VERIFIED))?;
-    let failed = machine.sh("systemctl is-system-running --wait; systemctl --failed --plain")?;
-    ensure!(
-        failed.starts_with("degraded") && failed.contains("systemd-modules-load.service"),
-        "the distribution's kernel lacks the module, but:\n{failed}"
-    );
-    Ok(())
+    // That kernel lacks the module that is to be loaded at boot.
+    machine.sh("systemctl is-system-running --wait && systemctl is-active systemd-modules-load")?;
+    machine.sh(&format!("! modprobe {VERIFY_MODULE}")).map(drop)
 }
 
 /// The modules of the list in `modules-load.d` are loaded at boot, and the settings made.
@@ -338,30 +253,52 @@ fn kdump_load(machine: &mut Machine) -> Result<()> {
 
 fn kdump_crash(machine: &mut Machine) -> Result<()> {
     let ours = machine.ours.clone();
+    crash(machine)?;
+    machine.expect_release(&ours)
+}
+
+/// Crashes, and waits until the machine is back.
+fn crash(machine: &mut Machine) -> Result<()> {
     // The agent has to answer that the command has begun.
     machine.leave_by(
         "sync; sleep 2; echo c >/proc/sysrq-trigger",
         "crash, dump and reboot",
-    )?;
-    machine.expect_release(&ours)
+    )
 }
 
 fn kdump_dump(machine: &mut Machine) -> Result<()> {
     let log = machine.sh("cat /var/crash/*/dmesg.*")?;
-    ensure!(
-        log.contains("sysrq: Trigger a crash"),
-        "the dump's log does not tell of the crash"
-    );
+    for line in [
+        "kexec: crash image: verified: crash image",
+        "sysrq: Trigger a crash",
+    ] {
+        ensure!(log.contains(line), "the dump's log has no {line:?}");
+    }
     // Where the package of debug symbols, which takes long to build, has it.
-    machine.sh(&format!(
-        "mkdir -p /usr/lib/debug; ln -s /mnt/vmlinux /usr/lib/debug/vmlinux-{}",
+    machine.sh(&machine.in_packages(&format!(
+        "mkdir -p /usr/lib/debug; cp vmlinux /usr/lib/debug/vmlinux-{}",
         machine.ours
-    ))?;
+    )))?;
     let read = machine.follow("dump", &machine.ours)?;
     ensure!(
         read.contains("sysrq_handle_crash"),
         "no backtrace of the crash:\n{read}"
     );
+    expect_tasks(machine)
+}
+
+/// Fails unless the last dump has the tasks of the kernel that died.
+fn expect_tasks(machine: &Machine) -> Result<()> {
+    let tasks = machine.sh(
+        "drgn --quiet --core $(ls -t /var/crash/*/dump.* | head -n 1) --symbols /var/tmp/vmlinux \
+         -e 'print(*[task.comm.string_().decode() for task in for_each_task(prog)])'",
+    )?;
+    for task in ["systemd", "kthreadd"] {
+        ensure!(
+            tasks.contains(task),
+            "the dump has no task {task}:\n{tasks}"
+        );
+    }
     Ok(())
 }
 
@@ -371,7 +308,7 @@ fn soak(machine: &mut Machine) -> Result<()> {
     table
         .load_style(ASCII_MARKDOWN)
         .set_header(["kexec", "from", "to", "decision", "memory, kB"]);
-    for number in 1..=SOAK {
+    for number in 1..=machine.kexecs {
         let ours = machine.sh("uname -r")? == machine.ours;
         let (from, to) = match ours {
             true => (machine.ours.clone(), machine.distribution.clone()),
@@ -401,11 +338,32 @@ fn soak(machine: &mut Machine) -> Result<()> {
     Ok(())
 }
 
+/// Packages of a second build take the place of those of the first.
+fn update(machine: &mut Machine) -> Result<()> {
+    let ours = machine.ours.clone();
+    let version = "uname -v; dpkg-query --show linux-image-$(uname -r)";
+    let before = machine.sh(version)?;
+    machine.take_second_build();
+    // As an update of shim leaves it: what is installed with it is signed anew as well.
+    machine.sh("cp /usr/lib/shim/shimx64.efi.signed /boot/efi/EFI/BOOT/BOOTX64.EFI")?;
+    machine.leave("update", &ours)?;
+    machine.expect_release(&ours)?;
+    machine.sh("systemctl is-system-running --wait")?;
+    let after = machine.sh(version)?;
+    for (before, after) in before.lines().zip(after.lines()) {
+        ensure!(before != after, "{after:?} is as before");
+    }
+    secure_boot::expect_on(machine)?;
+    kexec(machine, &ours, Some(VERIFIED))
+}
+
 fn remove(machine: &mut Machine) -> Result<()> {
+    let ours = machine.ours.clone();
     let distribution = machine.distribution.clone();
-    machine.leave("remove", &distribution)?;
+    machine.leave("remove", &ours)?;
     machine.expect_release(&distribution)?;
     machine.sh("systemctl is-system-running --wait")?;
+    machine.follow("remove-settings", &distribution)?;
     let left = machine
         .sh("ls /boot; dpkg-query --show --showformat '${Package} ${db:Status-Status}\\n'")?;
     let left: Vec<&str> = left
@@ -418,12 +376,7 @@ fn remove(machine: &mut Machine) -> Result<()> {
 
 /// No block of the guide was left out.
 fn whole_guide(machine: &mut Machine) -> Result<()> {
-    let followed = machine.followed.borrow();
-    let names = machine.guide.names();
-    let missing: Vec<&&str> = names
-        .iter()
-        .filter(|name| !followed.contains(**name))
-        .collect();
+    let missing = machine.left_out();
     ensure!(missing.is_empty(), "not run: {missing:?}");
     Ok(())
 }

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What becomes of a host whose normal image is damaged while it waits. The damage comes from outside
+//! of the guest.
+
+use anyhow::{Result, ensure};
+
+use super::machine::Machine;
+use super::{VERIFIED, expect_tasks};
+use crate::guest::Purpose;
+
+/// What a crash kernel logs that was entered for that.
+const AFTER_MISMATCH: &str = "after a mismatch in kernel of the normal image";
+
+/// What the purgatory prints on a console.
+const PRINTED: &str = "MISMATCH in kernel";
+
+/// Loads an image, and damages it.
+fn load_damaged(machine: &Machine) -> Result<()> {
+    machine.follow("load", &machine.ours)?;
+    machine.expect_state("verify_loaded", VERIFIED)?;
+    machine.damage(Purpose::Enter)
+}
+
+/// Enters what is loaded, whatever comes of it: the host has to come back by itself, through the
+/// firmware.
+fn enter(machine: &mut Machine) -> Result<()> {
+    let ours = machine.ours.clone();
+    machine.leave("enter", &ours)?;
+    machine.expect_release(&ours)?;
+    machine.sh("test ! -e /sys/kernel/kexec/entered_by")?;
+    machine.sh("systemctl is-system-running --wait").map(drop)
+}
+
+/// A check finds it, and the reboot that checks is refused, which systemd answers with one through the
+/// firmware.
+pub fn check(machine: &mut Machine) -> Result<()> {
+    load_damaged(machine)?;
+    let script = machine.script("check", &machine.ours)?;
+    let ended = machine.vm.agent.run(&script)?;
+    ensure!(
+        ended.status != 0 && ended.stderr.contains("I/O error"),
+        "check_loaded: exit status {}\n{}",
+        ended.status,
+        ended.stderr
+    );
+    machine.expect_state("check_loaded", "damaged: kernel")?;
+    // From the next boot on.
+    machine.follow("console", &machine.ours)?;
+    let dumps = dumps(machine)?;
+    let printed = machine.vm.printed()?;
+    enter(machine)?;
+    // Neither the purgatory nor the crash kernel came into it.
+    ensure!(dumps == self::dumps(machine)?, "a dump was written");
+    ensure!(
+        !machine.vm.printed_since(printed)?.contains("purgatory: "),
+        "the purgatory ran"
+    );
+    Ok(())
+}
+
+/// The dumps that are there, a line each.
+fn dumps(machine: &Machine) -> Result<String> {
+    machine.sh("ls -d /var/crash/2*")
+}
+
+/// The crash kernel is entered, writes a dump, and has the host back.
+pub fn dump(machine: &mut Machine) -> Result<()> {
+    machine.follow("no-check-reboot", &machine.ours)?;
+    let before = dumps(machine)?;
+    load_damaged(machine)?;
+    let printed = machine.vm.printed()?;
+    enter(machine)?;
+    let after = dumps(machine)?;
+    ensure!(
+        after.lines().count() == before.lines().count() + 1,
+        "no new dump:\n{after}"
+    );
+    machine.expect_printed(printed, AFTER_MISMATCH)?;
+    let log = machine.sh("cat $(ls -d /var/crash/2* | tail -n 1)/dmesg.*")?;
+    ensure!(
+        log.contains("kexec_core: Starting new kernel"),
+        "the dump is not of that host:\n{log}"
+    );
+    expect_tasks(machine)
+}
+
+/// Without a crash image `panic=` resets the host.
+pub fn reset(machine: &mut Machine) -> Result<()> {
+    machine.follow("panic", &machine.ours)?;
+    machine.sh("systemctl stop kdump-tools")?;
+    machine.expect_state("verify_crash", "none")?;
+    load_damaged(machine)?;
+    let printed = machine.vm.printed()?;
+    enter(machine)?;
+    machine.expect_printed(printed, PRINTED)
+}
+
+/// Without either, a watchdog does. It does not cut a dump short: the crash kernel's systemd keeps it
+/// from ending.
+pub fn watchdog(machine: &mut Machine) -> Result<()> {
+    let ours = machine.ours.clone();
+    machine.leave("watchdog", &ours)?;
+    machine.sh("systemctl is-system-running --wait")?;
+    machine.sh("grep -x 0 /sys/module/watchdog/parameters/stop_on_reboot")?;
+    machine.vm.qmp.set_watchdog_action("reset")?;
+    let ended = watched(machine);
+    machine.vm.qmp.set_watchdog_action("none")?;
+    ended?;
+    machine.follow("no-watchdog", &ours).map(drop)
+}
+
+fn watched(machine: &mut Machine) -> Result<()> {
+    let ours = machine.ours.clone();
+    let before = dumps(machine)?;
+    super::crash(machine)?;
+    machine.expect_release(&ours)?;
+    let after = dumps(machine)?;
+    ensure!(before != after, "no new dump:\n{after}");
+
+    machine.sh(
+        "set -e; systemctl stop kdump-tools; rm /etc/sysctl.d/panic.conf; sysctl kernel.panic=0",
+    )?;
+    machine.expect_state("verify_crash", "none")?;
+    load_damaged(machine)?;
+    let printed = machine.vm.printed()?;
+    enter(machine)?;
+    machine.expect_printed(printed, "purgatory: stopped")
+}
+
+/// The timer's unit checks the crash image, and has a damaged one loaded again.
+pub fn units(machine: &mut Machine) -> Result<()> {
+    const UNIT: &str = "kexec-check-crash";
+
+    let ours = machine.ours.clone();
+    machine.follow("units", &ours)?;
+    machine.sh(&format!(
+        "systemctl is-active {UNIT}.timer && systemctl start {UNIT}.service"
+    ))?;
+    machine.expect_state("check_crash", "intact")?;
+    let damaged = "kexec_image_damaged{image=\"crash\"}";
+    expect_metric(machine, &format!("{damaged} 0"))?;
+
+    machine.damage(Purpose::Crash)?;
+    machine.sh("! echo 1 >/sys/kernel/kexec/check_crash")?;
+    machine.expect_state("check_crash", "damaged: kernel")?;
+    expect_metric(machine, &format!("{damaged} 1"))?;
+    machine.sh(&format!(
+        "! systemctl start {UNIT}.service && systemctl reset-failed {UNIT}.service"
+    ))?;
+    machine.expect_state("check_crash", "not checked")?;
+    machine.sh("echo 1 >/sys/kernel/kexec/check_crash")?;
+    machine.expect_state("check_crash", "intact")
+}
+
+fn expect_metric(machine: &Machine, line: &str) -> Result<()> {
+    let metrics = machine.follow("metrics", &machine.ours)?;
+    ensure!(
+        metrics.lines().any(|metric| metric == line),
+        "no {line:?} in\n{metrics}"
+    );
+    Ok(())
+}

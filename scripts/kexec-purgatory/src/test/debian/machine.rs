@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! A guest with Debian, and what its administrator runs there.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::debian::disk::{self, FILES_LABEL};
+use crate::debian::guide::Guide;
+use crate::debian::packages::{self, Profile};
+use crate::debian::vm::{Hardware, LEFT, Vm};
+use crate::fetch;
+use crate::guest::Purpose;
+use crate::layout::Layout;
+use crate::qemu::{FIRMWARE_VARIABLES, SerialLog};
+
+/// The folders with the packages of two builds, on the guest's second disk.
+const FIRST: &str = "first";
+const SECOND: &str = "second";
+
+/// What the guide takes from the kernel's source.
+const SAMPLES: &str = "samples/kexec";
+
+const PAGE: usize = 4096;
+
+/// A guest with Debian, and what is known of it.
+pub struct Machine {
+    pub vm: Vm,
+    guide: Guide,
+    /// The blocks of the guide that were run.
+    followed: RefCell<BTreeSet<String>>,
+    /// The number of this boot.
+    boot: String,
+    /// The folder with the packages to install.
+    packages: &'static str,
+    /// What `uname -r` says on the kernel of the packages, and on the distribution's.
+    pub ours: String,
+    pub distribution: String,
+    /// A page of what is loaded of the first build's kernel.
+    page: Vec<u8>,
+    /// How many kexecs in a row it has to stand.
+    pub kexecs: usize,
+}
+
+impl Machine {
+    /// Builds the packages twice and the disk, and starts the guest, which boots the distribution's
+    /// kernel.
+    pub fn make(layout: &Layout, kexecs: usize) -> Result<Self> {
+        let folder = layout.build.join("debian-guest");
+        fetch::remove(&folder)?;
+        let file = |name: &str| folder.join(name);
+        let files = file("files");
+        let ours = build(layout, &files.join(FIRST))?;
+        let page = page_of_kernel(&packages::image(layout, Profile::Guest))?;
+        let same = build(layout, &files.join(SECOND))?;
+        ensure!(ours == same, "the second build is of {same}, not {ours}");
+
+        disk::copy(&disk::make(layout)?, &file("disk.img"))?;
+        copy_samples(layout, &files.join(FIRST))?;
+        disk::of_files(&files, &file("packages.img"))?;
+        fetch::remove(&files)?;
+        fs::copy(FIRMWARE_VARIABLES, file("variables.fd"))?;
+        let mut vm = Vm::start(
+            layout,
+            &Hardware {
+                disk: &file("disk.img"),
+                variables: &file("variables.fd"),
+                packages: Some(&file("packages.img")),
+                console: &layout.log("debian-console")?,
+            },
+        )?;
+        let boot = vm.booted("boot the distribution's kernel", None)?;
+        Ok(Self {
+            vm,
+            guide: Guide::read(layout)?,
+            followed: RefCell::default(),
+            boot,
+            packages: FIRST,
+            ours,
+            distribution: fetch::distribution_kernel(layout)?.release,
+            page,
+            kexecs,
+        })
+    }
+
+    /// What a shell command prints.
+    pub fn sh(&self, script: &str) -> Result<String> {
+        self.vm.agent.output(script)
+    }
+
+    /// Runs a block of the guide, where `release` is that of a kernel.
+    pub fn follow(&self, block: &str, release: &str) -> Result<String> {
+        self.sh(&self.script(block, release)?)
+    }
+
+    /// Runs a block of the guide that ends in another boot.
+    pub fn leave(&mut self, block: &str, release: &str) -> Result<()> {
+        let script = self.script(block, release)?;
+        self.leave_by(&script, block)
+    }
+
+    /// A block of the guide as a script, in the folder with the packages.
+    pub fn script(&self, block: &str, release: &str) -> Result<String> {
+        self.followed.borrow_mut().insert(block.to_owned());
+        let commands = self.guide.block(block)?;
+        Ok(self.in_packages(&format!("release={release}\n{commands}")))
+    }
+
+    /// A script that runs in the folder with the packages.
+    pub fn in_packages(&self, commands: &str) -> String {
+        format!(
+            "set -e; mountpoint -q /mnt || mount --read-only LABEL={FILES_LABEL} /mnt; \
+             cd /mnt/{}; {commands}",
+            self.packages
+        )
+    }
+
+    /// Damages the image that is loaded for a purpose, of the first build's kernel.
+    pub fn damage(&self, purpose: Purpose) -> Result<()> {
+        let reserved = self.sh("sed -n 's/^ *\\(.*\\) : Crash kernel$/\\1/p' /proc/iomem")?;
+        let mut ranges = Vec::new();
+        for line in reserved.lines() {
+            let (start, end) = line.split_once('-').context("no range")?;
+            let address = |digits| u64::from_str_radix(digits, 16);
+            ranges.push(address(start)?..=address(end)?);
+        }
+        // Both images may be of that kernel.
+        let found = self.vm.damage(&self.page, |address| {
+            let reserved = ranges.iter().any(|range| range.contains(&address));
+            reserved == (purpose == Purpose::Crash)
+        })?;
+        ensure!(found > 0, "the loaded image is not in memory");
+        Ok(())
+    }
+
+    /// Fails unless this was printed on the console behind its first `since` bytes.
+    pub fn expect_printed(&self, since: usize, text: &str) -> Result<()> {
+        let printed = self.vm.printed_since(since)?;
+        ensure!(
+            printed.contains(text),
+            "the console does not have {text:?}:\n{}",
+            SerialLog::new(printed.as_bytes()).tail()
+        );
+        Ok(())
+    }
+
+    /// Has the packages of the second build installed from now on.
+    pub fn take_second_build(&mut self) {
+        self.packages = SECOND;
+    }
+
+    /// The blocks of the guide that were not run.
+    pub fn left_out(&self) -> Vec<&str> {
+        let followed = self.followed.borrow();
+        let mut names = self.guide.names();
+        names.retain(|name| !followed.contains(*name));
+        names
+    }
+
+    /// Runs a shell command that ends in another boot.
+    pub fn leave_by(&mut self, script: &str, what: &str) -> Result<()> {
+        self.vm.leave(script)?;
+        self.boot = self.vm.booted(what, Some(&self.boot))?;
+        Ok(())
+    }
+
+    /// A file in sysfs about images.
+    pub fn state(&self, file: &str) -> Result<String> {
+        self.sh(&format!("cat /sys/kernel/kexec/{file}"))
+    }
+
+    pub fn expect_state(&self, file: &str, expected: &str) -> Result<()> {
+        let found = self.state(file)?;
+        ensure!(found == expected, "{file} is {found:?}, not {expected:?}");
+        Ok(())
+    }
+
+    pub fn expect_release(&self, expected: &str) -> Result<()> {
+        let found = self.sh("uname -r")?;
+        ensure!(found == expected, "{found} runs, not {expected}");
+        Ok(())
+    }
+
+    /// What helps to find out why a step failed: the end of the journal, or of the console where no
+    /// agent answers.
+    pub fn journal(&self) -> String {
+        self.sh(&format!(
+            "cat {LEFT}; journalctl --boot --no-pager --lines=80"
+        ))
+        .or_else(|_| self.vm.log().map(|log| log.tail()))
+        .unwrap_or_default()
+    }
+}
+
+/// A page of what is loaded of a kernel: its middle, which is compressed code and occurs once.
+///
+/// Source: Documentation/arch/x86/boot.rst, `setup_sects`.
+fn page_of_kernel(image: &Path) -> Result<Vec<u8>> {
+    let image = fs::read(image)?;
+    let sectors = usize::from(*image.get(0x1f1).context("no kernel")?) + 1;
+    let pages = &image[sectors * 512..];
+    let start = (pages.len() / 2).next_multiple_of(PAGE);
+    Ok(pages[start..start + PAGE].to_vec())
+}
+
+fn copy_samples(layout: &Layout, to: &Path) -> Result<()> {
+    let to = to.join(SAMPLES);
+    fs::create_dir_all(&to)?;
+    for entry in layout.overlay.join(SAMPLES).read_dir()? {
+        let entry = entry?;
+        fs::copy(entry.path(), to.join(entry.file_name()))?;
+    }
+    Ok(())
+}
+
+/// Builds the packages, and copies them to `folder`, with the kernel as ELF. Returns what `uname -r`
+/// says on that kernel.
+fn build(layout: &Layout, folder: &Path) -> Result<String> {
+    let mut files = packages::make(layout, Profile::Guest)?;
+    let release = files
+        .iter()
+        .find_map(|file| packages::release(file))
+        .context("no package of a kernel")?;
+    files.push(packages::vmlinux(layout, Profile::Guest));
+    fs::create_dir_all(folder)?;
+    for file in &files {
+        let name = file.file_name().context("a file without a name")?;
+        fs::copy(file, folder.join(name))?;
+    }
+    Ok(release)
+}

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Secure Boot with keys of the machine's owner.
+
+use anyhow::{Result, ensure};
+
+use super::machine::Machine;
+use super::{VERIFIED, kexec};
+use crate::kernel::VERIFY_MODULE;
+
+/// An image without a signature, in the guest.
+const UNSIGNED: &str = "/root/unsigned";
+
+/// What `kexec` says of it: ENODATA, as no signature is there.
+const REFUSED: &str = "No data available";
+
+/// Enrols the keys, and has what boots signed.
+pub fn enrol(machine: &mut Machine) -> Result<()> {
+    let ours = machine.ours.clone();
+    machine.follow("secure-boot-keys", &ours)?;
+    machine.follow("secure-boot-sign", &ours).map(drop)
+}
+
+/// Boots with Secure Boot, in which the images wait as without.
+pub fn boot(machine: &mut Machine) -> Result<()> {
+    let ours = machine.ours.clone();
+    machine.leave_by("systemctl reboot", "boot with Secure Boot")?;
+    machine.expect_release(&ours)?;
+    machine.sh("systemctl is-system-running --wait")?;
+    expect_on(machine)?;
+    machine.expect_state("verify_policy", &format!("policy: {VERIFY_MODULE}"))?;
+    machine.expect_state("verify_crash", "verified: crash image")
+}
+
+/// Fails unless the firmware has Secure Boot on, and the kernel is locked down.
+pub fn expect_on(machine: &Machine) -> Result<()> {
+    let state = machine.follow("secure-boot-state", &machine.ours)?;
+    ensure!(
+        state.contains("SecureBoot enabled") && state.contains("[integrity]"),
+        "Secure Boot is not on:\n{state}"
+    );
+    Ok(())
+}
+
+/// A signed image is loaded and verified, and its kernel is locked down too.
+pub fn signed(machine: &mut Machine) -> Result<()> {
+    let ours = machine.ours.clone();
+    kexec(machine, &ours, Some(VERIFIED))?;
+    machine.expect_state("entered_decision", VERIFIED)?;
+    expect_on(machine)
+}
+
+/// An unsigned image is refused, and the one that is loaded stays.
+pub fn unsigned(machine: &mut Machine) -> Result<()> {
+    let ours = machine.ours.clone();
+    machine.follow("load", &ours)?;
+    machine.sh(&format!(
+        "cp /boot/vmlinuz-{ours} {UNSIGNED} && sbattach --remove {UNSIGNED}"
+    ))?;
+    expect_refused(machine)?;
+    machine.expect_state("verify_loaded", VERIFIED)?;
+    machine.sh("kexec -s --unload")?;
+    // No image that user space brings a purgatory for.
+    machine
+        .sh(&format!(
+            "! kexec --kexec-syscall -l /boot/vmlinuz-{ours} --reuse-cmdline"
+        ))
+        .map(drop)
+}
+
+fn expect_refused(machine: &Machine) -> Result<()> {
+    let ended = machine
+        .vm
+        .agent
+        .run(&format!("kexec -s -l {UNSIGNED} --reuse-cmdline"))?;
+    ensure!(
+        ended.status != 0 && ended.stderr.contains(REFUSED),
+        "an unsigned image: exit status {}\n{}",
+        ended.status,
+        ended.stderr
+    );
+    Ok(())
+}
+
+/// The module without its signature is refused.
+pub fn module(machine: &mut Machine) -> Result<()> {
+    // A signature has its length behind it, 4 bytes, most significant first, and a text of 28 bytes.
+    machine.sh(&format!(
+        "modprobe -r {VERIFY_MODULE} && cd /root && xz -dc $(modinfo -n {VERIFY_MODULE}) >policy.ko &&
+         length=$(tail -c 32 policy.ko | od -A n -t u4 --endian=big -N 4) &&
+         truncate --size=-$((length + 12 + 28)) policy.ko && modinfo ./policy.ko >policy.txt &&
+         ! grep ^signature: policy.txt"
+    ))?;
+    let ended = machine.vm.agent.run("insmod /root/policy.ko")?;
+    ensure!(
+        ended.status != 0 && ended.stderr.contains("Key was rejected by service"),
+        "a module without a signature: exit status {}\n{}",
+        ended.status,
+        ended.stderr
+    );
+    machine.sh(&format!("modprobe {VERIFY_MODULE}")).map(drop)
+}
+
+/// The distribution's kernel, which its own key has signed, is entered, and refuses the same.
+pub fn distribution(machine: &mut Machine) -> Result<()> {
+    let distribution = machine.distribution.clone();
+    kexec(machine, &distribution, Some(VERIFIED))?;
+    expect_refused(machine)?;
+    let ours = machine.ours.clone();
+    kexec(machine, &ours, None)
+}
