@@ -140,16 +140,24 @@ impl Connection {
         stream.set_read_timeout(Some(answer))?;
         let lines = BufReader::new(stream.try_clone()?);
         let mut connection = Self { stream, lines };
-        // Answers to those who asked before and did not wait may come first.
+        // Ends a request that the agent has half of, as the rest was lost between two boots.
+        connection.stream.write_all(&[0xff])?;
+        // Answers to those who asked before and did not wait may come first, or their end.
         let id = fastrand::u32(..);
         connection.send("guest-sync", json!({ "id": id }))?;
-        while connection.line()?["return"] != id {}
-        Ok(connection)
+        loop {
+            let line = connection.line()?;
+            if serde_json::from_str::<Value>(&line).is_ok_and(|reply| reply["return"] == id) {
+                return Ok(connection);
+            }
+        }
     }
 
     fn execute(&mut self, command: &str, arguments: Value) -> Result<Value> {
         self.send(command, arguments)?;
-        let mut reply = self.line()?;
+        let line = self.line()?;
+        let mut reply: Value = serde_json::from_str(&line)
+            .with_context(|| format!("the guest's agent says {line:?}"))?;
         if let Some(error) = reply.get("error") {
             bail!("{command}: {error}");
         }
@@ -161,13 +169,13 @@ impl Connection {
         writeln!(self.stream, "{request}").context("cannot write to the guest's agent")
     }
 
-    fn line(&mut self) -> Result<Value> {
-        let mut line = String::new();
+    fn line(&mut self) -> Result<String> {
+        let mut line = Vec::new();
         let length = self
             .lines
-            .read_line(&mut line)
+            .read_until(b'\n', &mut line)
             .context("the guest's agent does not answer")?;
         ensure!(length > 0, "the guest's agent has gone");
-        serde_json::from_str(&line).with_context(|| format!("the guest's agent says {line:?}"))
+        Ok(String::from_utf8_lossy(&line).into_owned())
     }
 }

@@ -74,6 +74,22 @@ initrd /initrd.img
 boot
 ";
 
+/// The agent on the second serial port, which has no state that a kexec could leave behind, as a port
+/// of virtio has. Crash kernels, which start few services, have it too.
+const AGENT: &str = "[Unit]
+Description=QEMU Guest Agent
+DefaultDependencies=no
+After=local-fs.target
+
+[Service]
+ExecStart=/usr/sbin/qemu-ga --method=isa-serial --path=/dev/ttyS1
+Restart=always
+
+[Install]
+WantedBy=sysinit.target
+";
+const AGENT_UNIT: &str = "qemu-guest-agent.service";
+
 /// Settings in the root, a file each.
 const FILES: &[(&str, &str)] = &[
     (
@@ -98,7 +114,7 @@ pub fn make(layout: &Layout) -> Result<PathBuf> {
     let kernel = fetch::distribution_kernel(layout)?.release;
     let kernel = format!("linux-image-{kernel}");
     let packages = [PACKAGES, &[&kernel]].concat().join(",");
-    let made_of = format!("{packages}\n{FILES:?}\n{MASKED:?}\n{GRUB_STUB}\n{DISK} {ESP}");
+    let made_of = format!("{packages}\n{FILES:?}\n{MASKED:?}\n{AGENT}\n{GRUB_STUB}\n{DISK} {ESP}");
     let folder = layout.cache.join("debian-guest");
     fs::create_dir_all(&folder)?;
     let _lock = lock(&folder)?;
@@ -169,9 +185,14 @@ fn settle(root: &Path) -> Result<()> {
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
     }
     fs::create_dir_all(root.join("boot/efi"))?;
+    let units = root.join("etc/systemd/system");
     for unit in MASKED {
-        symlink("/dev/null", root.join("etc/systemd/system").join(unit))?;
+        symlink("/dev/null", units.join(unit))?;
     }
+    fs::write(units.join(AGENT_UNIT), AGENT)?;
+    let wanted = units.join("sysinit.target.wants");
+    fs::create_dir_all(&wanted)?;
+    symlink(Path::new("..").join(AGENT_UNIT), wanted.join(AGENT_UNIT))?;
     Ok(())
 }
 

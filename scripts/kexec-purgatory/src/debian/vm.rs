@@ -97,17 +97,12 @@ impl Vm {
                 control.display()
             ))
             .args(["-qmp", "chardev:control"])
-            .args(["-device", "virtio-serial"])
-            .args([
-                "-device",
-                "virtserialport,chardev=agent,name=org.qemu.guest_agent.0",
-            ])
             .arg("-chardev")
             .arg(format!(
                 "file,id=console,path={}",
                 hardware.console.display()
             ))
-            .args(["-serial", "chardev:console"])
+            .args(["-serial", "chardev:console", "-serial", "chardev:agent"])
             .stdout(Stdio::null())
             .stderr(Stdio::inherit());
         if let Some(packages) = hardware.packages {
