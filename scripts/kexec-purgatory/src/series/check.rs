@@ -87,10 +87,10 @@ fn subject(patch: &Path) -> Result<String> {
     // A long one goes on in the next line, which begins with a space.
     let subject = rest.replace("\n ", " ");
     let subject = subject.lines().next().unwrap_or_default();
-    Ok(match subject.split_once("] ") {
-        Some((_, subject)) if rest.starts_with('[') => subject.to_owned(),
-        _ => subject.to_owned(),
-    })
+    let bracket = subject
+        .strip_prefix('[')
+        .and_then(|rest| rest.split_once("] "));
+    Ok(bracket.map_or(subject, |(_, subject)| subject).to_owned())
 }
 
 /// Where in the series a kernel is built.
@@ -159,4 +159,26 @@ fn same(tree: &Path, grafted: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::subject;
+
+    fn of(text: &str) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("patch");
+        std::fs::write(&path, format!("From: x\n{text}\nMIME-Version: 1.0\n")).unwrap();
+        subject(&path).unwrap()
+    }
+
+    #[test]
+    fn subjects_are_read() {
+        assert_eq!(
+            of("Subject: [PATCH 03/19] a/b: Do [x] that"),
+            "a/b: Do [x] that"
+        );
+        assert_eq!(of("Subject: [PATCH 1/2] a long\n one"), "a long one");
+        assert_eq!(of("Subject: none [1] of it"), "none [1] of it");
+    }
 }
