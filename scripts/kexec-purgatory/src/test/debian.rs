@@ -284,15 +284,9 @@ fn kdump_dump(machine: &mut Machine) -> Result<()> {
         read.contains("sysrq_handle_crash"),
         "no backtrace of the crash:\n{read}"
     );
-    expect_tasks(machine)
-}
-
-/// Fails unless the last dump has the tasks of the kernel that died.
-fn expect_tasks(machine: &Machine) -> Result<()> {
-    let tasks = machine.sh(
-        "drgn --quiet --core $(ls -t /var/crash/*/dump.* | head -n 1) --symbols /var/tmp/vmlinux \
-         -e 'print(*[task.comm.string_().decode() for task in for_each_task(prog)])'",
-    )?;
+    let tasks = machine.sh(&in_dump(
+        "*[task.comm.string_().decode() for task in for_each_task(prog)]",
+    ))?;
     for task in ["systemd", "kthreadd"] {
         ensure!(
             tasks.contains(task),
@@ -300,6 +294,14 @@ fn expect_tasks(machine: &Machine) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// A command that prints an expression of drgn's on the last dump, once the guide's block has run.
+fn in_dump(expression: &str) -> String {
+    format!(
+        "drgn --quiet --core $(ls -t /var/crash/*/dump.* | head -n 1) --symbols /var/tmp/vmlinux \
+         -e 'print({expression})'"
+    )
 }
 
 /// Many kexecs in a row, of two kernels and both decisions.
