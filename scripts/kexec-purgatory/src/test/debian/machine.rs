@@ -161,11 +161,13 @@ impl Machine {
         names
     }
 
-    /// Runs a shell command that ends in another boot.
+    /// Runs a shell command that ends in another boot, and waits until all services have started: while
+    /// kdump-tools loads its image, no other one can be loaded.
     pub fn leave_by(&mut self, script: &str, what: &str) -> Result<()> {
         self.vm.leave(script)?;
         self.boot = self.vm.booted(what, Some(&self.boot))?;
-        Ok(())
+        // It may come to another state than running; steps that mind look at that.
+        self.sh("systemctl is-system-running --wait || :").map(drop)
     }
 
     /// A file in sysfs about images.
