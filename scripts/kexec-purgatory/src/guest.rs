@@ -90,8 +90,6 @@ pub enum Extra {
     DmCryptKey,
     /// Has the module verify images that are spared the check otherwise.
     VerifySpared,
-    /// Has the device tree carried over to the next kernel, by our own loader.
-    DeviceTree,
 }
 
 impl Extra {
@@ -102,7 +100,6 @@ impl Extra {
             Self::MemoryHotplug => "memory_hotplug",
             Self::DmCryptKey => "dm_crypt_key",
             Self::VerifySpared => "verify_spared",
-            Self::DeviceTree => "device_tree",
         }
     }
 }

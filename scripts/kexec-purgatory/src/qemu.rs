@@ -5,7 +5,7 @@
 use std::fmt::Display;
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::command::{Running, command, emulator, output, tail};
+use crate::command::{Running, emulator, tail};
 use crate::engines::EngineKind;
 use crate::guest::{EVERY_KERNEL, Guest};
 use crate::layout::Layout;
@@ -45,12 +45,7 @@ pub struct Hardware {
     pub uefi: bool,
     /// An emulated TPM 2.0.
     pub tpm: bool,
-    /// A device tree for the first kernel, of [`MODEL`].
-    pub device_tree: bool,
 }
-
-/// What a guest's device tree calls the machine.
-pub const MODEL: &str = "kexec-purgatory,guest";
 
 impl Hardware {
     /// What most guests have.
@@ -60,7 +55,6 @@ impl Hardware {
         without: "",
         uefi: false,
         tpm: false,
-        device_tree: false,
     };
 }
 
@@ -166,9 +160,6 @@ pub fn boot_until(
             .with_context(|| format!("no {FIRMWARE_VARIABLES}"))?;
         qemu.args(uefi(&variables));
     }
-    if hardware.device_tree {
-        qemu.arg("-dtb").arg(device_tree(folder.path())?);
-    }
     let mut _tpm = None;
     if hardware.tpm {
         let (process, arguments) = emulate_tpm(folder.path())?;
@@ -209,22 +200,6 @@ pub fn uefi(variables: &Path) -> [String; 4] {
         "-drive".to_owned(),
         flash(1, "", &variables.display()),
     ]
-}
-
-/// Writes a device tree to `folder`; returns its path.
-fn device_tree(folder: &Path) -> Result<PathBuf> {
-    let source = folder.join("guest.dts");
-    let compiled = folder.join("guest.dtb");
-    fs::write(
-        &source,
-        format!("/dts-v1/;\n/ {{ model = \"{MODEL}\"; compatible = \"{MODEL}\"; }};\n"),
-    )?;
-    output(
-        command("dtc")
-            .args(["-q", "-I", "dts", "-O", "dtb", "-o"])
-            .args([&compiled, &source]),
-    )?;
-    Ok(compiled)
 }
 
 /// Starts an emulated TPM, with its files in `folder`; returns QEMU's options for it as well.

@@ -57,7 +57,6 @@ const PACKAGES: &[&str] = &[
 /// Packages for guests with UEFI, a disk or a TPM, and for kernels of every compression.
 const GUEST_PACKAGES: &[&str] = &[
     "bzip2",
-    "device-tree-compiler",
     "dosfstools",
     "e2fsprogs",
     "fdisk",

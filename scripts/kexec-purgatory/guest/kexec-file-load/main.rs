@@ -15,18 +15,14 @@ use anyhow::{Context, Result, bail};
 // From include/uapi/linux/kexec.h.
 const KEXEC_FILE_ON_CRASH: libc::c_ulong = 0x2;
 const KEXEC_FILE_DEBUG: libc::c_ulong = 0x8;
-const KEXEC_FILE_FORCE_DTB: libc::c_ulong = 0x20;
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words[..] {
         ["-l", kernel, initrd, cmdline] => load(kernel, initrd, cmdline, 0),
-        ["-l", kernel, initrd, cmdline, "device-tree"] => {
-            load(kernel, initrd, cmdline, KEXEC_FILE_FORCE_DTB)
-        }
         ["-p", kernel, initrd, cmdline] => load(kernel, initrd, cmdline, KEXEC_FILE_ON_CRASH),
-        _ => bail!("usage: kexec-file-load -l|-p KERNEL INITRD COMMAND-LINE [device-tree]"),
+        _ => bail!("usage: kexec-file-load -l|-p KERNEL INITRD COMMAND-LINE"),
     }
 }
 

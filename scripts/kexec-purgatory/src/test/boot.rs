@@ -8,7 +8,7 @@ use std::iter;
 
 use anyhow::{Context, Result, anyhow};
 
-use self::case::{Case, Expected, Target, boot, check};
+use self::case::{Case, Expected, boot, check};
 
 use super::arm::{self, Arm};
 use super::ktap::{self, Stream};
@@ -26,7 +26,6 @@ use Arm::{
 };
 use Expected::{Decided, Undecided};
 use Purpose::{Crash, Enter};
-use Target::Own;
 use Verify::{M, N, Norust, Options, OptionsM, Y};
 
 /// What sysfs has on a mainline kernel.
@@ -92,9 +91,6 @@ const OPTIONS: &[Case] = &[
         .regions(PLAIN),
     Case::new("options/ima-tpm", Options, Enter, Decided(VerifiedConfig)).ima().debug()
         .hardware(Hardware { tpm: true, ..Hardware::USUAL }).regions(PLAIN),
-    Case::new("options/device-tree", Options, Enter, Decided(VerifiedConfig)).target(Own).debug()
-        .hardware(Hardware { device_tree: true, ..Hardware::USUAL }).extra(Extra::DeviceTree)
-        .regions(PLAIN),
     Case::new("options/crash", Options, Crash, Decided(VerifiedCrash)).kunit_reported(),
     Case::new("options/hotplug", Options, Crash, Decided(VerifiedCrash)).debug()
         .extra(Extra::Hotplug).regions(DUMP),
