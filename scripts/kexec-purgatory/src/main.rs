@@ -167,7 +167,7 @@ enum Action {
     Series,
     /// Builds the kernel after each patch of the series, with and without Rust, boots some, and compares
     /// the last with the grafted tree
-    #[command(after_help = needs!("an hour", "8 GB"))]
+    #[command(after_help = needs!("an hour or two, which was not measured", "8 GB"))]
     SeriesCheck,
     /// Makes the project patches for Debian's source package linux, and applies them to its tree
     #[command(after_help = needs!("3 min", "5 GB"))]
@@ -210,7 +210,7 @@ enum Action {
     /// The name of a test begins with its group and a slash. Names of KUnit tests and of what is in
     /// kselftests are not known before they run: a filter for these begins with what is in front of
     /// them, or the end of that, as in boot/y-kunit/rust_kexec or y-kunit/rust_kexec.
-    #[command(after_help = needs!("50 min; options, toolchain, debug and long half an hour each, matrix two hours, debian an hour and the time to build packages", "10 GB"))]
+    #[command(after_help = needs!("50 min; options, toolchain, debug and long half an hour each, debian an hour and the time to build packages; that of matrix was not measured", "10 GB"))]
     Test {
         /// Only tests whose name has this. One that is a group's name, or goes on with a slash behind
         /// it, only takes tests of that group, whose names begin with it

@@ -39,7 +39,7 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// `socket` is that of the agent's port.
+    /// `socket` leads to the guest's serial port that the agent is on.
     pub fn new(socket: &Path) -> Self {
         Self {
             socket: socket.to_owned(),
