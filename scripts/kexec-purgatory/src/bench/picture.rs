@@ -19,7 +19,7 @@ const FOOT: u32 = 50;
 /// Space for what a bar is called.
 const NAMES: u32 = 150;
 /// Space for what it adds up to.
-const SUMS: u32 = 110;
+const SUMS: u32 = 190;
 
 /// Some bars on one scale.
 pub struct Panel {
@@ -33,8 +33,10 @@ pub struct Panel {
 
 pub struct Bar {
     pub name: String,
-    /// One for each part of the panel, or why there is none.
+    /// The length of each part of the panel, in its unit, or why there is none.
     pub parts: Result<Vec<f64>, String>,
+    /// Text after the bar; without it, the sum of the parts.
+    pub label: Option<String>,
 }
 
 const COLOURS: [RGBColor; 4] = [
@@ -110,8 +112,11 @@ impl Panel {
                 let length = scale(end) - start;
                 area.draw(&rectangle(NAMES + start, y, length, BAR, colour))?;
             }
-            let sum = format!("{} {}", rounded(end), self.unit);
-            area.draw(&text(sum, NAMES + scale(end) + 6, y + 4, 13))?;
+            let label = bar
+                .label
+                .clone()
+                .unwrap_or_else(|| format!("{} {}", rounded(end), self.unit));
+            area.draw(&text(label, NAMES + scale(end) + 6, y + 4, 13))?;
         }
 
         let y = HEAD + self.bars.len() as u32 * ROW;
@@ -145,8 +150,8 @@ fn ticks(longest: f64) -> Vec<f64> {
         .collect()
 }
 
-/// Three digits, or all in front of the point.
-fn rounded(value: f64) -> String {
+/// Three digits, or all digits before the point.
+pub fn rounded(value: f64) -> String {
     match value {
         100.0.. => format!("{value:.0}"),
         10.0.. => format!("{value:.1}"),
@@ -178,6 +183,7 @@ mod tests {
         let bar = |name: &str, parts| Bar {
             name: name.to_owned(),
             parts,
+            label: None,
         };
         let panel = Panel {
             title: "Title".to_owned(),

@@ -9,44 +9,37 @@ use super::{Report, millions};
 use crate::bench::blob::needs;
 use crate::bench::copy::Loop;
 use crate::bench::instructions::Repeated;
-use crate::bench::picture::{Bar, Panel};
+use crate::bench::measure::Spread;
+use crate::bench::picture::{Bar, Panel, rounded};
 use crate::bench::processor;
 use crate::engines::EngineKind;
 
 impl Report {
     /// What the picture shows.
     pub fn panels(&self) -> Result<Vec<Panel>> {
-        let copy = self
+        let direct = self
             .copy
             .get(Loop::PROJECT.name())
             .and_then(|by| by.get(processor::PAGES.name()))
-            .context("the copy was not measured")?
-            .ms
-            .median;
-        // Only what was measured together: copy and verification, one behind the other.
-        let mut bars = vec![Bar {
-            name: "mainline".to_owned(),
-            parts: Ok(vec![self.mainline.verify_copy_ms.median]),
-        }];
+            .context("the copy was not measured")?;
+        // Only what was measured together: the copy and the verification after it.
+        let mut bars = vec![time_bar("mainline", self.mainline.verify_copy_ms)];
         for &kind in EngineKind::ALL {
             let image = self.image.get(kind.name());
-            let parts = match image.and_then(|image| image.verify_copy_ms) {
-                Some(time) => Ok(vec![time.median]),
-                None => Err(format!("not measured: no {}", needs(kind))),
-            };
-            bars.push(Bar {
-                name: kind.name().to_owned(),
-                parts,
+            bars.push(match image.and_then(|image| image.verify_copy_ms) {
+                Some(time) => time_bar(kind.name(), time),
+                None => Bar {
+                    name: kind.name().to_owned(),
+                    parts: Err(format!("not measured: no {}", needs(kind))),
+                    label: None,
+                },
             });
         }
-        bars.push(Bar {
-            name: "direct".to_owned(),
-            parts: Ok(vec![copy]),
-        });
+        bars.push(time_bar("direct (copy only)", direct.ms));
         let mut panels = vec![Panel {
             title: format!("Copy and verify, measured on {}", self.machine.processor),
             unit: "ms",
-            parts: vec!["copy and verify"],
+            parts: vec!["fastest run", "median"],
             bars,
         }];
         if let Some(cases) = &self.instructions_in_parts {
@@ -56,11 +49,25 @@ impl Report {
     }
 }
 
+/// A bar as long as the median, of which the first part is the fastest run.
+fn time_bar(name: &str, time: Spread) -> Bar {
+    Bar {
+        name: name.to_owned(),
+        parts: Ok(vec![time.min, time.median - time.min]),
+        label: Some(format!(
+            "{} ms, median {} ms",
+            rounded(time.min),
+            rounded(time.median)
+        )),
+    }
+}
+
 /// All cases to the next kernel's first instruction, and those that went on to its `/init`.
 fn instructions_panels(cases: &IndexMap<&'static str, Repeated>) -> [Panel; 2] {
     let bar = |(name, parts): (&&str, Vec<u64>)| Bar {
         name: (**name).to_owned(),
         parts: Ok(parts.into_iter().map(millions).collect()),
+        label: None,
     };
     let to_entry = cases.iter().map(|(name, Repeated { counted, .. })| {
         let parts = vec![counted.shut_down, counted.copy, counted.verify];
