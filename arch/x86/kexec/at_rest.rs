@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Checks of images while they wait to be entered.
+//! Checks of loaded images while they wait to be entered.
 //!
-//! The digests are those that the purgatory would compare, and one of the purgatory itself. They
-//! lie in `struct kimage`, so that images which are entered directly have them too.
+//! A check compares the digests that the purgatory would compare, and a digest of the purgatory
+//! itself. They are in `struct kimage`, so that images that are entered directly have them too.
 
 use crate::{
     abi::{
@@ -36,26 +36,26 @@ use kernel::{
     str::NullTerminatedFormatter, //
 };
 
-/// [`Kind`] of the purgatory. Other regions have that of their [`RegionKind`], see [`kind_of`].
+/// [`Kind`] of the purgatory. [`kind_of`] gives the kind of every other region.
 const PURGATORY: Kind = Kind::MAX;
 
-/// In place of the physical address of a page that the image does not have. Nothing can be read
+/// Stands for the physical address of a page that the image does not have. Nothing can be read
 /// there.
 const NO_PAGE: u64 = u64::MAX;
 
-/// Leaves that [`for_each_leaf`] hashes together.
+/// Number of leaves that [`for_each_leaf`] hashes together.
 const PAIR: usize = 2;
 
-/// Room for the result that sysfs shows, with its NUL. What does not fit is left out; the log has
-/// it.
+/// Size of the buffer for the result that sysfs shows, NUL included. A longer result is cut off;
+/// the log has all of it.
 const TEXT_SIZE: usize = 128;
 
-/// 0 stands for none.
+/// The [`Kind`] of a region. It is never 0, which stands for no digest.
 fn kind_of(kind: RegionKind) -> Kind {
     kind as Kind + 1
 }
 
-/// What a segment with this [`Kind`] holds; `None` for the purgatory, and for none.
+/// What a segment with this [`Kind`] holds; `None` for the purgatory and for 0.
 pub(crate) fn region_kind(kind: Kind) -> Option<RegionKind> {
     RegionKind::from_raw(u32::from(kind).checked_sub(1)?)
 }
@@ -64,8 +64,9 @@ fn name(kind: Kind) -> &'static str {
     region_kind(kind).map_or("purgatory", RegionKind::name)
 }
 
-/// Takes the digests of all segments whose bytes do not change any more, but for the purgatory.
-/// `boot_params_len` is how much does not change of the segment with `boot_params`.
+/// Records the digest of every segment whose contents are final, except the purgatory's.
+/// `boot_params_len` is the number of final bytes in the segment with `boot_params`; with `None`,
+/// all of them are.
 pub(crate) fn record(image: &mut LoadingImage, boot_params_len: Option<usize>) {
     image.take_digests(|segment| {
         let kind = match segment.role {
@@ -86,7 +87,7 @@ pub(crate) fn record(image: &mut LoadingImage, boot_params_len: Option<usize>) {
     });
 }
 
-/// Takes the digest of the purgatory, when its parameters are complete.
+/// Records the digest of the purgatory, whose parameters must be complete.
 pub(crate) fn record_purgatory(image: &mut LoadingImage) {
     image.take_digests(|segment| match segment.role {
         Role::Purgatory => Some(taken(PURGATORY, segment.data)),
@@ -109,7 +110,7 @@ unsafe extern "C" fn kexec_purgatory_check(crash: bool) -> c_int {
 
     from_result(|| {
         check(crash).inspect_err(|error| match *error {
-            // It was told already, or there is nothing to tell.
+            // The damage was logged already, or no image is loaded.
             EIO | ENOENT => {}
             EAGAIN => pr_info!("{image} image: the check ended, as the image was replaced\n"),
             _ => pr_warn!("{image} image: cannot be checked: {error:?}\n"),
@@ -122,8 +123,8 @@ unsafe extern "C" fn kexec_purgatory_check(crash: bool) -> c_int {
 ///
 /// # Safety
 ///
-/// As for [`LoadedImage::from_raw`]; `text` must be valid for writes of `size` bytes, which are not
-/// 0.
+/// As for [`LoadedImage::from_raw`]; `text` must be valid for writes of `size` bytes, and `size`
+/// must not be 0.
 #[cfg(CONFIG_KEXEC_PURGATORY_KUNIT_TEST)]
 #[export]
 unsafe extern "C" fn kexec_purgatory_check_image(
@@ -149,10 +150,11 @@ unsafe extern "C" fn kexec_purgatory_check_image(
     })
 }
 
-/// Checks the crash image, or the normal one.
+/// Checks the crash image if `crash`, else the normal image; logs the result and shows it in sysfs.
 fn check(crash: bool) -> Result {
     let size = Size::of(&*PinnedImage::new(crash)?);
-    // A load that waits must not wait for memory, nor for a console.
+    // Memory is allocated before the image is pinned, and the result is logged after: a load that
+    // waits for the pin must not wait for memory or for a console.
     let mut check = Check::new(size)?;
     let image = PinnedImage::new(crash)?;
 
@@ -170,8 +172,8 @@ fn check(crash: bool) -> Result {
     check.log(if crash { "crash" } else { "normal" })
 }
 
-/// The regions that are checked: the keys for an encrypted dump target are not mapped after a load,
-/// see `kexec_mark_dm_crypt_keys()`.
+/// The regions that are checked: all except the keys of an encrypted dump target, which are not
+/// mapped after a load, see `kexec_mark_dm_crypt_keys()`.
 fn regions(image: &LoadedImage) -> impl Iterator<Item = Region> + '_ {
     image
         .regions()
@@ -211,9 +213,9 @@ fn leaves_of(region: &Region) -> usize {
 /// A region of the image that is checked.
 struct Part {
     region: Region,
-    /// Its first page in [`Check::pages`].
+    /// Index of its first page in [`Check::pages`].
     page: usize,
-    /// Its first leaf in the image.
+    /// Number of its first leaf in the image.
     leaf: usize,
     /// Whether its digest differs.
     damaged: bool,
@@ -226,15 +228,16 @@ struct Check {
     /// Physical addresses of the pages of all parts, or [`NO_PAGE`].
     pages: KVVec<u64>,
     workers: KVec<Worker>,
-    /// Leaves of each worker but the last one, which may have fewer.
+    /// Number of leaves of each worker; the last worker may have fewer.
     share: usize,
 }
 
-/// What one CPU does.
+/// The work of one CPU.
 struct Worker {
     /// Number of its first leaf.
     first: usize,
-    /// Digests of its leaves. Zero, of which no message is known, for those that could not be read.
+    /// Digests of its leaves. A leaf that cannot be read keeps zeros, which are not the SHA-256 of
+    /// any known message.
     leaves: KVVec<Digest>,
     /// Room for [`PAIR`] leaves.
     buffer: KVVec<u8>,
@@ -266,11 +269,12 @@ impl Check {
         })
     }
 
-    /// Checks `image`, whose size is that of this check, until `ends` says so.
+    /// Checks `image`, whose [`Size`] must be that of this check. Stops early when `ends` returns
+    /// true.
     ///
     /// # Errors
     ///
-    /// `EAGAIN` if `ends` said so.
+    /// `EAGAIN` if `ends` returned true.
     fn run(&mut self, image: &LoadedImage, ends: impl Fn() -> bool + Sync) -> Result {
         let (mut page, mut leaf) = (0, 0);
 
@@ -319,7 +323,11 @@ impl Check {
         Ok(())
     }
 
-    /// Writes the result to `text`, with a NUL, as sysfs shows it.
+    /// Writes the result to `text` as sysfs shows it, with a NUL.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if `text` is empty.
     fn write(&self, text: &mut [u8]) -> Result {
         let mut line = NullTerminatedFormatter::new(text).ok_or(EINVAL)?;
         let mut separator = "damaged: ";
@@ -339,7 +347,7 @@ impl Check {
         self.parts.iter().any(|part| part.damaged)
     }
 
-    /// Logs the result, of the image that is called `kind`.
+    /// Logs the result; messages call the image `kind`.
     ///
     /// # Errors
     ///
@@ -380,8 +388,8 @@ impl Check {
     }
 }
 
-/// The entry in `pages` of the page that will be at the physical address `destination`, if the
-/// image has one that is copied there.
+/// The entry in `pages` for the page that is copied to the physical address `destination`; `None`
+/// if no part has such a page.
 fn page_at<'a>(parts: &[Part], pages: &'a mut [u64], destination: u64) -> Option<&'a mut u64> {
     let (part, page) = parts
         .iter()
@@ -428,11 +436,11 @@ impl Worker {
     }
 }
 
-/// Reads a region from `offset` on.
+/// Reads `bytes` from a region, starting at byte `offset`.
 ///
 /// # Errors
 ///
-/// `EFAULT` if not all of its pages can be read.
+/// `EFAULT` if one of the pages cannot be read.
 fn read(part: &Part, pages: &[u64], offset: usize, bytes: &mut [u8]) -> Result {
     let mut offset = offset;
     let mut rest = bytes;

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * KUnit tests of the check of images that are loaded: of a normal image in pages
- * of its own, with the list of them that kimage_add_page() makes, and of images
- * that lie in their place
+ * KUnit tests of the check of loaded images: a normal image in separate pages, with
+ * a page list as kimage_add_page() makes it, and images that are loaded in place
  */
 
 #include <kunit/test.h>
@@ -21,7 +20,7 @@
 #define PARAMS_SIZE	(PAGE_SIZE + 1)
 #define MEMORY		SZ_256K
 
-/* Physical addresses of the segments of an image that is to be copied; nothing is written there. */
+/* Destinations of the segments of an image that is not in place; never written to */
 #define KERNEL_ADDR	SZ_16M
 #define PARAMS_ADDR	SZ_1M
 
@@ -29,11 +28,11 @@ enum { KERNEL, PARAMS, NR_SEGMENTS };
 
 struct check_test {
 	struct kimage *image;
-	/* What is loaded */
+	/* Contents of the segments */
 	u8 *data;
-	/* Where the purgatory lies in an image in its place, or both segments and it */
+	/* Memory of the loaded image: its pages, or its segments in place */
 	u8 *memory;
-	/* The first page of the list; the second one is behind it. */
+	/* The page list, in two consecutive pages */
 	kimage_entry_t *list;
 	unsigned int entries;
 	char text[64];
@@ -84,7 +83,7 @@ static void add_entry(struct kunit *test, kimage_entry_t entry)
 	struct check_test *priv = test->priv;
 	const unsigned int last = PAGE_SIZE / sizeof(entry) - 1;
 
-	/* The list goes on in a second page early, to have one. */
+	/* The list continues in the second page early, to have an indirection. */
 	if (priv->entries == 20) {
 		priv->list[20] = virt_to_phys(priv->list + last + 1) | IND_INDIRECTION;
 		priv->entries = last + 1;
@@ -92,7 +91,7 @@ static void add_entry(struct kunit *test, kimage_entry_t entry)
 	priv->list[priv->entries++] = entry;
 }
 
-/* Loads the segments to pages in an order of their own. */
+/* Loads the segments to pages in reverse order, from the end of the memory. */
 static void load_pages(struct kunit *test)
 {
 	struct check_test *priv = test->priv;
@@ -117,7 +116,7 @@ static void load_pages(struct kunit *test)
 	KUNIT_ASSERT_TRUE(test, page > priv->memory);
 }
 
-/* The byte of the image at the physical address that it has after the copy */
+/* The byte of the image that has the physical address @address after the copy */
 static u8 *byte_at(struct kunit *test, unsigned long address)
 {
 	struct check_test *priv = test->priv;
@@ -167,7 +166,7 @@ static void test_pages_damaged(struct kunit *test)
 	expect_damaged(test, "damaged: kernel, boot_params");
 	*params ^= 0x80;
 	*kernel ^= 1;
-	/* What is behind the bytes that were loaded is not checked. */
+	/* Bytes after the loaded ones are not checked. */
 	params[1] ^= 1;
 	expect_intact(test);
 
@@ -177,7 +176,7 @@ static void test_pages_damaged(struct kunit *test)
 	}
 }
 
-/* None of these may do more than be told. */
+/* A damaged page list is reported as damage, and has no other effect. */
 static void test_list_damaged(struct kunit *test)
 {
 	struct check_test *priv = test->priv;
@@ -185,9 +184,9 @@ static void test_list_damaged(struct kunit *test)
 		/* An end, no flag, two flags, and a list that never ends */
 		IND_DONE, 0, IND_SOURCE | IND_DESTINATION,
 		virt_to_phys(priv->list) | IND_INDIRECTION,
-		/* Pages that are no memory, and not even an address */
+		/* Addresses without memory, and one beyond the physical address space */
 		BIT(51) | IND_SOURCE, GENMASK(63, 12) | IND_SOURCE, BIT(62) | IND_INDIRECTION,
-		/* Another place, and another page of the image */
+		/* A wrong destination, and a wrong source page */
 		(KERNEL_ADDR + PAGE_SIZE) | IND_DESTINATION,
 		virt_to_phys(priv->memory) | IND_SOURCE,
 	};
@@ -207,7 +206,7 @@ static void test_list_damaged(struct kunit *test)
 	expect_intact(test);
 }
 
-/* Loads the segments to their place, in memory of the test's own. */
+/* Loads the segments in place: their destinations are in the test's memory. */
 static void load_in_place(struct kunit *test)
 {
 	struct check_test *priv = test->priv;
@@ -221,7 +220,7 @@ static void load_in_place(struct kunit *test)
 		       image->segment[i].bufsz);
 }
 
-/* Only of the crash image: the purgatory lies where nothing is written. */
+/* Excludes the purgatory, if there is one: nothing is written to its memory. */
 static void leave_out_purgatory(struct kunit *test)
 {
 	struct check_test *priv = test->priv;
@@ -256,7 +255,7 @@ static void test_crash_image(struct kunit *test)
 	expect_in_place(test);
 }
 
-/* Nothing looks into the page that tells that a segment lies in CMA. */
+/* Any page marks a segment as loaded to CMA; nothing reads that page. */
 static void test_cma(struct kunit *test)
 {
 	struct check_test *priv = test->priv;
@@ -268,7 +267,7 @@ static void test_cma(struct kunit *test)
 	expect_in_place(test);
 }
 
-/* An image whose segments have no digest is as it was. */
+/* A check of an image without digests finds no damage. */
 static void test_nothing_to_check(struct kunit *test)
 {
 	expect_intact(test);
@@ -301,7 +300,7 @@ static int check_test_init(struct kunit *test)
 #endif
 	image->file_mode = 1;
 	image->type = KEXEC_TYPE_DEFAULT;
-	/* A purgatory that is placed must not take memory that nobody gives back. */
+	/* Keep the purgatory out of CMA: nothing would free that memory. */
 	image->no_cma = 1;
 	image->kernel_buf = priv->data;
 	image->kernel_buf_len = KERNEL_SIZE;

@@ -4,22 +4,23 @@
  */
 
 /*
- * KEXEC_COPY_PAGE - copy a page of an image that is not to be returned to
+ * KEXEC_COPY_PAGE - copy a page of an image that does not return to this kernel
  *
  * On entry: %rsi source page, %rdi destination page, %rbx the entry of the
  * indirection list after that of the source page, %r11 flags: RELOC_KERNEL_*.
- * Page tables are one to one, and no state but the general registers is to be
- * used. Goes on at \next with %rdi at the next destination page; falls through,
- * with nothing changed, if the pages are to be swapped.
+ * Page tables map one to one. Only the general registers may be used.
+ * Continues at \next with %rdi at the next destination page. If the pages have
+ * to be swapped instead (RELOC_KERNEL_PRESERVE_CONTEXT), changes nothing and
+ * falls through.
  *
  * Clobbers %rax, %rcx, %rdx, %rsi, %r9, %r10, %r12, %r13, %r14.
  *
  * An image is larger than most caches, and is not read again before all of it
- * is copied. Stores that go around the cache save reading the destination, and
- * a prefetch of the next page, which may lie anywhere, keeps the loads busy
- * from one page to the next. What that saves is in
- * Documentation/arch/x86/kexec-purgatory-performance.rst. Serializing
- * instructions, of which the caller has one, order the stores.
+ * is copied. Stores that bypass the cache save reading the destination. A
+ * prefetch of the next source page, which may lie anywhere, keeps the loads
+ * busy from one page to the next. The gain is measured in
+ * Documentation/arch/x86/kexec-purgatory-performance.rst. The caller executes
+ * a serializing instruction, which orders the stores.
  */
 .macro KEXEC_COPY_PAGE next:req
 #ifdef CONFIG_KEXEC_PURGATORY_RUST

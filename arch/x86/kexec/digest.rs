@@ -2,8 +2,8 @@
 
 //! The digest of a region, computed with `lib/crypto`.
 //!
-//! The purgatory computes the same digest with code of its own, so that two implementations have to
-//! agree at every boot.
+//! The purgatory computes the same digest with its own code, so that two implementations must agree
+//! at every boot.
 
 use crate::abi::{
     Digest,

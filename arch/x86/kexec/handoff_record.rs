@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What this kernel tells the next one of how it left, and what the previous one told.
+//! Writes the record for the next kernel, and reads the record of the previous one.
 
 use crate::{
     abi::Digest,
@@ -30,7 +30,7 @@ use kernel::{
     transmute::AsBytes, //
 };
 
-// `record.c` reserves the memory, and knows where the time goes.
+// `record.c` reserves this size, and `images.c` writes to this offset.
 static_assert!(size_of::<Record>() == bindings::KEXEC_RECORD_SIZE as usize);
 static_assert!(core::mem::offset_of!(Record, left) == 256);
 
@@ -38,8 +38,8 @@ static_assert!(core::mem::offset_of!(Record, left) == 256);
 /// physical address of the first node, 8 bytes.
 const SETUP_DATA: usize = 0x250;
 
-/// Size of `struct setup_data` without its data: the physical address of the next node, the type,
-/// and the size of the data, 8 and twice 4 bytes.
+/// Size of `struct setup_data` without its data: the physical address of the next node (8 bytes),
+/// the type (4 bytes), and the size of the data (4 bytes).
 const NODE_SIZE: usize = 16;
 
 // SAFETY: The fields leave no padding; `record.rs` asserts the size.
@@ -55,7 +55,8 @@ pub(crate) struct Room {
     pub(crate) address: u64,
 }
 
-/// Adds the record of `image` to the list `setup_data`, if there is room for one.
+/// Adds the record of `image` to the `setup_data` list. Returns `None` if
+/// `kexec_purgatory_add_record()` reserved no room for it.
 pub(crate) fn link(image: &mut LoadingImage) -> Option<Room> {
     let node = image.record_offset()?;
     let address = image.boot_params() + node as u64;
@@ -79,7 +80,7 @@ pub(crate) fn link(image: &mut LoadingImage) -> Option<Room> {
     })
 }
 
-/// What is told of an image before anything is known of its verification.
+/// What the record says of an image, without `engine`, `regions` and `bytes`.
 pub(crate) fn tell(image: &LoadingImage, decision: Decision, machine: &Machine) -> Told {
     let flag = |condition: bool, flag| if condition { flag } else { 0 };
     let mut text = [0; size_of::<Told>()];
@@ -96,7 +97,7 @@ pub(crate) fn tell(image: &LoadingImage, decision: Decision, machine: &Machine) 
     };
 
     if let Some(mut line) = NullTerminatedFormatter::new(&mut text) {
-        // What does not fit is left out.
+        // A text that does not fit is cut off.
         let _ = line.write_fmt(fmt!("{}", image.decision_text()));
     }
     let text = CStr::from_bytes_until_nul(&text).unwrap_or_default();
@@ -104,11 +105,11 @@ pub(crate) fn tell(image: &LoadingImage, decision: Decision, machine: &Machine) 
     told
 }
 
-/// Fills the record of `image`, for which [`link`] has found `room`.
+/// Fills the record of `image` in the `room` that [`link`] returned.
 ///
 /// # Errors
 ///
-/// `EINVAL` if the image changed since.
+/// `EINVAL` if the record is not at that place: the image changed after [`link`].
 pub(crate) fn fill(image: &mut LoadingImage, room: &Room, told: Told) -> Result<(), Refusal> {
     let record = Record::new(told, sha256::digest(told.as_bytes()));
 
@@ -170,7 +171,7 @@ unsafe extern "C" fn kexec_purgatory_read_record(
     }
 }
 
-/// A text with a NUL behind it.
+/// A text with a NUL at its end, cut off if it is too long.
 fn c_text<const N: usize>(from: &str) -> [c_char; N] {
     let bytes: [u8; N] = record::text(from);
     let mut text = bytes.map(|byte| byte as c_char);
@@ -198,7 +199,7 @@ fn export(entered: &Entered<'_>) -> bindings::kexec_entered {
     }
 }
 
-/// What the log says of a record, behind `entered by`.
+/// The log message about a record, after `entered by`.
 struct Line<'a>(&'a Entered<'a>);
 
 impl fmt::Display for Line<'_> {
@@ -236,7 +237,7 @@ impl fmt::Display for Line<'_> {
     }
 }
 
-/// A number in a unit of so many, with one digit behind the point, cut off.
+/// `Tenths(number, unit)`: `number` in multiples of `unit`, rounded down to one decimal.
 struct Tenths(u64, u64);
 
 impl fmt::Display for Tenths {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The ELF core header of a crash image, which follows the hotplug of memory.
+//! Updates the digest of a crash image's ELF core header after memory hotplug.
 
 use crate::{
     abi::{
@@ -23,13 +23,13 @@ use kernel::{
     prelude::*, //
 };
 
-/// Takes the digest of `elfcorehdr`, which was just written to the memory of a crash image that was
-/// loaded, and has the image's purgatory verify it.
+/// Records the digest of `elfcorehdr`, which was just written to the memory of a loaded crash
+/// image, in the image and in its purgatory. Does nothing for an image that is not verified.
 ///
 /// # Errors
 ///
-/// [`Refusal::Foreign`] if the purgatory in the image's memory is not what was loaded. It is left
-/// as it is, so that the purgatory refuses the image.
+/// [`Refusal::Foreign`] if the purgatory in the image's memory is not the one that was loaded. It
+/// stays unchanged, so that it refuses the image.
 pub(crate) fn reseal(image: &mut CrashImage, elfcorehdr: &[u8]) -> Result<(), Refusal> {
     if image.decision() != Some(Decision::VerifiedCrash) {
         return Ok(());
@@ -46,7 +46,7 @@ pub(crate) fn reseal(image: &mut CrashImage, elfcorehdr: &[u8]) -> Result<(), Re
     let loaded = image.digest(purgatory);
     let memory = image.segment_mut(purgatory, size).ok_or(Refusal::Foreign)?;
 
-    // Digests over what was damaged since would hide that.
+    // A new digest of a damaged purgatory would hide the damage.
     if loaded != Some(region_digest(memory)) {
         return Err(Refusal::Foreign);
     }
@@ -59,7 +59,8 @@ pub(crate) fn reseal(image: &mut CrashImage, elfcorehdr: &[u8]) -> Result<(), Re
     Ok(())
 }
 
-/// Records the digest of the ELF core header at `start`; `None` if it is not verified.
+/// Records the digest of the ELF core header at the physical address `start` in `params`. Returns
+/// `None` if the purgatory does not verify it.
 fn update(params: &mut Params, start: u64, len: usize, digest: Digest) -> Option<()> {
     let region = params
         .regions

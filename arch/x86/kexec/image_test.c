@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * KUnit tests of what a normal image is decided to be, and of how much of it is
- * loaded
+ * KUnit tests of the decision about a normal image, and of how much of its segments
+ * is loaded
  */
 
 #include <kunit/test.h>
@@ -16,7 +16,7 @@
 #define ENTRY		(KERNEL_ADDR + 0x200)
 #define BOOT_PARAMS	SZ_1M
 
-/* Bytes of a segment's file, and its memory in a kernel's segment */
+/* Loaded bytes of a segment, and the memory that it occupies */
 #define FILE_SIZE	(PAGE_SIZE + 1)
 #define KERNEL_MEMORY	(8 * PAGE_SIZE)
 
@@ -42,7 +42,7 @@ static void place(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, image->start, ENTRY);
 }
 
-/* Nothing looks into the page that tells that a segment lies in CMA. */
+/* Any page marks a segment as loaded to CMA; nothing reads that page. */
 static void set_cma(struct kunit *test, int segment)
 {
 	struct kimage *image = test->priv;
@@ -104,7 +104,7 @@ static int image_test_init(struct kunit *test)
 #endif
 	image->file_mode = 1;
 	image->type = KEXEC_TYPE_DEFAULT;
-	/* A purgatory that is placed must not take memory that nobody gives back. */
+	/* Keep the purgatory out of CMA: nothing would free that memory. */
 	image->no_cma = 1;
 	image->kernel_buf = data;
 	image->kernel_buf_len = FILE_SIZE;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The images that are loaded: how one is replaced, kept meanwhile, and read on
- * several CPUs; what each needs of the other
+ * The loaded images: replace one, pin it, and read it on several CPUs; what the
+ * normal image and the crash image need of each other
  */
 
 #include <linux/atomic.h>
@@ -22,7 +22,7 @@
 struct slot {
 	/* Held while the image is pinned, and while it is replaced */
 	struct mutex lock;
-	/* Loads that wait for the lock */
+	/* Number of loads that wait for the lock */
 	atomic_t waiting;
 };
 
@@ -38,7 +38,7 @@ struct kimage *kexec_purgatory_pin(bool is_crash)
 {
 	struct kimage *image = NULL;
 
-	/* They were written through another mapping than they are read through. */
+	/* With SME, crash images are written and read through different mappings. */
 	if (is_crash && cc_platform_has(CC_ATTR_HOST_MEM_ENCRYPT))
 		return ERR_PTR(-EOPNOTSUPP);
 
@@ -71,9 +71,9 @@ bool kexec_mismatch_crash = true;
 unsigned long kexec_mismatch_entry;
 
 /*
- * Finds where the purgatory of a normal image can enter the crash image: only the
- * purgatory of this kernel's loader knows what to do with what it gets. With SME its
- * memory is encrypted in another way than that of a normal image.
+ * Sets the address at which the purgatory of a normal image can enter the crash image.
+ * Only a purgatory from this kernel's loader understands the registers that it gets. With
+ * SME, the memory of a crash image is encrypted differently from that of a normal image.
  */
 static void update_mismatch_entry(const struct kimage *crash_image)
 {
@@ -94,7 +94,7 @@ int kexec_purgatory_excluded(const struct kimage *image, unsigned long start,
 #endif
 }
 
-/* Finds where the record of a normal image that is entered directly gets its time. */
+/* Finds where kexec_handoff() writes the time for an image that is entered directly. */
 static void find_left(struct kimage *image)
 {
 	struct kexec_purgatory *purgatory = &image->arch.purgatory;
@@ -137,13 +137,13 @@ bool kexec_purgatory_read(void *to, phys_addr_t address, size_t size)
 	if (!pfn_valid(PHYS_PFN(address)) || !copy_from_kernel_nofault_allowed(memory, size))
 		return false;
 
-	/* Survives errors of the memory, where the processor has what it needs for that. */
+	/* On a processor with ERMS, this copy survives memory errors. */
 	if (cpu_feature_enabled(X86_FEATURE_ERMS))
 		return !copy_mc_to_kernel(to, memory, size);
 	return !copy_from_kernel_nofault(to, memory, size);
 }
 
-/* One call of kexec_purgatory_run() */
+/* One of the calls that kexec_purgatory_run() makes */
 struct call {
 	struct work_struct work;
 	void (*call)(void *data, unsigned int number);
@@ -180,7 +180,7 @@ void kexec_purgatory_run(void (*call)(void *data, unsigned int number), void *da
 		queue_work(system_dfl_wq, &calls[i].work);
 	}
 	for (i = 0; i < count; i++) {
-		/* What no other CPU has begun with is done here, to wait for none of them. */
+		/* If no other CPU has started the call, make it here and do not wait. */
 		if (cancel_work(&calls[i].work))
 			call(data, i);
 		else

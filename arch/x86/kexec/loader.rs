@@ -2,10 +2,11 @@
 
 //! Loader of the x86 purgatory.
 //!
-//! `kexec_file_load()` calls it twice: [`kexec_purgatory_place`] when the segments of an image are
-//! known, to decide whether the image is verified and to add the purgatory if it is, and
-//! [`kexec_purgatory_seal`] when their content is final, to record the digests. Of a crash image,
-//! [`kexec_purgatory_elfcorehdr`] records one again when memory is plugged in or out.
+//! `kexec_file_load()` calls the loader twice. [`kexec_purgatory_place`] runs when the segments of
+//! an image are known: it decides whether the image is verified, and adds the purgatory if it is.
+//! [`kexec_purgatory_seal`] runs when the contents of the segments are final: it records the
+//! digests. When memory is plugged in or out, [`kexec_purgatory_elfcorehdr`] records the digest of
+//! the crash image's ELF core header again.
 
 use kernel::{
     error::from_result,
@@ -48,10 +49,10 @@ use params::{
     Refusal, //
 };
 
-/// What `pr_*` messages begin with.
+/// Prefix of `pr_*` messages.
 const __LOG_PREFIX: &[u8] = b"kexec\0";
 
-/// The purgatory is not placed below this physical address, as in `kexec-bzimage64.c`.
+/// Lowest physical address of the purgatory, as in `kexec-bzimage64.c`.
 const MIN_PURGATORY_ADDR: u64 = 0x3000;
 
 /// C declaration and contract: `arch/x86/include/asm/kexec-purgatory.h`.
@@ -95,8 +96,8 @@ unsafe extern "C" fn kexec_purgatory_seal(image: *mut RawImage) -> c_int {
 ///
 /// # Safety
 ///
-/// As for [`CrashImage::from_raw_mut`]; `elfcorehdr` must be valid for reads of `size` bytes, which
-/// are not 0.
+/// As for [`CrashImage::from_raw_mut`]; `elfcorehdr` must be valid for reads of `size` bytes, and
+/// `size` must not be 0.
 #[export]
 unsafe extern "C" fn kexec_purgatory_elfcorehdr(
     image: *mut RawImage,

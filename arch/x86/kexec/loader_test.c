@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * KUnit tests of the loader's errors that no file makes kexec_file_load() run
- * into: images with too many segments, without room, or with segments that wrap
- * or overlap; of an ELF core header that changes after the image was loaded; and
- * of what a crash image and the next kernel need of a normal image
+ * KUnit tests of the loader:
+ * - errors that no file can cause in kexec_file_load(): too many segments, no room,
+ *   and segments that wrap or overlap
+ * - an ELF core header that changes after the image was loaded
+ * - crash memory, the entry point for a mismatch, pages in CMA, and the record for
+ *   the next kernel
  */
 
 #include <kunit/test.h>
@@ -18,15 +20,15 @@
 #include <asm/tsc.h>
 
 /*
- * Physical addresses. They are above the 64 TiB of memory that a kernel with four levels of paging
- * can have, as load_elfcorehdr() has the purgatory in memory of the test's own, which may lie
- * anywhere and must not overlap a segment.
+ * Physical addresses above the 64 TiB of memory that a kernel with four levels of paging
+ * can have. load_elfcorehdr() loads the purgatory to allocated memory, which may lie
+ * anywhere in these 64 TiB and must not overlap a segment.
  */
 #define BOOT_PARAMS	BIT(51)
 #define ELFCOREHDR	(BOOT_PARAMS + SZ_1M)
 #define ENTRY		(BOOT_PARAMS + SZ_16M + 0x200)
 
-/* Two segments that have what the purgatory asks for: a kernel and boot_params. */
+/* The two segments that the purgatory requires: a kernel and boot_params. */
 enum { KERNEL, PARAMS, NR_SEGMENTS };
 
 struct loader_test {
@@ -45,7 +47,7 @@ static void set_segment(struct loader_test *priv, int i, unsigned long mem, unsi
 	};
 }
 
-/* Places the purgatory, in the tests' own memory: where it comes to lie does not matter. */
+/* Places the purgatory; its address does not matter. */
 static int place(struct loader_test *priv)
 {
 	return kexec_purgatory_place(priv->image, ENTRY, BOOT_PARAMS);
@@ -159,8 +161,8 @@ static void free_purgatory(void *memory)
 }
 
 /*
- * Loads the purgatory of a crash image with an ELF core header of @size bytes to memory of the
- * test's own. Returns that memory.
+ * Seals the crash image with an ELF core header of @size bytes, and loads its purgatory
+ * to allocated memory. Returns that memory.
  */
 static u8 *load_elfcorehdr(struct kunit *test, size_t size)
 {
@@ -193,7 +195,7 @@ static u8 *load_elfcorehdr(struct kunit *test, size_t size)
 	return memory;
 }
 
-/* The purgatory has to be what it is if the new header was loaded in the first place. */
+/* The purgatory must be as if the new header had been loaded with the image. */
 static void test_elfcorehdr_changes(struct kunit *test)
 {
 	struct loader_test *priv = test->priv;
@@ -208,7 +210,7 @@ static void test_elfcorehdr_changes(struct kunit *test)
 	changed = kunit_kmalloc(test, sizeof(*changed), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, changed);
 	for (int i = 0; i < ARRAY_SIZE(sizes); i++) {
-		/* The frequency is one of the parameters, and may be refined meanwhile. */
+		/* tsc_khz is one of the parameters. Try again if it is refined. */
 		do {
 			khz = READ_ONCE(tsc_khz);
 			KUNIT_ASSERT_EQ(test, kexec_purgatory_seal(image), 0);
@@ -239,14 +241,14 @@ static void test_elfcorehdr_changes(struct kunit *test)
 	}
 }
 
-/* A damaged purgatory must not be given a digest that fits. */
+/* A damaged purgatory must not get a new digest that hides the damage. */
 static void test_elfcorehdr_damaged(struct kunit *test)
 {
 	struct loader_test *priv = test->priv;
 	struct kimage *image = priv->image;
 	const struct kexec_segment *purgatory = &image->segment[NR_SEGMENTS + 1];
 	u8 *memory = load_elfcorehdr(test, 256);
-	/* The last byte is one of the parameters, which no check of a region tells. */
+	/* The last byte belongs to the parameters, which are no region with a digest. */
 	u8 *damaged = memory + purgatory->bufsz - 1;
 	u8 *before;
 
@@ -272,7 +274,7 @@ static void test_elfcorehdr_damaged(struct kunit *test)
 	KUNIT_EXPECT_MEMNEQ(test, memory, before, purgatory->bufsz);
 }
 
-/* A normal image must not be placed over the crash image, which itself has no other place. */
+/* A normal image must not lie in crash memory. The crash image has no other place. */
 static void test_crash_memory_excluded(struct kunit *test)
 {
 	struct loader_test *priv = test->priv;
@@ -317,7 +319,7 @@ static void test_mismatch_entry(struct kunit *test)
 	kexec_purgatory_exchange(&kexec_crash_image, NULL);
 }
 
-/* Pages of a normal image in CMA lie in their place, behind what has a digest as well. */
+/* Pages of a normal image in CMA are in place, also those after the loaded bytes. */
 static void test_source_in_cma(struct kunit *test)
 {
 	struct loader_test *priv = test->priv;
@@ -334,7 +336,7 @@ static void test_source_in_cma(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, kexec_purgatory_source(image, BOOT_PARAMS + 2 * PAGE_SIZE), 0);
 }
 
-/* What the next kernel finds in the list of setup data, and what it makes of that. */
+/* The record in the setup_data list, and how the next kernel reads it */
 static void test_record(struct kunit *test)
 {
 	struct loader_test *priv = test->priv;
@@ -356,7 +358,7 @@ static void test_record(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, node->next, next);
 	KUNIT_EXPECT_EQ(test, node->type, SETUP_KEXEC_RECORD);
 	KUNIT_EXPECT_EQ(test, node->len, KEXEC_RECORD_SIZE);
-	/* It changes until the next kernel is entered. */
+	/* The digest leaves out the record, which changes when the image is entered. */
 	KUNIT_EXPECT_EQ(test, image->arch.purgatory.regions[PARAMS].len,
 			size + sizeof(*node));
 
@@ -368,7 +370,7 @@ static void test_record(struct kunit *test)
 	KUNIT_EXPECT_STREQ(test, entered.mismatch, "");
 	KUNIT_EXPECT_EQ(test, entered.regions, NR_SEGMENTS);
 	KUNIT_EXPECT_EQ(test, entered.bytes, image->arch.purgatory.verify_bytes);
-	/* Nobody has written the times. */
+	/* No time was written. */
 	KUNIT_EXPECT_EQ(test, entered.copy_ns, -1);
 	KUNIT_EXPECT_EQ(test, entered.total_ns, -1);
 
@@ -381,7 +383,7 @@ static void test_record(struct kunit *test)
 	}
 }
 
-/* A crash image, which is verified in every state, in memory that need not be reserved. */
+/* Makes a crash image, which every configuration verifies. Segments may lie anywhere. */
 static int loader_test_init(struct kunit *test)
 {
 	struct loader_test *priv;

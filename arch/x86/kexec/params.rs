@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The purgatory's bytes on their way into an image.
+//! Copies the purgatory into an image, and fills its parameters.
 
 use crate::{
     abi::{
@@ -115,13 +115,13 @@ pub(crate) struct Blob {
     header: Header,
 }
 
-/// What [`seal`] did.
+/// Result of [`seal`].
 pub(crate) struct Sealed {
-    /// Regions that will be verified.
+    /// Number of regions that the purgatory will verify.
     pub(crate) regions: usize,
-    /// Their size in bytes.
+    /// Number of bytes in these regions.
     pub(crate) bytes: usize,
-    /// How the purgatory will compute the digests.
+    /// The engine that the purgatory will use.
     pub(crate) engine: EngineKind,
 }
 
@@ -131,7 +131,7 @@ pub(crate) enum Refusal {
     Foreign,
     /// The purgatory would refuse the image.
     Fault(Fault),
-    /// Anything that the error says itself.
+    /// Any other error.
     Error(Error),
 }
 
@@ -172,7 +172,7 @@ impl Blob {
     ///
     /// # Errors
     ///
-    /// [`Refusal::Foreign`], `ENOMEM`.
+    /// [`Refusal::Foreign`] if [`header`] refuses it, `ENOMEM`.
     pub(crate) fn new(blob: &[u8]) -> Result<Blob, Refusal> {
         let header = header(blob)?;
         let mut bytes = VVec::with_capacity(blob.len(), GFP_KERNEL)?;
@@ -203,6 +203,10 @@ impl Blob {
 }
 
 /// Reads and checks the header of the purgatory.
+///
+/// # Errors
+///
+/// [`Refusal::Foreign`] if the header is not one of this build.
 pub(crate) fn header(blob: &[u8]) -> Result<Header, Refusal> {
     let header = *blob
         .get(..size_of::<Header>())
@@ -220,7 +224,11 @@ pub(crate) fn header(blob: &[u8]) -> Result<Header, Refusal> {
     sound.then_some(header).ok_or(Refusal::Foreign)
 }
 
-/// Splits the purgatory into what lies before the parameters and the parameters.
+/// Splits the purgatory into the bytes before the parameters, and the parameters.
+///
+/// # Errors
+///
+/// `ENOEXEC` if `header` does not fit `bytes`.
 pub(crate) fn split<'a>(
     bytes: &'a mut [u8],
     header: &Header,
@@ -233,13 +241,15 @@ pub(crate) fn split<'a>(
     Ok((code, params))
 }
 
-/// Records in the purgatory of `image`, whose digests were taken, what it has to verify and how,
-/// and the physical address of the `record` for the next kernel.
+/// Fills the parameters of the purgatory of `image`: the regions whose digests [`at_rest::record`]
+/// recorded, the engine, `machine`, and the physical address of the `record` for the next kernel.
+/// With `debug` and a console, sets [`abi::FLAG_DEBUG`].
 ///
 /// # Errors
 ///
 /// `EINVAL` if the image has no purgatory or more segments than the purgatory can verify;
-/// [`Refusal::Fault`] if the purgatory would refuse it.
+/// [`Refusal::Foreign`] if the purgatory is not of this build; [`Refusal::Fault`] if it would
+/// refuse the image.
 pub(crate) fn seal(
     image: &mut LoadingImage,
     machine: Machine,
@@ -259,7 +269,7 @@ pub(crate) fn seal(
         let Some(kind) = at_rest::region_kind(segment.kind) else {
             continue;
         };
-        // The purgatory relies on that: the segment's memory is what its page tables map.
+        // The page tables of the purgatory map the memory of the segment, and no more.
         if segment.digest_len > segment.mem_size {
             return Err(EINVAL.into());
         }
@@ -304,7 +314,7 @@ pub(crate) fn seal(
     };
     params.params_digest = digest_of(params);
 
-    // What the purgatory would refuse when this kernel is gone is refused here.
+    // Refuse now what the purgatory would refuse when this kernel is gone.
     let (own_digest, params_digest) = (params.blob_digest, params.params_digest);
     check::check(params, extent, &own_digest, &params_digest).map_err(Refusal::Fault)?;
 

@@ -14,15 +14,15 @@
 #include <linux/notifier.h>
 #include <linux/string.h>
 
-/* Held while the policy runs, so that it cannot go away meanwhile. */
+/* Held while the policy runs, so that its module cannot be unloaded meanwhile */
 static DEFINE_MUTEX(policy_lock);
 static kexec_purgatory_policy_fn *policy;
-/* Of the module that decides, "" if none does */
+/* Name of the module that decides, "" if none does */
 static char policy_name[KEXEC_POLICY_NAME_LEN];
 
 static_assert(KEXEC_POLICY_NAME_LEN >= MODULE_NAME_LEN);
 
-/* Puts @verify in force, NULL for none; policy_lock is held. */
+/* Sets the policy, or none if @verify is NULL; policy_lock is held. */
 static void set_policy(kexec_purgatory_policy_fn *verify, const char *name)
 {
 	policy = verify;
@@ -30,7 +30,7 @@ static void set_policy(kexec_purgatory_policy_fn *verify, const char *name)
 	kexec_purgatory_show_policy(name);
 }
 
-/* Ends the policy that is in force; policy_lock is held. */
+/* Ends the policy; policy_lock is held. */
 static void end_policy(void)
 {
 	pr_info("policy %s unregistered\n", policy_name);
@@ -74,7 +74,7 @@ int kexec_purgatory_policy_ask(struct kimage *image)
 	return policy(image);
 }
 
-/* A policy that its module did not unregister ends with the module's code. */
+/* Ends a policy that its module did not unregister, before the module's code is freed. */
 static int module_changed(struct notifier_block *nb, unsigned long state, void *data)
 {
 	const struct module *module = data;

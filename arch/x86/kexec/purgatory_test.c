@@ -2,9 +2,9 @@
 /*
  * KUnit tests of the purgatory's digests
  *
- * These run the code of the purgatory itself, from an executable copy of an
- * image that is linked from the same compiled crate as the one that is loaded
- * between two kernels, and hold what it computes against lib/crypto.
+ * They compare the digests with those of lib/crypto. They run the machine code of
+ * the purgatory: an executable copy of an image that is linked from the same
+ * compiled crate as the purgatory.
  */
 
 #include <crypto/sha2.h>
@@ -45,7 +45,7 @@ struct purgatory_test {
 	u8 *data;
 };
 
-/* Room for every number of leaves up to three rounds of the widest engine. */
+/* Room for up to 49 leaves: three batches of the widest engine, and one leaf more */
 #define DATA_SIZE	(49 * LEAF_SIZE)
 
 static void reference_digest(const u8 *start, size_t len, u8 *out)
@@ -113,7 +113,7 @@ static void test_leaf_edges(struct kunit *test)
 	}
 }
 
-/* A digest that does not depend on every bit would pass the tests above. */
+/* A flipped bit in the last byte of any whole leaf changes the digest. */
 static void test_every_leaf_counts(struct kunit *test)
 {
 	const struct purgatory_test *priv = test->priv;

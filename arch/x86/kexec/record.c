@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What kexec tells the next kernel, and /sys/kernel/kexec/entered_*: what the
- * previous one told this one
+ * The record for the next kernel, and /sys/kernel/kexec/entered_*, which shows the
+ * record of the previous kernel
  */
 
 #include <linux/align.h>
@@ -20,7 +20,7 @@
 #include <asm/setup.h>
 #include <asm/tsc.h>
 
-/* Segments begin at a multiple of this, so that a record stays aligned. */
+/* Alignment of a record in its segment. Segments begin at multiples of it. */
 #define RECORD_ALIGN	16
 
 unsigned long kexec_purgatory_add_record(struct kimage *image, unsigned long size)
@@ -47,13 +47,13 @@ static u64 clock_start(void)
 	return now - min(now, mul_u64_u32_div(local_clock(), tsc_khz, USEC_PER_SEC));
 }
 
-/* Maps a node of the list setup_data; memunmap() has to follow. */
+/* Maps a node of the setup_data list; the caller must call memunmap(). */
 static struct setup_data *map_node(u64 address, size_t size)
 {
 	return memremap(address, sizeof(struct setup_data) + size, MEMREMAP_WB);
 }
 
-/* Reads the first record in the list. Returns whether there is one to rely on. */
+/* Reads the first record in the list. Returns whether there is one and it is valid. */
 static bool read_record(void)
 {
 	u64 address = boot_params.hdr.setup_data;
@@ -73,7 +73,7 @@ static bool read_record(void)
 			continue;
 		}
 
-		/* A record of another version may be larger. It is not read. */
+		/* A record of another version, which is refused, may be larger. */
 		head.len = min(head.len, KEXEC_RECORD_SIZE);
 		node = map_node(address, head.len);
 		if (!node)
@@ -85,7 +85,7 @@ static bool read_record(void)
 	return false;
 }
 
-/* A file that tells a text of struct kexec_entered, or a number */
+/* A file that shows a text or a number of struct kexec_entered */
 struct entered_attribute {
 	struct kobj_attribute attr;
 	const char *text;

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * /sys/kernel/kexec/verify_*: which images are verified, and why; check_*: checks
- * of images that are loaded; mismatch_crash: where a mismatch ends
+ * Files in /sys/kernel/kexec/:
+ * - verify_*: which images are verified, and why
+ * - check_*: checks of loaded images
+ * - mismatch_crash: whether a mismatch in a normal image enters the crash image
  *
- * A read takes no lock. Whoever holds the kexec lock keeps a crash from
- * entering its image and makes a load fail, so that the decisions are copied
- * here when an image is replaced.
+ * A read takes no lock: while the kexec lock is held, a crash cannot enter its image and
+ * a load fails. Therefore the decisions are copied here when an image is replaced.
  */
 
 #include <linux/array_size.h>
@@ -23,14 +24,14 @@
 /* Room for a decision or a result with the name of a module */
 #define TEXT_SIZE	(128 + KEXEC_POLICY_NAME_LEN)
 
-/* What is told of an image */
+/* What sysfs shows of an image */
 struct details {
 	char decision[TEXT_SIZE];
 	const char *engine;
 	unsigned int regions;
 	unsigned long bytes;
 	char check[TEXT_SIZE];
-	/* When that was, 0 if there was no check */
+	/* Time of the check, 0 if there was none */
 	time64_t check_time;
 };
 
@@ -49,20 +50,20 @@ struct image {
 static struct image loaded = { .seq = SEQCNT_ZERO(loaded.seq), .details = NO_IMAGE };
 static struct image crash = { .seq = SEQCNT_ZERO(crash.seq), .details = NO_IMAGE };
 
-/* The module that decides, "" if none does; read as the details of an image. */
+/* Name of the module that decides, "" if none does; read under policy_seq */
 static seqcount_t policy_seq = SEQCNT_ZERO(policy_seq);
 static char policy[KEXEC_POLICY_NAME_LEN];
 
-/* How often a check before a reboot begins anew because the image was replaced */
+/* Most tries of a check before a reboot: a try fails if the image is replaced */
 #define CHECK_TRIES	10
 
 /* Whether the normal image is checked before it is entered */
 static bool check_reboot;
 
-/* Replaces the @size bytes at @to by those at @from; callers serialise that. */
+/* Replaces the @size bytes at @to by those at @from; callers serialize calls. */
 static void replace(seqcount_t *seq, void *to, const void *from, size_t size)
 {
-	/* A reader that interrupts the copy would wait for ever. */
+	/* A reader that preempts the copy on this CPU could wait forever. */
 	preempt_disable();
 	write_seqcount_begin(seq);
 	memcpy(to, from, size);
@@ -70,7 +71,7 @@ static void replace(seqcount_t *seq, void *to, const void *from, size_t size)
 	preempt_enable();
 }
 
-/* Copies what replace() may replace meanwhile. */
+/* Copies @size bytes that replace() may replace meanwhile. */
 static void get(seqcount_t *seq, void *to, const void *from, size_t size)
 {
 	unsigned int start;
@@ -147,7 +148,7 @@ enum what {
 	CHECK_TIME,
 };
 
-/* A file that tells something of an image */
+/* A file that shows one of the details of an image */
 struct image_attribute {
 	struct kobj_attribute attr;
 	struct image *image;
@@ -196,7 +197,7 @@ static ssize_t check_store(struct kobject *kobj, struct kobj_attribute *attr,
 	return kexec_purgatory_check(to_image_attribute(attr)->image == &crash) ?: count;
 }
 
-/* A file that turns something on or off */
+/* A file that shows and sets a switch */
 struct switch_attribute {
 	struct kobj_attribute attr;
 	bool *value;
@@ -236,7 +237,7 @@ int kexec_purgatory_check_reboot(void)
 		ret = kexec_purgatory_check(false);
 	} while (ret == -EAGAIN && --tries);
 
-	/* What cannot be checked is entered, as without this. */
+	/* An image that cannot be checked is entered, as if check_reboot were 0. */
 	return ret == -EIO ? ret : 0;
 }
 

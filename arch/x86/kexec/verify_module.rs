@@ -29,10 +29,11 @@ impl Policy for VerifyNormal {
     }
 }
 
-/// The module's parameter, `verify_param.c`: parameters in Rust cannot be changed later.
+/// The module's parameter `verify_spared`. It is defined in `verify_param.c`, because parameters in
+/// Rust cannot be changed after the module was loaded.
 fn verify_spared() -> bool {
-    // SAFETY: It is a variable of this module. `param_set_bool()` may write it meanwhile: one byte,
-    // which is read as it was before or as it is then, and is 0 or 1.
+    // SAFETY: The variable belongs to this module. `param_set_bool()` may write it meanwhile. It is
+    // one byte, so that this reads the old or the new value, and each is 0 or 1.
     unsafe { (&raw const bindings::kexec_verify_spared).read_volatile() }
 }
 

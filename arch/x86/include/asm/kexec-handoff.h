@@ -15,15 +15,14 @@
  * @control_page: virtual address of the control page
  * @flags: RELOC_KERNEL_*
  *
- * What kimage::start finds in registers depends on what was decided at load
- * time: the next kernel, entered directly, gets its boot_params; the purgatory gets
- * what the loader recorded about the console, panic_timeout as it is now, so
- * that it stops as panic() would even if its parameters are damaged, the time, and
- * where the crash image is. Anything else gets 0. A kernel that is entered directly
- * finds the time in its record.
+ * Enters kimage::start with the registers of struct kexec_registers. For the purgatory,
+ * fills in the current panic_timeout, so that the purgatory stops as panic() would even
+ * if its parameters are damaged, the time stamp counter, and the entry point of the
+ * crash image. For a next kernel that is entered directly, writes the time stamp counter
+ * to its record.
  *
- * Runs with the kernel's segments gone: no function call but the one into
- * @relocate, nothing that can fail.
+ * The kernel's segments are gone when this runs: it calls no function except @relocate,
+ * and does nothing that can fail.
  *
  * Return: only with RELOC_KERNEL_PRESERVE_CONTEXT, the re-entry point of the
  * image that returned.

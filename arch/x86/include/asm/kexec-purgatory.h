@@ -14,15 +14,15 @@ struct kimage;
 struct kobject;
 struct module;
 
-/* Of an image: KEXEC_SEGMENT_MAX, which is defined behind this file */
+/* Most regions of an image: KEXEC_SEGMENT_MAX, which is defined after this file */
 #define KEXEC_PURGATORY_REGIONS	16
 
 /**
- * struct kexec_purgatory_region - the bytes of a segment as they were loaded
- * @kind:	what they are, see arch/x86/kexec/at_rest.rs; 0 if there is no digest to
- *		compare them with
- * @len:	number of bytes, from the start of the segment
- * @digest:	their digest, LEAF_SIZE of arch/x86/purgatory/rust/abi.rs
+ * struct kexec_purgatory_region - the digest of a segment's loaded bytes
+ * @kind:	what the segment holds, see arch/x86/kexec/at_rest.rs; 0 if no digest was
+ *		recorded
+ * @len:	number of bytes that the digest covers, from the start of the segment
+ * @digest:	digest as LEAF_SIZE of arch/x86/purgatory/rust/abi.rs defines it
  */
 struct kexec_purgatory_region {
 	u8 kind;
@@ -31,16 +31,17 @@ struct kexec_purgatory_region {
 };
 
 /**
- * struct kexec_registers - what kimage::start finds in registers
- * @rsi:	The next kernel itself gets the physical address of its struct
- *		boot_params. The purgatory gets struct Handoff of
- *		arch/x86/purgatory/rust/abi.rs, whose low 32 bits are panic_timeout:
- *		0 when the image is loaded, filled in at the time of the jump. Else 0
- * @rdx:	For the purgatory, the time stamp counter at the time of the jump. Else 0
- * @rcx:	For the purgatory of a normal image, kimage::start of the crash image,
- *		to enter if a region does not match. Else 0
+ * struct kexec_registers - registers that kimage::start is entered with
+ * @rsi:	For a next kernel that is entered directly: physical address of its struct
+ *		boot_params. For the purgatory: struct Handoff of
+ *		arch/x86/purgatory/rust/abi.rs, whose low 32 bits are 0 until
+ *		kexec_handoff() fills in panic_timeout. Otherwise 0
+ * @rdx:	For the purgatory, without &kexec_purgatory.no_io: the time stamp counter at
+ *		the jump. Otherwise 0
+ * @rcx:	For the purgatory of a normal image: kimage::start of the crash image, to
+ *		enter if a region does not match. Otherwise 0
  *
- * arch/x86/kernel/relocate_kernel_64.S knows the offsets.
+ * arch/x86/kernel/relocate_kernel_64.S uses the offsets of the fields.
  */
 struct kexec_registers {
 	unsigned long rsi;
@@ -51,21 +52,21 @@ struct kexec_registers {
 /* Bytes of struct Record of arch/x86/purgatory/rust/record.rs */
 #define KEXEC_RECORD_SIZE	336
 
-/* Offset of Record::left in a struct setup_data with a record */
+/* Offset of Record::left in a struct setup_data that holds a record */
 #define KEXEC_RECORD_LEFT	(sizeof(struct setup_data) + 256)
 
-/* Room for the name of a module, with its NUL. */
+/* Size of a buffer for the name of a module, NUL included */
 #define KEXEC_POLICY_NAME_LEN	64
 
 /**
- * struct kexec_purgatory - what was decided about an image when it was loaded
+ * struct kexec_purgatory - decision about an image, and what follows from it
  * @decision:		enum Decision of rust/kernel/kexec/decision.rs; 0 for
  *			an image that kexec_load() loaded
- * @verified:		kimage::start is the purgatory, which checks the image
+ * @verified:		kimage::start is the purgatory, which verifies the image
  *			before it enters the next kernel
- * @no_io:		I/O and the time stamp counter may raise exceptions that nothing
- *			handles between two kernels
- * @registers:		for kimage::start
+ * @no_io:		I/O and reads of the time stamp counter may raise exceptions,
+ *			which nothing handles between two kernels
+ * @registers:		registers that kimage::start is entered with
  * @kernel:		physical address of the next kernel's segment, of which
  *			only the file's bytes are loaded; 0 for an image that
  *			kexec_load() loaded
@@ -73,18 +74,19 @@ struct kexec_registers {
  *			an image that kexec_load() loaded
  * @record:		offset of a struct setup_data with the record for the next kernel
  *			in the segment of @boot_params; 0 if there is none
- * @left:		where the record of an image that is entered directly gets the time
- *			stamp counter at the time of the jump; NULL for any other image
- * @engine:		name of what computes the digests between the two kernels; NULL
- *			for an image that is not verified
- * @verify_regions:	number of regions that are verified
- * @verify_bytes:	number of their bytes
+ * @left:		where kexec_handoff() writes the time stamp counter to the record
+ *			of an image that is entered directly; NULL for any other image,
+ *			and with @no_io
+ * @engine:		name of the engine that computes the digests between the two
+ *			kernels; NULL for an image that is not verified
+ * @verify_regions:	number of regions that the purgatory verifies
+ * @verify_bytes:	number of bytes in these regions
  * @check:		result of the last check, "" if there was none
- * @check_time:		when that was, in seconds since 1970
- * @regions:		what kexec_purgatory_check() checks, by the segment's index
+ * @check_time:		time of that check, in seconds since 1970
+ * @regions:		digests that kexec_purgatory_check() compares, by segment index
  * @policy:		name of the module that decided, "" if none did
  *
- * Empty where CONFIG_KEXEC_PURGATORY_RUST is off.
+ * Empty if CONFIG_KEXEC_PURGATORY_RUST is off.
  */
 struct kexec_purgatory {
 #ifdef CONFIG_KEXEC_PURGATORY_RUST
@@ -127,15 +129,15 @@ extern const u8 kexec_purgatory_test_blob_end[];
  *
  * Only with CONFIG_KEXEC_PURGATORY_KUNIT_TEST.
  *
- * Return: the engine's name, or NULL behind the last row.
+ * Return: the engine's name, or NULL after the last row.
  */
 const char *kexec_purgatory_engine(u32 row, u32 *number, bool *usable);
 
 #ifdef CONFIG_KEXEC_PURGATORY_RUST
 /**
- * kexec_purgatory_add_record() - make room for the record for the next kernel
+ * kexec_purgatory_add_record() - reserve room for the record for the next kernel
  * @image: image being loaded
- * @size: bytes of the segment with its struct boot_params
+ * @size: bytes of the segment with its struct boot_params, without the record
  *
  * Return: the size of that segment with the record at its end, in bytes.
  */
@@ -147,39 +149,43 @@ unsigned long kexec_purgatory_add_record(struct kimage *image, unsigned long siz
  * @entry: physical address of the next kernel's 64-bit entry point
  * @boot_params: physical address of its struct boot_params
  *
- * Sets kimage::start. Adds the purgatory as a segment if the image is to be
- * verified, and no segment if it is not.
+ * Sets kimage::start. Adds the purgatory as a segment if the image is to be verified.
  *
  * Context: kexec_lock is held; may sleep.
- * Return: 0 or a negative errno, which is logged.
+ * Return: 0, -EINVAL if the image has a purgatory already or no free segment,
+ * -EADDRNOTAVAIL if there is no room, -ENOEXEC if the purgatory is not of this build,
+ * or -ENOMEM. An error is logged.
  */
 int kexec_purgatory_place(struct kimage *image, unsigned long entry,
 			  unsigned long boot_params);
 
 /**
- * kexec_purgatory_seal() - take the digests of an image
- * @image: image whose segments have their final content
+ * kexec_purgatory_seal() - record the digests of an image
+ * @image: image that kexec_purgatory_place() prepared, whose segments are final
  *
  * Records them for kexec_purgatory_check(), and in the purgatory of an image that
  * is verified.
  *
  * Context: kexec_lock is held; may sleep.
- * Return: 0 or a negative errno, which is logged.
+ * Return: 0, -EINVAL if @image was not prepared or if its purgatory would refuse it, or
+ * -ENOEXEC if the purgatory is not of this build. An error is logged.
  */
 int kexec_purgatory_seal(struct kimage *image);
 
 /**
- * kexec_purgatory_elfcorehdr() - take the digest of a new ELF core header
- * @image: crash image, while it is not &kexec_crash_image
- * @elfcorehdr: what was just written to the memory of its ELF core header
- * @size: bytes of that
+ * kexec_purgatory_elfcorehdr() - record the digest of a new ELF core header
+ * @image: crash image, while kexec_crash_image does not point to it
+ * @elfcorehdr: copy of the bytes just written to the memory of its ELF core header
+ * @size: number of these bytes, not 0
+ *
+ * An error is logged; the purgatory then refuses the image.
  *
  * Context: kexec_lock is held, and the memory of @image is writable.
  */
 void kexec_purgatory_elfcorehdr(struct kimage *image, const void *elfcorehdr,
 				unsigned long size);
 
-/* The ELF purgatory, of which this kernel has none: there is nothing to load or to set up. */
+/* This kernel has no ELF purgatory: these functions have nothing to load or to set up. */
 static inline int kexec_load_purgatory(struct kimage *image, struct kexec_buf *kbuf)
 {
 	return 0;
@@ -220,15 +226,15 @@ static inline void kexec_purgatory_elfcorehdr(struct kimage *image, const void *
 #endif
 
 /**
- * kexec_purgatory_load_size() - tell how much of a segment's memory to load
+ * kexec_purgatory_load_size() - get the size of the part of a segment to load
  * @image: image being loaded, by either system call
  * @idx: index of one of its segments
  *
- * A kernel's segment has room for the kernel to decompress itself, init_size of
- * Documentation/arch/x86/boot.rst, several times what there is to load. The
- * kernel takes that room as it finds it.
+ * A kernel's segment is several times as large as the kernel's file: it has room for the
+ * kernel to decompress itself (init_size in Documentation/arch/x86/boot.rst). That room
+ * may hold anything, so it is not loaded.
  *
- * Return: bytes, a multiple of the page size.
+ * Return: the size in bytes, a multiple of the page size.
  */
 size_t kexec_purgatory_load_size(const struct kimage *image, int idx);
 #ifdef CONFIG_KEXEC_PURGATORY_RUST
@@ -236,13 +242,13 @@ size_t kexec_purgatory_load_size(const struct kimage *image, int idx);
 #endif
 
 /**
- * kexec_purgatory_excluded() - keep images out of memory
+ * kexec_purgatory_excluded() - keep normal images out of crash memory
  * @image: image being loaded
- * @start: physical address that a segment may get
- * @end: its last byte
+ * @start: physical address of a range that a segment may get
+ * @end: physical address of the last byte of that range
  *
- * A normal image does not get the memory of the crash image, which may have to be
- * entered when the normal one lies in its place.
+ * A normal image does not get memory that is reserved for the crash image: after a
+ * mismatch, its purgatory enters the crash image.
  *
  * Return: 1 if the segment must not lie there, else 0.
  */
@@ -253,34 +259,35 @@ int kexec_purgatory_excluded(const struct kimage *image, unsigned long start,
 #endif
 
 /**
- * kexec_purgatory_exchange() - replace an image, and what sysfs tells of it
+ * kexec_purgatory_exchange() - replace an image, and what sysfs shows of it
  * @dest: &kexec_image or &kexec_crash_image
- * @image: image to take its place, or NULL
+ * @image: new image, or NULL
  *
- * Ends a check of the image that is replaced.
+ * Ends a running check of the old image.
  *
- * Context: kexec_lock is held; may sleep, until a check noticed this: for the time
+ * Context: kexec_lock is held; may sleep until such a check ends, which takes the time
  * to hash two leaves.
- * Return: the image that was there before, or NULL.
+ * Return: the old image, or NULL.
  */
 struct kimage *kexec_purgatory_exchange(struct kimage **dest, struct kimage *image);
 
-/* Whether a normal image that is damaged ends in the crash image, if there is one. */
+/* Whether the purgatory of a damaged normal image enters the crash image, if any */
 extern bool kexec_mismatch_crash;
 
 /*
- * kimage::start of the crash image, for the purgatory of the normal one; 0 if there is
- * none, or none that it can enter. Changes with the images, under the kexec lock.
+ * kimage::start of the crash image, for the purgatory of the normal one; 0 if there is no
+ * crash image, or none that this purgatory can enter. Written under the kexec lock.
  */
 extern unsigned long kexec_mismatch_entry;
 
 /**
  * kexec_purgatory_source() - find a page of a loaded image
  * @image: normal image, loaded with kexec_file_load()
- * @destination: physical address of a page of one of its segments
+ * @destination: physical address that the page has after the copy
  *
  * Context: @image does not change.
- * Return: the physical address where the page lies until it is copied, or 0.
+ * Return: the physical address of the page before the copy, or 0 if @image has no such
+ * page.
  */
 phys_addr_t kexec_purgatory_source(const struct kimage *image, phys_addr_t destination);
 
@@ -288,20 +295,19 @@ phys_addr_t kexec_purgatory_source(const struct kimage *image, phys_addr_t desti
 const char *kexec_purgatory_release(void);
 
 /**
- * struct kexec_entered - what the previous kernel tells of how it left
- * @release:		its release
- * @decision:		what it decided about the image of this kernel
- * @engine:		engine of the purgatory, "" if there was none
+ * struct kexec_entered - how the previous kernel entered this one
+ * @release:		release of the previous kernel
+ * @decision:		its decision about the image of this kernel
+ * @engine:		engine of the purgatory, "" if there was no purgatory
  * @mismatch:		what was damaged in the normal image, "" if nothing was
- * @regions:		number of regions that were verified
- * @bytes:		number of their bytes
- * @copy_ns:		time to copy the image, in nanoseconds, or -1 if it is not known
- * @verify_ns:		time to verify it, the same
- * @handoff_ns:		time from machine_kexec() to the end of the purgatory, the same
- * @total_ns:		time from machine_kexec() until the clock of this kernel
- *			started, the same
+ * @regions:		number of regions that the purgatory verified
+ * @bytes:		number of bytes in these regions
+ * @copy_ns:		time to copy the image
+ * @verify_ns:		time to verify the image
+ * @handoff_ns:		time from machine_kexec() to the end of the purgatory
+ * @total_ns:		time from machine_kexec() until the clock of this kernel started
  *
- * Texts end with a NUL.
+ * Texts end with a NUL. Times are in nanoseconds, or -1 if they are not known.
  */
 struct kexec_entered {
 	char release[65];
@@ -317,30 +323,30 @@ struct kexec_entered {
 };
 
 /**
- * kexec_purgatory_read_record() - read what the previous kernel tells
- * @data: data of the struct setup_data
- * @size: its size in bytes
- * @clock: time stamp counter when the clock of this kernel started, or 0
- * @entered: gets it
+ * kexec_purgatory_read_record() - decode the record of the previous kernel
+ * @data: the record, which is the data of a struct setup_data
+ * @size: size of @data in bytes
+ * @clock: time stamp counter when the clock of this kernel started, or 0 if not known
+ * @entered: gets the contents of a valid record
  *
- * Logs a line about it, or about why it is not used.
+ * Logs a line about the record, or why it is not used.
  *
- * Return: whether it can be relied on.
+ * Return: whether the record is valid.
  */
 bool kexec_purgatory_read_record(const void *data, size_t size, u64 clock,
 				 struct kexec_entered *entered);
 
 /**
- * kexec_purgatory_record_init() - read the record of the previous kernel
- * @kobj: folder that gets files entered_* if there is one
+ * kexec_purgatory_record_init() - find and read the record of the previous kernel
+ * @kobj: directory that gets the files entered_* if there is a valid record
  *
  * Return: 0 or a negative errno.
  */
 int kexec_purgatory_record_init(struct kobject *kobj);
 
 /**
- * kexec_purgatory_sysfs_init() - add verify_* and check_* to /sys/kernel/kexec/
- * @kobj: that folder
+ * kexec_purgatory_sysfs_init() - add the files of the purgatory to /sys/kernel/kexec/
+ * @kobj: that directory
  *
  * Return: 0 or a negative errno.
  */
@@ -352,7 +358,8 @@ int kexec_purgatory_sysfs_init(struct kobject *kobj);
  * Does nothing unless /sys/kernel/kexec/check_reboot is 1.
  *
  * Context: kexec_lock is not held; may sleep.
- * Return: 0, or -EIO if the image is damaged, which is logged.
+ * Return: -EIO if the image is damaged, which is logged; 0 if it is intact or cannot be
+ * checked.
  */
 int kexec_purgatory_check_reboot(void);
 #ifdef CONFIG_KEXEC_PURGATORY_RUST
@@ -363,41 +370,42 @@ int kexec_purgatory_check_reboot(void);
 
 /**
  * kexec_purgatory_check() - compare a loaded image with its digests
- * @crash: the crash image, not the normal one
+ * @crash: true for the crash image, false for the normal one
  *
- * Takes no lock that a crash needs; a load that replaces the image ends the
- * check. Logs the result, and shows it in sysfs.
+ * Takes no lock that a crash needs. A load that replaces the image ends the check. Logs
+ * the result, and shows it in sysfs.
  *
  * Context: may sleep.
- * Return: 0 if the image is as it was loaded, -EIO if it is not, -ENOENT if there
- * is none, -EOPNOTSUPP if kexec_load() loaded it or if it is a crash image on a host
- * with SME, -EAGAIN if it was replaced meanwhile, or -ENOMEM.
+ * Return: 0 if the image is intact, -EIO if it is damaged, -ENOENT if no image is
+ * loaded, -EOPNOTSUPP if kexec_load() loaded it or if it is a crash image on a host with
+ * SME, -EAGAIN if it was replaced meanwhile, or -ENOMEM.
  */
 int kexec_purgatory_check(bool crash);
 
 /**
- * kexec_purgatory_check_image() - the same for an image that nothing else accesses
- * @image: it, in file mode, with what kexec_purgatory_seal() records
- * @text: gets the result as shown in sysfs
- * @size: room there, in bytes
+ * kexec_purgatory_check_image() - compare an image that nothing else accesses
+ * @image: image in file mode, sealed by kexec_purgatory_seal()
+ * @text: gets the result as sysfs shows it
+ * @size: size of @text in bytes, not 0
  *
  * Only with CONFIG_KEXEC_PURGATORY_KUNIT_TEST.
  *
  * Context: may sleep.
- * Return: 0, -EIO, or -ENOMEM.
+ * Return: 0 if the image is intact, -EIO if it is damaged, or -ENOMEM.
  */
 int kexec_purgatory_check_image(const struct kimage *image, char *text, size_t size);
 
 /**
  * kexec_purgatory_pin() - keep an image from being replaced
- * @is_crash: the crash image, not the normal one
+ * @is_crash: true for the crash image, false for the normal one
  *
- * A load that wants to replace it waits, with the kexec lock held. To keep that
- * short, ask kexec_purgatory_pin_ends(), and do not allocate memory meanwhile.
+ * A load that replaces the image waits for kexec_purgatory_unpin(), with the kexec lock
+ * held. To keep that wait short, poll kexec_purgatory_pin_ends() and do not allocate
+ * memory while the image is pinned.
  *
  * Context: may sleep.
- * Return: the image, which kexec_purgatory_unpin() has to follow, or an error:
- * -ENOENT, -EOPNOTSUPP as for kexec_purgatory_check().
+ * Return: the image, for which the caller must call kexec_purgatory_unpin(), or
+ * ERR_PTR(): -ENOENT or -EOPNOTSUPP as for kexec_purgatory_check().
  */
 struct kimage *kexec_purgatory_pin(bool is_crash);
 void kexec_purgatory_unpin(bool is_crash);
@@ -407,21 +415,21 @@ bool kexec_purgatory_pin_ends(bool is_crash);
 
 /**
  * kexec_purgatory_read() - read memory that may be damaged
- * @to: gets what is there
- * @address: physical address, of anything
- * @size: bytes, all of them in one page
+ * @to: gets the bytes
+ * @address: any physical address
+ * @size: number of bytes, all of them in one page
  *
- * Return: false if @address is no memory, if it is not mapped, or, where the
- * processor has ERMS, if the memory has an error.
+ * Return: true if the memory was read; false if @address is no memory, if it is not
+ * mapped, or, where the processor has ERMS, if the memory has an error.
  */
 bool kexec_purgatory_read(void *to, phys_addr_t address, size_t size);
 
 /**
- * kexec_purgatory_show_image() - have sysfs tell what was decided about an image
- * @crash: the crash image, not the normal one
- * @image: it, or NULL
+ * kexec_purgatory_show_image() - show an image in sysfs
+ * @crash: true for the crash image, false for the normal one
+ * @image: that image, or NULL if none is loaded
  *
- * Context: kexec_lock is held, and the image cannot be pinned.
+ * Context: the lock that kexec_purgatory_pin() takes is held.
  */
 void kexec_purgatory_show_image(bool crash, const struct kimage *image);
 
@@ -430,21 +438,21 @@ void kexec_purgatory_show_image(bool crash, const struct kimage *image);
  * @image: image that was checked
  * @text: result
  *
- * It stays with the image, and sysfs tells it while the image is loaded.
+ * The result stays with the image, and sysfs shows it while the image is loaded.
  *
  * Context: @image is pinned.
  */
 void kexec_purgatory_show_check(struct kimage *image, const char *text);
 
-/* The most calls of kexec_purgatory_run() */
+/* Most calls that kexec_purgatory_run() makes */
 #define KEXEC_PURGATORY_CPUS	8
 
-/* How many of them run at a time, at least 1. */
+/* Number of these calls that run at a time, at least 1 */
 unsigned int kexec_purgatory_run_cpus(void);
 
 /**
- * kexec_purgatory_run() - run a function on several CPUs, this one among them
- * @call: function, called with each number below @count once
+ * kexec_purgatory_run() - run a function on several CPUs, including this one
+ * @call: function, called once with each number below @count
  * @data: its first argument
  * @count: number of calls, not above KEXEC_PURGATORY_CPUS
  *
@@ -463,45 +471,45 @@ void kexec_purgatory_run(void (*call)(void *data, unsigned int number), void *da
  */
 const char *kexec_purgatory_decision(u8 decision);
 
-/* What a normal image that is loaded now would get if no module decides, as above. */
+/* Describes the decision that a normal image would get now if no module decided */
 const char *kexec_purgatory_policy(void);
 
 #ifdef CONFIG_KEXEC_PURGATORY_VERIFY_MODULE
 /**
  * typedef kexec_purgatory_policy_fn - decide about a normal image
- * @image: image being loaded, with every segment but the purgatory in place
+ * @image: image being loaded, with every segment except the purgatory in place
  *
  * Context: kexec_lock is held; may sleep.
- * Return: whether @image is to be verified.
+ * Return: whether to verify @image.
  */
 typedef bool kexec_purgatory_policy_fn(struct kimage *image);
 
 /**
- * kexec_purgatory_policy_register() - decide about normal images from now on
- * @owner: module that decides, whose name is shown to the administrator
- * @verify: its decision; not asked about crash images
+ * kexec_purgatory_policy_register() - let a module decide about normal images
+ * @owner: module that decides, whose name the log and sysfs show
+ * @verify: called for every normal image, and for no crash image
  *
- * Ends by itself when the module goes that has the code of @verify.
+ * The registration ends when the module with the code of @verify is unloaded.
  *
  * Context: may sleep.
- * Return: 0, or -EBUSY if a module decides already.
+ * Return: 0, or -EBUSY if another module is registered.
  */
 int kexec_purgatory_policy_register(struct module *owner,
 				    kexec_purgatory_policy_fn *verify);
 
 /**
- * kexec_purgatory_policy_unregister() - decide no more
- * @verify: what was registered; if it is not, nothing happens
+ * kexec_purgatory_policy_unregister() - stop deciding about normal images
+ * @verify: registered function; nothing happens if it is not registered
  *
- * Images that were loaded keep what was decided about them.
+ * Images that are loaded keep their decision.
  *
- * Context: may sleep; waits for a decision that is being taken.
+ * Context: may sleep; waits for a decision in progress.
  */
 void kexec_purgatory_policy_unregister(kexec_purgatory_policy_fn *verify);
 
 /**
- * kexec_purgatory_policy_ask() - have the registered module decide
- * @image: image being loaded; &kexec_purgatory.policy is set
+ * kexec_purgatory_policy_ask() - ask the registered module about an image
+ * @image: image being loaded; &kexec_purgatory.policy gets the module's name
  *
  * Context: kexec_lock is held; may sleep.
  * Return: 1 to verify @image, 0 not to, -ENOENT if no module is registered.
@@ -509,14 +517,14 @@ void kexec_purgatory_policy_unregister(kexec_purgatory_policy_fn *verify);
 int kexec_purgatory_policy_ask(struct kimage *image);
 
 /**
- * kexec_purgatory_show_policy() - have sysfs tell which module decides
+ * kexec_purgatory_show_policy() - show in sysfs which module decides
  * @name: its name, or "" if none does
  *
- * Context: calls are serialised by the caller.
+ * Context: the caller serializes calls.
  */
 void kexec_purgatory_show_policy(const char *name);
 
-/* Parameter of kexec_purgatory_verify.ko; for that module only. */
+/* Parameter verify_spared of kexec_purgatory_verify.ko; for that module only */
 extern bool kexec_verify_spared;
 #endif
 
