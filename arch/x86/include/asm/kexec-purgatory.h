@@ -36,8 +36,8 @@ struct kexec_purgatory_region {
  *		boot_params. For the purgatory: struct Handoff of
  *		arch/x86/purgatory/rust/abi.rs, whose low 32 bits are 0 until
  *		kexec_handoff() fills in panic_timeout. Otherwise 0
- * @rdx:	For the purgatory, without &kexec_purgatory.no_io: the time stamp counter at
- *		the jump. Otherwise 0
+ * @rdx:	For the purgatory, without &kexec_purgatory.no_io: the time stamp counter
+ *		at the jump. Otherwise 0
  * @rcx:	For the purgatory of a normal image: kimage::start of the crash image, to
  *		enter if a region does not match. Otherwise 0
  *

@@ -1,32 +1,34 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What the loader and the purgatory blob share.
+//! The interface between the loader and the purgatory.
 //!
-//! This file is compiled into the kernel's loader, into the blob and into the host tests, and is
-//! the only definition of the interface between them. The interface is private to one kernel
-//! build: loader and blob are always built together, so that there is no compatibility to keep.
-//! [`VERSION`] only guards against a blob from a stale build.
+//! This file is compiled into the kernel's loader, into the purgatory and into the host tests, and
+//! is the only definition of the interface. The interface is private to one kernel build: loader
+//! and purgatory are always built together, so that there is no compatibility to keep. [`VERSION`]
+//! only guards against a purgatory from a stale build.
 //!
 //! Contract:
 //!
-//! - The blob is a flat image. A [`Header`] lies at offset 0; its offsets count from there.
+//! - The purgatory is a flat image with a [`Header`] at offset 0. Offsets in the header count from
+//!   there.
 //! - The loader copies the first [`Header::file_size`] bytes to a page-aligned physical address, in
-//!   a segment of [`Header::mem_size`] bytes whose tail holds anything, and fills the [`Params`] at
-//!   offset [`Header::params`].
-//! - `relocate_kernel` enters the blob at offset [`Header::entry`] with interrupts off, in 64-bit
-//!   mode, on identity-mapped page tables that cover every region, with [`Params::entry`]'s
-//!   `CR0`, `CR4` and `XCR0` in force, with a [`Handoff`] in `%rsi`, in `%rdx` the time stamp
-//!   counter at the end of `machine_kexec()`, or 0, and in `%rcx` the entry point of the crash
-//!   image's purgatory, or 0 if a mismatch is to end in no dump.
+//!   a segment of [`Header::mem_size`] bytes. The rest of the segment may hold anything. The loader
+//!   fills the [`Params`] at offset [`Header::params`].
+//! - `relocate_kernel` enters the purgatory at offset [`Header::entry`] with interrupts off, in
+//!   64-bit mode, on identity-mapped page tables that cover every region. `CR0`, `CR4` and `XCR0`
+//!   are those for [`Params::entry`].
+//! - `%rsi` holds a [`Handoff`]. `%rdx` holds the time stamp counter at the end of
+//!   `machine_kexec()`, or 0. `%rcx` holds the entry point of the crash image's purgatory, or 0 if
+//!   a mismatch must not enter it.
 //! - All addresses are physical, all sizes are in bytes.
 
-/// First bytes of the blob and of its parameter block (`b"kxpurgRS"`, little endian).
+/// First bytes of the purgatory and of its parameters (`b"kxpurgRS"`, little endian).
 pub const MAGIC: u64 = u64::from_le_bytes(*b"kxpurgRS");
 
 /// Version of everything in this file.
 pub const VERSION: u32 = 3;
 
-/// The blob is smaller than this, in bytes.
+/// [`Header::file_size`] is less than this.
 pub const FILE_SIZE_MAX: usize = 32 * 1024;
 
 /// Size of a SHA-256 digest in bytes.
@@ -38,20 +40,20 @@ pub type Digest = [u8; DIGEST_SIZE];
 /// Bytes in a leaf of the digest tree.
 ///
 /// The digest of a region is SHA-256 over the digests of its leaves, in order, followed by the
-/// region's length in bytes as a little-endian `u64`. Every leaf but the last is this long; the
+/// region's length in bytes as a little-endian `u64`. Every leaf except the last is this long; the
 /// last one holds what remains. A region of length 0 has no leaf.
 ///
-/// The size is one for which `digest-tests/benches/leaf_size.rs` finds nothing that is more than
-/// some 1 % faster, see Documentation/arch/x86/kexec-purgatory-performance.rst. Smaller leaves cost
-/// more digests of digests, larger ones more idle lanes beside shorter leaves. It is not a power
-/// of two, so that the lanes of an engine do not all read from the same set of the cache.
+/// `digest-tests/benches/leaf_size.rs` finds no size that is more than about 1 % faster, see
+/// Documentation/arch/x86/kexec-purgatory-performance.rst. With smaller leaves, there are more leaf
+/// digests to hash. With larger leaves, lanes with a shorter leaf are idle for longer. The size is
+/// not a power of two, so that the lanes of an engine do not all read from the same cache set.
 pub const LEAF_SIZE: usize = 32 * 1024 + 64;
 
 /// Most regions that an image can have: one for each segment of `struct kimage`
 /// (`KEXEC_SEGMENT_MAX`).
 pub const REGIONS_MAX: usize = 16;
 
-/// Start of the blob.
+/// Start of the purgatory.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct Header {
@@ -65,21 +67,21 @@ pub struct Header {
     pub params: u32,
     /// Bytes to load.
     pub file_size: u32,
-    /// Bytes that the blob occupies in memory, a multiple of the page size.
+    /// Bytes that the purgatory occupies in memory, a multiple of the page size.
     pub mem_size: u32,
     /// Zero.
     pub reserved: u32,
 }
 
-/// What the blob finds in `%rsi`: all that it uses before it has checked its parameters.
+/// The value of `%rsi` on entry: what the purgatory needs before it has checked its parameters.
 ///
-/// - Bits 0 to 31: `panic_timeout` of the previous kernel when it entered the blob, in seconds: 0
-///   to stop the machine after a mismatch, a negative number to reset it at once.
+/// - Bits 0 to 31: `panic_timeout` of the previous kernel when it entered the purgatory, in
+///   seconds. After a mismatch, 0 stops the machine, and a negative number resets it at once.
 /// - Bits 32 to 47: I/O port of the 8250 that `earlyprintk` set up (`kexec_debug_8250_port`), or 0.
-/// - Bit 48: I/O raises an exception that nobody handles, as in a guest whose register state is
+/// - Bit 48: I/O raises an exception, which nothing handles, as in a guest whose register state is
 ///   encrypted.
 /// - Bits 49 to 52: what was damaged in the normal image, as `record::Record::mismatch` numbers it,
-///   if the purgatory of that image has entered the one of the crash image; else 0.
+///   if its purgatory has entered the crash image; otherwise 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Handoff(u64);
 
@@ -89,7 +91,7 @@ impl Handoff {
     const MISMATCH_SHIFT: u32 = 49;
     const MISMATCH: u64 = 0xf;
 
-    /// The part that the loader knows, with 0 for `panic_timeout`.
+    /// The value that the loader records, with `panic_timeout` 0.
     pub fn new(console_port: u16, no_io: bool) -> Handoff {
         let no_io = if no_io { Self::NO_IO } else { 0 };
 
@@ -121,8 +123,8 @@ impl Handoff {
         self.0 & Self::NO_IO != 0
     }
 
-    /// The same for the crash image's purgatory, which is entered as `mismatch`, at most 15, was
-    /// damaged.
+    /// This value for the purgatory of the crash image, entered because `mismatch` (at most 15, see
+    /// `record::Record::mismatch`) was damaged.
     pub fn after_mismatch(self, mismatch: u64) -> Handoff {
         Handoff(self.0 | (mismatch & Self::MISMATCH) << Self::MISMATCH_SHIFT)
     }
@@ -134,7 +136,7 @@ impl Handoff {
         (mismatch != 0).then_some(mismatch)
     }
 
-    /// Whether a mismatch ends in a reset of the machine or the end of the guest, not in a halt.
+    /// Whether a mismatch resets the machine or ends the guest, instead of halting.
     pub fn ends_machine(self) -> bool {
         self.panic_timeout() != 0 || self.no_io()
     }
@@ -144,7 +146,7 @@ impl Handoff {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum RegionKind {
-    /// A segment that the loader has no better name for.
+    /// Any other segment.
     Segment = 0,
     /// The protected-mode part of the next kernel.
     Kernel = 1,
@@ -193,7 +195,7 @@ impl RegionKind {
 pub struct Region {
     /// First byte.
     pub start: u64,
-    /// Length. Only the bytes that were loaded count, not the rest of the segment.
+    /// Number of bytes that were loaded. The rest of the segment is not part of the region.
     pub len: u64,
     /// A [`RegionKind`].
     pub kind: u32,
@@ -218,11 +220,12 @@ impl Region {
 #[derive(Clone, Copy, Default)]
 #[repr(C)]
 pub struct Reset {
-    /// Its address in that space; a PCI configuration register as in `struct acpi_generic_address`.
+    /// Its address in [`Self::space`]. The address of a PCI configuration register is encoded as in
+    /// `struct acpi_generic_address`.
     pub address: u64,
     /// [`RESET_NONE`], [`RESET_IO`] or [`RESET_PCI`].
     pub space: u32,
-    /// What to write to it.
+    /// Value to write to it.
     pub value: u32,
 }
 
@@ -233,11 +236,11 @@ pub const RESET_IO: u32 = 1;
 /// [`Reset::space`]: a PCI configuration register on bus 0.
 pub const RESET_PCI: u32 = 2;
 
-/// [`Params::flags`]: print a line on success too (`KEXEC_FILE_DEBUG`). Only where there is a
+/// [`Params::flags`]: print a line on success too (`KEXEC_FILE_DEBUG`). Only set if there is a
 /// console.
 pub const FLAG_DEBUG: u32 = 1;
 
-/// What the loader tells the blob.
+/// The parameters that the loader gives to the purgatory.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct Params {
@@ -260,26 +263,26 @@ pub struct Params {
     /// 8250 registers, 32 bits apart, or 0 (`kexec_debug_8250_mmio32`). Used where
     /// [`Handoff::console_port`] is 0.
     pub console_mmio32: u64,
-    /// Where the blob itself was placed, a multiple of the page size.
+    /// Physical address of the purgatory itself, a multiple of the page size.
     pub blob: u64,
     /// `XCR0` bits that the engine needs, `EngineKind::xcr0()`.
     pub xcr0: u64,
     /// An `EngineKind`, see `digest/engines.rs`.
     pub engine: u32,
-    /// Regions in use.
+    /// Number of regions in use.
     pub nr_regions: u32,
-    /// SHA-256 of the blob's bytes before these parameters, header included.
+    /// SHA-256 of the purgatory's bytes before these parameters, header included.
     pub blob_digest: Digest,
     /// SHA-256 of these parameters while this field is zero.
     pub params_digest: Digest,
     /// The regions; those beyond [`Params::nr_regions`] are zero.
     pub regions: [Region; REGIONS_MAX],
-    /// `record::Record` for the next kernel, which follows the region with its `boot_params`, or 0
-    /// if there is none. The blob writes its stamps.
+    /// Physical address of the `record::Record` for the next kernel, or 0 if there is none. The
+    /// record follows the region with `boot_params`. The purgatory writes its stamps.
     pub record: u64,
 }
 
 const _: () = assert!(size_of::<Header>() == 32);
 const _: () = assert!(size_of::<Region>() == 56);
-// Whole words, as the blob copies them word by word.
+// Whole words: the purgatory copies the parameters word by word.
 const _: () = assert!(size_of::<Params>() == 132 * size_of::<u64>());

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The purgatory as a flat image, for the loader in arch/x86/kexec, and its
- * digests alone, for the tests there.
+ * The purgatory as a flat image, for the loader in arch/x86/kexec, and an image of
+ * only its digests, for the tests there
  */
 
 #include <linux/linkage.h>

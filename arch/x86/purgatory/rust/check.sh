@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Checks the linked purgatory: nothing relocates it, nothing is linked to it later, and the loader
-# finds its header at offset 0.
+# Checks that the linked purgatory has no relocations, no undefined symbols, no unexpected sections,
+# no panic paths, its header at offset 0, and a size below the limit.
 #
 # usage: check.sh READELF NM purgatory.elf
 
@@ -41,8 +41,8 @@ for section in .text .rodata .params .bss; do
 	echo "$sections" | grep -q "^$section " || complain "there is no section $section"
 done
 
-# All others must be empty, .got, .plt, .data and .zeroed above all, but for what is there for a
-# dynamic loader and not in the flat image.
+# All other sections must be empty, above all .got, .plt, .data and .zeroed. Sections for a dynamic
+# loader are allowed: they are not in the flat image.
 while read -r section size; do
 	case "$section" in
 	"") ;; # There are none at all; see above.

@@ -2,8 +2,8 @@
 
 //! The memory functions that the compiler calls.
 //!
-//! String instructions, so that the compiler cannot make a call to the function itself out of its
-//! own loop. Speed does not matter here: digests are read in place.
+//! The copies use string instructions: the compiler could turn a loop into a call of the function
+//! itself. Speed does not matter: regions are hashed in place, without a copy.
 
 #![feature(compiler_builtins)]
 #![compiler_builtins]

@@ -12,8 +12,8 @@ const LSR: u16 = 5;
 /// [`LSR`]: the transmit register can be written to.
 const XMTRDY: u8 = 0x20;
 
-/// How often the status is read before the console is given up, so that a UART that is stuck costs
-/// the messages and not the machine: about a second, once.
+/// Number of status reads, about a second, after which the console is given up for good. A stuck
+/// UART then costs the messages, but does not hang the machine.
 const ATTEMPTS: u32 = 1 << 20;
 
 /// Where messages go.

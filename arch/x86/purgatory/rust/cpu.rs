@@ -7,7 +7,7 @@ use core::arch::{
     x86_64::_rdtsc, //
 };
 
-/// `CR4`: `XGETBV`, `XSETBV` and the states that they enable can be used.
+/// `CR4`: enables `XGETBV`, `XSETBV` and the states in `XCR0`.
 const CR4_OSXSAVE: u64 = 1 << 18;
 
 /// Reads an I/O port.
@@ -64,7 +64,7 @@ pub(crate) unsafe fn outl(port: u16, value: u32) {
     };
 }
 
-/// An empty IDT, in force for as long as this value lives: any exception or NMI resets the CPU.
+/// An empty IDT, loaded while this value lives: any exception or NMI resets the CPU.
 pub(crate) struct EmptyIdt {
     previous: IdtPointer,
 }
@@ -73,11 +73,11 @@ pub(crate) struct EmptyIdt {
 type IdtPointer = [u16; 5];
 
 impl EmptyIdt {
-    /// Replaces the IDT that is in force.
+    /// Loads an empty IDT.
     ///
     /// # Safety
     ///
-    /// Nothing may rely on the handlers of that IDT while this value lives.
+    /// Nothing may rely on the handlers of the previous IDT while this value lives.
     pub(crate) unsafe fn load() -> EmptyIdt {
         let mut previous: IdtPointer = [0; 5];
 
@@ -89,8 +89,8 @@ impl EmptyIdt {
                 options(att_syntax, nostack, preserves_flags),
             )
         };
-        // SAFETY: The table is empty. By the safety requirements of this function nobody misses the
-        // handlers.
+        // SAFETY: The table is empty. By the safety requirements of this function, nothing relies
+        // on the handlers.
         unsafe { load_idt(&[0; 5]) };
         EmptyIdt { previous }
     }
@@ -117,19 +117,19 @@ unsafe fn load_idt(idt: &IdtPointer) {
     };
 }
 
-/// Resets the CPU by an exception that nobody handles. In a guest, this ends the guest.
+/// Resets the CPU by a triple fault. In a guest, this ends the guest.
 pub(crate) fn triple_fault() -> ! {
     // SAFETY: The table is empty.
     unsafe { load_idt(&[0; 5]) };
-    // SAFETY: There is no handler that would run, nor one for what that raises.
+    // SAFETY: There is no handler for this exception, nor for the ones that follow from it.
     unsafe { asm!("int3", options(nomem, nostack)) };
     halt()
 }
 
-/// Cycles of the time stamp counter. Only for a machine where I/O is possible: elsewhere this may
+/// Reads the time stamp counter. Only for a machine where I/O is possible: elsewhere the read may
 /// raise an exception, as I/O does.
 pub(crate) fn cycles() -> u64 {
-    // SAFETY: Every CPU with 64-bit mode has it, and `CR4.TSD` does not matter in ring 0.
+    // SAFETY: Every CPU with 64-bit mode has it, and `CR4.TSD` has no effect in ring 0.
     unsafe { _rdtsc() }
 }
 
@@ -142,16 +142,16 @@ pub(crate) fn halt() -> ! {
     }
 }
 
-/// States beyond SSE, enabled in `XCR0` for as long as this value lives.
+/// States beyond SSE, enabled in `XCR0` while this value lives.
 pub(crate) struct ExtendedStates {
     /// What `XCR0` held before.
     xcr0: u64,
-    // Dropped last, behind the use of `XCR0` in `drop()`.
+    // Dropped after `drop()` has used `XCR0`.
     xsave: Xsave,
 }
 
 impl ExtendedStates {
-    /// Enables the states in `bits`; none if it is 0.
+    /// Enables the states in `bits`. Returns `None` if `bits` is 0.
     ///
     /// # Safety
     ///
@@ -185,7 +185,7 @@ impl Drop for ExtendedStates {
 ///
 /// # Invariants
 ///
-/// `CR4.OSXSAVE` is set for as long as the value lives.
+/// `CR4.OSXSAVE` is set while the value lives.
 struct Xsave {
     /// What `CR4` held before.
     cr4: u64,
@@ -200,7 +200,7 @@ impl Xsave {
     unsafe fn enable() -> Xsave {
         let cr4 = read_cr4();
 
-        // SAFETY: By the safety requirements of this function. All else stays as it is.
+        // SAFETY: By the safety requirements of this function. The other bits do not change.
         unsafe { write_cr4(cr4 | CR4_OSXSAVE) };
         // INVARIANT: The bit was just set, and nothing but `drop()` writes `CR4`.
         Xsave { cr4 }

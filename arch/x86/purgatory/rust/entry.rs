@@ -4,13 +4,13 @@
 //!
 //! On entry (see `arch/x86/kernel/relocate_kernel_64.S`): 64-bit mode, interrupts off, identity
 //! mapping, `CR4` = PAE and possibly LA57 and MCE, `%rsi`, `%rdx` and `%rcx` as in [`abi`], all
-//! other general registers but `%rsp` 0.
+//! other general registers except `%rsp` 0.
 //!
-//! On exit (see the 64-bit boot protocol in `Documentation/arch/x86/boot.rst`): as on entry, but
-//! with a GDT of this image, `%rsi` = `struct boot_params`, `%rdx` and `%rcx` 0, and `%rsp` = the
-//! end of a stack of this image. `%rsi` and the entry point are those that `purgatory_main` has
-//! checked and returned in registers: nothing is read from [`Params`] again. The purgatory of a
-//! crash image that is entered after a mismatch finds the same, with an [`abi::Handoff`] in `%rsi`.
+//! On exit (see the 64-bit boot protocol in `Documentation/arch/x86/boot.rst`): as on entry, except
+//! that the GDT is this image's, `%rsi` = `struct boot_params`, `%rdx` and `%rcx` are 0, and `%rsp`
+//! = the end of this image's stack. `purgatory_main` has checked `%rsi` and the entry point and
+//! returns them in registers: nothing is read from [`Params`] again. The purgatory of a crash image
+//! that is entered after a mismatch gets the same state, with an [`abi::Handoff`] in `%rsi`.
 
 use core::arch::global_asm;
 use purgatory_digest::abi::{
@@ -18,7 +18,7 @@ use purgatory_digest::abi::{
     Params, //
 };
 
-/// Bytes of stack. The deepest path, into the engine `avx512-x16`, takes some 10 KiB.
+/// Bytes of stack. The deepest path, into the engine `avx512-x16`, takes about 10 KiB.
 const STACK_SIZE: usize = 16 * 1024;
 
 const CR0_MP: u64 = 1 << 1;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The crash image, for a normal image that must not be entered.
+//! Enters the crash image when the normal image is damaged.
 
 use crate::{
     console::Console,
@@ -15,28 +15,30 @@ use purgatory_digest::{
     sha256, //
 };
 
-/// A purgatory begins at a multiple of this.
+/// A purgatory begins at a multiple of this many bytes.
 const PAGE_SIZE: u64 = 4096;
 
-/// What is needed to enter the purgatory of the crash image, and what that has in common with this
-/// one: the same kernel has loaded both. Nothing of it is read from memory that may be damaged.
+/// What is needed to enter the purgatory of the crash image. The same kernel has loaded it and this
+/// purgatory, so that both have the same code. No field is read from memory that may be damaged.
 pub(crate) struct Fallback {
     pub(crate) handoff: Handoff,
-    /// Its entry point, physical address; 0 if there is none.
+    /// Entry point of the crash image's purgatory, a physical address; 0 if there is none.
     pub(crate) entry: u64,
-    /// Entry point and physical address of this purgatory.
+    /// Entry point of this purgatory, a physical address.
     pub(crate) own_entry: u64,
+    /// Physical address of this purgatory.
     pub(crate) start: u64,
-    /// Bytes of its header, its code and its constants.
+    /// Bytes of the header, code and constants of this purgatory.
     pub(crate) code: usize,
-    /// Digest of these, as they are.
+    /// Digest of these bytes as they are.
     pub(crate) digest: Digest,
 }
 
 impl Fallback {
-    /// Where to go on as `mismatch` was damaged, which is as in `record::Record::mismatch`. `None`
-    /// if there is no crash image, or if the code of its purgatory is not that of this one: one of
-    /// the two is damaged then. Its parameters, and all else, it checks itself.
+    /// What to enter because `mismatch`, numbered as in `record::Record::mismatch`, was damaged.
+    /// `None` if there is no crash image, or if its purgatory differs from this one in header, code
+    /// or constants: one of the two is damaged then. The purgatory of the crash image checks
+    /// everything else itself.
     ///
     /// # Safety
     ///
@@ -49,8 +51,8 @@ impl Fallback {
         }
 
         let code = ptr::with_exposed_provenance(start as usize);
-        // SAFETY: By the safety requirements of this function, the purgatory is mapped, which has
-        // the same size. Nothing else runs that could write to it.
+        // SAFETY: By the safety requirements of this function, the other purgatory is mapped. It
+        // has the same size. Nothing else runs that could write to it.
         let digest = unsafe { sha256(code, self.code) };
         if digest != self.digest {
             console.str("purgatory: the crash image has another purgatory\n");

@@ -2,9 +2,9 @@
 
 //! The purgatory: verifies the next kernel between two kernels.
 //!
-//! `relocate_kernel` of the previous kernel enters it when every segment is in its place. It
-//! computes a digest of every region that the loader recorded, and enters the next kernel only if
-//! each is what it was when the image was loaded.
+//! `relocate_kernel` of the previous kernel enters the purgatory when every segment is in place.
+//! The purgatory computes the digest of every region that the loader recorded, and enters the next
+//! kernel only if each digest is the one recorded when the image was loaded.
 
 #![no_std]
 
@@ -48,18 +48,18 @@ use purgatory_digest::{
     sha256, //
 };
 
-/// Where to go on: to the next kernel when the image is sound, or to the purgatory of the crash
-/// image.
+/// What to enter: the next kernel if the image is sound, or the purgatory of the crash image.
 #[repr(C)]
 struct Next {
-    /// `%rsi` there: physical address of the next kernel's `struct boot_params`, or a [`Handoff`].
-    /// Returned in `%rax`.
+    /// `%rsi` at the entry point: the physical address of the next kernel's `struct boot_params`,
+    /// or a [`Handoff`] for the purgatory. Returned in `%rax`.
     rsi: u64,
-    /// Its entry point, physical address. Returned in `%rdx`.
+    /// Physical address of the entry point. Returned in `%rdx`.
     entry: u64,
 }
 
-/// Verifies the image. Returns only if the next kernel, or the crash image, is to be entered.
+/// Verifies the image. Returns what to enter: the next kernel, or after a mismatch the crash image.
+/// If neither can be entered, stops or resets the machine and does not return.
 ///
 /// # Safety
 ///
@@ -81,10 +81,10 @@ unsafe extern "C" fn purgatory_main(
     let handoff = Handoff::from_raw(handoff);
     let entered = cycles(handoff);
     let no_handlers = handoff.ends_machine().then(|| {
-        // SAFETY: This program handles no exception. `relocate_kernel` of a kernel with
-        // CONFIG_KEXEC_DEBUG has handlers that print the registers and halt, an NMI included.
-        // `panic=` asked for a reset in place of a halt, and in a guest without I/O they would
-        // raise further exceptions.
+        // SAFETY: This program handles no exceptions. With CONFIG_KEXEC_DEBUG, `relocate_kernel`
+        // has handlers that print the registers and halt, also for an NMI. Nothing relies on them:
+        // `panic=` asked for a reset instead of a halt, and in a guest without I/O the handlers
+        // would raise further exceptions.
         unsafe { EmptyIdt::load() }
     });
 
@@ -92,8 +92,8 @@ unsafe extern "C" fn purgatory_main(
     let start = header.addr() as u64;
     // SAFETY: By the safety requirements of this function.
     let mut params = unsafe { read_once(params) };
-    // SAFETY: The linker script puts the parameters behind code and constants of this program, and
-    // the header before these.
+    // SAFETY: The linker script puts the parameters after the code and constants of this program,
+    // and the header before these.
     let own_digest = unsafe { sha256(header.cast(), code) };
     let params_digest = params_digest(&mut params);
 
@@ -122,14 +122,15 @@ unsafe extern "C" fn purgatory_main(
             if let Some(next) = unsafe { fallback.next(&mut console, record::MISMATCH_PURGATORY) } {
                 return next;
             }
-            // Nothing that the parameters say of the machine is used.
+            // The reset register and the frequency in the parameters are not used: the parameters
+            // may be damaged.
             stop::stop(&mut console, handoff, &Reset::default(), 0)
         }
     };
 
     if matches!(console, Console::None) {
-        // SAFETY: The parameters are those that the loader filled. The address is that of the
-        // console which the previous kernel used.
+        // SAFETY: The loader filled the parameters. The address is that of the console that the
+        // previous kernel used.
         console = unsafe { Console::mmio32(params.console_mmio32) };
     }
     // SAFETY: `checked` is about parameters of the loader, which took the regions from the segments
@@ -153,10 +154,10 @@ unsafe extern "C" fn purgatory_main(
     }
     if let Some(record) = checked.record() {
         let record: *mut Record = ptr::with_exposed_provenance_mut(record as usize);
-        // SAFETY: By the invariants of `Checked`, the address is aligned and nothing else lies
-        // there that this program uses. The loader reserved the record behind `boot_params`, in the
-        // same segment, which is mapped. Its fields are integers, of which every bit pattern is a
-        // value.
+        // SAFETY: By the invariants of `Checked`, the address is aligned and nothing else that this
+        // program uses lies there. The loader reserved the record after `boot_params`, in the same
+        // segment, which is mapped. The fields of the record are integers, of which every bit
+        // pattern is a value.
         let record = unsafe { &mut *record };
 
         record.left = (left != 0).then_some(left).into();
@@ -172,14 +173,14 @@ unsafe extern "C" fn purgatory_main(
     }
 }
 
-/// The time stamp counter; `None` where a hypervisor may intercept that and nobody handles what it
-/// raises, as in a guest with SEV-ES.
+/// The time stamp counter; `None` where a hypervisor may intercept the read and nothing handles the
+/// exception that this raises, as in a guest with SEV-ES.
 fn cycles(handoff: Handoff) -> Option<u64> {
     (!handoff.no_io()).then(cpu::cycles)
 }
 
-/// Copies the parameters and reads each byte once, so that what is checked is what is used,
-/// whatever writes to their memory meanwhile.
+/// Copies the parameters and reads each byte once. The copy is checked and then used, so that a
+/// later write to the memory of the parameters has no effect.
 ///
 /// # Safety
 ///
@@ -208,15 +209,16 @@ fn params_digest(params: &mut Params) -> abi::Digest {
     found
 }
 
-/// Returns the first region that does not have the digest that it must have, if there is one.
+/// Verifies all regions, and prints each mismatch. Returns the first region whose digest is not the
+/// recorded one, if there is one.
 ///
 /// # Safety
 ///
 /// Each region must lie in a segment of the image that is being entered, and the page tables must
 /// be those that `init_pgtable()` made for this image.
 unsafe fn verify<'a>(console: &mut Console, checked: &Checked<'a>) -> Option<&'a Region> {
-    // SAFETY: The loader chose the engine by what CPUID says, and `check()` held the bits against
-    // the engine.
+    // SAFETY: The loader chose an engine whose bits the CPU allows according to CPUID, and
+    // `check()` compared the bits in the parameters with those of the engine.
     let states = unsafe { cpu::ExtendedStates::enable(checked.engine().xcr0()) };
     let mut found = [[0; DIGEST_SIZE]; REGIONS_MAX];
     let mut damaged = None;
@@ -277,7 +279,7 @@ fn report(console: &mut Console, checked: &Checked<'_>, cycles: u64) {
         .str(" cycles\n");
 }
 
-/// As much of a digest as tells two of them apart in a message.
+/// The first 8 bytes of a digest, which suffice to tell two digests apart in a message.
 fn shortened(digest: &abi::Digest) -> &[u8] {
     digest.first_chunk::<8>().map_or(digest, |chunk| chunk)
 }

@@ -2,15 +2,15 @@
 
 //! The purgatory's digests on their own, for tests and measurements.
 //!
-//! This image is linked from the compiled crate that the purgatory is linked from, so that its
-//! machine code is the purgatory's. It has no header: its first byte is the first instruction of
+//! This image and the purgatory are linked from the same compiled crate, so that both have the same
+//! machine code. The image has no header: its first byte is the first instruction of
 //!
 //! ```c
 //! void digests(u32 engine, const struct region *regions, size_t count, u8 digests[16][32]);
 //! ```
 //!
-//! which is [`region_digests`] for `count` of [`Region`]. `engine` is an [`EngineKind`]; for a
-//! number that is none, nothing is written. The CPU must be ready for the engine.
+//! which calls [`region_digests`] for `count` regions. `engine` is the number of an [`EngineKind`];
+//! for an unknown number, nothing is written. The CPU must be ready for the engine.
 
 #![no_std]
 
@@ -50,8 +50,8 @@ purgatory_test_entry:
 ///
 /// # Safety
 ///
-/// `regions` must be aligned and valid for reads of `count` regions, `digests` a
-/// reference that nobody else uses; the rest as for [`region_digests`].
+/// `regions` must be aligned and valid for reads of `count` regions. `digests` must be a reference
+/// that nothing else uses. For the regions and the CPU, see [`region_digests`].
 #[unsafe(no_mangle)]
 unsafe extern "C" fn purgatory_test_digests(
     engine: u32,

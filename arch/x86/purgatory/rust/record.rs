@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What the kernel that kexec leaves tells the kernel that it enters.
+//! The record that a kernel leaves for the next kernel, which kexec enters.
 //!
 //! A [`Record`] is the data of a node in the list `setup_data` of the boot protocol
 //! (Documentation/arch/x86/boot.rst), whose type is `SETUP_KEXEC_RECORD` of
-//! `arch/x86/include/uapi/asm/setup_data.h`. The loader fills it when it loads the image, but for
-//! the [`Stamp`]s, which are written between the two kernels.
+//! `arch/x86/include/uapi/asm/setup_data.h`. The loader fills it when it loads the image, except
+//! the [`Stamp`]s, which are written when the image is entered.
 //!
-//! Any kernel may read what any other one has written. What a [`VERSION`] means never changes, and
-//! a reader trusts nothing. All numbers are little endian.
+//! Any kernel may read a record of any other kernel. Therefore the layout of a [`VERSION`] never
+//! changes, and a reader trusts nothing. All numbers are little endian.
 
 use crate::abi::{
     Digest,
@@ -28,18 +28,17 @@ pub const FLAG_CRASH: u32 = 1;
 /// [`Told::flags`]: a purgatory verifies the image before the next kernel is entered.
 pub const FLAG_VERIFIED: u32 = 2;
 
-/// [`Record::mismatch`]: it was the purgatory that was damaged. A region has the number of its
-/// [`RegionKind`] plus 1.
+/// [`Record::mismatch`]: the purgatory itself was damaged.
 pub const MISMATCH_PURGATORY: u64 = 15;
 
 const _: () = assert!(RegionKind::ALL.len() < MISMATCH_PURGATORY as usize);
 
-/// A number that is written between two kernels, where nothing computes a digest.
+/// A number that is written when the image is entered, and that no digest covers.
 #[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct Stamp {
     value: u64,
-    /// The complement of the value; 0, as the value, if nothing was written.
+    /// The complement of the value. If nothing was written, both are 0.
     complement: u64,
 }
 
@@ -54,6 +53,10 @@ impl From<Option<u64>> for Stamp {
 
 impl Stamp {
     /// The value, if one was written.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::Stamp`] if value and complement do not match.
     fn get(self) -> Result<Option<u64>, Fault> {
         match self {
             Stamp {
@@ -72,13 +75,13 @@ impl Stamp {
 pub struct Told {
     /// Release of the kernel that loaded the image, as `uname -r` prints it.
     pub release: [u8; 64],
-    /// What it decided about the image, as `/sys/kernel/kexec/verify_loaded` has it.
+    /// Its decision about the image, as `/sys/kernel/kexec/verify_loaded` shows it.
     pub decision: [u8; 96],
     /// Engine of the purgatory; empty if there is none.
     pub engine: [u8; 16],
-    /// Bytes that are verified.
+    /// Number of bytes that are verified.
     pub bytes: u64,
-    /// Regions that are verified.
+    /// Number of regions that are verified.
     pub regions: u32,
     /// `FLAG_*`.
     pub flags: u32,
@@ -110,7 +113,8 @@ pub struct Record {
     pub verified: Stamp,
     /// Time stamp counter when the purgatory entered the next kernel.
     pub handed_off: Stamp,
-    /// What was damaged in the normal image, whose purgatory then entered the crash image.
+    /// What was damaged in the normal image, if its purgatory therefore entered this crash image:
+    /// the number of the region's [`RegionKind`] plus 1, or [`MISMATCH_PURGATORY`].
     pub mismatch: Stamp,
 }
 
@@ -138,7 +142,7 @@ impl Record {
     }
 }
 
-/// `text` with NULs behind it; what does not fit, or is not ASCII, is left out.
+/// `text`, padded with NULs. Characters that do not fit, or are not printable ASCII, are left out.
 pub fn text<const N: usize>(text: &str) -> [u8; N] {
     let mut bytes = [0; N];
     let plain = text.bytes().filter(|&byte| is_plain(byte));
@@ -156,7 +160,7 @@ fn is_plain(byte: u8) -> bool {
 /// Why a record is not used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// It is shorter than [`Record`], or says that it is.
+    /// It is shorter than [`Record`], or [`Record::size`] is wrong.
     Size,
     /// [`Record::magic`]
     Magic,
@@ -184,7 +188,7 @@ impl Fault {
     }
 }
 
-/// What a record says.
+/// The contents of a valid record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entered<'a> {
     /// [`Told::release`]
@@ -208,9 +212,9 @@ pub struct Entered<'a> {
     pub verify_ns: Option<u64>,
     /// Time from `machine_kexec()` until the purgatory entered the next kernel, in nanoseconds.
     pub handoff_ns: Option<u64>,
-    /// Time from `machine_kexec()` to the counter's value that [`read`] was given, in nanoseconds.
+    /// Time from `machine_kexec()` to the counter value that [`read`] was given, in nanoseconds.
     pub total_ns: Option<u64>,
-    /// What was damaged in a normal image, if that is why this one was entered.
+    /// What was damaged in the normal image, if the crash image was entered for that reason.
     pub mismatch: Option<&'static str>,
 }
 
@@ -219,7 +223,7 @@ pub struct Entered<'a> {
 ///
 /// # Errors
 ///
-/// A [`Fault`] if it is no record, or not one that can be relied on.
+/// A [`Fault`] if there is no record, or if it is not valid.
 pub fn read(
     bytes: &[u8],
     sha256: impl FnOnce(&[u8]) -> Digest,
@@ -227,7 +231,7 @@ pub fn read(
 ) -> Result<Entered<'_>, Fault> {
     const TOLD: usize = offset_of!(Record, told);
 
-    // The version decides about all that follows it.
+    // The meaning of everything after the version depends on the version.
     ensure(
         number(bytes, offset_of!(Record, magic))? == MAGIC,
         Fault::Magic,
@@ -283,12 +287,14 @@ pub fn read(
     })
 }
 
-/// Time that so many cycles of a counter of `khz` take, if they are not more than a counter has.
+/// The time that `cycles` of a counter of `khz` take, in nanoseconds; `None` if it overflows or if
+/// `khz` is 0.
 fn nanoseconds(cycles: u64, khz: u32) -> Option<u64> {
     cycles.checked_mul(1_000_000)?.checked_div(khz.into())
 }
 
-/// What [`Record::mismatch`] names; a kind that a later kernel has is a segment.
+/// The name of what [`Record::mismatch`] says was damaged. A kind that only later kernels have is
+/// called a segment.
 fn damaged(number: u64) -> &'static str {
     if number == MISMATCH_PURGATORY {
         return "purgatory";

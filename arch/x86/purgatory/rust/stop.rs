@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What becomes of the machine when the next kernel is not entered.
+//! Stops or resets the machine when the next kernel is not entered.
 
 use crate::{
     console::Console,
@@ -15,10 +15,11 @@ use purgatory_digest::abi::{
 /// I/O port whose write takes about a microsecond and has no other effect.
 const DELAY_PORT: u16 = 0x80;
 
-/// Reset control register of Intel's chipsets, and of what imitates them.
+/// Reset control register of Intel chipsets and compatible ones.
 const RESET_CONTROL: u16 = 0xcf9;
-/// [`RESET_CONTROL`]: what a reset is to be, a hard one; then the reset.
+/// [`RESET_CONTROL`]: makes the next reset a hard one.
 const RESET_CONTROL_HARD: u8 = 0x02;
+/// [`RESET_CONTROL`]: does a hard reset.
 const RESET_CONTROL_NOW: u8 = 0x06;
 
 /// Command register of the keyboard controller, and its command to pulse the reset line.
@@ -29,12 +30,12 @@ const KEYBOARD_RESET: u8 = 0xfe;
 const PCI_ADDRESS: u16 = 0xcf8;
 const PCI_DATA: u16 = 0xcfc;
 
-/// Does what `panic()` would with [`Handoff::panic_timeout`]: resets the machine after so many
-/// seconds, or at once if the number is negative, or stops it if it is 0.
+/// Does what `panic()` would do with [`Handoff::panic_timeout`]: resets the machine after that many
+/// seconds, resets it at once if the number is negative, or halts if it is 0.
 ///
-/// Where I/O raises exceptions, nothing is printed, and none of that is possible: `panic()` itself
-/// would have to ask the hypervisor. A guest that halts there may hang for ever without a trace, so
-/// that it is ended at once, whatever `panic_timeout` is.
+/// Where I/O raises exceptions, it prints nothing and ends the guest at once, whatever
+/// `panic_timeout` is. A reset would take a call to the hypervisor, and a guest that halts might
+/// hang forever without a trace.
 ///
 /// `reset` is the machine's reset register. `tsc_khz` is the frequency of the time stamp counter,
 /// or 0 if it is not known.
@@ -76,7 +77,8 @@ fn wait_a_second(tsc_khz: u32) {
     }
 }
 
-/// Tries one way after the other, the least violent first, each with time to take effect.
+/// Tries each way to reset the machine, the least violent one first, and gives each about 0.1 s to
+/// take effect.
 fn reset_machine(reset: &Reset) -> ! {
     let pause = || {
         for _ in 0..100_000 {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What the purgatory asks of its parameters before it acts on them.
+//! Checks of the purgatory's parameters before it uses them.
 
 use crate::{
     abi::{
@@ -17,16 +17,16 @@ use crate::{
 };
 use core::ops::Range;
 
-/// The end of what a CPU can address (Intel SDM volume 3, section 4.1.4: at most 52 bits).
+/// End of the physical address space (Intel SDM volume 3, section 4.1.4: at most 52 bits).
 const PHYSICAL_END: u64 = 1 << 52;
 
 /// Parameters that were checked.
 ///
 /// # Invariants
 ///
-/// `regions` are the regions in use. None begins at address 0, ends behind what a CPU can address,
-/// or overlaps another one, the purgatory or the record. The record begins at a multiple of the
-/// size of a word, behind a region with `boot_params`.
+/// `regions` are the regions in use. None begins at address 0, ends beyond the physical address
+/// space, or overlaps another one, the purgatory or the record. The record begins at a multiple of
+/// the word size, at the end of a region with `boot_params`.
 #[derive(Debug)]
 pub struct Checked<'a> {
     engine: EngineKind,
@@ -35,12 +35,12 @@ pub struct Checked<'a> {
 }
 
 impl<'a> Checked<'a> {
-    /// How to compute digests.
+    /// The engine to compute the digests with.
     pub fn engine(&self) -> EngineKind {
         self.engine
     }
 
-    /// What to verify.
+    /// The regions to verify.
     pub fn regions(&self) -> &'a [Region] {
         self.regions
     }
@@ -70,11 +70,14 @@ pub enum Fault {
     Engine,
     /// [`Params::nr_regions`]
     RegionCount,
-    /// A region wraps, is not in memory, is of an unknown kind, or overlaps.
+    /// A region wraps, begins at address 0, ends beyond the physical address space, is of an
+    /// unknown kind, or overlaps another one or the purgatory.
     Region,
-    /// [`Params::entry`] or [`Params::boot_params`] lies in no region that is verified.
+    /// [`Params::entry`] is in no region with a kernel, or [`Params::boot_params`] in none with
+    /// `boot_params`.
     Entry,
-    /// [`Params::record`] does not follow `boot_params`, or overlaps something.
+    /// [`Params::record`] is misaligned, does not follow `boot_params`, ends beyond the physical
+    /// address space, or overlaps a region or the purgatory.
     Record,
 }
 
@@ -99,10 +102,14 @@ impl Fault {
 
 /// Checks `params`.
 ///
-/// `extent` is the memory that the purgatory occupies, `own_digest` the digest of its code as it
-/// is, `params_digest` that of its parameters as they are (see [`Params::blob_digest`] and
-/// [`Params::params_digest`]). Everything is checked, also what the digest of the parameters
-/// vouches for: that digest lies beside them.
+/// `extent` is the memory that the purgatory occupies. `own_digest` and `params_digest` are the
+/// digests of its code and of its parameters as they are (see [`Params::blob_digest`] and
+/// [`Params::params_digest`]). Every field is checked although the digest of the parameters covers
+/// it: that digest is stored with the parameters.
+///
+/// # Errors
+///
+/// The first [`Fault`] that is found.
 pub fn check<'a>(
     params: &'a Params,
     extent: Range<u64>,
@@ -145,8 +152,12 @@ pub fn check<'a>(
     })
 }
 
-/// Checks that no region is of an unknown kind, wraps, reaches behind what a CPU can address, or
-/// overlaps another one or `extent`.
+/// Checks that no region is of an unknown kind, wraps, begins at address 0, ends beyond the
+/// physical address space, or overlaps another one or `extent`.
+///
+/// # Errors
+///
+/// [`Fault::Region`].
 pub fn check_regions(regions: &[Region], extent: &Range<u64>) -> Result<(), Fault> {
     for (i, region) in regions.iter().enumerate() {
         let this = range(region).ok_or(Fault::Region)?;
@@ -162,8 +173,9 @@ pub fn check_regions(regions: &[Region], extent: &Range<u64>) -> Result<(), Faul
     Ok(())
 }
 
-/// Checks that a record at `record`, unless that is 0, lies behind `boot_params`, can be addressed,
-/// is aligned, and does not overlap `regions` or `extent`.
+/// Checks that a record at `record`, unless that is 0, begins at the end of a region with
+/// `boot_params`, ends within the physical address space, is aligned, and does not overlap
+/// `regions` or `extent`.
 fn check_record(
     record: u64,
     regions: &[Region],
@@ -194,7 +206,8 @@ fn check_record(
     Ok(Some(record))
 }
 
-/// The memory of a region, unless it wraps, lies at address 0 or is none.
+/// The memory of a region; `None` if it wraps, begins at address 0, or ends beyond the physical
+/// address space.
 fn range(region: &Region) -> Option<Range<u64>> {
     let end = region.start.checked_add(region.len)?;
 

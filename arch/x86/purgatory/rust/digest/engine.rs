@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The SHA-256 compression function on whole blocks of several independent streams, once for each
-//! instruction set.
+//! The SHA-256 compression function for whole blocks of several independent streams, implemented
+//! once for each instruction set.
 
 mod avx2_x8;
 mod avx512_x16;
@@ -15,8 +15,8 @@ use crate::engines::{
 };
 use sha2::block_api::compress256;
 
-// Left to itself, `sha2` executes CPUID to find SHA-NI. Between two kernels nobody handles the
-// exception that CPUID raises in an SEV-ES or TDX guest.
+// Without this option, `sha2` executes CPUID to find SHA-NI. Between two kernels, nothing handles
+// the exception that CPUID raises in an SEV-ES or TDX guest.
 #[cfg(not(sha2_backend = "soft"))]
 compile_error!("this crate and sha2 must be built with --cfg sha2_backend=\"soft\"");
 
@@ -29,10 +29,10 @@ pub(crate) type Block = [u8; BLOCK_SIZE];
 /// The eight words of a stream's state.
 pub(crate) type State = [u32; 8];
 
-/// The states of streams. An engine uses as many of the first as it has lanes.
+/// The states of all streams. An engine with `n` lanes uses the first `n`.
 pub(crate) type States = [State; LANES_MAX];
 
-/// What is to be fed into each stream.
+/// The blocks to hash in each stream.
 pub(crate) type Streams<'a> = [&'a [Block]; LANES_MAX];
 
 /// The state that every stream starts from (FIPS 180-4, section 5.3.3).
@@ -47,7 +47,7 @@ pub(crate) const INIT: State = [
     0x5be0_cd19,
 ];
 
-/// Data at the start of a cache line.
+/// Data that is aligned to a cache line.
 #[repr(align(64))]
 pub(crate) struct Aligned<T>(pub(crate) T);
 
@@ -96,8 +96,8 @@ impl Engine {
         self.0.lanes()
     }
 
-    /// Feeds blocks into the first [`Engine::lanes`] streams: into each as many as the shortest of
-    /// them has. The states of the others are left as they are.
+    /// Hashes blocks of the first [`Engine::lanes`] streams: of each, as many as the shortest of
+    /// them has. The other states do not change.
     pub(crate) fn compress(self, states: &mut States, streams: &Streams<'_>) {
         // SAFETY: By the type invariants, the CPU has the instructions that the functions enable.
         unsafe {

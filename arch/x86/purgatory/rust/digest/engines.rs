@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The table of engines, and the choice of one.
+//! The table of engines, and the selection of one.
 //!
 //! The kernel's loader chooses the engine and the purgatory uses it, so this file is compiled into
 //! both, and into the host's tools. It depends on nothing.
@@ -35,7 +35,7 @@ macro_rules! engines {
         }
 
         impl EngineKind {
-            /// Every engine, the fastest one first, but for [`EngineKind::slower`].
+            /// Every engine, the fastest one first. [`EngineKind::slower`] lists exceptions.
             pub const ALL: &'static [EngineKind] = &[$(EngineKind::$kind),*];
 
             /// The engine with this number, if there is one.
@@ -65,15 +65,15 @@ macro_rules! engines {
                 }
             }
 
-            /// Leaves that are hashed at the same time.
+            /// Number of leaves that are hashed at the same time.
             pub fn lanes(self) -> usize {
                 match self {
                     $(EngineKind::$kind => $lanes,)*
                 }
             }
 
-            /// The instructions that the engine may use beyond SSE2: with a feature, the
-            /// compiler uses those that it implies.
+            /// The extensions beyond SSE2 that the engine may use. They include those that another
+            /// one implies, which the compiler uses as well.
             pub fn needs(self) -> &'static [Feature] {
                 match self {
                     $(EngineKind::$kind => &[$(Feature::$feature),*],)*
@@ -90,7 +90,7 @@ macro_rules! engines {
         }
 
         impl EngineKind {
-            /// Engines behind this one in the table that are faster on some processors.
+            /// Cores on which an engine further down in the table is faster, and that engine.
             pub fn slower(self) -> &'static [(Core, EngineKind)] {
                 match self {
                     $(EngineKind::$kind => &[$((Core::$core, EngineKind::$faster)),*],)*
@@ -110,8 +110,8 @@ macro_rules! engines {
     };
 }
 
-// The fastest engine first, on most processors. `slower` has the others.
-// Documentation/arch/x86/kexec-purgatory-performance.rst has the measurements that this rests on.
+// The order is that of speed on most processors, fastest first. `slower` lists the exceptions. The
+// measurements are in Documentation/arch/x86/kexec-purgatory-performance.rst.
 engines! {
     /// AVX-512, sixteen leaves.
     Avx512X16 = 3 {
@@ -171,7 +171,7 @@ pub enum Feature {
     Avx512Bw,
 }
 
-/// A kind of core on which the order of the engines is another one.
+/// A kind of core on which the engines have another order of speed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Core {
     /// AMD's Zen 4.
@@ -180,20 +180,20 @@ pub enum Core {
 
 /// A processor, as the system on it sees it.
 pub trait Processor {
-    /// Whether it has that extension.
+    /// Whether the processor has this extension.
     fn has(&self, feature: Feature) -> bool;
 
-    /// Whether its cores are of that kind.
+    /// Whether the processor has this kind of cores.
     fn is(&self, core: Core) -> bool;
 
-    /// Whether these bits may be set in `XCR0`, together. There is at least one.
+    /// Whether all these bits may be set in `XCR0` together. `xcr0` is not 0.
     fn may_enable(&self, xcr0: u64) -> bool;
 }
 
 /// Whether a processor can run an engine, once `CR0`, `CR4` and `XCR0` are set up for it.
 ///
-/// The purgatory sets them itself. `relocate_kernel` has cleared `CR4.OSXSAVE` then, so that the
-/// question is what may be enabled, not what is.
+/// The purgatory sets them up itself, since `relocate_kernel` has cleared `CR4.OSXSAVE`. Therefore
+/// this asks which states may be enabled, not which are.
 pub fn supports(processor: &impl Processor, engine: EngineKind) -> bool {
     let xcr0 = engine.xcr0();
 

@@ -3,11 +3,11 @@
 //! SHA-256 tree digests of memory regions.
 //!
 //! [`engine`] holds the SHA-256 compression function on whole blocks, once for each instruction
-//! set. [`tree`] holds everything else, padding, leaves and the digest over them, once for all
-//! engines. [`engines`] is the table of engines, and picks one for a CPU.
+//! set. [`tree`] holds everything else, once for all engines: padding, leaves and the digest over
+//! them. [`engines`] is the table of engines, and selects one for a CPU.
 //!
-//! The purgatory blob runs this crate without an operating system, an allocator or a panic handler:
-//! nothing here may panic, and nothing may need a relocation.
+//! The purgatory runs this crate without an operating system, an allocator or a panic handler:
+//! nothing here may panic or need a relocation.
 
 #![no_std]
 
@@ -34,32 +34,32 @@ use engine::Engine;
 use engines::EngineKind;
 
 /// Computes the digests of regions as [`LEAF_SIZE`] defines them: `digests[i]` gets that of
-/// `regions[i]`, whatever [`Region::digest`] says. Regions behind the last digest get none.
+/// `regions[i]`. [`Region::digest`] is ignored, and so are regions beyond [`REGIONS_MAX`].
 ///
 /// # Safety
 ///
 /// - No region starts at address 0. The [`Region::len`] bytes from [`Region::start`], at most
 ///   `isize::MAX`, are initialized, readable, and not written while this function runs.
-/// - The CPU supports `engine`, as [`engines::supports`] tells, and is ready for it: `CR0.EM` and
+/// - The CPU supports `engine`, see [`engines::supports`], and is ready for it: `CR0.EM` and
 ///   `CR0.TS` are clear, `CR4.OSFXSR` is set and, if [`EngineKind::xcr0`] is not 0, so is
 ///   `CR4.OSXSAVE`, and `XCR0` holds those bits.
-// Not a copy in each caller: tests call the code that the purgatory runs.
+// Not inlined, so that tests call the same code as the purgatory.
 #[inline(never)]
 pub unsafe fn region_digests(
     engine: EngineKind,
     regions: &[Region],
     digests: &mut [Digest; REGIONS_MAX],
 ) {
-    // SAFETY: The caller's obligations are those of the function called.
+    // SAFETY: By the safety requirements, which are the same.
     unsafe { region_digests_with_leaf::<LEAF_SIZE>(engine, regions, digests) }
 }
 
-/// [`region_digests`] for leaves of `LEAF` bytes. Only measurements and tests want leaves of
-/// another size than [`LEAF_SIZE`].
+/// [`region_digests`] for leaves of `LEAF` bytes. Only measurements and tests use a size other than
+/// [`LEAF_SIZE`].
 ///
 /// # Safety
 ///
-/// Those of [`region_digests`].
+/// As for [`region_digests`].
 pub unsafe fn region_digests_with_leaf<const LEAF: usize>(
     engine: EngineKind,
     regions: &[Region],

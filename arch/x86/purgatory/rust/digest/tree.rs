@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Padding, leaves and the digest over them, for every engine alike.
+//! Padding, leaves and the digest over them, the same for every engine.
 
 use crate::{
     abi::{
@@ -65,16 +65,16 @@ pub(crate) fn region_digests<'a, const LEAF: usize>(
 }
 
 /// Computes the SHA-256 of `data`.
-// Once for all callers: the code is large.
+// Not inlined, since the code is large.
 #[inline(never)]
 pub(crate) fn sha256(data: &[u8]) -> Digest {
     Sha256::digest(data).into()
 }
 
-/// Leaves in order, one for each lane.
+/// Leaves in their order, one for each lane.
 struct Batch<'a> {
     engine: Engine,
-    /// How many there are, at most [`LANES_MAX`].
+    /// Number of leaves, at most [`LANES_MAX`].
     len: usize,
     leaves: [&'a [u8]; LANES_MAX],
     /// For the last leaf of a region, the length of the region.
@@ -93,7 +93,7 @@ impl<'a> Batch<'a> {
 
     /// Adds a leaf. The batch must not be full.
     fn push(&mut self, leaf: &'a [u8], end: Option<usize>) {
-        // Lane numbers wrap, so that none is out of bounds.
+        // The remainder keeps lane numbers within bounds, so that there is no panic path.
         self.leaves[self.len % LANES_MAX] = leaf;
         self.ends[self.len % LANES_MAX] = end;
         self.len += 1;
@@ -103,7 +103,7 @@ impl<'a> Batch<'a> {
         self.len == self.engine.lanes()
     }
 
-    /// Hashes the leaves, feeds their digests to `outer`, and empties the batch.
+    /// Hashes the leaves, adds their digests to `outer`, and empties the batch.
     #[inline(never)]
     fn hash<'b>(&mut self, outer: &mut Outer<impl Iterator<Item = &'b mut Digest>>) {
         let mut states = [INIT; LANES_MAX];
@@ -133,14 +133,14 @@ impl<'a> Batch<'a> {
     }
 }
 
-/// Feeds each stream into its state, however long each is.
+/// Hashes each stream into its state. The streams may differ in length.
 fn feed(engine: Engine, states: &mut States, streams: &Streams<'_>) {
     let longest = streams.iter().max_by_key(|stream| stream.len());
     let longest = longest.copied().unwrap_or_default();
     let mut at = 0;
 
-    // All lanes go on as far as the shortest stream does that has not ended. The lanes of those
-    // that have ended repeat the longest one, and their states are thrown away.
+    // All lanes advance to the end of the shortest stream that has not ended. A lane whose stream
+    // has ended hashes the longest stream, and its result is discarded.
     while let Some(next) = streams
         .iter()
         .map(|stream| stream.len())
@@ -163,8 +163,9 @@ fn feed(engine: Engine, states: &mut States, streams: &Streams<'_>) {
     }
 }
 
-/// Writes the end of a message to `blocks`, which are zero: what is behind its last whole block,
-/// and the padding (FIPS 180-4, section 5.1.1). Returns as many of them as that takes.
+/// Writes the end of a message to `blocks`, which must be zero: the bytes after its last whole
+/// block, and the padding (FIPS 180-4, section 5.1.1). Returns the one or two blocks that this
+/// takes.
 fn pad<'a>(blocks: &'a mut [Block; 2], message: &[u8]) -> &'a [Block] {
     let (_, tail) = message.as_chunks::<BLOCK_SIZE>();
     let bytes = blocks.as_flattened_mut();
@@ -173,7 +174,7 @@ fn pad<'a>(blocks: &'a mut [Block; 2], message: &[u8]) -> &'a [Block] {
         *to = *from;
     }
 
-    // If the length has no room behind the data, it goes into a block of its own.
+    // If the length does not fit after the data, it goes into a second block.
     let [first, second] = blocks;
     let fits = tail.len() + 1 + LENGTH_SIZE <= BLOCK_SIZE;
     let last = if fits { first } else { second };
@@ -198,7 +199,7 @@ fn to_digest(state: &State) -> Digest {
     digest
 }
 
-/// The SHA-256 over the leaf digests of a region and its length, region after region.
+/// The SHA-256 over the leaf digests and the length of a region, for one region after the other.
 struct Outer<D> {
     stream: Sha256,
     /// Where to write the digests of the regions.
@@ -206,12 +207,12 @@ struct Outer<D> {
 }
 
 impl<'a, D: Iterator<Item = &'a mut Digest>> Outer<D> {
-    /// Feeds the digest of the next leaf.
+    /// Adds the digest of the next leaf.
     fn add(&mut self, digest: &Digest) {
         self.stream.update(digest);
     }
 
-    /// Feeds the length of the region, and writes the digest of the region.
+    /// Adds the length of the region, and writes the digest of the region.
     fn finish(&mut self, region_len: usize) {
         self.stream.update((region_len as u64).to_le_bytes());
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Throughput of every engine for every leaf size that `abi::LEAF_SIZE` could have.
+//! Throughput of every engine with several leaf sizes, candidates for `abi::LEAF_SIZE`.
 //!
-//! The runs of all engines and leaf sizes are interleaved, so that a disturbance hits them alike.
-//! The table gives the median of each in MB/s, the distance between the quartiles in percent of
-//! it, and what the fastest twentieth of the runs reached. On a machine that is not idle, the last
-//! one is what can be compared.
+//! The runs of all engines and leaf sizes are interleaved, so that a disturbance affects all alike.
+//! For each, the table gives the median in MB/s, the distance between the quartiles in percent of
+//! the median, and the speed that the fastest twentieth of the runs reached. On a machine that is
+//! not idle, compare only the last one.
 //!
 //! Arguments: the size of the region in MiB, and the number of rounds.
 
@@ -35,7 +35,7 @@ macro_rules! leaf_sizes {
     };
 }
 
-/// Powers of two, and sizes beside them that do not put all lanes into the same set of the cache.
+/// Powers of two, and sizes near them that do not put all lanes into the same cache set.
 const LEAF_SIZES: [(usize, RegionDigest); 9] = leaf_sizes![
     4 << 10,
     8 << 10,
@@ -49,7 +49,7 @@ const LEAF_SIZES: [(usize, RegionDigest); 9] = leaf_sizes![
 ];
 
 fn main() {
-    // Cargo hands `--bench` to every benchmark.
+    // Cargo passes `--bench` to every benchmark.
     let mut args = std::env::args().skip(1).filter(|arg| arg != "--bench");
     let mut number = |default| {
         args.next()
@@ -58,7 +58,7 @@ fn main() {
     let region = noise(6, number(46) << 20);
     let rounds = number(15);
 
-    // The table's lines, and how long each run took in seconds.
+    // The table's lines, with the times of their runs in seconds.
     let mut lines: Vec<_> = engines()
         .iter()
         .flat_map(|&engine| LEAF_SIZES.map(|(size, digest)| (engine, size, digest, Vec::new())))

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The properties in `purgatory_digest_tests::fuzz` under libFuzzer.
+//! Runs libFuzzer on a property in `purgatory_digest_tests::fuzz`.
 //!
-//! `FUZZ_TARGET` names the one that is tried, and libFuzzer's arguments are those of the program.
+//! The environment variable `FUZZ_TARGET` names the property. The program takes libFuzzer's
+//! arguments.
 
 #![no_main]
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What must hold for any input, as functions that panic where it does not.
+//! Properties that must hold for any input, as functions that panic if one does not.
 //!
-//! libFuzzer looks for such inputs (`fuzz/main.rs`); `tests/corpus.rs` tries those that it found
-//! worth to keep.
+//! libFuzzer (`fuzz/main.rs`) searches for inputs that violate them. `tests/corpus.rs` replays the
+//! inputs that were kept.
 
 use crate::{
     digest,
@@ -41,7 +41,7 @@ pub struct Target {
     pub check: fn(&[u8]),
 }
 
-/// All of them.
+/// All properties.
 pub const TARGETS: [Target; 2] = [
     Target {
         name: "params",
@@ -68,13 +68,13 @@ const FAULTS: [Fault; 11] = [
     Fault::Record,
 ];
 
-/// Bytes of an edit: where, and what from there on.
+/// Bytes of an edit: two that say where, and eight that are written there.
 const EDIT: usize = 10;
 
-/// Parameters pass if nothing is wrong with them, and else are refused for the first thing that is.
+/// Parameters without a fault pass. Others are refused with the first fault that they have.
 ///
-/// The input is a list of edits of sound parameters: two bytes that say where, and eight bytes that
-/// are written there. Behind the parameters lies the size of the purgatory.
+/// The input is a list of edits of sound parameters, each of [`EDIT`] bytes. The size of the
+/// purgatory follows the parameters, and is edited as well.
 fn params(input: &[u8]) {
     let mut bytes = to_bytes(&sound());
     let len = bytes.len();
@@ -118,10 +118,10 @@ fn params(input: &[u8]) {
     }
 }
 
-/// Every engine computes the digest by its definition, and reads nothing else.
+/// Every engine computes the digest as it is defined, and reads nothing outside of the region.
 ///
-/// The first three bytes of the input say how long a region is, the fourth how it is aligned, and
-/// the others are its content, over and over.
+/// The first three bytes of the input are the length of a region, the fourth is its alignment, and
+/// the others are its contents, repeated.
 fn region(input: &[u8]) {
     let [a, b, c, align, content @ ..] = input else {
         return;
@@ -149,8 +149,8 @@ fn region(input: &[u8]) {
 fn to_bytes(params: &Params) -> Vec<u8> {
     let bytes = std::ptr::from_ref(params).cast::<u8>();
 
-    // SAFETY: The structure is initialized and has no padding; `tests/abi.rs` holds it against the
-    // sum of its fields.
+    // SAFETY: The structure is initialized and has no padding; `tests/abi.rs` compares its size
+    // with the sum of its fields.
     unsafe { std::slice::from_raw_parts(bytes, size_of::<Params>()) }.to_vec()
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Memory between two pages that must not be touched.
+//! Memory between two inaccessible pages.
 
 use std::{
     io,

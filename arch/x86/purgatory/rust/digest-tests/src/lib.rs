@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What the tests of `purgatory_digest` share: the engines of this machine, reference
+//! Code that the tests of `purgatory_digest` share: the engines of this machine, reference
 //! implementations of the digest and of the checks, and memory between guard pages.
 
 pub mod fuzz;
@@ -37,8 +37,8 @@ use std::{
     sync::LazyLock, //
 };
 
-/// The engines that this machine can run. For each that it cannot, a line on standard error says
-/// that it is skipped, which the tool in `scripts/kexec-purgatory` counts.
+/// The engines that this machine can run. For each other engine, prints a line to standard error
+/// that says that it is skipped. The tool in `scripts/kexec-purgatory` counts these lines.
 pub fn engines() -> &'static [EngineKind] {
     static ENGINES: LazyLock<Vec<EngineKind>> = LazyLock::new(|| {
         let (can, cannot): (Vec<_>, Vec<_>) = EngineKind::ALL
@@ -61,7 +61,7 @@ pub fn engines() -> &'static [EngineKind] {
     &ENGINES
 }
 
-/// The processor that the tests run on, with what the running system has enabled.
+/// The processor that the tests run on, with the extensions that the running system enables.
 pub struct ThisMachine;
 
 impl Processor for ThisMachine {
@@ -110,13 +110,13 @@ pub fn digests<const LEAF: usize>(engine: EngineKind, regions: &[&[u8]]) -> Vec<
         .collect();
     let mut digests = [[0; DIGEST_SIZE]; REGIONS_MAX];
 
-    // SAFETY: The regions are shared slices, and user space runs with everything in CR0, CR4 and
-    // XCR0 enabled that `engines()` found.
+    // SAFETY: The regions are shared slices. In user space, CR0, CR4 and XCR0 enable all that the
+    // engines in `engines()` need.
     unsafe { region_digests_with_leaf::<LEAF>(engine, &memory, &mut digests) };
     digests[..regions.len()].to_vec()
 }
 
-/// The digest of `region`, by the definition at `abi::LEAF_SIZE` and with OpenSSL, which shares no
+/// The digest of `region` as `abi::LEAF_SIZE` defines it, computed with OpenSSL, which shares no
 /// code with the crate under test.
 pub fn reference(leaf_size: usize, region: &[u8]) -> Digest {
     let mut outer = Sha256::new();
@@ -128,7 +128,7 @@ pub fn reference(leaf_size: usize, region: &[u8]) -> Digest {
     outer.finish()
 }
 
-/// `len` bytes that look random, the same ones for the same `seed` (the SplitMix64 generator).
+/// `len` pseudo-random bytes, the same ones for the same `seed` (the SplitMix64 generator).
 pub fn noise(seed: u64, len: usize) -> Vec<u8> {
     let mut state = seed;
     let mut words = std::iter::repeat_with(|| {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Parameters as a loader fills them, and an independent opinion about any others.
+//! Parameters as a loader fills them, and an independent judgment of any parameters.
 
 use purgatory_digest::{
     abi::{
@@ -18,7 +18,7 @@ use purgatory_digest::{
 };
 use std::ops::Range;
 
-/// Where the purgatory lies, what it occupies, and its digests.
+/// Address of the purgatory, its size, and its digests.
 pub const BLOB: u64 = 0x10_0000;
 pub const BLOB_SIZE: u64 = 0x8000;
 pub const OWN_DIGEST: Digest = [1; 32];
@@ -62,10 +62,10 @@ pub fn sound() -> Params {
     }
 }
 
-/// The end of what x86-64 can address (Intel SDM volume 3, section 4.1.4: at most 52 bits).
+/// End of the physical address space (Intel SDM volume 3, section 4.1.4: at most 52 bits).
 const PHYSICAL_END: u128 = 1 << 52;
 
-/// Whether some memory is that of a region or of the purgatory, in arithmetic that cannot wrap.
+/// A range of memory, with arithmetic that cannot wrap.
 #[derive(Clone, Copy)]
 struct Bytes {
     start: u128,
@@ -99,16 +99,16 @@ impl Bytes {
     }
 }
 
-/// What the checks may say of regions.
+/// How the checks may judge regions.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Opinion {
     Sound,
     Unsound,
-    /// Some region is empty and lies inside of another one: no harm, and no loader does it.
+    /// An empty region lies inside of another one: that is harmless, and no loader does it.
     Either,
 }
 
-/// An opinion about regions, from how they are defined rather than from how they are checked.
+/// Judges regions by their definition, independently of the code of the checks.
 pub fn opinion(regions: &[Region], extent: &Range<u64>) -> Opinion {
     let mut all = vec![Bytes {
         start: extent.start.into(),
@@ -139,8 +139,9 @@ pub fn opinion(regions: &[Region], extent: &Range<u64>) -> Opinion {
 
 /// Whether parameters have a fault.
 ///
-/// Of no meaning for [`Fault::Region`] where [`opinion`] has none, and for what comes after a fault
-/// without which it makes no sense: regions where their number is wrong, and an entry in them.
+/// The result means nothing for [`Fault::Region`] if [`opinion`] is [`Opinion::Either`]. It also
+/// means nothing for a fault that depends on an earlier one: the regions if their number is wrong,
+/// and the entry point if the regions are wrong.
 pub fn has(fault: Fault, params: &Params, extent: &Range<u64>, digests: [&Digest; 2]) -> bool {
     let [own, of_params] = digests;
     let count = params.nr_regions as usize;

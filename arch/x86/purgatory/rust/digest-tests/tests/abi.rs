@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The layout of what loader and blob share. Both sides are compiled from one definition, so that
-//! these numbers serve debuggers and test tools that look at the memory from outside.
+//! The layout of the interface between loader and purgatory. Both are compiled from one definition,
+//! so these numbers are for debuggers and test tools that look at the memory from outside.
 
 use purgatory_digest::abi::{
     Handoff,
@@ -74,11 +74,11 @@ fn params() {
     let end = 152 + REGIONS_MAX * size_of::<Region>();
     assert_eq!(offset_of!(Params, record), end);
 
-    // Every byte belongs to a field: none is padding, whose value a digest could not rely on.
+    // Every byte belongs to a field. Padding would have no defined value, and so no digest.
     assert_eq!(size_of::<Params>(), end + size_of::<u64>());
 }
 
-/// The low half is filled in by C code, `kexec_handoff()`.
+/// C code, `kexec_handoff()`, fills in the low half.
 #[test]
 fn handoff() {
     assert_eq!(Handoff::new(0x3f8, false).into_raw(), 0x3f8 << 32);
@@ -106,7 +106,7 @@ fn handoff() {
     }
 }
 
-/// Other kernels than the one that wrote it read it.
+/// Other kernels read the record, so its layout is fixed.
 #[test]
 fn record() {
     assert_eq!(&record::MAGIC.to_le_bytes(), b"kxrecord");
@@ -132,7 +132,7 @@ fn record() {
     assert_eq!(size_of::<Record>(), 336);
 }
 
-/// What is hashed in leaves of another size has another digest.
+/// A digest depends on the leaf size.
 #[test]
 fn limits() {
     assert_eq!(LEAF_SIZE, 32832);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! No engine reads a byte outside of the region: the pages around it kill the process if one does.
+//! No engine reads a byte outside of the region: access to the pages around it kills the process.
 
 use openssl::sha;
 use purgatory_digest::{
@@ -15,7 +15,7 @@ use purgatory_digest_tests::{
     Guarded,
 };
 
-/// Regions of every length that start or end at a guard page.
+/// Checks regions of these lengths that start at a guard page, and that end at one.
 fn check<const LEAF: usize>(lens: impl Iterator<Item = usize>, max: usize) {
     let mut memory = Guarded::new(max).unwrap();
     let size = memory.bytes().len();
@@ -68,7 +68,7 @@ fn flat() {
     }
 }
 
-/// The guard pages do guard: a child process that reads one dies of it.
+/// A child process that reads a guard page is killed.
 #[test]
 fn guard_pages_guard() {
     let memory = Guarded::new(4096).unwrap();
@@ -81,7 +81,7 @@ fn guard_pages_guard() {
         let child = unsafe { libc::fork() };
 
         if child == 0 {
-            // SAFETY: The read faults, which is what this is about. `_exit()` does not return.
+            // SAFETY: The read faults, as the test expects. `_exit()` does not return.
             unsafe {
                 address.read_volatile();
                 libc::_exit(0);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What the purgatory asks of its parameters.
+//! Tests of the checks of the purgatory's parameters.
 
 use proptest::prelude::*;
 use purgatory_digest::{
@@ -100,7 +100,7 @@ fn every_damage_has_its_fault() {
     }
 }
 
-/// Not just the first byte, or the first half.
+/// The whole digest is compared, not only its first byte or half.
 #[test]
 fn every_bit_of_the_digests_counts() {
     for bit in 0..8 * DIGEST_SIZE {
@@ -124,8 +124,8 @@ fn every_fault_has_a_message_of_its_own() {
     }
 }
 
-/// Every arrangement of two regions and the purgatory around the edges of the address space and of
-/// what a CPU can address, with lengths of all magnitudes, against arithmetic that cannot wrap.
+/// Compares the checks with arithmetic that cannot wrap, for two regions and the purgatory at the
+/// edges of the 64-bit and of the physical address space, with lengths of all magnitudes.
 #[test]
 fn region_arithmetic_is_right_at_every_edge() {
     const PHYSICAL_END: u64 = 1 << 52;
@@ -169,12 +169,11 @@ fn region_arithmetic_is_right_at_every_edge() {
             }
         }
     }
-    // Neither answer is right for all.
+    // Both answers occur often.
     assert!(accepted > 1000 && refused > 1000, "{accepted} {refused}");
 }
 
-/// The same for every address space that is as small as three regions and the purgatory need, so
-/// that no arrangement is left out.
+/// The same for every arrangement of three regions and the purgatory in a small address space.
 #[test]
 fn region_arithmetic_is_right_for_every_small_case() {
     let extent = 4..6;
@@ -204,7 +203,7 @@ fn region_arithmetic_is_right_for_every_small_case() {
 }
 
 proptest! {
-    /// Whatever the regions are, the answer comes without a panic, and is the right one.
+    /// For any regions, the checks do not panic and give the right answer.
     #[test]
     fn any_regions_are_judged_soundly(
         parts in prop::collection::vec((any::<u64>(), any::<u64>(), 0..10u32), 0..REGIONS_MAX),
@@ -230,7 +229,8 @@ proptest! {
         }
     }
 
-    /// Nothing panics, a fault that is found is there, and where none is found there is none.
+    /// For any parameters, the checks do not panic, and find a fault only if there is one. If they
+    /// find none, there is none.
     #[test]
     fn any_parameters_are_judged_soundly(
         entry in prop_oneof![0xff_ffff..0x100_0002_u64, any::<u64>()],

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The properties of `purgatory_digest_tests::fuzz`, for inputs that libFuzzer once found to reach
-//! something new, and for inputs made of these.
+//! Replays inputs of libFuzzer that once reached new code, and mutations of these, against the
+//! properties of `purgatory_digest_tests::fuzz`.
 
 use purgatory_digest_tests::{
     fuzz::TARGETS,
@@ -12,7 +12,7 @@ use std::{
     path::Path, //
 };
 
-/// Inputs that are made of each one of the corpus, and how long they are at most, in bytes.
+/// Number of mutations of each input of the corpus, and their maximum length in bytes.
 const MUTATIONS: usize = 200;
 const LONGEST: usize = 400;
 
@@ -30,7 +30,8 @@ fn corpus(name: &str) -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// Another input: bytes replaced, inserted, cut out or taken from a third one, as `seed` has it.
+/// A mutation of `input`, chosen by `seed`: bytes are replaced, inserted, removed, or appended from
+/// `other`.
 fn mutated(input: &[u8], other: &[u8], seed: u64) -> Vec<u8> {
     let choices = noise(seed, 64);
     let mut output = input.to_vec();
@@ -76,7 +77,7 @@ fn params() {
     replay("params", MUTATIONS);
 }
 
-/// Fewer, as each takes milliseconds.
+/// Fewer mutations, since each takes milliseconds.
 #[test]
 fn digest() {
     replay("digest", 1);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The table of engines, and the choice of one over every combination of what it depends on.
+//! Tests of the table of engines, and of the selection for every combination of what it depends on.
 
 use purgatory_digest::{
     engines::{
@@ -33,13 +33,13 @@ use std::collections::HashSet;
 
 const FEATURES: [Feature; 7] = [Ssse3, Sse41, Sha, Avx, Avx2, Avx512F, Avx512Bw];
 
-/// What may be set in `XCR0`: nothing; x87; SSE; AVX; all of AVX-512; with one of its three parts
-/// missing; with MPX, PKRU and AMX beside them.
+/// Bits that may be set in `XCR0`: none; x87; SSE; AVX; all of AVX-512; AVX-512 without one of its
+/// three parts; also MPX, PKRU and AMX.
 const XCR0: [u64; 12] = [
     0x0, 0x1, 0x3, 0x7, 0xe7, 0xc7, 0xa7, 0x67, 0xe3, 0x1f, 0x207, 0x6_02ff,
 ];
 
-/// A processor by what it has.
+/// A processor with these features.
 #[derive(Debug)]
 struct Machine {
     features: Vec<Feature>,
@@ -62,7 +62,7 @@ impl Processor for Machine {
     }
 }
 
-/// What an engine needs of a machine, by the table.
+/// Whether the machine has what the engine needs according to the table.
 fn runs(machine: &Machine, engine: EngineKind) -> bool {
     let has = |feature| machine.features.contains(feature);
 
@@ -141,8 +141,8 @@ fn table() {
     assert_eq!(EngineKind::from_raw(u32::MAX), None);
 }
 
-/// What machines choose where these engines are all there are. What [`select`] chooses among all is
-/// tested above.
+/// The engine that known machines would select if only these engines existed. `every_combination()`
+/// tests the selection among all engines.
 #[test]
 fn known_machines() {
     let known = [Avx512X16, ShaNiX3, Avx2X8, Scalar];

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What a kernel believes of what another one tells it.
+//! Tests of what a kernel reads from the record of another kernel.
 
 use openssl::sha::sha256;
 use proptest::prelude::*;
@@ -17,7 +17,7 @@ const FAULTS: [Fault; 6] = [
     Fault::Stamp,
 ];
 
-/// Where what lies, by the documentation of the format.
+/// Offsets of fields, from the documentation of the format.
 const VERSION: usize = 8;
 const SIZE: usize = 12;
 const TOLD: usize = 48;
@@ -116,7 +116,7 @@ fn times_that_make_no_sense_are_not_known() {
     assert_eq!(read(bytes_of(&record()), sha256, 5).unwrap().total_ns, None);
 }
 
-/// In a crash kernel that is entered after a mismatch, for instance.
+/// For example, `left` is missing in a crash kernel that is entered after a mismatch.
 #[test]
 fn the_whole_time_needs_its_beginning() {
     let mut record = record();
@@ -151,7 +151,7 @@ fn a_record_of_another_version_is_not_read() {
     let mut bytes = bytes_of(&record()).to_vec();
     bytes[VERSION] += 1;
     assert_eq!(entered(&bytes), Err(Fault::Version));
-    // Whatever its size is.
+    // The version decides, whatever the size is.
     bytes.truncate(TOLD);
     assert_eq!(entered(&bytes), Err(Fault::Version));
 }
@@ -170,7 +170,7 @@ fn every_length_is_judged() {
     assert_eq!(entered(&says_less), Err(Fault::Size));
 }
 
-/// A bit that is flipped anywhere is noticed, or it is one of those that a version leaves open.
+/// A flipped bit is noticed anywhere in the record.
 #[test]
 fn every_bit_counts() {
     let sound = bytes_of(&record()).to_vec();
@@ -181,7 +181,7 @@ fn every_bit_counts() {
     }
 }
 
-/// What another kernel's log would print as it pleases.
+/// Texts with characters that could garble the log are refused.
 #[test]
 fn texts_are_plain() {
     for text in ["7.3\n4", "7.3\x1b[2J", "7.3\u{e4}", "7.3\x7f"] {
@@ -215,7 +215,7 @@ fn every_fault_has_a_message_of_its_own() {
 }
 
 proptest! {
-    /// Whatever another kernel has left there, nothing panics.
+    /// Any bytes are refused, without a panic.
     #[test]
     fn any_bytes_are_read_soundly(
         bytes in prop::collection::vec(any::<u8>(), 0..400),
@@ -224,7 +224,7 @@ proptest! {
         prop_assert!(read(&bytes, sha256, now).is_err());
     }
 
-    /// The same with a digest that fits.
+    /// With a digest that matches, no texts are accepted that cannot be printed.
     #[test]
     fn any_record_is_read_soundly(
         head in prop::collection::vec(any::<u8>(), 208),

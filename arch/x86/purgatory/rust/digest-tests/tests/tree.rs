@@ -41,7 +41,7 @@ fn check<const LEAF: usize>(region: &[u8]) {
     }
 }
 
-/// Small leaves take every length through all lanes of every engine several times.
+/// With small leaves, the lengths reach all lanes of every engine several times.
 #[test]
 fn every_length() {
     let data = noise(1, 4096);
@@ -82,7 +82,7 @@ fn every_lane_remainder() {
     }
 }
 
-/// Where a region starts makes no difference.
+/// The alignment of a region makes no difference.
 #[test]
 fn every_alignment() {
     let data = noise(3, 3 * LANES_MAX * 128 + 64);
@@ -94,7 +94,7 @@ fn every_alignment() {
     }
 }
 
-/// `region_digests()` is the tree with leaves of the ABI's size.
+/// `region_digests()` uses leaves of the ABI's size.
 #[test]
 fn leaf_size_of_the_abi() {
     let data = noise(4, 5 * LEAF_SIZE + 77);
@@ -161,7 +161,7 @@ fn several_regions() {
     }
 }
 
-/// The length is part of the digest: a region is not the same as one with a zero more at its end.
+/// The length is part of the digest: one more zero at the end changes the digest.
 #[test]
 fn zeros_of_every_length_differ() {
     let zeros = [0; 4096];
@@ -205,7 +205,7 @@ proptest! {
         check_regions::<256>(&regions);
     }
 
-    /// Any single flipped bit shows, whichever engine computes the digest.
+    /// Any flipped bit changes the digest, with every engine.
     #[test]
     fn any_flipped_bit(
         seed: u64, len in 1_usize..20_000, at: prop::sample::Index, bit in 0..8_u32,

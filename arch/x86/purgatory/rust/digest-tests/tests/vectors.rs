@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Known answers, from outside this project.
+//! Known digests from outside this project.
 
 use purgatory_digest::sha256;
 use purgatory_digest_tests::{

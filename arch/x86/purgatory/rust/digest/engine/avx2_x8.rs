@@ -2,7 +2,7 @@
 
 //! AVX2, eight streams.
 
-// Clippy takes safe functions with target features for unsafe ones; the compiler checks their
+// Clippy mistakes safe functions with target features for unsafe ones. The compiler checks their
 // callers.
 #![allow(clippy::missing_safety_doc)]
 
@@ -22,8 +22,8 @@ use core::arch::x86_64::*;
 
 #[target_feature(enable = "avx2")]
 pub(super) fn compress(states: &mut States, streams: &Streams<'_>) {
-    // INVARIANT: This function has the instructions enabled, so that its caller has made sure that
-    // the CPU is ready for them.
+    // INVARIANT: This function enables the instructions, so its caller has made sure that the CPU
+    // is ready for them.
     lanes::compress(Vector(intrinsics::_mm256_setzero_si256()), states, streams);
 }
 

@@ -2,7 +2,7 @@
 
 //! AVX-512, sixteen streams.
 
-// Clippy takes safe functions with target features for unsafe ones; the compiler checks their
+// Clippy mistakes safe functions with target features for unsafe ones. The compiler checks their
 // callers.
 #![allow(clippy::missing_safety_doc)]
 
@@ -22,13 +22,13 @@ use core::arch::x86_64::*;
 
 #[target_feature(enable = "avx512f,avx512bw")]
 pub(super) fn compress(states: &mut States, streams: &Streams<'_>) {
-    // INVARIANT: This function has the instructions enabled, so that its caller has made sure that
-    // the CPU is ready for them.
+    // INVARIANT: This function enables the instructions, so its caller has made sure that the CPU
+    // is ready for them.
     lanes::compress(Vector(intrinsics::_mm512_setzero_si512()), states, streams);
 }
 
-// What `vpternlogd` computes of `a`, `b` and `c`: the result for 1, 1, 1 in the highest bit, and
-// so on down to the one for 0, 0, 0.
+// Truth tables for `vpternlogd` of `a`, `b` and `c`: the highest bit is the result for 1, 1, 1, the
+// lowest bit the result for 0, 0, 0.
 const XOR: i32 = 0b1001_0110;
 const CHOOSE: i32 = 0b1100_1010;
 const MAJORITY: i32 = 0b1110_1000;

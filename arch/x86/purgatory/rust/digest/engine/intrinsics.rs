@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Intrinsics of `core::arch` that work on values alone, as safe functions and methods.
+//! Intrinsics of `core::arch` that access no memory, as safe functions and methods.
 //!
-//! In `core` they are safe since Rust 1.87: the one condition of each is that the CPU has the
-//! instruction, and the compiler holds callers to that by `#[target_feature]`.
+//! In `core` they are safe since Rust 1.87. Their only requirement is that the CPU has the
+//! instruction; the compiler checks this in callers by `#[target_feature]`.
 
-// Clippy takes safe functions with target features for unsafe ones; the compiler checks their
+// Clippy mistakes safe functions with target features for unsafe ones. The compiler checks their
 // callers.
 #![allow(clippy::missing_safety_doc)]
 
@@ -36,9 +36,9 @@ macro_rules! safe {
     };
 }
 
-/// Methods of a vector, in an `impl` of it: `fn name(self, other: Self) = expression;` with
-/// intrinsics that work on values alone. The vector's type invariant must be that the CPU is ready
-/// for them.
+/// Defines methods in an `impl` of a vector: `fn name(self, other: Self) = expression;`. The
+/// intrinsics in the expression must access no memory. The vector's type invariant must be that the
+/// CPU is ready for them.
 macro_rules! methods {
     ($(
         fn $name:ident $(<$(const $constant:ident: $constant_type:ty),*>)?

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! SHA-256 of as many streams as a vector has elements, word by word as FIPS 180-4 has it.
+//! SHA-256 of as many streams as a vector has elements, word by word as in FIPS 180-4.
 //!
-//! Everything here is inlined into functions that have the instruction set enabled. It contains no
-//! closures and no iterators over vectors, since those would be functions of their own, without it.
+//! Everything here is inlined into functions that enable the instruction set. There are no closures
+//! and no iterators over vectors: they would be separate functions, which do not enable it.
 
 use super::{
     States,
@@ -16,16 +16,15 @@ use crate::engines::LANES_MAX;
 ///
 /// # Invariants
 ///
-/// While a value of an implementing type exists, the CPU is ready for the instructions that its
-/// methods are made of. This is what makes them safe.
+/// While a value of an implementing type exists, the CPU is ready for the instructions of its
+/// methods. Therefore the methods are safe.
 pub(super) trait Words<const LANES: usize>: Copy {
-    /// Loads a word for each stream. The value that the method is called on does not count.
+    /// Loads a word for each stream. The value of `self` is ignored.
     fn load(self, words: &[u32; LANES]) -> Self;
 
-    /// Loads four words, numbers `4 * quarter` to `4 * quarter + 3` of block number `block`, from
-    /// `LANES / 4` streams: one stream's words after those of the other, for the streams `first`,
-    /// `first + 4` and so on. The bytes stay in their order. The value that the method is called on
-    /// does not count.
+    /// Loads the words `4 * quarter` to `4 * quarter + 3` of block number `block` from `LANES / 4`
+    /// streams: `first`, `first + 4` and so on, one stream after the other. Keeps the order of the
+    /// bytes. The value of `self` is ignored.
     ///
     /// # Safety
     ///
@@ -58,7 +57,7 @@ pub(super) trait Words<const LANES: usize>: Copy {
 
     fn add(self, other: Self) -> Self;
 
-    /// Adds the same word to every stream's.
+    /// Adds the same word to the word of every stream.
     fn add_constant(self, word: u32) -> Self;
 
     fn xor3(self, b: Self, c: Self) -> Self;
@@ -69,8 +68,8 @@ pub(super) trait Words<const LANES: usize>: Copy {
     /// Bits that at least two of the three have.
     fn majority(self, b: Self, c: Self) -> Self;
 
-    /// Rotates to the right by `RIGHT`, which is to the left by `LEFT`: there is no arithmetic on
-    /// constants of generic functions.
+    /// Rotates to the right by `RIGHT` bits. `LEFT` must be `32 - RIGHT`: a generic function cannot
+    /// compute it from a constant parameter.
     fn rotate<const RIGHT: i32, const LEFT: i32>(self) -> Self;
 
     fn shift_right<const BITS: u32>(self) -> Self;
@@ -158,7 +157,8 @@ fn add_state<W: Words<LANES>, const LANES: usize>(words: &mut [[u32; LANES]; 8],
     state[7].add(h).store(&mut words[7]);
 }
 
-/// Loads block number `block` of each stream, and transposes them: `w[i]` gets word `i` of each.
+/// Loads block number `block` of each stream, and transposes the blocks: `w[i]` gets word `i` of
+/// each.
 ///
 /// # Safety
 ///
@@ -253,7 +253,7 @@ fn rounds<W: Words<LANES>, const LANES: usize>(state: &mut [W; 8], w: &[W; 16], 
     *state = [a, b, c, d, e, f, g, h];
 }
 
-/// One round (FIPS 180-4, section 6.2.2, step 3). The new E is left in `d`, the new A in `h`.
+/// One round (FIPS 180-4, section 6.2.2, step 3). Stores the new E in `d`, and the new A in `h`.
 #[inline(always)]
 #[allow(clippy::too_many_arguments)] // As many as the algorithm has variables.
 fn round<W: Words<LANES>, const LANES: usize>(

@@ -2,12 +2,12 @@
 
 //! SHA-NI, three streams.
 //!
-//! `sha256rnds2` takes several cycles until its result is there, and each one needs that of the
-//! one before. One stream's run while those of the others wait. There are too few registers for the
-//! message words of three streams, so that they are in memory. This is written in assembler as
-//! compilers keep the states in memory as well, which takes up to 2.6 times as long.
+//! Each `sha256rnds2` of a stream needs the result of the previous one, which takes several cycles.
+//! Meanwhile, those of the other streams run. There are too few registers for the message words of
+//! three streams, so these are in memory. The code is in assembler because compilers keep the
+//! states in memory as well, which takes up to 2.6 times as long.
 
-// Clippy takes safe functions with target features for unsafe ones; the compiler checks their
+// Clippy mistakes safe functions with target features for unsafe ones. The compiler checks their
 // callers.
 #![allow(clippy::missing_safety_doc)]
 
@@ -30,27 +30,27 @@ use core::{
     },
 };
 
-/// A stream's state as `sha256rnds2` wants it. The first word named is in the highest element.
+/// A stream's state as `sha256rnds2` expects it. The first word named is in the highest element.
 #[derive(Clone, Copy)]
 struct Packed {
     abef: __m128i,
     cdgh: __m128i,
 }
 
-/// What `pshufb` reverses the bytes of each word by.
+/// The mask with which `pshufb` reverses the bytes of each word.
 static BIG_ENDIAN: Aligned<u128> = Aligned(0x0c0d_0e0f_0809_0a0b_0405_0607_0001_0203);
 
 /// Memory for the assembler code.
 #[repr(C, align(16))]
 struct Scratch {
-    /// The message words of a block, four to an element, of each stream.
+    /// The message words of a block of each stream, four to an element.
     w: [[u128; 3]; 16],
     /// The states before the block, as in [`Packed`].
     states: [[u128; 2]; 3],
 }
 
-/// Keeps a stream's state and loads its next block. `xmm0` is [`BIG_ENDIAN`]. `at` is the offset of
-/// the stream's message words in an element of `w`.
+/// Saves a stream's state and loads its next block. `xmm0` must be [`BIG_ENDIAN`]. `at` is the
+/// offset of the stream's message words in an element of `w`.
 #[rustfmt::skip] // An instruction a line.
 macro_rules! load {
     ($stream:literal, $at:literal) => {
@@ -88,8 +88,8 @@ macro_rules! rounds_4 {
     };
 }
 
-/// Computes the message words of 16 rounds later. The last ones are in a register as well, since
-/// they are needed at once.
+/// Computes the message words of 16 rounds later. The last ones also stay in a register, since the
+/// next call needs them.
 #[rustfmt::skip] // An instruction a line.
 macro_rules! schedule {
     ($stream:literal, $at:literal) => {
@@ -120,14 +120,14 @@ pub(super) fn compress(states: &mut States, streams: &Streams<'_>) {
     let mut s2 = pack(&states[2]);
     let mut scratch = MaybeUninit::<Scratch>::uninit();
 
-    // The offsets in the code.
+    // The assembler code uses these offsets.
     const { assert!(offset_of!(Scratch, w) == 0 && offset_of!(Scratch, states) == 768) };
 
-    // SAFETY: The CPU has the instructions, as this function has them enabled. The loop runs at
-    // least once. It reads `blocks` blocks of each stream, which has so many, at any alignment, and
-    // for each the 64 words of `K` and `BIG_ENDIAN`. It writes to `scratch` alone, and reads
-    // nothing there that it did not write. `scratch`, `K` and `BIG_ENDIAN` are aligned to 16 bytes,
-    // and so is what it reads and writes of them.
+    // SAFETY: The CPU has the instructions, as this function enables them. The loop runs at least
+    // once. It reads `blocks` blocks of each stream, which has at least that many, at any
+    // alignment, and for each block the 64 words of `K` and `BIG_ENDIAN`. It writes only to
+    // `scratch`, and reads nothing there that it did not write. `scratch`, `K` and `BIG_ENDIAN` are
+    // aligned to 16 bytes, and so are its accesses to them.
     unsafe {
         asm!(
             "2:",
