@@ -2,8 +2,9 @@
 
 //! Images that `kexec_file_load()` loads.
 //!
-//! What a purgatory loader needs: the image being loaded, as a list of segments, and the means to
-//! add one more segment and to set the entry point.
+//! Abstractions for the loader of a purgatory: the image being loaded as a list of segments, with
+//! functions to add a segment and to set the entry point; images that are loaded; the decision
+//! whether an image is verified; and what can be used of the machine between two kernels.
 //!
 //! C header: [`include/linux/kexec.h`](srctree/include/linux/kexec.h)
 
@@ -63,13 +64,13 @@ pub use policy::{
 
 /// Whether `KEXEC_FILE_DEBUG` was given for the image that was loaded last, or is being loaded.
 pub fn debug_requested() -> bool {
-    // SAFETY: Always valid for reads. A load may write it meanwhile; the byte is read as it was
-    // before or as it is then, and is 0 or 1.
+    // SAFETY: The variable is always valid for reads. A load may write it meanwhile. It is one
+    // byte, so that this reads the old or the new value, and each is 0 or 1.
     unsafe { (&raw const bindings::kexec_file_dbg_print).read_volatile() }
 }
 
-/// Whether kexec handover is on: normal images then lie in memory that this kernel only uses for
-/// pages that can be moved.
+/// Whether kexec handover (KHO) is on. If it is, the destinations of normal images lie in KHO
+/// scratch memory, which this kernel only uses for movable pages.
 pub fn handover_is_on() -> bool {
     // SAFETY: `kho_is_enabled` has no preconditions.
     unsafe { bindings::kho_is_enabled() }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! A crash image that was loaded.
+//! A loaded crash image.
 
 use super::{
     sha256::Digest,
@@ -36,25 +36,25 @@ impl CrashImage {
         unsafe { &mut *image.cast() }
     }
 
-    /// What was decided about it.
+    /// The decision about the image; `None` if there is none.
     pub fn decision(&self) -> Option<Decision> {
         // SAFETY: By the type invariant the image is valid and does not change.
         Decision::from_raw(unsafe { (*self.0.get()).arch.purgatory.decision })
     }
 
-    /// Physical address of its first instruction.
+    /// Physical address of the image's first instruction.
     pub fn entry(&self) -> u64 {
         // SAFETY: By the type invariant the image is valid and does not change.
         unsafe { (*self.0.get()).start as u64 }
     }
 
-    /// Physical address of its ELF core header.
+    /// Physical address of the image's ELF core header.
     pub fn elfcorehdr(&self) -> u64 {
         // SAFETY: By the type invariant the image is valid and does not change.
         unsafe { (*self.0.get()).elf_load_addr as u64 }
     }
 
-    /// The digest that was recorded of the segment at the physical address `start`, if one was.
+    /// The recorded digest of the segment at the physical address `start`; `None` if there is none.
     pub fn digest(&self, start: u64) -> Option<Digest> {
         let image = self.0.get();
         // SAFETY: By the type invariant the image is valid and does not change.
@@ -74,7 +74,7 @@ impl CrashImage {
     }
 
     /// Records a new digest of the segment at the physical address `start`, over its first `len`
-    /// bytes. Nothing happens if it has none.
+    /// bytes. Does nothing if no digest of the segment is recorded.
     pub fn set_digest(&mut self, start: u64, len: usize, digest: Digest) {
         let image = self.0.get();
         // SAFETY: By the type invariant the image is valid and does not change.
@@ -95,7 +95,7 @@ impl CrashImage {
             // SAFETY: The borrow of `self` keeps all other access away.
             let purgatory = unsafe { &mut (*image).arch.purgatory };
 
-            // The purgatory, which is not counted, does not change its length.
+            // `verify_bytes` does not count the purgatory, whose length never changes.
             purgatory.verify_bytes = purgatory.verify_bytes + len - region.len;
             purgatory.regions[index] = bindings::kexec_purgatory_region {
                 len,
@@ -121,7 +121,7 @@ impl CrashImage {
         if !found {
             return None;
         }
-        // SAFETY: By the type invariant the address is one of the direct map.
+        // SAFETY: By the type invariant the memory at this address is in the direct map.
         let memory = unsafe { bindings::phys_to_virt(start) };
         // SAFETY: By the type invariant the segment's memory is valid for reads and writes, and the
         // borrow of `self` keeps all other access away. Every byte is a value.

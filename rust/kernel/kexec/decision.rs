@@ -26,9 +26,9 @@ pub const fn current_state() -> State {
     }
 }
 
-/// What was decided about an image, and why.
+/// The decision about an image, and its reason.
 ///
-/// Taken once, when the image is loaded; it stays with the image.
+/// It is taken once, when the image is loaded, and stays with the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Decision {
@@ -40,14 +40,13 @@ pub enum Decision {
     DirectConfig = 3,
     /// Direct: `KEXEC_PURGATORY_VERIFY=m`, and no module has registered a policy.
     DirectNoPolicy = 4,
-    /// Direct: KHO is on, so that the destinations lie in KHO scratch memory, which this kernel
-    /// only uses for pages that can be moved.
+    /// Direct: kexec handover is on, see [`handover_is_on`](super::handover_is_on).
     DirectKho = 5,
     /// Direct: every segment was loaded to its final place in CMA.
     DirectCma = 6,
-    /// Verified: `KEXEC_PURGATORY_VERIFY=m`, and the module that registered a policy said so.
+    /// Verified: `KEXEC_PURGATORY_VERIFY=m`, and the policy of a module decided so.
     VerifiedPolicy = 7,
-    /// Direct: `KEXEC_PURGATORY_VERIFY=m`, and the module that registered a policy said so.
+    /// Direct: `KEXEC_PURGATORY_VERIFY=m`, and the policy of a module decided so.
     DirectPolicy = 8,
 }
 
@@ -63,7 +62,7 @@ impl Decision {
         Decision::DirectPolicy,
     ];
 
-    /// The decision with this value, if there is one. 0 is none.
+    /// The decision with this value, if there is one. 0 is no decision.
     pub fn from_raw(raw: u8) -> Option<Decision> {
         Self::ALL.into_iter().find(|d| *d as u8 == raw)
     }
@@ -80,13 +79,13 @@ impl Decision {
         }
     }
 
-    /// Whether the policy of a module made it what it is.
+    /// Whether the policy of a module decided.
     pub fn is_by_policy(self) -> bool {
         matches!(self, Decision::VerifiedPolicy | Decision::DirectPolicy)
     }
 
-    /// The decision and its reason, as in the log and in sysfs; there, the name of the module
-    /// follows if one decided.
+    /// The decision and its reason, as in the log and in sysfs. Both append the name of the module
+    /// if one decided.
     pub fn as_c_str(self) -> &'static CStr {
         match self {
             Decision::VerifiedCrash => c"verified: crash image",
@@ -103,8 +102,8 @@ impl Decision {
     }
 }
 
-/// Why a normal image is spared the check, unless a policy wants it: the reasons of mainline's
-/// `kexec_calculate_store_digests()`.
+/// The reason not to verify a normal image unless a policy asks for it. The reasons are those of
+/// mainline's `kexec_calculate_store_digests()`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spared {
     /// Kexec handover is on, see [`Decision::DirectKho`].
@@ -122,12 +121,12 @@ pub struct Circumstances {
     pub kho: bool,
     /// Every segment lies in CMA.
     pub all_cma: bool,
-    /// How the kernel was configured.
+    /// The state that the kernel was configured with.
     pub state: State,
 }
 
 impl Circumstances {
-    /// Why the image is spared the check, if it is.
+    /// The reason not to verify the image unless a policy asks for it, if there is one.
     pub fn spared(self) -> Option<Spared> {
         match self {
             Circumstances { crash: true, .. } => None,
@@ -140,9 +139,9 @@ impl Circumstances {
 
 /// Decides whether an image is verified.
 ///
-/// A crash image always is. With [`State::Module`], `ask` is called for what the registered policy
-/// says, if there is one. A normal image that no policy wants to have verified is direct where it
-/// is [spared](Spared), whatever the state is.
+/// A crash image always is. For a normal image with [`State::Module`], `ask` is called: it returns
+/// the answer of the registered policy, or `None` if there is none. A [spared](Spared) image is
+/// verified only if the policy says so, whatever the state is.
 pub fn decide(c: Circumstances, ask: impl FnOnce() -> Option<bool>) -> Decision {
     if c.crash {
         return Decision::VerifiedCrash;

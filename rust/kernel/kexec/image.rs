@@ -39,7 +39,7 @@ pub enum Role {
     ElfCoreHdr,
     /// The keys of an encrypted dump target.
     DmCryptKeys,
-    /// The IMA measurement list, which is filled after the image was loaded.
+    /// The IMA measurement list, which is filled in after the image was loaded.
     Ima,
     /// `struct boot_params` with what follows it.
     BootParams,
@@ -53,17 +53,17 @@ pub enum Role {
 pub struct Segment<'a> {
     /// Physical address that the segment will have when the next kernel is entered.
     pub start: u64,
-    /// Size of the memory that it occupies there, in bytes.
+    /// Size of the memory that the segment occupies there, in bytes.
     pub mem_size: usize,
-    /// What is loaded at its start; the rest is not.
+    /// The bytes that are loaded, at its start. They may be fewer than `mem_size`.
     pub data: &'a [u8],
-    /// What it holds.
+    /// What the segment holds.
     pub role: Role,
-    /// What [`LoadingImage::take_digests`] recorded, 0 if nothing.
+    /// The kind that [`LoadingImage::take_digests`] recorded, 0 if none.
     pub kind: Kind,
-    /// The same: how many bytes of `data` the digest is of.
+    /// The number of bytes of `data` that the recorded digest covers.
     pub digest_len: usize,
-    /// The same.
+    /// The digest that [`LoadingImage::take_digests`] recorded.
     pub digest: Digest,
 }
 
@@ -71,15 +71,15 @@ pub struct Segment<'a> {
 ///
 /// # Invariants
 ///
-/// The `struct kimage` is valid and in file mode, the kexec lock is held, and nothing changes the
-/// image but through this type and the C functions that it calls. The buffers of its segments are
-/// valid for reads of their size, that of `boot_params` for writes, too. If
-/// `purgatory_info.purgatory_buf` is not null, it is a `vmalloc()` buffer that this image owns and
-/// that one segment has for its `kbuf`, of at least that segment's `bufsz`.
+/// The `struct kimage` is valid and in file mode, the kexec lock is held, and only this type and
+/// the C functions that it calls change the image. The buffers of its segments are valid for reads
+/// of their size, that of `boot_params` also for writes. If `purgatory_info.purgatory_buf` is not
+/// null, it is a `vmalloc()` buffer that this image owns. It is the `kbuf` of one segment, and has
+/// at least that segment's `bufsz` bytes.
 #[repr(transparent)]
 pub struct LoadingImage(Opaque<bindings::kimage>);
 
-/// Copies a field of a [`LoadingImage`]. No reference to the `struct kimage` is made: C code has
+/// Copies a field of a [`LoadingImage`]. Creates no reference to the `struct kimage`: C code has
 /// pointers to it.
 macro_rules! field {
     ($image:expr, $($field:tt)+) => {
@@ -107,7 +107,7 @@ impl LoadingImage {
     ///
     /// For the duration of `'a`, `image` must be valid, in file mode and not accessed by anything
     /// that does not borrow the result, the caller must hold the kexec lock, and the buffers of the
-    /// segments must be valid, that of `boot_params` for writes, too.
+    /// segments must be valid for reads, that of `boot_params` also for writes.
     /// `purgatory_info.purgatory_buf` must be null or have been set by [`Self::add_purgatory`].
     pub unsafe fn from_raw_mut<'a>(image: *mut RawImage) -> &'a mut LoadingImage {
         // SAFETY: `LoadingImage` is a transparent wrapper, the caller promises the rest.
@@ -119,8 +119,8 @@ impl LoadingImage {
     ///
     /// # Safety
     ///
-    /// As for [`Self::from_raw_mut`], but that for the duration of `'a` there may be other shared
-    /// references.
+    /// As for [`Self::from_raw_mut`], except that other shared references may exist for the
+    /// duration of `'a`.
     #[cfg(CONFIG_KEXEC_PURGATORY_VERIFY = "m")]
     pub(super) unsafe fn from_raw<'a>(image: *const RawImage) -> &'a LoadingImage {
         // SAFETY: `LoadingImage` is a transparent wrapper, the caller promises the rest.
@@ -128,7 +128,7 @@ impl LoadingImage {
         unsafe { &*image.cast() }
     }
 
-    /// Whether it is to be entered after a panic (`KEXEC_FILE_ON_CRASH`).
+    /// Whether this is a crash image (`KEXEC_FILE_ON_CRASH`).
     pub fn is_crash(&self) -> bool {
         // SAFETY: By the type invariant the image is valid.
         let kind = unsafe { bindings::kimage::type__raw(self.0.get()) };
@@ -136,7 +136,7 @@ impl LoadingImage {
         kind == bindings::KEXEC_TYPE_CRASH
     }
 
-    /// What the decision about this image depends on.
+    /// The circumstances that the decision about this image depends on.
     pub fn circumstances(&self) -> Circumstances {
         Circumstances {
             crash: self.is_crash(),
@@ -146,7 +146,7 @@ impl LoadingImage {
         }
     }
 
-    /// Size of the file that the next kernel comes from, in bytes.
+    /// Size of the next kernel's file in bytes.
     pub fn kernel_size(&self) -> usize {
         field!(self, kernel_buf_len)
     }
@@ -156,13 +156,13 @@ impl LoadingImage {
         field!(self, initrd_buf_len)
     }
 
-    /// Pointer for functions that take a `struct kimage`.
+    /// The pointer for functions that take a `struct kimage`.
     #[cfg(CONFIG_KEXEC_PURGATORY_VERIFY = "m")]
     pub(super) fn as_raw(&self) -> *mut RawImage {
         self.0.get()
     }
 
-    /// How many segments there are.
+    /// Number of segments.
     fn segment_count(&self) -> usize {
         field!(self, nr_segments).min(SEGMENT_MAX)
     }
@@ -177,7 +177,7 @@ impl LoadingImage {
         (0..self.segment_count()).map(|index| self.segment(index))
     }
 
-    /// The segment of that index, which must be below [`Self::segment_count`].
+    /// The segment at `index`, which must be below [`Self::segment_count`].
     fn segment(&self, index: usize) -> Segment<'_> {
         let segment = field!(self, segment[index]);
         // SAFETY: `kbuf` is the member in use, as the image is in file mode.
@@ -197,8 +197,8 @@ impl LoadingImage {
         }
     }
 
-    /// Records the kind, the number of bytes that do not change and their digest of the segments
-    /// for which `take` returns them.
+    /// Calls `take` with each segment, and records what it returns: the kind, the number of bytes
+    /// at the start that are final, and their digest.
     pub fn take_digests(&mut self, take: impl Fn(&Segment<'_>) -> Option<(Kind, usize, Digest)>) {
         for index in 0..self.segment_count() {
             if let Some((kind, len, digest)) = take(&self.segment(index)) {
@@ -209,16 +209,16 @@ impl LoadingImage {
         }
     }
 
-    /// Records what the purgatory will do, for sysfs: the name of its engine, and how many regions
-    /// and bytes it has to verify.
+    /// Records for sysfs what the purgatory will do: the name of its engine, and the number of
+    /// regions and bytes that it verifies.
     pub fn set_verification(&mut self, engine: &'static CStr, regions: usize, bytes: usize) {
         set_field!(self, engine.as_char_ptr(), arch.purgatory.engine);
         set_field!(self, regions as c_uint, arch.purgatory.verify_regions);
         set_field!(self, bytes, arch.purgatory.verify_bytes);
     }
 
-    /// What the segment at `index` holds, which begins at physical address `start` and whose bytes
-    /// are in `buffer`.
+    /// What the segment at `index` holds. `start` is its physical address, and `buffer` holds its
+    /// bytes.
     fn role(&self, index: usize, start: usize, buffer: *const c_void) -> Role {
         let within = |file: *mut c_void, len: usize| {
             !file.is_null() && (file.addr()..file.addr() + len).contains(&buffer.addr())
@@ -256,14 +256,14 @@ impl LoadingImage {
 
     /// Adds the purgatory as a segment.
     ///
-    /// `mem_size` is the memory that it occupies, in bytes, at least the length of `purgatory`.
-    /// Returns the physical address that it will have, a multiple of the page size that is not
-    /// below `min`.
+    /// `mem_size` is the size of the memory that it occupies, in bytes, at least the length of
+    /// `purgatory`. Returns the physical address that it will have, a multiple of the page size
+    /// that is not below `min`.
     ///
     /// # Errors
     ///
-    /// `EINVAL` if the image has as many segments as it can have or has a purgatory,
-    /// `EADDRNOTAVAIL` if there is no room; the image is as it was before.
+    /// `EINVAL` if the image has no free segment or has a purgatory already, or if `mem_size` is
+    /// too small; `EADDRNOTAVAIL` if there is no room. The image does not change then.
     pub fn add_purgatory(&mut self, purgatory: VVec<u8>, mem_size: usize, min: u64) -> Result<u64> {
         if !field!(self, purgatory_info.purgatory_buf).is_null() || mem_size < purgatory.len() {
             return Err(EINVAL);
@@ -291,13 +291,13 @@ impl LoadingImage {
             return Err(error);
         }
 
-        // INVARIANT: `VVec` allocates with `vmalloc()`, and the segment that was just added has
-        // the buffer for its `kbuf`. `kimage_file_post_load_cleanup()` frees it.
+        // INVARIANT: `VVec` allocates with `vmalloc()`, and the buffer is the `kbuf` of the segment
+        // that was just added. `kimage_file_post_load_cleanup()` frees it.
         set_field!(self, buffer.cast(), purgatory_info.purgatory_buf);
         Ok(kbuf.mem as u64)
     }
 
-    /// The purgatory's bytes as they will be loaded, if one was added.
+    /// The bytes of the purgatory that will be loaded; `None` if the image has no purgatory.
     pub fn purgatory_mut(&mut self) -> Option<&mut [u8]> {
         let buffer = field!(self, purgatory_info.purgatory_buf);
         let len = self
@@ -317,7 +317,7 @@ impl LoadingImage {
         set_field!(self, boot_params as usize, arch.purgatory.boot_params);
     }
 
-    /// The segment with `boot_params`, as it will be loaded, if there is one.
+    /// The bytes that will be loaded of the segment with `boot_params`; `None` if there is none.
     pub fn boot_params_mut(&mut self) -> Option<&mut [u8]> {
         let index = (0..self.segment_count())
             .find(|&index| self.segment(index).role == Role::BootParams)?;
@@ -336,8 +336,8 @@ impl LoadingImage {
         field!(self, arch.purgatory.boot_params) as u64
     }
 
-    /// Where the record for the next kernel lies in the segment with `boot_params`, an offset in
-    /// bytes; `None` if there is none.
+    /// Offset in bytes of the `struct setup_data` with the record for the next kernel, in the
+    /// segment with `boot_params`; `None` if there is no record.
     pub fn record_offset(&self) -> Option<usize> {
         let offset = field!(self, arch.purgatory.record);
 
@@ -349,8 +349,8 @@ impl LoadingImage {
         set_field!(self, no_io, arch.purgatory.no_io);
     }
 
-    /// Records the decision, where the image is entered (physical address), and `%rsi` at that
-    /// place. If the image is verified, the low 32 bits of `rsi` must be 0: they become
+    /// Records the decision, the physical address at which the image is entered, and the value of
+    /// `%rsi` there. If the image is verified, the low 32 bits of `rsi` must be 0: they become
     /// `panic_timeout` when the image is entered.
     pub fn set_handoff(&mut self, decision: Decision, start: u64, rsi: u64) {
         set_field!(self, start as usize, start);
@@ -363,10 +363,11 @@ impl LoadingImage {
         }
     }
 
-    /// Has the memory of the next kernel's segment that its file does not fill left as it is, in
-    /// place of being allocated, zeroed and copied.
+    /// Marks the next kernel's segment: the memory that its file does not fill is left as it is,
+    /// instead of being allocated, zeroed and copied.
     ///
-    /// By the boot protocol it is scratch space, `init_size` in `Documentation/arch/x86/boot.rst`.
+    /// By the boot protocol, that memory is scratch space, see `init_size` in
+    /// `Documentation/arch/x86/boot.rst`.
     pub fn leave_kernel_tail(&mut self) {
         let kernel = self
             .segments()
@@ -396,7 +397,7 @@ impl LoadingImage {
         Text(self)
     }
 
-    /// Name of the module that decided, with NULs behind it; empty if none did.
+    /// Name of the module that decided, padded with NULs; empty if none did.
     #[cfg(CONFIG_KEXEC_PURGATORY_VERIFY = "m")]
     fn policy_name(&self) -> [u8; bindings::KEXEC_POLICY_NAME_LEN as usize] {
         field!(self, arch.purgatory.policy)
@@ -407,7 +408,7 @@ impl LoadingImage {
         [0]
     }
 
-    /// What [`Self::set_handoff`] recorded.
+    /// The decision that [`Self::set_handoff`] recorded; `None` if there is none.
     pub fn decision(&self) -> Option<Decision> {
         Decision::from_raw(field!(self, arch.purgatory.decision))
     }

@@ -19,30 +19,30 @@ use crate::{
 };
 use core::ops::Deref;
 
-/// What a region holds, of which a digest was recorded: a number of the loader's own.
+/// A number for what a region with a digest holds. The loader defines the numbers; none is 0.
 pub type Kind = u8;
 
 /// The bytes of a segment that were loaded, and the digest that they had.
 #[derive(Clone, Copy)]
 pub struct Region {
-    /// Physical address that they will have when the next kernel is entered.
+    /// Physical address that the bytes will have when the next kernel is entered.
     pub start: u64,
-    /// Their number, not 0.
+    /// Number of bytes, not 0.
     pub len: usize,
-    /// What they are.
+    /// What the bytes are.
     pub kind: Kind,
-    /// The digest of a region of the purgatory.
+    /// The digest, computed as that of a region of the purgatory.
     pub digest: Digest,
-    /// Whether they lie at `start` already. Else the list of the image's pages tells where.
+    /// Whether the bytes are at `start` already. If not, the image's page list says where they are.
     pub in_place: bool,
 }
 
-/// An entry of the list of pages, with the physical address of a page.
+/// An entry of the page list, with the physical address of a page.
 #[derive(Clone, Copy)]
 enum Entry {
     /// Where the next page of the image will be copied to.
     Destination(u64),
-    /// Where the list goes on.
+    /// Where the list continues.
     Indirection(u64),
     /// A page of the image.
     Source(u64),
@@ -52,8 +52,8 @@ enum Entry {
 ///
 /// # Invariants
 ///
-/// The `struct kimage` is valid, in file mode and sealed. Its type, its segments, the list of its
-/// pages and the regions that were recorded do not change.
+/// The `struct kimage` is valid, in file mode and sealed. Its type, its segments, its page list and
+/// the recorded regions do not change.
 #[repr(transparent)]
 pub struct LoadedImage(Opaque<bindings::kimage>);
 
@@ -62,8 +62,8 @@ impl LoadedImage {
     ///
     /// # Safety
     ///
-    /// For the duration of `'a`, `image` must be valid, in file mode, and what
-    /// `kexec_purgatory_seal()` left. What the type invariant names must not change.
+    /// For the duration of `'a`, `image` must be valid, in file mode, and sealed by
+    /// `kexec_purgatory_seal()`. The parts that the type invariant names must not change.
     pub unsafe fn from_raw<'a>(image: *const RawImage) -> &'a LoadedImage {
         // SAFETY: `LoadedImage` is a transparent wrapper, the caller promises the rest.
         // INVARIANT: By the safety requirements of this function.
@@ -95,8 +95,8 @@ impl LoadedImage {
         })
     }
 
-    /// Physical address where the page lies that the image has at the physical address
-    /// `destination` after the copy, if it is one of a segment.
+    /// Current physical address of the page that will be at the physical address `destination`
+    /// after the copy; `None` if the image has no such page.
     pub fn source(&self, destination: u64) -> Option<u64> {
         let mut found = self.is_in_place(destination).then_some(destination);
 
@@ -109,7 +109,7 @@ impl LoadedImage {
         found
     }
 
-    /// Whether a physical address is one of a segment that lies in its place already.
+    /// Whether a physical address is in a segment that is in its final place already.
     fn is_in_place(&self, address: u64) -> bool {
         let image = self.0.get();
         // SAFETY: By the type invariant the image is valid and does not change.
@@ -124,7 +124,7 @@ impl LoadedImage {
         })
     }
 
-    /// Whether the segment of that index, which there must be, lies in its place already.
+    /// Whether the segment at `index`, which must exist, is in its final place already.
     fn in_place(&self, index: usize) -> bool {
         let image = self.0.get();
         // SAFETY: By the type invariant the image is valid and does not change.
@@ -138,10 +138,9 @@ impl LoadedImage {
         crash || in_cma
     }
 
-    /// Calls `each` with the physical addresses that a page of the image has after the copy and has
-    /// now, for every page that is copied, while it returns true. Ends at the first entry of the
-    /// list that cannot be one, and when there were as many as the image can have, so that a
-    /// damaged list does no harm.
+    /// Calls `each` for every page that is copied, with its physical addresses after and before the
+    /// copy, until `each` returns false. Stops at the first invalid entry of the page list, and
+    /// after as many entries as the image can have, so that a damaged list does no harm.
     pub fn for_each_page(&self, mut each: impl FnMut(u64, u64) -> bool) {
         let image = self.0.get();
         // SAFETY: By the type invariant the image is valid and does not change.
@@ -177,7 +176,8 @@ impl LoadedImage {
     }
 }
 
-/// Reads an entry of the list of pages, `kimage_entry_t`; `None` for its end and for what is none.
+/// Decodes an entry of the page list, a `kimage_entry_t`. Returns `None` for the end of the list
+/// and for an invalid entry.
 fn parse(entry: u64) -> Option<Entry> {
     let flags = entry & (PAGE_SIZE as u64 - 1);
     let address = entry - flags;
@@ -190,11 +190,12 @@ fn parse(entry: u64) -> Option<Entry> {
     }
 }
 
-/// Copies memory by its physical address, all of it in one page. Any address may be given.
+/// Copies the memory at a physical address, which may be any, to `bytes`. All of it must be in one
+/// page.
 ///
 /// # Errors
 ///
-/// `EFAULT` if there is no memory, or it cannot be read.
+/// `EFAULT` if there is no memory, or if it cannot be read.
 pub fn read_physical(address: u64, bytes: &mut [u8]) -> Result {
     // SAFETY: `bytes` is valid for writes of its length. The function takes any address.
     let read =
@@ -207,20 +208,21 @@ pub fn read_physical(address: u64, bytes: &mut [u8]) -> Result {
     }
 }
 
-/// Whether a load waits for a [`PinnedImage`]: the crash image, or the normal one.
+/// Whether a load waits for the [`PinnedImage`] of the crash image if `crash`, else of the normal
+/// image.
 pub fn pin_ends(crash: bool) -> bool {
     // SAFETY: The function has no preconditions.
     unsafe { bindings::kexec_purgatory_pin_ends(crash) }
 }
 
-/// One of the two images that can be loaded, which is not replaced while this lives.
+/// The loaded crash image or the loaded normal image, which is not replaced while this value lives.
 ///
-/// Keep that short, as a load waits for it: see [`pin_ends`].
+/// A load that replaces the image waits for the drop of this value: drop it soon, see [`pin_ends`].
 ///
 /// # Invariants
 ///
-/// `image` was returned by `kexec_purgatory_pin(crash)`, and `kexec_purgatory_unpin()` was not
-/// called since.
+/// `kexec_purgatory_pin(crash)` returned `image`, and `kexec_purgatory_unpin()` was not called
+/// since.
 pub struct PinnedImage {
     image: *mut RawImage,
     crash: bool,
@@ -228,17 +230,17 @@ pub struct PinnedImage {
 }
 
 impl PinnedImage {
-    /// Pins the crash image, or the normal one.
+    /// Pins the crash image if `crash`, else the normal image.
     ///
     /// # Errors
     ///
-    /// `ENOENT` if none is loaded, `EOPNOTSUPP` if `kexec_load()` loaded it, or if it is a crash
-    /// image on a host with SME.
+    /// `ENOENT` if the image is not loaded, `EOPNOTSUPP` if `kexec_load()` loaded it, or if it is a
+    /// crash image on a host with SME.
     pub fn new(crash: bool) -> Result<PinnedImage> {
         // SAFETY: The function may sleep, as its callers may.
         let image = from_err_ptr(unsafe { bindings::kexec_purgatory_pin(crash) })?;
 
-        // INVARIANT: The pointer is no error.
+        // INVARIANT: The pointer is not an error.
         Ok(PinnedImage {
             image,
             crash,
@@ -246,7 +248,7 @@ impl PinnedImage {
         })
     }
 
-    /// Has sysfs tell the result of a check of this image.
+    /// Shows `text`, the result of a check of this image, in sysfs.
     pub fn show_check(&self, text: &CStr) {
         // SAFETY: By the type invariant the image is pinned; the text ends with a NUL. What is
         // written is not part of a `LoadedImage`.
@@ -259,15 +261,15 @@ impl Deref for PinnedImage {
 
     fn deref(&self) -> &LoadedImage {
         // SAFETY: By the type invariant the image was loaded, is in file mode, and is not replaced.
-        // Memory hotplug, which changes a region of an image that was loaded, has it replaced by
-        // none before.
+        // Memory hotplug changes a region of a loaded image, but calls `kexec_purgatory_exchange()`
+        // first, which waits until the image is not pinned.
         unsafe { LoadedImage::from_raw(self.image) }
     }
 }
 
 impl Drop for PinnedImage {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant the image is pinned, by this task.
+        // SAFETY: By the type invariant the image is pinned, and by this task.
         unsafe { bindings::kexec_purgatory_unpin(self.crash) };
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What code that runs between two kernels can use of the machine.
+//! The parts of the machine that code between two kernels can use.
 
 use crate::{
     bindings,
@@ -10,40 +10,40 @@ use crate::{
     }, //
 };
 
-/// Address spaces of `include/acpi/actypes.h`, whose casts hide them from `bindgen`.
+/// Address spaces of `include/acpi/actypes.h`. `bindgen` does not see them there, due to casts.
 #[cfg(CONFIG_ACPI)]
 const ADR_SPACE_SYSTEM_IO: u8 = 1;
 #[cfg(CONFIG_ACPI)]
 const ADR_SPACE_PCI_CONFIG: u8 = 2;
 
-/// The register that resets the machine, as ACPI names it.
+/// The register that resets the machine, according to ACPI.
 #[derive(Clone, Copy, Debug)]
 pub enum ResetRegister {
     /// An I/O port.
     Io {
         /// The port.
         port: u16,
-        /// What to write to it.
+        /// Value to write to it.
         value: u8,
     },
     /// A PCI configuration register on bus 0.
     Pci {
         /// Device, function and register, as in `struct acpi_generic_address`.
         address: u64,
-        /// What to write to it.
+        /// Value to write to it.
         value: u8,
     },
 }
 
-/// What of the machine can be used when this kernel is gone.
+/// The parts of the machine that can be used when this kernel is gone.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Machine {
     /// I/O port of the 8250 that `earlyprintk` set up, or 0.
     pub console_port: u16,
-    /// Physical address of the registers, 32 bits apart, of the 8250 that `earlyprintk` set up, or
-    /// 0.
+    /// Physical address of the registers of the 8250 that `earlyprintk` set up, or 0. The registers
+    /// are 32 bits apart.
     pub console_mmio32: u64,
-    /// The reset register, if there is one that needs no mapping.
+    /// The reset register, if there is one that can be written without a mapping.
     pub reset: Option<ResetRegister>,
     /// Whether I/O raises exceptions, as in a guest whose register state is encrypted.
     pub no_io: bool,
@@ -52,13 +52,14 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// This machine.
+    /// Describes this machine.
     ///
-    /// A guest whose register state is encrypted has no console and no reset register: I/O raises
-    /// `#VC` or `#VE` there, and nothing handles these between two kernels.
+    /// In a guest whose register state is encrypted, there is no console and no reset register: I/O
+    /// raises `#VC` or `#VE` there, and nothing handles these between two kernels.
     pub fn current() -> Machine {
-        // SAFETY: Aligned and always valid for reads. It is refined after boot, too, by writes of
-        // the whole word, of which any value will do.
+        // SAFETY: The variable is aligned and always valid for reads. The kernel may refine it
+        // after boot by a write of the whole word, so that this reads the old or the new value;
+        // either will do.
         let tsc_khz = unsafe { (&raw const bindings::tsc_khz).read_volatile() };
 
         if no_io() {
@@ -70,7 +71,7 @@ impl Machine {
         }
 
         Machine {
-            // SAFETY: Written once, during early boot.
+            // SAFETY: The variable is written once, during early boot.
             console_port: unsafe { bindings::kexec_debug_8250_port },
             // SAFETY: As above.
             console_mmio32: unsafe { bindings::kexec_debug_8250_mmio32 } as u64,
@@ -103,8 +104,7 @@ pub enum CpuFeature {
 }
 
 impl CpuFeature {
-    /// Whether the boot CPU has it, as far as this kernel wants to know: what `clearcpuid=` or a
-    /// quirk took away is not there.
+    /// Whether the boot CPU has the feature, and neither `clearcpuid=` nor a quirk disabled it.
     pub fn is_present(self) -> bool {
         // SAFETY: The numbers are those of features.
         unsafe {
@@ -130,13 +130,15 @@ pub fn release() -> &'static str {
     release.to_str().unwrap_or_default()
 }
 
-/// Whether this kernel uses all these states of `XCR0`, so that the CPU allows to enable them.
+/// Whether this kernel uses all states in `xcr0`, which are bits of `XCR0`. The CPU then allows all
+/// of them to be enabled.
 pub fn has_xfeatures(xcr0: u64) -> bool {
-    // SAFETY: No name of a missing state is asked for.
+    // SAFETY: The null pointer asks for no name of a missing state.
     unsafe { bindings::cpu_has_xfeatures(xcr0, core::ptr::null_mut()) != 0 }
 }
 
-/// `CC_ATTR_GUEST_STATE_ENCRYPT` is for AMD's guests only, see `arch/x86/coco/core.c`.
+/// Whether I/O raises exceptions. `CC_ATTR_GUEST_STATE_ENCRYPT` covers AMD's guests only, see
+/// `arch/x86/coco/core.c`.
 fn no_io() -> bool {
     const ATTRIBUTE: bindings::cc_attr = bindings::cc_attr_CC_ATTR_GUEST_STATE_ENCRYPT;
 
@@ -148,7 +150,8 @@ fn no_io() -> bool {
     amd || tdx
 }
 
-/// Source: `acpi_reset()` of `drivers/acpi/acpica/hwxface.c`.
+/// The reset register that `acpi_reset()` of `drivers/acpi/acpica/hwxface.c` would use, unless it
+/// is in memory.
 #[cfg(CONFIG_ACPI)]
 fn reset_register() -> Option<ResetRegister> {
     // SAFETY: The table is a copy that is written once, during early boot.

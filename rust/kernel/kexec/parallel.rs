@@ -7,13 +7,13 @@ use crate::{
     prelude::*, //
 };
 
-/// The most parts that [`run_on_cpus`] takes, at least 1.
+/// Number of parts that [`run_on_cpus`] runs at a time, at least 1.
 pub fn cpu_count() -> usize {
     // SAFETY: The function has no preconditions.
     unsafe { bindings::kexec_purgatory_run_cpus() as usize }
 }
 
-/// Lets another task have the CPU, if one waits for it. May sleep.
+/// Lets another task run on this CPU, if one waits for it. May sleep.
 pub fn cond_resched() {
     // SAFETY: The callers may sleep.
     unsafe { bindings::cond_resched() };
@@ -25,12 +25,13 @@ struct Run<T, F> {
     call: F,
 }
 
-/// Calls `call` with each of `parts`, at once if there are as many CPUs. Returns when all calls
-/// have returned.
+/// Calls `call` once with each of `parts`, in parallel if there are enough CPUs. Returns when all
+/// calls have returned.
 ///
 /// # Errors
 ///
-/// `EINVAL` if there are more parts than [`cpu_count`] ever returns: nothing is called.
+/// `EINVAL` if there are more than `KEXEC_PURGATORY_CPUS` parts, the most that [`cpu_count`]
+/// returns. `call` is not called then.
 pub fn run_on_cpus<T: Send, F: Fn(&mut T) + Sync>(parts: &mut [T], call: F) -> Result {
     if parts.len() > bindings::KEXEC_PURGATORY_CPUS as usize {
         return Err(EINVAL);
@@ -50,8 +51,8 @@ pub fn run_on_cpus<T: Send, F: Fn(&mut T) + Sync>(parts: &mut [T], call: F) -> R
 
 /// # Safety
 ///
-/// `run` must be a `Run<T, F>` whose parts are borrowed mutably by its maker, `number` must be one
-/// of them, and no other call may have that.
+/// `run` must point to a `Run<T, F>` whose maker borrows the parts mutably. `number` must be the
+/// index of a part, and no other call may have the same number.
 unsafe extern "C" fn run_part<T: Send, F: Fn(&mut T) + Sync>(run: *mut c_void, number: c_uint) {
     // SAFETY: By the safety requirements. `F` may be shared between CPUs.
     let run = unsafe { &*run.cast::<Run<T, F>>() };

@@ -7,7 +7,7 @@
 
 use super::LoadingImage;
 
-/// What the registered policy says about `image`; `None` if there is none.
+/// Asks the registered policy whether to verify `image`. Returns `None` if no policy is registered.
 ///
 /// Records the name of the module that decided in the image.
 #[cfg(CONFIG_KEXEC_PURGATORY_VERIFY = "m")]
@@ -20,7 +20,7 @@ pub fn ask_policy(image: &LoadingImage) -> Option<bool> {
     }
 }
 
-/// What the registered policy says about `image`: there can be none.
+/// Returns `None`: no policy can be registered with this configuration.
 #[cfg(not(CONFIG_KEXEC_PURGATORY_VERIFY = "m"))]
 pub fn ask_policy(_image: &LoadingImage) -> Option<bool> {
     None
@@ -46,9 +46,9 @@ mod registration {
     };
     use core::marker::PhantomData;
 
-    /// A decision which normal images are verified.
+    /// Decides which normal images are verified.
     ///
-    /// It is not asked about crash images, which always are.
+    /// A policy is not asked about crash images, which are always verified.
     ///
     /// # Examples
     ///
@@ -65,40 +65,40 @@ mod registration {
     /// }
     /// ```
     pub trait Policy {
-        /// Whether `image` is to be verified. All its segments but the purgatory are in place.
+        /// Returns whether to verify `image`. All its segments except the purgatory are in place.
         ///
-        /// `spared` tells why the image is not verified without a policy, if that is so. For such
-        /// an image `false` keeps that decision and its reason.
+        /// `spared` is the reason not to verify the image unless a policy asks for it, if there is
+        /// one. If a policy returns `false` for such an image, that stays the reason.
         ///
         /// Called by `kexec_file_load()`, with the kexec lock held. May sleep.
         fn verify(image: &LoadingImage, spared: Option<Spared>) -> bool;
     }
 
-    /// A policy in force.
+    /// A registered policy.
     ///
-    /// Dropping it ends that, and so does the end of the module that has the code of `T`. Images
-    /// that were loaded keep what was decided about them.
+    /// The registration ends when this value is dropped, or when the module with the code of `T` is
+    /// unloaded. Images that are loaded keep their decision.
     ///
     /// # Invariants
     ///
-    /// `callback` is what was registered.
+    /// `callback` is the function that was registered.
     pub struct Registration<T: Policy> {
         callback: unsafe extern "C" fn(*mut bindings::kimage) -> bool,
         _policy: PhantomData<fn() -> T>,
     }
 
     impl<T: Policy> Registration<T> {
-        /// Puts the policy in force. `module` is what the administrator is told.
+        /// Registers the policy. The log and sysfs show the name of `module`.
         ///
         /// # Errors
         ///
-        /// `EBUSY` if another policy is in force.
+        /// `EBUSY` if another policy is registered.
         pub fn new(module: &'static ThisModule) -> Result<Self> {
             let callback = Self::verify_callback;
 
-            // SAFETY: `callback` is valid to be called for as long as its code is there. What is
-            // registered ends when the module goes that has the code, also where the registration
-            // was not dropped. The name of `module` is copied.
+            // SAFETY: `callback` may be called while the module with its code is loaded. The
+            // registration ends when that module is unloaded, even if this value was not dropped.
+            // The name of `module` is copied.
             to_result(unsafe {
                 bindings::kexec_purgatory_policy_register(module.as_ptr(), Some(callback))
             })?;
@@ -122,7 +122,8 @@ mod registration {
 
     impl<T: Policy> Drop for Registration<T> {
         fn drop(&mut self) {
-            // SAFETY: There are no requirements: nothing happens if it is not registered any more.
+            // SAFETY: The function has no requirements: nothing happens if `callback` is no longer
+            // registered.
             unsafe { bindings::kexec_purgatory_policy_unregister(Some(self.callback)) };
         }
     }

@@ -65,7 +65,7 @@ pub fn digest(data: &[u8]) -> Digest {
     digest
 }
 
-/// The digests of two messages of one length, which is faster than one after the other where the
+/// The digests of two messages of the same length. Faster than two calls of [`digest()`] if the
 /// kernel has code that interleaves them.
 pub fn digest_pair<const LEN: usize>(first: &[u8; LEN], second: &[u8; LEN]) -> [Digest; 2] {
     let start = Sha256::new();
