@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Prints what /sys/kernel/kexec/ tells of the images that are loaded and of the
-# kexec that entered this kernel, in the text format of Prometheus.
+# Prints what /sys/kernel/kexec/ shows of the loaded images and of the kexec
+# that entered this kernel, in the text format of Prometheus.
 
 set -eu
 
@@ -22,22 +22,23 @@ Environment:
 END
 }
 
-# The line of a file, or nothing where there is none.
+# Prints the line of a file, or nothing if the file is missing.
 line() {
 	cat "$SYSFS/$1" 2>/dev/null || :
 }
 
-# A label's value: backslashes and quotes are escaped.
+# Prints a label's value, with backslashes and quotes escaped.
 label() {
 	printf '%s' "$1" | sed 's/[\\"]/\\&/g'
 }
 
-# Begins a metric: name, and what it tells.
+# Begins a metric: name, and description.
 metric() {
 	printf '# HELP %s %s\n# TYPE %s gauge\n' "$1" "$2" "$1"
 }
 
-# A value of both images: name, and a command that prints it, given what files call the image.
+# Prints a metric's value for both images: name of the metric, and a function that prints the value
+# for the image that its argument, loaded or crash, names.
 each() {
 	printf '%s{image="normal"} %s\n' "$1" "$("$2" loaded)"
 	printf '%s{image="crash"} %s\n' "$1" "$("$2" crash)"
@@ -106,7 +107,7 @@ metrics() {
 	[ ! -e "$SYSFS/entered_by" ] || entered
 }
 
-# How the previous kernel entered this one; a time that is not known is left out.
+# Prints how the previous kernel entered this one. A time that is not known is left out.
 entered() {
 	metric kexec_entered_nanoseconds \
 		"Time of the kexec that entered this kernel, from machine_kexec() on."

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Sample of a kexec policy: images are verified unless their initramfs is large, or they are
-//! spared anyway.
+//! Sample of a kexec policy: images are verified if their initramfs has at most 16 MiB, unless they
+//! are spared anyway.
 
 use kernel::{
     kexec::{

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the tests of kexec_file_load() share: an image to load, and what sysfs
- * says of it
+ * Code that the tests of kexec_file_load() share: load an image, and read what
+ * sysfs shows of it
  *
  * Environment:
  *   KEXEC_KERNEL   bzImage to load, default /boot/vmlinuz-$(uname -r)
@@ -33,7 +33,7 @@
 #define KEXEC_FILE_NO_CMA	0x00000010
 #endif
 
-/* In place of a descriptor: one that is not open. */
+/* A file descriptor that is not open */
 #define BAD_FD	(-2)
 
 /* What open_image() found. */
@@ -59,7 +59,7 @@ static inline bool read_line(const char *path, char *buf, size_t size)
 	return ok;
 }
 
-/* The line in a file below /sys/kernel/kexec, "" if there is none. */
+/* Returns the line in a file in /sys/kernel/kexec, "" if there is none. */
 static inline const char *sysfs(const char *name)
 {
 	static char lines[4][256];
@@ -110,7 +110,7 @@ static inline int unload(unsigned long flags)
 	return load_fd(-1, -1, NULL, 0, flags | KEXEC_FILE_UNLOAD);
 }
 
-/* Opens what the environment names; skips all tests if that, or what loads it, is missing. */
+/* Opens the files of the environment; skips all tests if something needed is missing. */
 static inline void open_image(void)
 {
 	const char *kernel = getenv("KEXEC_KERNEL");
@@ -149,8 +149,8 @@ static inline void open_image(void)
 }
 
 /*
- * A file of @size bytes that nothing else has open: the first @copied bytes of the kernel, with
- * @len bytes at @at replaced.
+ * Makes a file of @size bytes: the first @copied bytes of the kernel, with @len bytes at
+ * offset @at replaced. Returns a file descriptor.
  */
 static inline int new_file(size_t copied, off_t size, size_t at, const void *bytes,
 			   size_t len)
@@ -168,7 +168,7 @@ static inline int new_file(size_t copied, off_t size, size_t at, const void *byt
 	return fd;
 }
 
-/* Loads the kernel's first @size bytes, with @len bytes at @at replaced. */
+/* Loads the kernel's first @size bytes, with @len bytes at offset @at replaced. */
 static inline int load_changed(size_t size, size_t at, const void *bytes, size_t len)
 {
 	int fd = new_file(size, size, at, bytes, len);

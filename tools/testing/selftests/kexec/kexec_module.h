@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Modules that decide which images are verified, for the tests that load and
- * unload them
+ * Functions for tests that load and unload the modules that decide which images
+ * are verified
  *
  * Environment:
- *   MODULES  folder with kexec_purgatory_verify.ko and rust_kexec_policy.ko,
+ *   MODULES  directory with kexec_purgatory_verify.ko and rust_kexec_policy.ko,
  *            default: that of the running kernel's modules
  */
 #ifndef KEXEC_MODULE_H
@@ -22,7 +22,7 @@
 #define VERIFY_MODULE	"kexec_purgatory_verify"
 #define SAMPLE_MODULE	"rust_kexec_policy"
 
-/* Opens a module's file; @folder is its place in the kernel tree. Returns -1 if it is missing. */
+/* Opens the file of a module whose source is in @folder. Returns -1 if it is missing. */
 static inline int open_module(const char *folder, const char *name)
 {
 	const char *modules = getenv("MODULES");

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * /sys/kernel/kexec/check_*: the running kernel checks images that are loaded
+ * /sys/kernel/kexec/check_*: the running kernel checks loaded images
  *
- * The images here are intact. That damage is found is tested from outside of a
+ * The images here are intact. Other tests damage images from outside of the
  * machine.
  *
  * Loads images without an initramfs, enters none. Needs root. See kexec_image.h
@@ -16,10 +16,10 @@
 
 #include "kexec_image.h"
 
-/* An image that kexec_load() takes */
+/* Address of the segment of an image for kexec_load() */
 #define SEGMENT_ADDR	0x1000000
 
-/* An image that can be loaded, and the files that tell of it */
+/* One of the two images that can be loaded, and the files that show it */
 struct kind {
 	const char *name;
 	const char *time;
@@ -46,11 +46,11 @@ static const struct kind crash = {
 	.flags = KEXEC_FILE_ON_CRASH,
 };
 
-/* Checks while images are replaced: how many there are to be, and what came of them */
+/* Checks while images are replaced: the number wanted, and their results */
 static int wanted = 50;
 static atomic_int checks, damaged, failed;
 
-/* Writes to a file below /sys/kernel/kexec. Returns 0 or a positive errno. */
+/* Writes to a file in /sys/kernel/kexec. Returns 0 or a positive errno. */
 static int write_sysfs(const char *name, const char *text)
 {
 	char path[128];
@@ -71,20 +71,20 @@ static bool shows(const char *name, const char *text)
 	return !strcmp(sysfs(name), text);
 }
 
-/* Whether the files tell that nothing is verified between the two kernels. */
+/* Whether the files say that nothing is verified between the two kernels. */
 static bool verifies_nothing(const struct kind *kind)
 {
 	return shows(kind->engine, "none") && shows(kind->regions, "0") &&
 	       shows(kind->bytes, "0");
 }
 
-/* Whether the files tell what is verified of an image that was loaded. */
+/* Whether the files show what is verified of a loaded image. */
 static bool shows_details(const struct kind *kind)
 {
 	if (!has_prefix(sysfs(kind->decision), "verified: "))
 		return verifies_nothing(kind);
 
-	/* The kernel and boot_params at least */
+	/* At least the kernel and boot_params */
 	return !shows(kind->engine, "none") && atoi(sysfs(kind->regions)) >= 2 &&
 	       (size_t)atoll(sysfs(kind->bytes)) > image.kernel_size / 2;
 }
@@ -147,7 +147,7 @@ static void test_kexec_load(void)
 	syscall(SYS_kexec_load, 0, 0, NULL, KEXEC_ARCH_DEFAULT);
 }
 
-/* A switch of that name, which is 0 or 1 at first */
+/* Tests the switch @name, whose first value is @first: "0" or "1". */
 static void test_switch(const char *name, const char *first)
 {
 	const char *other = first[0] == '0' ? "1" : "0";
@@ -183,7 +183,7 @@ static void *check_image(void *arg)
 	return NULL;
 }
 
-/* Loads and unloads images until there were enough checks. Returns how many loads there were. */
+/* Loads and unloads images until enough checks are done. Returns the number of loads. */
 static int replace_images(bool has_crash)
 {
 	int loads = 0;
@@ -192,7 +192,7 @@ static int replace_images(bool has_crash)
 		if (load(0) || (has_crash && load(KEXEC_FILE_ON_CRASH)))
 			ksft_exit_fail_perror("cannot load an image");
 		loads++;
-		/* Leave the checks some time now and then. */
+		/* Give the checks some time after every other load. */
 		if (loads % 2)
 			usleep(100000);
 		else

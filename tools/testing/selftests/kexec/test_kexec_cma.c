@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * kexec_file_load(): memory that an image has in CMA comes back
+ * kexec_file_load(): memory of an image in CMA is freed
  *
  * Loads images, enters none. Needs root, memory for CMA (cma=), and a kernel with
  * CONFIG_DMA_CMA and CONFIG_CMA_SYSFS. See kexec_image.h for the environment.
@@ -12,7 +12,7 @@
 
 #define CMA	"/sys/kernel/mm/cma/*/"
 
-/* The sum of the numbers in all files that match; -1 if there are none. */
+/* Returns the sum of the numbers in all files that match, -1 if no file matches. */
 static long sum(const char *pattern)
 {
 	char line[32];
@@ -30,7 +30,7 @@ static long sum(const char *pattern)
 	return sum;
 }
 
-/* How many pages are allocated in CMA, by whomever. */
+/* Number of pages that are allocated in CMA, by any user of it */
 static long cma_pages(void)
 {
 	return sum(CMA "alloc_pages_success") - sum(CMA "release_pages_success");
@@ -57,7 +57,7 @@ int main(void)
 	unload(0);
 	ksft_test_result(cma_pages() == before, "they come back when it is unloaded\n");
 
-	/* Its boot_params have their place before there is none for the kernel. */
+	/* boot_params gets its place first; then there is none for the kernel. */
 	error = load_changed(image.kernel_size, 0x260, "\0\xf0\xff\xff", 4);
 	ksft_test_result(error == EADDRNOTAVAIL && cma_pages() == before,
 			 "a kernel that asks for 4 GiB leaves %ld pages behind\n",

@@ -2,14 +2,14 @@
 /*
  * kexec_file_load() of kernels whose setup header is damaged
  *
- * Such a kernel is loaded, if what is damaged does not matter, or refused with an
- * errno that says so; the image that was loaded before stays loaded then. Each
- * byte of the header is inverted, and then a few at a time are replaced.
+ * Such a kernel is loaded if the damage does not matter. Otherwise it is refused
+ * with an errno that fits, and the image that was loaded before stays loaded. Each
+ * byte of the header is inverted once; then a few random bytes at a time are replaced.
  *
  * Loads images, without their initramfs, and enters none. Needs root. See
  * kexec_image.h for the environment, and
- *   RUNS  how often bytes are replaced, default 200
- *   SEED  of what is replaced, default the time
+ *   RUNS  number of loads with replaced bytes, default 200
+ *   SEED  seed of the random replacements, default the time
  */
 #define _GNU_SOURCE
 #include <stdint.h>
@@ -17,23 +17,23 @@
 
 #include "kexec_image.h"
 
-/* Where the setup header begins, and up to where it may end: Documentation/arch/x86/boot.rst */
+/* Offsets of the setup header and of its latest end: Documentation/arch/x86/boot.rst */
 #define HEADER		0x1f1
 #define HEADER_LAST	0x280
 
-/* Where the header has the length of the protected-mode code, in units of 16 bytes. */
+/* Offset of the length of the protected-mode code, which is in units of 16 bytes */
 #define SYSSIZE		0x1f4
 
 /*
- * How much of the protected-mode code is loaded, which the header is made to say; a load does not
- * look at the code.
+ * Bytes of protected-mode code that are loaded, which the test writes to the header. A
+ * load does not look at the code.
  */
 #define PROTECTED_MODE	65536
 
-/* At most so many bytes are replaced at a time. */
+/* Most bytes that are replaced at a time */
 #define REPLACED	4
 
-/* The kernel's beginning, with its header replaced. */
+/* A file with the start of the kernel, whose header is replaced */
 static char *path;
 static unsigned int header_end;
 static unsigned int loaded, refused, bad;
@@ -57,10 +57,10 @@ static void load_header(const unsigned char *header, const char *decision)
 	case 0:
 		loaded++;
 		break;
-	case ENOEXEC:		/* no kernel, or none that can be entered so */
-	case EINVAL:		/* takes no such command line, or more than half of the memory */
+	case ENOEXEC:		/* not a kernel, or one that kexec cannot enter */
+	case EINVAL:		/* command line too long, or over half of the memory */
 	case ENOMEM:
-	case EADDRNOTAVAIL:	/* does not fit where it wants to be */
+	case EADDRNOTAVAIL:	/* does not fit where it has to be */
 		refused++;
 		break;
 	default:
@@ -92,7 +92,7 @@ int main(void)
 	open_image();
 	if (image.kernel_size < HEADER_LAST)
 		ksft_exit_skip("the kernel is no bzImage\n");
-	/* A jump over the header, from 0x200 */
+	/* The kernel has a jump over the header at 0x200. */
 	header_end = 0x202 + image.kernel[0x201];
 	if (header_end > HEADER_LAST)
 		header_end = HEADER_LAST;

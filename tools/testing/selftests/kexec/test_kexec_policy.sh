@@ -9,7 +9,7 @@
 #   KEXEC_KERNEL  bzImage to load, default /boot/vmlinuz-$(uname -r)
 #   KEXEC_INITRD  initramfs to load with it, default none; the sample decides
 #                 against verification if it has more than 16 MiB
-#   MODULES       folder with kexec_purgatory_verify.ko and rust_kexec_policy.ko,
+#   MODULES       directory with kexec_purgatory_verify.ko and rust_kexec_policy.ko,
 #                 default: those that modprobe finds
 
 KSFT_SKIP=4
@@ -33,7 +33,7 @@ skip_all() {
 	exit $KSFT_SKIP
 }
 
-# is FILE TEXT: whether the file in sysfs holds that line
+# is FILE TEXT: tests that the file in sysfs holds the line TEXT
 is() {
 	found=$(cat "$SYSFS/$1")
 	[ "$found" = "$2" ]
@@ -128,7 +128,7 @@ if [ "$reserved" != 0 ]; then
 fi
 rmmod rust_kexec_policy
 
-# A decision and the end of the policy at the same time: either is fine, a crash is not.
+# Unload the module during a load: the image gets either decision, and nothing crashes.
 left=0
 for _ in 1 2 3 4 5; do
 	module_in kexec_purgatory_verify

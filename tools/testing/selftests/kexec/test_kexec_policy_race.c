@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * CONFIG_KEXEC_PURGATORY_VERIFY=m: modules come and go while images are loaded
- * and sysfs is read
+ * CONFIG_KEXEC_PURGATORY_VERIFY=m: modules are loaded and unloaded while images are
+ * loaded and sysfs is read
  *
- * Whatever happens at the same time, an image has a decision that was in force
- * while it was loaded, and one policy at most is in force. Most of use on a
- * kernel with CONFIG_PROVE_LOCKING and CONFIG_KASAN.
+ * At any time, an image has a decision that was in force while it was loaded, and
+ * at most one policy is in force. Most useful on a kernel with
+ * CONFIG_PROVE_LOCKING and CONFIG_KASAN.
  *
  * Loads images and modules, enters no image. Needs root. See kexec_image.h and
  * kexec_module.h for the environment.
@@ -17,30 +17,30 @@
 #include "kexec_image.h"
 #include "kexec_module.h"
 
-/* How often each thing is done. */
+/* Number of refused modules, of unloads, and of load and unload cycles */
 #define REFUSALS	100
 #define UNLOADS		30
 #define CYCLES		150
 
 #define NO_MODULE	"direct: KEXEC_PURGATORY_VERIFY=m and no policy module is loaded"
 #define BY_VERIFY	"verified: policy of " VERIFY_MODULE
-/* The sample verifies what has a small initramfs, or none. */
+/* The sample verifies images with a small initramfs, or none. */
 #define BY_SAMPLE	" policy of " SAMPLE_MODULE
 
-/* What the processes that run at the same time tell each other. */
+/* Memory that the processes, which run at the same time, share */
 static struct {
-	atomic_int cycles[2];		/* of the two modules */
-	atomic_int refused;		/* modules that came second */
-	atomic_int loads;		/* of images */
-	atomic_int verified, direct;	/* what was decided about these */
-	atomic_int reads;		/* of sysfs */
+	atomic_int cycles[2];		/* loads and unloads of each module */
+	atomic_int refused;		/* modules refused, as the other one was loaded */
+	atomic_int loads;		/* loads of images */
+	atomic_int verified, direct;	/* decisions about these images */
+	atomic_int reads;		/* reads of sysfs */
 	atomic_int wrong;
 	atomic_bool stop;
 } *shared;
 
 static int verify_fd, sample_fd;
 
-/* Has a process do something until all are told to stop. */
+/* Starts a process that calls @step until all processes have to stop. */
 static pid_t start(void (*step)(void))
 {
 	pid_t pid = fork();
@@ -54,14 +54,14 @@ static pid_t start(void (*step)(void))
 	_exit(0);
 }
 
-/* Tells of something that must not be. To standard output, from whichever process. */
+/* Reports a failure, to standard output, from any of the processes. */
 static void wrong(const char *what, const char *found)
 {
 	shared->wrong++;
 	ksft_print_msg("%s: %s\n", what, found);
 }
 
-/* Puts a module in and takes it out again, if it is not the second. */
+/* Loads a module and unloads it again, unless it is refused because of the other one. */
 static void cycle(int index, int fd, const char *name)
 {
 	int error = insert_module(fd);
@@ -163,7 +163,7 @@ static void test_race(void)
 
 	for (size_t i = 0; i < ARRAY_SIZE(steps); i++)
 		pids[i] = start(steps[i]);
-	/* All of it is to have happened, however slow the machine is. */
+	/* Go on until everything has happened, however slow the machine is. */
 	while (shared->cycles[0] < CYCLES || shared->cycles[1] < CYCLES || !shared->refused ||
 	       !shared->verified || !shared->direct) {
 		if (shared->cycles[0] / 50 > said) {

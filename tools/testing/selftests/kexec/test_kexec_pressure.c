@@ -2,17 +2,17 @@
 /*
  * kexec_file_load() with too little memory: each of its allocations fails once
  *
- * Such a load ends with an errno, keeps the image that was loaded before, says
- * at most once why, and leaks nothing.
+ * Such a load ends with an errno, keeps the image that was loaded before, logs the
+ * reason at most once, and leaks nothing.
  *
- * The n-th allocation of a load is made to fail through /proc/self/fail-nth, for
- * n from 1 until a load makes fewer allocations than that. As an image is copied
- * page by page, that takes as many loads as it has pages: use a small one.
+ * The test makes the n-th allocation of a load fail through /proc/self/fail-nth, for
+ * n from 1 until a load makes fewer than n allocations. An image is copied page by
+ * page, so this takes at least as many loads as it has pages: use a small image.
  *
  * Loads images, enters none. Needs root, a kernel with CONFIG_FAILSLAB,
  * CONFIG_FAIL_PAGE_ALLOC and CONFIG_FAULT_INJECTION_DEBUG_FS, and debugfs. With
- * CONFIG_DEBUG_KMEMLEAK, and with CONFIG_PAGE_OWNER and page_owner=on, it looks for
- * leaks as well, of objects and of an image's pages. See kexec_image.h and
+ * CONFIG_DEBUG_KMEMLEAK it also looks for leaked objects, and with CONFIG_PAGE_OWNER
+ * and page_owner=on for leaked pages of images. See kexec_image.h and
  * kexec_module.h for the environment, and
  *   KEEP_IMAGE  if set, the image that survived stays loaded, for kexec -e
  */
@@ -25,19 +25,19 @@
 #define KMEMLEAK	DEBUGFS "kmemleak"
 #define PAGE_OWNER	DEBUGFS "page_owner_stacks/show_stacks"
 
-/* More than any load makes. */
+/* More allocations than any load makes */
 #define NO_FAULT	1000000000
 
-/* Loads that fail one after the other, which the image has to survive that is left at the end. */
+/* Failing loads in a row that the image left at the end has to survive */
 #define SURVIVED	20
 
-/* kmemleak does not report what is younger than 5 s. */
+/* Seconds to wait: kmemleak does not report objects that are younger than 5 s. */
 #define KMEMLEAK_AGE	6
 
 /* The functions that can be made to fail. */
 struct allocator {
 	const char *name;
-	/* Files of its folder in debugfs, and what is written there to have it fail or not. */
+	/* Files in its debugfs directory, and what to write to turn failures on or off */
 	struct {
 		const char *file, *on, *off;
 	} settings[4];
@@ -61,17 +61,17 @@ static const struct kind {
 	unsigned long flags;
 } normal = { "normal", 0 }, crash = { "crash", KEXEC_FILE_ON_CRASH };
 
-/* What the loads of one sweep did. */
+/* Results of the loads of one sweep */
 struct sweep {
 	unsigned int loads;
 	unsigned int failed;
 	unsigned int succeeded;		/* although an allocation failed */
 	unsigned int allocations;	/* of a load that succeeds */
 	unsigned int out_of_memory;	/* failed with ENOMEM */
-	unsigned int other_errno;	/* with one that does not tell of memory */
+	unsigned int other_errno;	/* failed with an errno not about memory */
 	int last_other_errno;
-	unsigned int lost;		/* the image before was not there any more */
-	unsigned int said;		/* loads that the purgatory's loader ended, and said so */
+	unsigned int lost;		/* the image loaded before was lost */
+	unsigned int said;		/* the purgatory's loader logged an error */
 	unsigned int said_twice;
 };
 
@@ -101,7 +101,7 @@ static void set_failing(const struct allocator *allocator, bool on)
 	}
 }
 
-/* Has the @nth allocation of this thread fail; 0 for none. */
+/* Makes the @nth allocation of this thread fail; 0 for none. */
 static void set_fail_nth(unsigned int nth)
 {
 	char text[16];
@@ -111,7 +111,7 @@ static void set_fail_nth(unsigned int nth)
 		ksft_exit_fail_perror(FAIL_NTH);
 }
 
-/* How many allocations there were still to go, 0 if one failed. */
+/* Returns the number of allocations left until one fails, 0 if one has failed. */
 static unsigned int fail_nth_left(void)
 {
 	char text[16] = "";
@@ -121,7 +121,7 @@ static unsigned int fail_nth_left(void)
 	return strtoul(text, NULL, 10);
 }
 
-/* How often the kernel's log says, since it was last read, that the purgatory's loader failed. */
+/* Counts the errors of the purgatory's loader in the log since the log was last read. */
 static unsigned int complaints(void)
 {
 	unsigned int count = 0;
@@ -141,8 +141,8 @@ static unsigned int complaints(void)
 }
 
 /*
- * Whether what was loaded before is loaded still. The memory that is reserved
- * for crash images holds one only, so that loading another ends the first.
+ * Whether the images that were loaded before are still loaded. The reserved memory
+ * holds only one crash image, so that loading another one ends the first.
  */
 static bool image_is_kept(const char *decision, bool of_crash)
 {
@@ -151,7 +151,7 @@ static bool image_is_kept(const char *decision, bool of_crash)
 		!strcmp(sysfs("verify_crash"), "verified: crash image"));
 }
 
-/* Loads the image with its @nth allocation failing; false if there were fewer. */
+/* Loads the image with the @nth allocation failing. Returns false if there are fewer. */
 static bool one_load(const struct kind *kind, unsigned int nth, const char *decision,
 		     struct sweep *sweep)
 {
@@ -184,7 +184,7 @@ static bool one_load(const struct kind *kind, unsigned int nth, const char *deci
 		sweep->out_of_memory++;
 		break;
 	case EADDRNOTAVAIL:
-		/* What kexec_locate_mem_hole() returns, too, when it cannot list the memory. */
+		/* kexec_locate_mem_hole() also returns this if it cannot list memory. */
 		break;
 	default:
 		sweep->other_errno++;
@@ -202,7 +202,7 @@ static bool one_load(const struct kind *kind, unsigned int nth, const char *deci
 	return true;
 }
 
-/* Has each allocation of a load fail once. */
+/* Makes each allocation of a load fail once. */
 static void sweep(const struct kind *kind, const struct allocator *allocator)
 {
 	const char *now = sysfs("verify_loaded");
@@ -231,9 +231,9 @@ static void sweep(const struct kind *kind, const struct allocator *allocator)
 }
 
 /*
- * Counts the pages that hold images, which kmemleak does not know of; prints who
- * allocated them if @print. The kernel lists traces of allocations, each with the
- * number of pages that are still allocated by it.
+ * Counts the pages that hold images, which kmemleak does not track. If @print, prints
+ * the traces of their allocations. The kernel lists each trace with the number of
+ * pages that are still allocated from there.
  */
 static unsigned long image_pages(bool print)
 {
@@ -250,7 +250,7 @@ static unsigned long image_pages(bool print)
 				strcat(trace, line);
 			continue;
 		}
-		/* Memory for objects of one size is kept, and others use it as well. */
+		/* Slab pages stay allocated, and other code uses them as well. */
 		if (strstr(trace, " kimage_") && !strstr(trace, "slab") &&
 		    !strstr(trace, "kmalloc")) {
 			pages += n;
@@ -263,14 +263,14 @@ static unsigned long image_pages(bool print)
 	return pages;
 }
 
-/* Counts the leaks that were found; prints them. */
+/* Counts and prints the leaks that kmemleak finds. */
 static unsigned int leaks(void)
 {
 	unsigned int count = 0;
 	char line[256];
 	FILE *f;
 
-	/* What a register still pointed to is found by the second scan. */
+	/* The second scan finds objects that a register still pointed to in the first. */
 	for (int i = 0; i < 2; i++) {
 		sleep(KMEMLEAK_AGE);
 		if (!write_text(KMEMLEAK, "scan"))
@@ -286,7 +286,7 @@ static unsigned int leaks(void)
 	return count;
 }
 
-/* Has a policy that verifies normal images; returns whether a module was needed for that. */
+/* Makes sure that normal images are verified. Returns whether that took a module. */
 static bool verify_normal_images(void)
 {
 	const char *policy = sysfs("verify_policy");
@@ -336,7 +336,7 @@ int main(void)
 	page_owner = !access(PAGE_OWNER, R_OK);
 	ksft_set_plan(2 * 2 * 3 + 1 + 2);
 
-	/* What was lost before is not of interest here. */
+	/* Ignore earlier leaks. */
 	if (kmemleak) {
 		leaks();
 		write_text(KMEMLEAK, "clear");
@@ -368,7 +368,7 @@ int main(void)
 		ksft_test_result_skip("no CONFIG_PAGE_OWNER, or no page_owner=on\n");
 	}
 
-	/* What is left at the end has survived loads that failed. */
+	/* The image that is left at the end has survived failing loads. */
 	if (load(0) || (crash_memory && load(KEXEC_FILE_ON_CRASH)))
 		ksft_exit_fail_perror("cannot load the images");
 	snprintf(decision, sizeof(decision), "%s", sysfs("verify_loaded"));

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * kexec_file_load(): what is decided about an image, and that a load that
- * fails changes nothing
+ * kexec_file_load(): the decision about an image; a load that fails changes nothing
  *
- * Loads images and unloads them; does not enter any. Needs root. See
- * kexec_image.h for the environment.
+ * Loads and unloads images, enters none. Needs root. See kexec_image.h for the
+ * environment.
  *
- * Without CONFIG_KEXEC_PURGATORY_RUST it tests what must be the same there.
+ * Without CONFIG_KEXEC_PURGATORY_RUST, tests only what does not depend on it.
  */
 #define _GNU_SOURCE
 #include <stdint.h>
@@ -32,7 +31,7 @@ static void expect(int found, int expected, const char *what)
 		ksft_print_msg("found %s\n", found ? strerror(found) : "success");
 }
 
-/* With IMA_KEXEC, each normal image has the list of measurements as a segment. */
+/* Whether the kernel has IMA_KEXEC: normal images then have the IMA list as a segment. */
 static bool has_ima_list(void)
 {
 	FILE *symbols = fopen("/proc/kallsyms", "r");
@@ -46,7 +45,7 @@ static bool has_ima_list(void)
 	return found;
 }
 
-/* How many segments the image has that a load with KEXEC_FILE_DEBUG logs. */
+/* Returns the number of segments that a load with KEXEC_FILE_DEBUG logs, < 0 if none. */
 static int logged_segments(unsigned long flags)
 {
 	int fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK);
@@ -122,7 +121,7 @@ static void test_failing_loads(void)
 	expect(unload(0), 0, "unload");
 }
 
-/* Whether everybody can read a file below /sys/kernel/kexec. */
+/* Whether everybody can read a file in /sys/kernel/kexec. */
 static bool for_everybody(const char *name)
 {
 	struct stat st;
@@ -150,7 +149,7 @@ static void test_decisions(void)
 	ksft_test_result(verified || has_prefix(policy, "direct: "), "policy is '%s'\n", policy);
 	ksft_test_result(!strcmp(sysfs("verify_loaded"), "none"), "no image, no decision\n");
 
-	/* boot_params and kernel, what else there is, and the purgatory only if it is to run */
+	/* boot_params, kernel, initramfs and IMA list if any, purgatory if verified */
 	expected = 2 + with_initrd + has_ima_list() + verified;
 	ksft_test_result(logged_segments(KEXEC_FILE_NO_CMA) == expected,
 			 "%s purgatory is loaded\n", verified ? "a" : "no");

@@ -3,10 +3,10 @@
  * /sys/kernel/kexec/verify_*: reads take no lock that a load or a crash needs
  *
  * While a load holds the kexec lock, no other load starts and no crash enters its
- * image. Here one load is made to wait in the middle, for a page of its command
- * line that userfaultfd withholds, and the files are read meanwhile. A read that
- * takes the lock waits as well, until an alarm ends the test. The other way round,
- * a load would fail with EBUSY that finds the lock taken by a read.
+ * image. This test makes a load wait for its command line, in a page that
+ * userfaultfd withholds, and reads the files meanwhile. If a read took the lock, it
+ * would wait as well, until an alarm ends the test. A load that found the lock
+ * taken by a read would fail with EBUSY.
  *
  * Loads images, enters none. Needs root and a kernel with CONFIG_USERFAULTFD. See
  * kexec_image.h for the environment.
@@ -19,16 +19,16 @@
 
 #include "kexec_image.h"
 
-/* Ends a test whose reads wait, after so many seconds. */
+/* Seconds until an alarm ends a test whose reads wait */
 #define STUCK	300
 
-/* How many images are loaded while the files are read. */
+/* Number of images to load while the files are read */
 #define LOADS	10
 
 static const char * const files[] = { "verify_policy", "verify_loaded", "verify_crash" };
 
 static long page_size;
-/* Where the command line is expected, in a page that is not there. */
+/* The address of the command line, in a page that is missing */
 static char *withheld;
 static atomic_bool stop;
 
@@ -39,7 +39,7 @@ static void *load_withheld(void *result)
 	return NULL;
 }
 
-/* Has reads of a page of its own wait until give_page(); returns the descriptor. */
+/* Maps a page whose readers wait until give_page(). Returns the userfaultfd. */
 static int withhold_page(void)
 {
 	struct uffdio_register range = { .mode = UFFDIO_REGISTER_MODE_MISSING };
