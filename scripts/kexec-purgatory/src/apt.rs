@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! An APT configuration of our own, for suites that the machine does not use.
+//! A private APT configuration, for suites that the machine does not use.
 //!
-//! It names the same mirror as the machine's own sources and trusts Debian's keyring only. Lists
-//! and packages stay in the cache; nothing is written to `/etc/apt` or `/var/lib/apt`.
+//! It uses the same mirror as the machine's own sources and trusts only Debian's keyring. Lists and
+//! packages stay in the cache; nothing is written to `/etc/apt` or `/var/lib/apt`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,14 +15,14 @@ use crate::command::{command, output};
 
 pub const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
-/// What the index says of one package.
+/// A package as the index describes it.
 pub struct Package {
     pub name: String,
     pub version: String,
     pub sha256: String,
 }
 
-/// APT with the machine's configuration and sources of our own.
+/// APT with the machine's configuration and private sources.
 pub struct PrivateApt {
     dir: PathBuf,
 }
@@ -30,8 +30,8 @@ pub struct PrivateApt {
 impl PrivateApt {
     /// Sets up APT for one suite below `dir`, and reads the suite's index.
     ///
-    /// With `machine_sources`, the machine's own suites are there as well, so that dependencies
-    /// are found.
+    /// With `machine_sources`, the machine's own suites are configured as well, so that APT finds
+    /// dependencies there.
     pub fn new(dir: &Path, suite: &str, machine_sources: bool) -> Result<Self> {
         let dir = dir.join(suite);
         let sources = dir.join("sources");
@@ -57,7 +57,7 @@ impl PrivateApt {
         Ok(apt)
     }
 
-    /// One of APT's programs, on the private configuration.
+    /// One of APT's programs, with the private configuration.
     pub fn command(&self, program: &str) -> Command {
         let mut apt = command(program);
         apt.env("DEBIAN_FRONTEND", "noninteractive");
@@ -76,7 +76,8 @@ impl PrivateApt {
         apt
     }
 
-    /// The packages whose name matches, without those that `unwanted` picks, newest first.
+    /// The packages whose names match `pattern`, newest first. Skips names for which `unwanted` is
+    /// true.
     pub fn search(&self, pattern: &str, unwanted: impl Fn(&str) -> bool) -> Result<Vec<Package>> {
         let found = output(
             self.command("apt-cache")
@@ -121,7 +122,7 @@ impl PrivateApt {
     }
 }
 
-/// Where the machine gets Debian's main archive from.
+/// The URI from which the machine gets Debian's main archive.
 pub fn mirror() -> Result<String> {
     let listed = output(command("apt-get").args([
         "indextargets",

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The purgatory on a machine in QEMU, or in Bochs, without any kernel.
+//! Runs the purgatory on a machine in QEMU or Bochs, without any kernel.
 //!
-//! A few instructions of ours stand for the previous kernel, some more for the next one, so that a
-//! run takes a second where one with real kernels takes half a minute, and everything that the
-//! purgatory is told and finds can be chosen. What stands for the loader is [`image::Image`], which
-//! computes digests with a third implementation.
+//! A few instructions stand in for the previous kernel and for the next one. A run therefore takes
+//! a second, where one with real kernels takes half a minute, and a test chooses everything that
+//! the purgatory is told and finds. [`image::Image`] stands in for the loader. It computes digests
+//! with a third implementation.
 
 mod blob;
 mod bochs;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! How fast the purgatory is, against mainline's.
+//! Measures how fast the purgatory is, compared with mainline's.
 
 pub mod blob;
 mod copy;
@@ -45,12 +45,13 @@ pub struct Options {
     pub sizes: &'static [usize],
 }
 
-/// Measures, counts instructions in `runs` in QEMU if they are given, prints tables, and writes them
-/// to `build/bench`. Fails in the end if runs of a case in QEMU did not count the same.
+/// Measures, prints tables, and writes the results to `build/bench`. If `runs` is given, also
+/// counts instructions in that many runs in QEMU. Fails at the end if runs of a case in QEMU
+/// counted different numbers.
 pub fn run(layout: &Layout, options: &Options, runs: Option<u16>) -> Result<()> {
     ensure!(
         !cfg!(debug_assertions),
-        "this tool was built without optimizations, which the figures would show: run make bench"
+        "this tool was built without optimizations, which distorts the figures: run make bench"
     );
     let folder = layout.build.join("bench");
     fs::create_dir_all(&folder)?;
@@ -60,7 +61,7 @@ pub fn run(layout: &Layout, options: &Options, runs: Option<u16>) -> Result<()> 
     let tree = fetch::pristine_tree(layout)?;
     let compressed = Compressed::build(layout, &tree, &mainline, &next.image)?;
     let image = Image::of_kernel(&next.image)?;
-    // Before this process stays on one processor.
+    // Comes first because measuring pins this process to one processor.
     let instructions = runs
         .map(|runs| instructions::count(layout, &next, runs))
         .transpose()?;
@@ -76,7 +77,7 @@ pub fn run(layout: &Layout, options: &Options, runs: Option<u16>) -> Result<()> 
     Ok(())
 }
 
-/// Measures on this processor; the decompression of a kernel, where one is given.
+/// Measures on this processor. If `compressed` is given, includes the decompression of that kernel.
 fn measure(
     objects: &Objects,
     image: &Image,
@@ -105,7 +106,7 @@ fn measure(
     )
 }
 
-/// Prints tables, and writes `bench.json` and `bench.svg` to a folder.
+/// Prints tables, and writes `bench.json` and `bench.svg` to the directory `folder`.
 fn write(report: &Report, folder: &Path) -> Result<()> {
     report.print();
     let path = folder.join("bench.json");
@@ -118,8 +119,8 @@ fn write(report: &Report, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// All programs, mainline's from its build folder. The purgatory is built alone, without a kernel
-/// around it.
+/// Builds the purgatory alone, without a kernel around it, and reads mainline's programs from the
+/// build directory `mainline`.
 fn objects(layout: &Layout, mainline: &Path) -> Result<Objects> {
     let step = Step::start("build the purgatory alone");
     let purgatory = bare::Blob::build(layout, &layout.overlay.join(bare::SOURCES))?;
@@ -127,7 +128,7 @@ fn objects(layout: &Layout, mainline: &Path) -> Result<Objects> {
     Objects::read(purgatory.bytes, purgatory.digests, mainline)
 }
 
-/// A build folder with mainline's purgatory and SHA-256 of a pristine tree, compiled as in a
+/// Makes a build directory with the purgatory and SHA-256 code of a pristine tree, compiled as in a
 /// distribution's kernel.
 fn mainline(layout: &Layout) -> Result<PathBuf> {
     objects::Objects {
@@ -145,7 +146,8 @@ fn mainline(layout: &Layout) -> Result<PathBuf> {
     .build(layout)
 }
 
-/// Checks that the decompressor of a tree, which was configured in `build`, decompresses a kernel.
+/// Checks that the decompressor of `tree`, which was configured in `build`, decompresses the kernel
+/// `bzimage`.
 pub fn check_decompressor(
     layout: &Layout,
     tree: &Path,
@@ -157,9 +159,9 @@ pub fn check_decompressor(
     Decompressor::link(&compressed).map(drop)
 }
 
-/// Checks what the measurements rely on: the blob's digests are right in every engine, as are those
-/// of the kernel's own code, and mainline's purgatory, as linked here, tells a sound image from a
-/// damaged one. `ours` and `mainline` are build folders with their objects.
+/// Checks what the measurements rely on: every engine of the blob and the kernel's own code compute
+/// correct digests, and mainline's purgatory, as linked here, tells a sound image from a damaged
+/// one. `ours` and `mainline` are build directories with the objects.
 pub fn check(ours: &Path, mainline: &Path, kernel: &Path) -> Result<()> {
     let read = |name: &str| {
         let path = ours.join(name);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Booting a kernel in Bochs, which emulates AVX-512 where QEMU does not.
+//! Boots a kernel in Bochs, which emulates AVX-512 where QEMU does not.
 //!
-//! GRUB loads the kernel from a CD. Bochs is that of Debian 13, in a root: in older ones the kernel does
-//! not come up.
+//! GRUB loads the kernel from a CD. Bochs comes from a Debian 13 root: the kernel does not boot in
+//! older versions.
 
 use std::fs;
 use std::path::Path;
@@ -20,17 +20,17 @@ use crate::progress::Step;
 use crate::qemu::{SILENCE, SerialLog};
 use crate::root::Root;
 
-/// A processor with everything that any engine needs. Newer ones have AMX, with which the kernel sets
-/// bits of XCR0 that this Bochs refuses.
+/// A processor with everything that any engine needs. Newer processors have AMX, for which the
+/// kernel sets bits of XCR0 that this Bochs refuses.
 const PROCESSOR: &str = "tigerlake";
 
-/// In MiB.
+/// Memory of the machine, in MiB.
 const MEMORY: u64 = 1024;
 
-/// How often it is looked whether the guest has ended.
+/// How often to check whether the guest has ended.
 const POLL: Duration = Duration::from_secs(1);
 
-/// Boots `kernel` with a guest, and waits until that says that it has finished.
+/// Boots `kernel` with a guest, and waits until the guest says that it has finished.
 pub fn boot(layout: &Layout, name: &str, kernel: &Path, guest: &Guest) -> Result<SerialLog> {
     let root = Root::with_bochs(layout)?;
     let mut step = Step::start(format!("boot {name} in Bochs"));
@@ -41,7 +41,7 @@ pub fn boot(layout: &Layout, name: &str, kernel: &Path, guest: &Guest) -> Result
     // Debian's Bochs waits for a debugger's commands before the first instruction.
     fs::write(path("commands"), "continue\n")?;
 
-    // Bochs wants a terminal; script gives it one. That Bochs ends with its terminal is not certain.
+    // Bochs needs a terminal; script provides one. Bochs may survive its terminal, hence setpriv.
     let run = format!(
         "cd '{}' && exec setpriv --pdeathsig KILL bochs -q -f bochsrc -rc commands",
         folder.path().display()
@@ -79,7 +79,7 @@ pub fn boot(layout: &Layout, name: &str, kernel: &Path, guest: &Guest) -> Result
         }
         thread::sleep(POLL);
     };
-    // Bochs goes with it.
+    // Ends Bochs.
     drop(bochs);
     fs::write(&kept, fs::read(path("serial")).unwrap_or_default())?;
     match ended {

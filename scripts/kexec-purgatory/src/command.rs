@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Running other programs, with the distribution's own first in `PATH`.
+//! Runs other programs, with the distribution's own programs first in `PATH`.
 
 use std::env;
 use std::ffi::OsStr;
@@ -18,8 +18,8 @@ use crate::progress::Step;
 /// Lines of a log that are shown when its program failed.
 const TAIL: usize = 40;
 
-/// Variables that the caller's make or toolchain manager leaves behind, and that would steer
-/// the kernel's build.
+/// Variables that the caller's make or toolchain manager leaves behind and that would affect the
+/// kernel's build.
 const UNWANTED: &[&str] = &[
     "ARCH",
     "CROSS_COMPILE",
@@ -52,11 +52,11 @@ pub fn command(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// A process that ends with this value.
+/// A process that is killed when this value is dropped.
 pub struct Running(Child);
 
 impl Running {
-    /// Starts it.
+    /// Starts `command`.
     pub fn new(command: &mut Command) -> Result<Self> {
         let child = command
             .spawn()
@@ -71,22 +71,22 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // The process may have ended by itself.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// A command in a clean environment that is killed when the thread that started it ends, however that
-/// comes: a machine that nobody watches any more would run for ever.
+/// A command in a clean environment. It is killed when the thread that started it ends, for
+/// whatever reason: an unattended machine would run forever.
 ///
-/// The thread must not end before it.
+/// The thread must live as long as the command's process.
 pub fn emulator(program: impl AsRef<OsStr>) -> Command {
     let mut command = command(program);
     let parent = getpid();
     let tie = move || {
         set_parent_process_death_signal(Some(Signal::KILL))?;
-        // The parent may have died before that, and will not once more.
+        // If the parent died before that call, no signal will come.
         match getppid() == Some(parent) {
             true => Ok(()),
             false => Err(io::ErrorKind::NotFound.into()),
@@ -97,17 +97,17 @@ pub fn emulator(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// Names the cargo that `bootstrap` found for `make check`, which takes another one than the
-/// distribution's where that is not there.
+/// Environment variable with the cargo that `bootstrap` chose for `make check`: the distribution's,
+/// or another one if that is missing or too old.
 const CARGO: &str = "KEXEC_PURGATORY_CARGO";
 
-/// The distribution's cargo with its compiler; with [`CARGO`], that one with the compiler that comes
-/// with it.
+/// The distribution's cargo with its compiler. If [`CARGO`] is set, that cargo with its own
+/// compiler.
 pub fn cargo() -> Command {
     match env::var_os(CARGO) {
         Some(cargo) => {
             let mut cargo = command(cargo);
-            // A toolchain manager's programs find each other by it.
+            // A toolchain manager's programs find each other through `PATH`.
             cargo.env("PATH", env::var_os("PATH").unwrap_or_default());
             cargo
         }
@@ -119,7 +119,7 @@ pub fn cargo() -> Command {
     }
 }
 
-/// How a command is written in messages.
+/// A command as it is written in messages.
 pub fn spelled(command: &Command) -> String {
     let mut words = vec![command.get_program().to_string_lossy()];
     words.extend(command.get_args().map(OsStr::to_string_lossy));
@@ -139,7 +139,7 @@ pub fn output(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Runs a command with its output in `log` and each line of it shown by `step`.
+/// Runs a command. Writes its output to `log` and shows each line of it in `step`.
 pub fn logged(command: &mut Command, log: &Path, step: &mut Step) -> Result<()> {
     let name = spelled(command);
     let (reader, writer) = io::pipe()?;
@@ -165,12 +165,12 @@ pub fn logged(command: &mut Command, log: &Path, step: &mut Step) -> Result<()> 
     Ok(())
 }
 
-/// The lines of a log that tell why a build failed: those before make's first complaint.
+/// The lines of a log that say why a build failed: those up to make's first complaint.
 fn why(text: &str) -> String {
     let mut lines: Vec<&str> = text.lines().collect();
     if let Some(first) = lines.iter().position(|line| line.contains("***")) {
         lines.truncate(first + 1);
-        // What make says of each object is of no use here.
+        // Drops make's progress line for each object.
         lines.retain(|line| !line.starts_with("  "));
     }
     tail(&lines.join("\n"))

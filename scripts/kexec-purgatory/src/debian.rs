@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The project for machines that run Debian: packages of the grafted kernel, and patches for the
-//! source package of Debian's own.
+//! Support for machines that run Debian: packages of the grafted kernel, and patches for Debian's
+//! own source package.
 
 pub mod agent;
 pub mod disk;

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What the tool's exit status tells.
+//! The tool's exit status.
 
 use std::fmt;
 use std::process::ExitCode;
 
 use anyhow::{Error, Result};
 
-/// Why a command was not carried out, where that is not a failure of what it tries.
+/// Why a command did not run, other than a failure of what it tests.
 #[derive(Debug, PartialEq)]
 pub enum Cause {
-    /// It was asked for something that it cannot do; status 2, as for a bad option.
+    /// The user asked for something that the tool cannot do; status 2, as for a bad option.
     Use(String),
     /// Something has to be installed first; status 3.
     Missing(String),
@@ -26,8 +26,8 @@ impl fmt::Display for Cause {
 
 impl std::error::Error for Cause {}
 
-/// The status for what came of a command: whether all that it checked was as it should be, or why it
-/// ended. It is 1 where something failed.
+/// The exit status for a command's result: 0 if everything that it checked passed, 1 if something
+/// failed, or that of the [`Cause`].
 pub fn code(result: &Result<bool>) -> ExitCode {
     ExitCode::from(number(result))
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The texts that the purgatory must print. They are written down here once more, and not taken from
-//! the purgatory's own sources, so that tests notice a change there.
+//! The texts that the purgatory must print. They are repeated here instead of taken from the
+//! purgatory's sources, so that tests notice a change there.
 
 use crate::abi::RegionKind;
 

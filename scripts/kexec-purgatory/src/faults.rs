@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Images that are damaged from outside of the guest, and what the purgatory makes of them.
+//! Damages images from outside the guest, and checks how the purgatory reacts.
 
 mod at_rest;
 mod dump;
@@ -30,19 +30,20 @@ use crate::parallel::in_parallel;
 use crate::processors::qemu_engines;
 use crate::progress::Step;
 
-/// One clean run for so many faults.
+/// Number of faults per clean run.
 const FAULTS_PER_CLEAN_RUN: usize = 5;
 
-/// One fault in an image of each kind that the running kernel checks for so many others.
+/// Number of faults per additional fault in each kind of image that the running kernel checks.
 const FAULTS_PER_FAULT_AT_REST: usize = 5;
 
-/// One fault with a crash image beside the normal one for so many others.
+/// Number of faults per additional fault in a normal image that is loaded beside a crash image.
 const FAULTS_PER_DUMP: usize = 5;
 
-/// Faults in images that are entered directly, which nothing notices.
+/// Faults in images that are entered directly, which nothing detects.
 const DIRECT: usize = 6;
 
-/// Builds kernels and injects faults; says whether all were detected and nothing else was.
+/// Builds kernels and injects faults. Returns whether every fault was detected, without a false
+/// alarm.
 pub fn run(layout: &Layout, count: usize, seed: Option<u64>) -> Result<bool> {
     let seed = seed.unwrap_or_else(|| fastrand::u64(..));
     println!("seed {seed}");
@@ -55,7 +56,7 @@ pub fn run(layout: &Layout, count: usize, seed: Option<u64>) -> Result<bool> {
     Ok(tally.is_good())
 }
 
-/// A trial that was run, the engine that it ran with, and how it went.
+/// A trial that was run, its engine, and its result.
 pub struct Ran {
     trial: Trial,
     engine: &'static str,
@@ -67,18 +68,18 @@ impl Ran {
         format!("{} (engine {})", self.trial.name(), self.engine)
     }
 
-    /// What it is a part of, for reports.
+    /// The group that the trial belongs to, for reports.
     pub fn group(&self) -> String {
         self.trial.group(self.engine)
     }
 }
 
-/// What came of all trials.
+/// The results of all trials.
 #[derive(Default)]
 pub struct Tally(pub Vec<Ran>);
 
 impl Tally {
-    /// How many trials of a class there were, and how many of them ended as they should.
+    /// The number of trials of a class, and how many of them ended as they should.
     fn count(&self, class: Class) -> (usize, usize) {
         let of_class = || self.0.iter().filter(|ran| ran.trial.class() == class);
         (
@@ -87,7 +88,7 @@ impl Tally {
         )
     }
 
-    /// Whether something was tried and all of it ended as it should.
+    /// Whether at least one trial was run and all ended as they should.
     fn is_good(&self) -> bool {
         !self.0.is_empty() && self.0.iter().all(|ran| ran.result.is_ok())
     }
@@ -165,7 +166,7 @@ pub fn inject(
     for (index, &engine) in engines.iter().enumerate() {
         let scenes = setting.scenes(engine)?;
         let mut trials = trial::fixed();
-        // Nothing of it depends on the engine.
+        // These trials do not depend on the engine.
         if index == 0 {
             trials.extend(trial::purgatory());
             trials.extend(trial::at_rest(&planned, at_rest, &Scenario::AT_REST));
@@ -208,7 +209,7 @@ fn execute(
     tally: &mut Tally,
 ) -> Result<()> {
     let mut step = Step::start(format!("{} runs, engine {}", trials.len(), scenes.name));
-    // A trial that fails is a result as any other.
+    // A failed trial is a result like any other.
     let run = |trial: &Trial| Ok(trial.run(setting, scenes));
     let results = in_parallel(trials, run, |number, result| {
         let ended = if result.is_ok() { "ok" } else { "FAILED" };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Fetching what others wrote: the kernel's source, and a distribution's kernel.
+//! Fetches the kernel's source and a distribution's kernel.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use crate::graft;
 use crate::layout::{Layout, SERIES, lock};
 use crate::progress::Step;
 
-/// The suite that carries the series.
+/// The suite that has the series.
 const SUITE: &str = "trixie-backports";
 
 /// How often a download is tried.
@@ -35,12 +35,13 @@ struct Fetched {
 #[derive(Clone)]
 pub struct DistributionKernel {
     pub image: PathBuf,
-    /// What `uname -r` says on it.
+    /// What `uname -r` prints on it.
     pub release: String,
 }
 
-/// The series that is worked with: the one that the user named or named a tree of, or the newest of
-/// [`SERIES`] that the suite has. One that was fetched before needs no look into the suite.
+/// The kernel series to work with: the one that the user named, the one of the tree that the user
+/// named, or the newest of [`SERIES`] that the suite has. A series that was fetched before needs no
+/// access to the suite.
 pub fn series(layout: &Layout) -> Result<&'static str> {
     static NEWEST: OnceLock<&'static str> = OnceLock::new();
 
@@ -74,8 +75,8 @@ pub fn series(layout: &Layout) -> Result<&'static str> {
     )
 }
 
-/// The packages of the suite with a kernel's source; none if it cannot be reached, where an older
-/// series may do that is there.
+/// The packages of the suite with a kernel's source. Empty if the suite cannot be reached: an older
+/// series in the cache may do then.
 fn sources_of_suite(layout: &Layout) -> Vec<Package> {
     private_apt(layout, SUITE)
         .and_then(|apt| apt.search("^linux-source-", |_| false))
@@ -85,13 +86,12 @@ fn sources_of_suite(layout: &Layout) -> Vec<Package> {
         })
 }
 
-/// The kernel tree of this clone, which the overlay is grafted onto, extracted where that was not
-/// done yet.
+/// The kernel tree of this clone that the overlay is grafted onto. Extracts it if necessary.
 pub fn kernel_tree(layout: &Layout) -> Result<PathBuf> {
     extracted(layout, "linux")
 }
 
-/// A second kernel tree of this clone, which nothing but fixes of the kernel is grafted onto.
+/// A second kernel tree of this clone. Only fixes of the kernel are grafted onto it.
 pub fn pristine_tree(layout: &Layout) -> Result<PathBuf> {
     extracted(layout, "pristine")
 }
@@ -105,20 +105,20 @@ fn tree(layout: &Layout, kind: &str) -> Result<PathBuf> {
     Ok(layout.build.join(format!("{kind}-{}", series(layout)?)))
 }
 
-/// A kernel tree that is extracted anew, in which nothing was changed.
+/// Extracts a kernel tree again, so that nothing in it is changed.
 pub fn new_tree(layout: &Layout, kind: &str) -> Result<PathBuf> {
     remove(&marker(&tree(layout, kind)?))?;
     extracted(layout, kind)
 }
 
-/// What tells that a tree was extracted to its end.
+/// The file that marks a tree as completely extracted.
 fn marker(tree: &Path) -> PathBuf {
     let mut marker = tree.as_os_str().to_owned();
     marker.push(".json");
     PathBuf::from(marker)
 }
 
-/// The tree of that kind, extracted where that was not done yet.
+/// The tree of that kind. Extracts it if necessary.
 fn extracted(layout: &Layout, kind: &str) -> Result<PathBuf> {
     let tree = tree(layout, kind)?;
     let marker = marker(&tree);
@@ -218,7 +218,7 @@ pub fn kernel_of(layout: &Layout, release: &Release) -> Result<DistributionKerne
         fs::create_dir_all(layout.build.join("distribution"))?;
         fs::rename(unpacked(layout, &deb)?.keep(), &dir)?;
     }
-    // Older packages have it where it is installed.
+    // Older packages have the image in `/boot`.
     let places = [
         format!("usr/lib/modules/{release}/vmlinuz"),
         format!("boot/vmlinuz-{release}"),
@@ -243,7 +243,7 @@ pub fn distribution_config(layout: &Layout) -> Result<String> {
     )
 }
 
-/// A folder with what is in a package.
+/// A directory with the contents of a package.
 fn unpacked(layout: &Layout, deb: &Path) -> Result<TempDir> {
     let folder = tempfile::tempdir_in(&layout.build)?;
     output(command("dpkg-deb").arg("-x").arg(deb).arg(folder.path()))?;
@@ -262,18 +262,18 @@ fn of_series(layout: &Layout, kind: &str) -> Result<(PathBuf, Fetched)> {
     deb(layout, &wanted, |_| false)
 }
 
-/// A package to be found.
+/// A package to find.
 struct Wanted<'a> {
-    /// What is in it.
+    /// What the package contains.
     kind: &'a str,
     series: &'a str,
     suite: &'a str,
-    /// What its name matches.
+    /// The pattern that its name matches.
     pattern: &'a str,
 }
 
-/// The newest package that is wanted and not `unwanted` by its name, in the cache, with the checksum
-/// that the index states.
+/// The newest package that is `wanted` and whose name is not `unwanted`, in the cache, with the
+/// checksum that the index states.
 fn deb(
     layout: &Layout,
     wanted: &Wanted<'_>,
@@ -297,7 +297,7 @@ fn deb(
     let apt = private_apt(layout, suite)?;
     let Some(newest) = apt.search(pattern, unwanted)?.into_iter().next() else {
         bail!(
-            "{suite} has no package {pattern} any more.\n\
+            "{suite} no longer has a package {pattern}.\n\
              Name a {series} kernel tree with KDIR=, as in: make kernel KDIR=/path/to/linux"
         );
     };
@@ -323,12 +323,12 @@ fn file(layout: &Layout, fetched: &Fetched) -> PathBuf {
     debs(layout).join(format!("{}.deb", fetched.sha256))
 }
 
-/// What tells which package of a kind was fetched.
+/// The file that records which package of a kind was fetched.
 fn record(layout: &Layout, kind: &str, series: &str) -> PathBuf {
     debs(layout).join(format!("{kind}-{series}.json"))
 }
 
-/// The package that a record tells of, if it is there.
+/// The package that a record names, if it is in the cache.
 fn cached(layout: &Layout, record: &Path) -> Result<Option<(PathBuf, Fetched)>> {
     let Ok(text) = fs::read_to_string(record) else {
         return Ok(None);
@@ -343,7 +343,7 @@ fn private_apt(layout: &Layout, suite: &str) -> Result<PrivateApt> {
     PrivateApt::new(&layout.cache.join("apt"), suite, false)
 }
 
-/// Downloads one package to `path`, which appears only once it is whole.
+/// Downloads one package to `path`, which appears only once it is complete.
 fn download(apt: &PrivateApt, fetched: &Fetched, path: &Path) -> Result<()> {
     let temporary = tempfile::tempdir_in(path.parent().context("no folder")?)?;
     let what = format!("{}={}", fetched.package, fetched.version);
@@ -369,7 +369,7 @@ fn download(apt: &PrivateApt, fetched: &Fetched, path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Does something that may fail for reasons of the network a few times.
+/// Tries something that the network may make fail, up to [`TRIES`] times.
 pub fn retried<T>(mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
     for _ in 1..TRIES {
         match attempt() {
@@ -380,7 +380,7 @@ pub fn retried<T>(mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
     attempt()
 }
 
-/// Removes a file or a folder that may be there.
+/// Removes a file or a directory, if it exists.
 pub fn remove(path: &Path) -> Result<()> {
     if path.is_dir() {
         fs::remove_dir_all(path)?;

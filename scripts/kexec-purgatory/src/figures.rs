@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What the purgatory costs on each kind of processor, from the page that has all figures.
+//! What the purgatory costs on each kind of processor, read from the page with all figures.
 
 use std::fs;
 
@@ -11,7 +11,7 @@ use crate::layout::Layout;
 /// The page, below the top of the overlay.
 pub const PAGE: &str = "Documentation/arch/x86/kexec-purgatory-performance.rst";
 
-/// A row of the table of processors. Times are those for the verification of an image, in ms.
+/// A row of the table of processors. Times are in ms and cover the verification of an image.
 #[derive(Debug, PartialEq)]
 pub struct Figures {
     pub processor: String,
@@ -44,7 +44,7 @@ fn parse(page: &str) -> Option<Vec<Figures>> {
         if begins {
             rows.push(cells.map(str::to_owned).collect());
         } else if let Some(row) = rows.last_mut() {
-            // What a cell is too short for goes on in the next line.
+            // A cell that is too long for its column continues in the next line.
             for (cell, more) in row
                 .iter_mut()
                 .zip(cells)

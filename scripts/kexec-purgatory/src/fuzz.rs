@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Fuzzing of what the purgatory reads: libFuzzer looks for inputs for which a property of
-//! `digest-tests/src/fuzz.rs` does not hold, guided by the branches that each input takes.
+//! Fuzzes what the purgatory reads: libFuzzer searches for inputs that break a property of
+//! `digest-tests/src/fuzz.rs`, guided by the branches that each input takes.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -24,10 +24,10 @@ const TARGETS: &[&str] = &["params", "digest"];
 /// The longest input, in bytes.
 const LONGEST: u32 = 400;
 
-/// The host. Named, so that the flags below are not those of build scripts as well.
+/// The target triple of the host. Naming it keeps the flags below out of build scripts.
 const HOST: &str = "x86_64-unknown-linux-gnu";
 
-/// What counts branches and records comparisons for libFuzzer, and finds overflows on the way.
+/// Flags that count branches and record comparisons for libFuzzer, and that detect overflows.
 const FLAGS: &[&str] = &[
     "-Cpasses=sancov-module",
     "-Cllvm-args=-sanitizer-coverage-level=4",
@@ -41,7 +41,7 @@ const FLAGS: &[&str] = &[
     "--cfg=sha2_backend=\"soft\"",
 ];
 
-/// How much is tried.
+/// How much to try.
 #[derive(Clone, Copy)]
 pub enum Effort {
     /// Seconds for each property.
@@ -50,7 +50,7 @@ pub enum Effort {
     Runs(u64),
 }
 
-/// Looks for inputs that break a property; says whether none was found.
+/// Searches for inputs that break a property. Returns whether it found none.
 ///
 /// `keep`: adds inputs that reach something new to the corpus in the overlay.
 pub fn run(layout: &Layout, effort: Effort, keep: bool) -> Result<bool> {
@@ -105,19 +105,19 @@ fn build(layout: &Layout) -> Result<PathBuf> {
     Ok(folder.join(HOST).join("release/fuzz"))
 }
 
-/// A property, and where its inputs lie.
+/// A property, and the paths of its inputs.
 struct Target<'a> {
     name: &'static str,
     program: &'a Path,
     /// The corpus in the overlay, in text form.
     text: PathBuf,
-    /// The same as libFuzzer wants it, a file for each input.
+    /// The same corpus with a file for each input, as libFuzzer reads it.
     corpus: PathBuf,
     /// What libFuzzer found.
     found: PathBuf,
-    /// The smallest part of both that reaches all that they reach.
+    /// The smallest part of both that still reaches everything that they reach.
     merged: PathBuf,
-    /// Where inputs that break the property are put.
+    /// Where libFuzzer puts inputs that break the property.
     failures: PathBuf,
 }
 
@@ -150,7 +150,7 @@ impl<'a> Target<'a> {
         })
     }
 
-    /// Makes files of the corpus, and returns what is in it.
+    /// Writes the corpus as files, and returns its inputs.
     fn write_corpus(&self) -> Result<Inputs> {
         let text = fs::read_to_string(&self.text)
             .with_context(|| format!("cannot read {}", self.text.display()))?;
@@ -196,7 +196,7 @@ impl<'a> Target<'a> {
             .with_context(|| format!("{} does not say what was tried", log.display()))
     }
 
-    /// Finds the inputs that are worth to keep.
+    /// Finds the inputs that are worth keeping.
     fn merge(&self, layout: &Layout) -> Result<Inputs> {
         let mut step = Step::start(format!("merge {}", self.name));
         logged(
@@ -212,7 +212,7 @@ impl<'a> Target<'a> {
             .collect()
     }
 
-    /// Writes the corpus, with the comments that it has.
+    /// Writes the corpus to the overlay, and keeps the comments there.
     fn keep<'b>(&self, inputs: impl Iterator<Item = &'b Vec<u8>>) -> Result<()> {
         let old = fs::read_to_string(&self.text)?;
         let mut text: String = old

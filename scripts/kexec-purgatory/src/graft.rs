@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Linking the overlay into a kernel tree, and taking it out again.
+//! Links the overlay into a kernel tree, and removes it again.
 //!
 //! New files are symbolic links to the overlay, so that an edit takes effect at the next build.
-//! Edits of existing files are patches. What was done is recorded in the tree.
+//! Edits of existing files are patches. A record in the tree lists both.
 
 mod links;
 pub mod map;
@@ -26,7 +26,7 @@ pub use self::tree::series;
 use crate::fetch;
 use crate::layout::Layout;
 
-/// The tree that is grafted: the one that the user named, or the one that is fetched.
+/// The tree to graft: the one that the user named, or the one that is fetched.
 pub fn kernel_tree(layout: &Layout) -> Result<PathBuf> {
     match &layout.kdir {
         Some(dir) => Ok(dir.clone()),
@@ -53,7 +53,7 @@ pub fn graft(layout: &Layout, tree: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Applies the overlay's fixes of the kernel to a tree, and nothing else of the overlay.
+/// Applies only the overlay's fixes of the kernel to a tree.
 pub fn mend(layout: &Layout, tree: &Path) -> Result<()> {
     series(tree)?;
     let fixes = Patch::fixes(&layout.overlay.join("patches"))?;
@@ -65,15 +65,15 @@ pub fn read_patches(layout: &Layout) -> Result<Vec<Patch>> {
     Patch::read_all(&layout.overlay.join("patches"))
 }
 
-/// What is grafted in place of a file of the overlay, or on top of its patches.
+/// A change to what is grafted.
 pub enum Change {
-    /// The link of that path in the tree leads to this file.
+    /// The link at the first path in the tree leads to the second path.
     Link(PathBuf, PathBuf),
-    /// One more patch.
+    /// One additional patch.
     Patch(Patch),
 }
 
-/// Grafts the overlay with a change, until it is grafted again.
+/// Grafts the overlay with a change. The next graft undoes the change.
 pub fn graft_changed(layout: &Layout, tree: &Path, change: Change) -> Result<()> {
     let mut links = map::links(layout)?;
     let mut patches = read_patches(layout)?;
@@ -86,7 +86,7 @@ pub fn graft_changed(layout: &Layout, tree: &Path, change: Change) -> Result<()>
     replace(tree, State::load(tree)?, &links, &patches)
 }
 
-/// Takes the overlay out of a tree, which is then what it was before.
+/// Removes the overlay from a tree, which restores the tree.
 pub fn ungraft(tree: &Path) -> Result<()> {
     series(tree)?;
     match State::load(tree)? {
@@ -100,7 +100,7 @@ pub fn ungraft(tree: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Replaces what is grafted, or leaves all as it was.
+/// Replaces what is grafted. On failure, the tree stays as it was.
 fn replace(
     tree: &Path,
     before: Option<State>,

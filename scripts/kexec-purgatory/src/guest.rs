@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The guests: what each does, and the initramfs that it does it with.
+//! The guests: what each does, and its initramfs.
 
 mod content;
 
@@ -18,30 +18,29 @@ use crate::kexec::Plan;
 use crate::layout::Layout;
 use crate::qemu::{self, Hardware};
 
-/// On the command line of every kernel: where it prints, that it does not wait when it dies, that
-/// it does not try by the clock whether its timer works, which a busy host fails, and that it does
-/// not run its KUnit tests, which take half of a boot.
+/// On the command line of every kernel: the console, no waiting after a panic, no check of the
+/// timer by the clock, which fails on a busy host, and no KUnit tests, which take half of a boot.
 pub const EVERY_KERNEL: &str =
     "console=ttyS0,115200 printk.devkmsg=on panic=-1 no_timer_check kunit.enable=0";
 
-/// Behind that: a kernel that runs them.
+/// After [`EVERY_KERNEL`] on the command line, runs the KUnit tests.
 pub const KUNIT: &str = "kunit.enable=1";
 
-/// On the command line of a guest that is looked into from outside: the kernel lies where it was
+/// On the command line of a guest that is inspected from outside: the kernel runs where it was
 /// linked to.
 const TESTABLE: &str = "nokaslr";
 
-/// Memory that is kept for the crash kernel: 320 MiB.
+/// Memory reserved for the crash kernel: 320 MiB.
 const CRASH_MEMORY: &str = "crashkernel=320M";
 
-/// A kernel that does not know of a block of its memory, 128 MiB at 512 MiB.
+/// Hides a block of its memory from the kernel, 128 MiB at 512 MiB.
 pub const MEMORY_TO_ADD: &str = "memmap=128M%0x20000000-1";
 
-/// What of a guest's memory is dumped at least if that block was added, in MiB: all but the crash
-/// kernel's, and but for what firmware and kernel keep, which is less than half of the block.
+/// Minimum of a guest's memory that is dumped if that block was added, in MiB: all except the crash
+/// kernel's, and except what firmware and kernel keep, which is less than half of the block.
 pub const DUMPED_WITH_ADDED: u64 = qemu::MEMORY_MIB - 320 - 64;
 
-/// The same in a guest that takes commands; its images are small.
+/// Memory reserved for the crash kernel in a guest that takes commands; its images are small.
 const SMALL_CRASH_MEMORY: &str = "crashkernel=128M";
 
 /// The module that crashes a kernel.
@@ -53,12 +52,12 @@ const SMALL_PAYLOAD: usize = 256 << 10;
 /// An initramfs, and what a guest does with it.
 pub struct Guest {
     pub initramfs: PathBuf,
-    /// What is on the kernel's command line for it.
+    /// Its part of the kernel's command line.
     pub arguments: String,
     pub hardware: Hardware,
 }
 
-/// What the image that a guest loads is for.
+/// The purpose of the image that a guest loads.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Purpose {
     /// `kexec -l`, then `kexec -e`.
@@ -67,33 +66,33 @@ pub enum Purpose {
     Crash,
 }
 
-/// What loads the image in a guest.
+/// The program that loads the image in a guest.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Loader {
     /// The distribution's kexec.
     Kexec,
-    /// The distribution's kexec with `kexec_load()`, where all is done in user space.
+    /// The distribution's kexec with `kexec_load()`, which does everything in user space.
     KexecLoad,
-    /// A program of ours that passes `KEXEC_FILE_DEBUG`, which older kexec-tools do not.
+    /// The project's own program, which passes `KEXEC_FILE_DEBUG`; older kexec-tools do not.
     Debug,
 }
 
-/// What a guest does beside loading an image.
+/// What a guest does besides loading an image.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Extra {
-    /// Takes a processor out and back in after an image was loaded.
+    /// Takes a processor offline and back online after the load.
     Hotplug,
-    /// Adds memory after an image was loaded: that of [`MEMORY_TO_ADD`], which must be on the
-    /// command line.
+    /// Adds memory after the load: the block of [`MEMORY_TO_ADD`], which must be on the command
+    /// line.
     MemoryHotplug,
-    /// Has a key of dm-crypt loaded with a crash image.
+    /// Loads a dm-crypt key with a crash image.
     DmCryptKey,
-    /// Has the module verify images that are spared the check otherwise.
+    /// Makes the module verify images that are otherwise spared.
     VerifySpared,
 }
 
 impl Extra {
-    /// What `/init` calls it.
+    /// Its name in `/init`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Hotplug => "hotplug",
@@ -104,15 +103,15 @@ impl Extra {
     }
 }
 
-/// The file that must reach the second kernel whole.
+/// The file that must reach the second kernel intact.
 pub struct Payload {
     pub bytes: u64,
     pub sha256: String,
 }
 
-/// Makes a guest that loads a kernel and goes there.
+/// Makes a guest that loads a kernel and enters it.
 ///
-/// The payload travels with the initramfs of that kernel.
+/// The payload is in the initramfs of that kernel.
 pub fn loading(
     layout: &Layout,
     next: &DistributionKernel,
@@ -164,9 +163,9 @@ pub fn loading(
 pub struct Selftests<'a> {
     /// The kernel that the tests load.
     pub kernel: &'a Path,
-    /// What is in that kernel's initramfs, beside a shell.
+    /// The contents of that kernel's initramfs, besides a shell.
     pub payload: &'a [u8],
-    /// The programs, and what these need beside them.
+    /// The programs, and the files that they need.
     pub programs: &'a [PathBuf],
     /// The modules that they load.
     pub modules: &'a [PathBuf],
@@ -187,8 +186,8 @@ impl Selftests<'_> {
         Ok(initramfs)
     }
 
-    /// A guest that runs the programs of these names, in this order. With `enter`, the image that
-    /// the last one left loaded is entered then.
+    /// A guest that runs the programs of these names, in this order. With `enter`, it then enters
+    /// the image that the last program left loaded.
     pub fn guest(initramfs: &Path, tests: &[&str], enter: bool) -> Guest {
         let job = match enter {
             true => "selftests_enter",
@@ -205,8 +204,9 @@ impl Selftests<'_> {
     }
 }
 
-/// Makes a guest that loads `next`, an image of a few megabytes, and goes there, as it is told on
-/// its console: see `commands` in its `/init`. `arguments` are more of the image's command line.
+/// Makes a guest that follows commands from its console: see `commands` in its `/init`. It can load
+/// `next`, an image of a few megabytes, and enter it. `arguments` are added to the image's command
+/// line.
 pub fn commanded(layout: &Layout, next: &Path, arguments: &str) -> Result<Guest> {
     let mut second = second(layout, Purpose::Enter, &small_payload())?;
     second.cmdline += arguments;
@@ -225,8 +225,8 @@ pub fn commanded(layout: &Layout, next: &Path, arguments: &str) -> Result<Guest>
     })
 }
 
-/// Makes a guest that loads `kernel`, its own, as a crash kernel, and crashes while all processors
-/// read what was decided; see [`crash_reading`].
+/// Makes a guest that loads `kernel`, which it also runs, as a crash kernel, and crashes while all
+/// processors read the decisions; see [`crash_reading`]. Returns its initramfs.
 pub fn reading(layout: &Layout, kernel: &Path) -> Result<PathBuf> {
     let second = second(layout, Purpose::Crash, &small_payload())?;
     let initramfs = archive(layout, "crash-reading")?;
@@ -238,7 +238,7 @@ pub fn reading(layout: &Layout, kernel: &Path) -> Result<PathBuf> {
     Ok(initramfs)
 }
 
-/// A guest of [`reading`] that crashes after so many reads of one thread.
+/// A guest of [`reading`] that crashes after one thread has made `reads` reads.
 pub fn crash_reading(initramfs: &Path, reads: u32) -> Guest {
     Guest {
         initramfs: initramfs.to_owned(),
@@ -250,23 +250,23 @@ pub fn crash_reading(initramfs: &Path, reads: u32) -> Guest {
     }
 }
 
-/// A test of the kernel's own that brings an `/init`.
+/// A test of the kernel's own that comes with its `/init`.
 pub struct Upstream<'a> {
-    /// That of its initramfs.
+    /// The name of its initramfs.
     pub name: &'a str,
     /// The kernel that is entered.
     pub kernel: &'a Path,
     pub init: &'a Path,
-    /// The program that it runs on both kernels, if it does.
+    /// The program that it runs on both kernels, if any.
     pub program: Option<&'a Path>,
-    /// The policy, and whether it has images verified that are spared otherwise.
+    /// The policy, and whether it makes the kernel verify images that are otherwise spared.
     pub module: &'a Path,
     pub verified: bool,
 }
 
-/// Makes a guest that does so, with handover and live update on.
+/// Makes a guest for such a test, with kexec handover and live update enabled.
 pub fn upstream(layout: &Layout, test: &Upstream<'_>) -> Result<Guest> {
-    // Those of the second kernel. Without a program it needs none: the kernel itself tests.
+    // The initramfs of the second kernel. It has no program where the kernel itself tests.
     let second = archive(layout, &format!("{}-second", test.name))?;
     let mut inner = Initramfs::create(&second)?;
     inner.folder("debugfs")?;
@@ -297,18 +297,18 @@ pub fn upstream(layout: &Layout, test: &Upstream<'_>) -> Result<Guest> {
 /// How a kernel of [`crashing`] dies.
 #[derive(Clone, Copy)]
 pub struct Death {
-    /// What the module `crash_contexts` calls the context.
+    /// The name of the context in the module `crash_contexts`.
     pub context: &'static str,
-    /// What it has the other processors do.
+    /// What the module makes the other processors do.
     pub others: &'static str,
-    /// What is changed between the load and the crash: `image`, `headers` or nothing.
+    /// What changes between the load and the crash: `image`, `headers` or nothing.
     pub replace: &'static str,
-    /// More of the command line.
+    /// Added to the command line.
     pub arguments: &'static str,
 }
 
-/// Makes a guest that loads `kernel`, its own, as a crash kernel, and crashes in a context; `module` is
-/// `crash_contexts`. See [`crash_in`].
+/// Makes a guest that loads `kernel`, which it also runs, as a crash kernel, and crashes in a
+/// context; `module` is `crash_contexts`. Returns its initramfs. See [`crash_in`].
 pub fn crashing(layout: &Layout, kernel: &Path, module: &Path) -> Result<PathBuf> {
     let second = second(layout, Purpose::Crash, &small_payload())?;
     let initramfs = archive(layout, "crash-contexts")?;
@@ -335,10 +335,10 @@ pub fn crash_in(initramfs: &Path, death: &Death) -> Guest {
     }
 }
 
-/// Makes a guest that runs the KUnit tests of `kernel`, its own, and kselftests, then enters it
-/// directly, verified and after a crash: see `chain` in its `/init`. `name` is that of its initramfs,
-/// `tests` are the kselftests among `programs` that it runs, and `arguments` are more of the first
-/// kernel's command line.
+/// Makes a guest that runs the KUnit tests of `kernel`, which it boots, and kselftests, then enters
+/// `kernel` directly, verified and after a crash: see `chain` in its `/init`. `name` is the name of
+/// its initramfs, `tests` are the kselftests among `programs` that it runs, and `arguments` are
+/// added to the first kernel's command line.
 pub fn chain(
     layout: &Layout,
     name: &str,
@@ -367,7 +367,7 @@ pub fn chain(
     })
 }
 
-/// What [`commanded`] has in the image's initramfs.
+/// The payload that [`commanded`] puts into the image's initramfs.
 pub fn small_payload() -> Vec<u8> {
     let mut payload = content::payload();
     payload.truncate(SMALL_PAYLOAD);
@@ -396,8 +396,8 @@ fn second(layout: &Layout, purpose: Purpose, payload: &[u8]) -> Result<Second> {
     })
 }
 
-/// Where the initramfs of a guest is made. Guests that are made on several threads at a time, see
-/// [`crate::parallel`], do not share it.
+/// The path of a guest's initramfs. Guests that several threads make at the same time, see
+/// [`crate::parallel`], get separate paths.
 fn archive(layout: &Layout, job: &str) -> Result<PathBuf> {
     let thread = rayon::current_thread_index().map_or(0, |index| index + 1);
     let folder = layout.build.join("guests").join(thread.to_string());

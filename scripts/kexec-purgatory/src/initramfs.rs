@@ -16,7 +16,7 @@ const EXECUTABLE: u32 = 0o100_755;
 const SYMLINK: u32 = 0o120_777;
 const CHARACTER_DEVICE: u32 = 0o020_600;
 
-/// An initramfs that is being written; folders are made as they are needed.
+/// An initramfs that is being written; missing directories are added.
 pub struct Initramfs {
     archive: BufWriter<File>,
     folders: BTreeSet<String>,
@@ -49,7 +49,7 @@ impl Initramfs {
         self.add(path, FILE, content)
     }
 
-    /// Adds a copy of a program of the host.
+    /// Adds a copy of one of the host's programs.
     pub fn program(&mut self, path: &str, from: &Path) -> Result<()> {
         let content = fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
         self.add(path, EXECUTABLE, &content)
@@ -74,7 +74,7 @@ impl Initramfs {
         self.write(entry, content)
     }
 
-    /// Adds a folder, unless it is there.
+    /// Adds a directory, unless the archive has it.
     pub fn folder(&mut self, path: &str) -> Result<()> {
         if !self.folders.insert(path.to_owned()) {
             return Ok(());

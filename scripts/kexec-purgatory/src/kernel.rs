@@ -27,13 +27,13 @@ pub enum Verify {
     N,
     /// `RUST=n`: mainline's own purgatory.
     Norust,
-    /// `m` with what finds leaks, wrong locking and bad accesses.
+    /// `m` with debugging options that find leaks, wrong locking and bad accesses.
     Watch,
-    /// `y` with every option that has a say in what is loaded, and with what finds leaks and wrong
-    /// locking. Built by GCC, GNU ld and the oldest Rust.
+    /// `y` with every option that affects what is loaded, and with debugging options that find
+    /// leaks and wrong locking. Built with GCC, GNU ld and the oldest Rust.
     Options,
-    /// `m` with the same options, and with what finds bad accesses. Built by clang, lld and the
-    /// oldest Rust.
+    /// `m` with the same options, and with one that finds bad accesses. Built with clang, lld and
+    /// the oldest Rust.
     OptionsM,
 }
 
@@ -50,7 +50,7 @@ impl Verify {
         }
     }
 
-    /// What it is built with.
+    /// The toolchain that builds it.
     pub fn toolchain(self) -> Toolchain {
         match self {
             Self::Y | Self::M | Self::N | Self::Norust | Self::Watch => Toolchain::Machine,
@@ -73,8 +73,8 @@ impl Verify {
     }
 }
 
-/// The folder that a state is built in where none is named. What makes every object another one is
-/// built in a folder of its own.
+/// The default build directory of a state. A configuration that changes every object gets its own
+/// build directory.
 pub fn folder(layout: &Layout, verify: Verify) -> PathBuf {
     layout.build.join(match verify {
         Verify::Y | Verify::M | Verify::N | Verify::Norust => "kernel",
@@ -87,10 +87,11 @@ pub fn folder(layout: &Layout, verify: Verify) -> PathBuf {
 /// The module that verifies normal images where the option is `m`.
 pub const VERIFY_MODULE: &str = "kexec_purgatory_verify";
 
-/// The sample of another one.
+/// The sample module with another policy.
 pub const SAMPLE_MODULE: &str = "rust_kexec_policy";
 
-/// Offset in a bzImage of the field that tells where its version lies, and where that counts from.
+/// Offset in a bzImage of the field with the offset of its version, and what that offset is
+/// relative to.
 const KERNEL_VERSION: usize = 0x20e;
 const SETUP_HEADER: usize = 0x200;
 
@@ -102,7 +103,7 @@ pub struct Built {
 }
 
 impl Built {
-    /// What a build left in its folder; modules of other states may lie there too.
+    /// What a build left in its directory, which may also have modules of other states.
     pub fn in_place(output: &Path) -> Result<Self> {
         let modules = output.join("modules.order");
         let order = fs::read_to_string(&modules)
@@ -116,7 +117,7 @@ impl Built {
         })
     }
 
-    /// Copies what was built, so that another state can be built in the same folder.
+    /// Copies what was built, so that another state can be built in the same directory.
     pub fn kept(self, layout: &Layout, name: &str, output: &Path) -> Result<Self> {
         let images = layout.build.join("images");
         fs::create_dir_all(&images)?;
@@ -150,12 +151,12 @@ impl Built {
         &self.image
     }
 
-    /// The same kernel as ELF, with its symbols, where it is kept.
+    /// The same kernel as ELF, with its symbols. Exists only after [`Built::kept`].
     pub fn vmlinux(&self) -> PathBuf {
         self.image.with_file_name("vmlinux")
     }
 
-    /// Its configuration, where it is kept.
+    /// Its configuration. Exists only after [`Built::kept`].
     pub fn config(&self) -> PathBuf {
         self.image.with_file_name(".config")
     }
@@ -195,9 +196,10 @@ impl Built {
 
 /// Builds the kernel of a grafted tree.
 ///
-/// With no folder named, most states are built in one, where a state builds again only what depends
-/// on the option, and what was built is kept in `build/images`. (Copies of a folder would not do:
-/// objtool is built again in each for the paths that it recorded, and all objects with it.)
+/// Without `output`, most states share one build directory. A state then rebuilds only what depends
+/// on the option, and `build/images` keeps the result. (Copies of a build directory would not help:
+/// objtool is built again in each copy because of the paths that it recorded, and all objects with
+/// it.)
 pub fn build(layout: &Layout, tree: &Path, output: Option<&Path>, verify: Verify) -> Result<Built> {
     match output {
         Some(output) => {
@@ -212,7 +214,8 @@ pub fn build(layout: &Layout, tree: &Path, output: Option<&Path>, verify: Verify
     }
 }
 
-/// Configures the folder of a state for it, where some other state may have been built last.
+/// Configures a state's build directory for that state, since another one may have been built there
+/// last. Returns the directory.
 pub fn configured(layout: &Layout, tree: &Path, verify: Verify) -> Result<PathBuf> {
     let output = folder(layout, verify);
     fs::create_dir_all(&output)?;
@@ -224,7 +227,7 @@ pub fn configured(layout: &Layout, tree: &Path, verify: Verify) -> Result<PathBu
     Ok(output)
 }
 
-/// Builds the kernel of `n`, compressed as `CONFIG_KERNEL_<how>` has it.
+/// Builds the kernel of state `n`, compressed with `CONFIG_KERNEL_<how>`.
 pub fn build_compressed(layout: &Layout, tree: &Path, how: &str) -> Result<Built> {
     let verify = Verify::N;
     let output = folder(layout, verify);
@@ -244,8 +247,8 @@ pub fn build_compressed(layout: &Layout, tree: &Path, how: &str) -> Result<Built
     Built::in_place(&output)?.kept(layout, &name, &output)
 }
 
-/// Builds the kernel of a state from a tree that may lack options that its fragments ask for, unless it
-/// is `whole`, in `output`.
+/// Builds the kernel of a state in `output`. Unless `whole` is set, the tree may lack options that
+/// the state's fragments ask for.
 pub fn build_partly(
     layout: &Layout,
     tree: &Path,
@@ -269,8 +272,8 @@ pub fn build_partly(
     Built::in_place(output)
 }
 
-/// Builds the module `<name>.ko` out of tree, in a folder whose Kbuild names it, for the
-/// state that was last built in its folder.
+/// Builds the module `<name>.ko` out of tree, in a directory whose Kbuild names it, for the state
+/// that was last built in the state's build directory.
 pub fn build_module(
     layout: &Layout,
     tree: &Path,
@@ -301,8 +304,8 @@ fn build_in(layout: &Layout, tree: &Path, output: &Path, verify: Verify) -> Resu
     make_all(layout, verify, verify.name(), &output, &make)
 }
 
-/// Builds the kernel of one state with other tools than it is built with elsewhere, in `output`, an
-/// absolute path; `name` is that of the tools.
+/// Builds the kernel of one state with other tools than usual, in `output`, an absolute path.
+/// `name` is the name of the tools.
 pub fn build_with(
     layout: &Layout,
     tree: &Path,
@@ -323,7 +326,7 @@ pub fn build_with(
     Built::in_place(output)
 }
 
-/// Configures and builds; `name` is that of the log.
+/// Configures and builds; `name` is part of the log's name.
 fn make_all(
     layout: &Layout,
     verify: Verify,
@@ -350,7 +353,7 @@ fn build_objects(layout: &Layout, name: &str, make: &dyn Fn() -> Result<Command>
     Ok(())
 }
 
-/// Makes the configuration, and checks that it is what is wanted.
+/// Makes the configuration, and checks that it has everything that is wanted.
 fn configure(
     layout: &Layout,
     wanted: &[config::Setting],
@@ -361,7 +364,8 @@ fn configure(
     let mut step = Step::start(format!("configure kernel {name}"));
     let log = layout.log(&format!("config-{name}"))?;
     let config = output.join(".config");
-    // What the configuration was last made from; where that is the same it need not start anew.
+    // What the configuration was last made from. If that is unchanged, the configuration is only
+    // updated.
     let stamp = output.join(".fragments");
     let text = config::text(wanted);
     if !config.is_file() || fs::read_to_string(&stamp).unwrap_or_default() != text {
@@ -370,7 +374,7 @@ fn configure(
         logged(make()?.arg("olddefconfig"), &log, &mut step)?;
     }
     if let Err(missing) = config::check(wanted, &config) {
-        // Kconfig drops RUST without a word where it does not take the compilers.
+        // Kconfig silently drops RUST if it does not accept the compilers.
         let rust = match logged(make()?.arg("rustavailable"), &log, &mut step) {
             Ok(()) => String::new(),
             Err(error) => format!("\n{error:#}"),
@@ -382,7 +386,8 @@ fn configure(
     Ok(())
 }
 
-/// Makes a configuration of what the fragments ask for; what the tree does not have falls out.
+/// Makes a configuration from the settings of the fragments. Settings that the tree does not have
+/// drop out.
 fn start_config(
     wanted: &[config::Setting],
     output: &Path,
@@ -395,7 +400,7 @@ fn start_config(
     logged(make()?.arg("olddefconfig"), log, step)
 }
 
-/// make in a kernel tree, with the compilers that most states are built with.
+/// make in a kernel tree, with the compilers that build most states.
 pub fn make(layout: &Layout, tree: &Path, output: &Path, arch: &str) -> Result<Command> {
     Toolchain::Machine.make(layout, tree, output, arch)
 }

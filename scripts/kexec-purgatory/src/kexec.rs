@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! One kexec in a guest: load the distribution's kernel, go there, and read off what happened.
+//! One kexec in a guest: loads the distribution's kernel, enters it, and reads from the log what
+//! happened.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -57,21 +58,21 @@ pub struct Plan<'a> {
     pub purpose: Purpose,
     pub loader: Loader,
     pub modules: &'a [PathBuf],
-    /// The engine that its processor is for, if that matters.
+    /// The engine that the loader picks on the guest's processor, if that matters.
     pub engine: Option<EngineKind>,
-    /// More of the first kernel's command line.
+    /// Added to the first kernel's command line.
     pub arguments: &'a str,
-    /// More of the next kernel's.
+    /// Added to the next kernel's command line.
     pub next_arguments: &'a str,
-    /// What the guest does beside loading.
+    /// What the guest does besides loading.
     pub extra: Option<Extra>,
-    /// Bytes in the next kernel's initramfs that must arrive whole.
+    /// Bytes in the next kernel's initramfs that must arrive intact.
     pub payload: u64,
     pub hardware: Hardware,
 }
 
 impl Plan<'_> {
-    /// One with the distribution's kexec, on a machine as usual.
+    /// A plan with the distribution's kexec, on the usual machine.
     pub const fn new(purpose: Purpose) -> Self {
         Self {
             purpose,
@@ -87,18 +88,18 @@ impl Plan<'_> {
     }
 }
 
-/// What a guest's log says of one kexec.
+/// What a guest's log says about one kexec.
 pub struct Kexec {
     pub purpose: Purpose,
     /// None on a kernel that does not decide, such as mainline's.
     pub decision: Option<Decision>,
-    /// The same as sysfs had it.
+    /// The same decision as sysfs shows it.
     pub sysfs: Option<Decision>,
-    /// How many regions are verified, as the kernel said when the image was loaded.
+    /// The number of verified regions, as the kernel says at load time.
     pub regions: Option<u32>,
-    /// How many bytes these have.
+    /// Their size in bytes.
     pub bytes: Option<u64>,
-    /// Which engine is to verify it, as the kernel said.
+    /// The engine that will verify the image, as the kernel says.
     pub engine: Option<String>,
     /// What the second kernel found.
     pub outcome: Result<String>,
@@ -114,7 +115,7 @@ impl Purpose {
         }
     }
 
-    /// The file in sysfs that tells about it.
+    /// The file in sysfs that shows the decision about it.
     pub fn sysfs(self) -> &'static str {
         match self {
             Self::Enter => "verify_loaded",
@@ -123,7 +124,7 @@ impl Purpose {
     }
 }
 
-/// Boots a kernel, loads the distribution's kernel there, and goes to it.
+/// Boots a kernel, loads the distribution's kernel there, and enters it.
 pub fn run(
     layout: &Layout,
     name: &str,
@@ -160,15 +161,15 @@ pub fn run(
     })
 }
 
-/// What sysfs had, by the last line that tells it: a crash interrupts what the console prints, which
-/// is then printed again.
+/// The decision in sysfs, from the last line that shows it: a crash interrupts what the console
+/// prints, and the kernel then prints it again.
 fn decision_in_sysfs(log: &SerialLog, purpose: Purpose) -> Option<Decision> {
     let read = format!("guest: {} ", purpose.sysfs());
     let said = log.lines().filter_map(|line| line.strip_prefix(&read));
     said.filter_map(Decision::parse).last()
 }
 
-/// What the kernel says that will be verified.
+/// What the kernel says that it will verify.
 pub struct Work {
     pub regions: u32,
     pub bytes: u64,
@@ -187,7 +188,8 @@ pub fn to_verify(text: &str) -> Option<Work> {
 }
 
 impl Kexec {
-    /// Checks that the image was verified or not, as it ought to be, and that it was entered.
+    /// Checks that the decision, in the log and in sysfs, is `verified`, and that the image was
+    /// entered. Returns what the second kernel found.
     pub fn check(&self, verified: bool) -> Result<&str> {
         let decision = self
             .decision
@@ -209,7 +211,7 @@ impl Kexec {
         self.outcome()
     }
 
-    /// What the second kernel found, if that is what it ought to find.
+    /// What the second kernel found. Fails if that is not what it should find.
     pub fn outcome(&self) -> Result<&str> {
         match &self.outcome {
             Ok(outcome) => Ok(outcome),
@@ -218,7 +220,7 @@ impl Kexec {
     }
 }
 
-/// Whether the second kernel is the distribution's and has its initramfs whole.
+/// Checks that the second kernel is the distribution's and that its initramfs is intact.
 fn arrival(log: &SerialLog, next: &DistributionKernel, payload: &Payload) -> Result<String> {
     check_release(log, next)?;
     let wanted = format!("{} {}", payload.bytes, payload.sha256);
@@ -232,7 +234,7 @@ fn arrival(log: &SerialLog, next: &DistributionKernel, payload: &Payload) -> Res
     }
 }
 
-/// Whether the crash kernel could read the dead one's memory.
+/// Checks that the crash kernel could read the dead kernel's memory.
 fn vmcore(log: &SerialLog, next: &DistributionKernel) -> Result<String> {
     check_release(log, next)?;
     let found = log

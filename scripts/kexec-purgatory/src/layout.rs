@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Where things lie: the overlay, its build directory and the cache.
+//! The directories: the overlay, its build directory and the cache.
 
 use std::env;
 use std::fs::{self, File};
@@ -14,26 +14,26 @@ use crate::exit::Cause;
 /// The kernel series that the overlay is for, newest first.
 pub const SERIES: &[&str] = &["7.3", "7.2"];
 
-/// The tool's own folder, below the top of the overlay.
+/// The tool's own directory, relative to the top of the overlay.
 const TOOL: &str = "scripts/kexec-purgatory";
 
-/// The folders that every command works with.
+/// The directories that every command uses.
 pub struct Layout {
     /// Top of the overlay.
     pub overlay: PathBuf,
-    /// What this clone builds of a kernel tree.
+    /// What this clone builds from a kernel tree.
     pub build: PathBuf,
-    /// What is fetched, for all clones of this user.
+    /// What is fetched, shared by all clones of this user.
     pub cache: PathBuf,
-    /// The kernel tree that the user named, if one was.
+    /// The kernel tree that the user named, if any.
     pub kdir: Option<PathBuf>,
-    /// The series that the user named, one of [`SERIES`], if one was.
+    /// The series that the user named, one of [`SERIES`], if any.
     pub series: Option<&'static str>,
 }
 
 impl Layout {
-    /// Finds the overlay around the current directory; `kdir` is the kernel tree to use in place of
-    /// the one that is fetched, `series` the series to fetch in place of the newest.
+    /// Finds the overlay around the current directory. `kdir` is the kernel tree to use instead of
+    /// the fetched one, `series` the series to fetch instead of the newest.
     pub fn find(kdir: Option<PathBuf>, series: Option<&str>) -> Result<Self> {
         let here = env::current_dir()?;
         let overlay = here
@@ -63,7 +63,7 @@ impl Layout {
                     .ok_or_else(|| Cause::Use(format!("linux {name}: {}", unsupported())))
             })
             .transpose()?;
-        // Objects of one tree are of no use for another.
+        // Objects of one tree are useless for another.
         if let Some(series) = series {
             build.push(format!("series-{series}"));
         }
@@ -83,12 +83,12 @@ impl Layout {
         })
     }
 
-    /// A path inside the tool's own folder.
+    /// A path inside the tool's own directory.
     pub fn tool(&self, path: &str) -> PathBuf {
         self.overlay.join(TOOL).join(path)
     }
 
-    /// Where the log called `name` is kept.
+    /// The path of the log called `name`.
     pub fn log(&self, name: &str) -> Result<PathBuf> {
         let logs = self.build.join("logs");
         fs::create_dir_all(&logs)?;
@@ -96,7 +96,7 @@ impl Layout {
     }
 }
 
-/// What to tell about a series that is not in [`SERIES`].
+/// The message for a series that is not in [`SERIES`].
 pub fn unsupported() -> String {
     format!(
         "the overlay is for {}.\nCONTRIBUTING.md tells how to port it to another kernel.",
@@ -104,9 +104,9 @@ pub fn unsupported() -> String {
     )
 }
 
-/// Holds `dir` for this process, so that two runs do not build over each other.
+/// Locks `dir` for this process, so that two runs do not build over each other.
 ///
-/// The lock goes when the returned file is dropped.
+/// Dropping the returned file releases the lock.
 pub fn lock(dir: &Path) -> Result<File> {
     let path = dir.join(".lock");
     let file = File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;

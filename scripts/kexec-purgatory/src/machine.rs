@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! A machine in QEMU that is stopped, looked into, changed and saved from outside.
+//! A machine in QEMU that is stopped, inspected, changed and saved from outside.
 //!
-//! Its memory lies in a file. A stopped machine can be saved as a [`Template`], of which any number
-//! of machines can be made, each with that state and with memory of its own: what one of them
-//! writes no other one sees.
+//! Its memory is in a file. A stopped machine can be saved as a [`Template`]. Any number of
+//! machines can be made from a template, each with that state and with its own memory: no machine
+//! sees what another one writes.
 
 pub mod gdb;
 pub mod memory;
@@ -29,7 +29,7 @@ use self::qmp::Qmp;
 use crate::command::emulator;
 use crate::qemu::{SILENCE, SerialLog};
 
-/// How often it is tried whether QEMU has started.
+/// How often to check whether QEMU has started.
 const START_POLL: Duration = Duration::from_millis(2);
 
 /// What a guest of such a machine boots.
@@ -49,11 +49,11 @@ impl Boot<'_> {
     }
 }
 
-/// Where a machine's memory comes from.
+/// The source of a machine's memory.
 enum Memory<'a> {
-    /// This file, which holds what the machine writes.
+    /// This file, which receives what the machine writes.
     Shared(&'a Path),
-    /// What is in this file now; the file stays as it is.
+    /// A private copy of this file; the file does not change.
     Private(&'a Path),
 }
 
@@ -62,15 +62,15 @@ enum Memory<'a> {
 pub enum Stop {
     /// A breakpoint was hit; the machine is stopped.
     Breakpoint,
-    /// What was waited for was printed; the machine runs.
+    /// The awaited text was printed; the machine runs.
     Printed,
     /// The machine was reset, or powered off: QEMU has ended.
     Ended,
-    /// Nothing of that for [`SILENCE`]; the machine runs.
+    /// None of this happened for [`SILENCE`]; the machine runs.
     Silent,
 }
 
-/// A running QEMU, which ends with this value.
+/// A running QEMU, which is killed when this value is dropped.
 pub struct Machine {
     process: Child,
     cpu: String,
@@ -92,20 +92,21 @@ pub struct Template {
 }
 
 impl Machine {
-    /// Makes a machine that is stopped before its first instruction, with that much of `-cpu` and
-    /// its memory in a new file.
+    /// Makes a machine that is stopped before its first instruction, with `cpu` for `-cpu` and its
+    /// memory in the new file `memory`.
     pub fn boot(cpu: &str, memory: &Path, boot: &Boot<'_>) -> Result<Self> {
         memory::create(memory)?;
         Self::start(cpu, Memory::Shared(memory), |qemu| boot.arguments(qemu))
     }
 
-    /// As [`Machine::boot`], for a machine that counts its instructions, whose clock and time stamp
-    /// counter advance by one with each of them, and in which nothing is random.
+    /// Like [`Machine::boot`], for a machine that counts its instructions. Its clock and time stamp
+    /// counter advance by one with each instruction, and nothing in it is random.
     pub fn boot_counting(cpu: &str, memory: &Path, boot: &Boot<'_>) -> Result<Self> {
         memory::create(memory)?;
         Self::start(cpu, Memory::Shared(memory), |qemu| {
-            // Only who records an execution is told how far it has come; nobody wants the record.
-            // The clock does not tell: it goes on to the next timer when the machine is stopped.
+            // QEMU reports the instruction count only while it records the execution; the record
+            // itself is not needed. The clock does not give the count: it advances to the next
+            // timer when the machine is stopped.
             let record = "shift=0,sleep=off,rr=record,rrfile=/dev/null";
             qemu.args(["-icount", record, "-seed", "1"])
                 .args(["-rtc", "base=2026-01-01,clock=vm"]);
@@ -131,7 +132,7 @@ impl Machine {
                 memory::SIZE,
                 path.display()
             ))
-            // A state that was saved at a breakpoint would not be taken back.
+            // QEMU would not load a state that was saved at a breakpoint.
             .args(["-global", "migration.store-global-state=off"])
             .args(["-chardev", "stdio,id=serial,signal=off"])
             .args(["-serial", "chardev:serial"]);
@@ -176,14 +177,14 @@ impl Machine {
         })
     }
 
-    /// Lets the stopped machine run until a breakpoint is hit, or `printed` says so of what was
-    /// printed so far, or it ends.
+    /// Lets the stopped machine run until it hits a breakpoint, `printed` is true for the output so
+    /// far, the machine ends, or it prints nothing for [`SILENCE`].
     pub fn run(&mut self, printed: impl Fn(&SerialLog) -> bool) -> Result<Stop> {
         self.gdb.resume()?;
         self.wait(printed)
     }
 
-    /// As [`Machine::run`], for a machine that runs.
+    /// Like [`Machine::run`], for a machine that is already running.
     pub fn wait(&mut self, printed: impl Fn(&SerialLog) -> bool) -> Result<Stop> {
         let silence = Timespec::try_from(SILENCE)?;
         loop {
@@ -216,7 +217,7 @@ impl Machine {
         }
     }
 
-    /// Reads what was printed before QEMU ended.
+    /// Reads the rest of the output of QEMU, which has ended or is about to. Fails if QEMU failed.
     fn end(&mut self) -> Result<Stop> {
         self.output.read_to_end(&mut self.console)?;
         let status = self.process.wait()?;
@@ -245,7 +246,7 @@ impl Machine {
         self.gdb.remove(Break::Execute, address)
     }
 
-    /// Lets the stopped machine run until a line begins with `line`, and stops it.
+    /// Lets the stopped machine run until it prints a line that begins with `line`, then stops it.
     pub fn run_until(&mut self, line: &str) -> Result<()> {
         match self.run(|log| log.after(line).is_some())? {
             Stop::Printed => {}
@@ -263,28 +264,28 @@ impl Machine {
         writeln!(self.input, "{line}").context("cannot write to the guest's console")
     }
 
-    /// What was printed on the serial console.
+    /// The output on the serial console.
     pub fn log(&self) -> SerialLog {
         SerialLog::new(&self.console)
     }
 
-    /// Carries out a command of QEMU's monitor.
+    /// Runs a command of QEMU's monitor.
     pub fn monitor(&mut self, command: &str) -> Result<String> {
         self.qmp.monitor(command)
     }
 
-    /// How many instructions a machine of [`Machine::boot_counting`] has executed; each turn of a
-    /// `rep movsq` is one.
+    /// The number of instructions that a machine of [`Machine::boot_counting`] has executed. Each
+    /// iteration of a `rep movsq` counts.
     pub fn instructions(&mut self) -> Result<u64> {
         self.qmp.instructions()
     }
 
-    /// Why the machine ended, as QEMU calls it.
+    /// Why the machine ended, in QEMU's terms.
     pub fn shutdown_reason(&mut self) -> Result<String> {
         self.qmp.shutdown_reason()
     }
 
-    /// Saves the stopped machine, whose memory is in `memory`; the machine is of no use any more.
+    /// Saves the stopped machine, whose memory is in `memory`. The machine cannot run again.
     pub fn save(mut self, memory: &Path) -> Result<Template> {
         let state = memory.with_extension("state");
         self.qmp.save(&state)?;
@@ -305,13 +306,14 @@ impl Drop for Machine {
 }
 
 impl Template {
-    /// Makes a machine with this state, stopped. What it writes to memory does not come back here.
+    /// Makes a stopped machine with this state. What it writes to memory does not change the
+    /// template.
     pub fn spawn(&self) -> Result<Machine> {
         self.resume(Memory::Private(&self.memory))
     }
 
-    /// Makes a machine with this state, stopped, with a copy of the memory in `memory`, to save it
-    /// later on.
+    /// Makes a stopped machine with this state and with a copy of the memory in `memory`, so that
+    /// it can be saved later.
     pub fn copy(&self, memory: &Path) -> Result<Machine> {
         memory::copy(&self.memory, memory)?;
         self.resume(Memory::Shared(memory))
@@ -322,7 +324,7 @@ impl Template {
             qemu.args(["-incoming", "defer"]);
         })?;
         if let Err(error) = machine.qmp.restore(&self.state) {
-            // What QEMU says when it ends for that says more.
+            // If QEMU ended because of this, its own message says more.
             return Err(match machine.end() {
                 Ok(_) => error,
                 Err(ended) => ended,
@@ -343,7 +345,7 @@ impl Template {
 
 impl Drop for Template {
     fn drop(&mut self) {
-        // They lie in a folder that goes as well, but a lot of memory is free earlier this way.
+        // Their directory is removed as well, but this frees much memory earlier.
         let _ = fs::remove_file(&self.memory);
         let _ = fs::remove_file(&self.state);
     }

@@ -2,7 +2,7 @@
 
 //! Builds, boots and tests the kexec purgatory overlay.
 
-// Of all this, the static program only measures.
+// The static program only measures; it does not use the rest.
 #![cfg_attr(feature = "standalone", allow(dead_code, unused_imports))]
 
 #[expect(dead_code, reason = "shared with the purgatory")]
@@ -66,15 +66,15 @@ use crate::mutants::Selection;
 struct Arguments {
     #[command(subcommand)]
     command: Action,
-    /// Kernel tree to graft in place of the one that is fetched
+    /// Kernel tree to graft instead of the fetched one
     #[arg(long, global = true)]
     kdir: Option<PathBuf>,
-    /// Kernel series to fetch in place of the newest that is supported
+    /// Kernel series to fetch instead of the newest supported one
     #[arg(long, global = true, conflicts_with = "kdir")]
     series: Option<String>,
 }
 
-/// The end of a command's help.
+/// The end of a command's `--help`.
 macro_rules! needs {
     ($time:literal, $disk:literal) => {
         concat!(
@@ -109,76 +109,76 @@ enum Action {
         /// Build directory
         #[arg(long)]
         output: Option<PathBuf>,
-        /// CONFIG_KEXEC_PURGATORY_VERIFY; norust for a kernel without Rust, watch for m with KASAN,
-        /// lockdep and kmemleak, options and options-m for y and m with all options that the tests try,
-        /// m with KASAN
+        /// CONFIG_KEXEC_PURGATORY_VERIFY: y, m or n; norust builds a kernel without Rust, watch
+        /// builds m with KASAN, lockdep and kmemleak, options and options-m build y and m with all
+        /// options that the tests try, options-m with KASAN
         #[arg(long, value_enum, default_value = "y")]
         verify: Verify,
     },
-    /// Compares what the next kernel finds in the registers with mainline
+    /// Compares the registers that the next kernel finds with those after mainline's purgatory
     #[command(after_help = needs!("15 min", "5 GB"))]
     Registers,
     /// Enters a distribution's kernel in every state, crashes, and prints a table
     #[command(after_help = needs!("20 min", "5 GB"))]
     Run,
-    /// Measures the purgatory and the copy in front of it, against mainline's
-    #[command(after_help = needs!("20 min, a minute with --no-emulation", "5 GB, 3 GB with --no-emulation"))]
+    /// Measures the purgatory and the copy before it, compared with mainline's
+    #[command(after_help = needs!("20 min, or a minute with --no-emulation", "5 GB, or 3 GB with --no-emulation"))]
     Bench {
         /// How often each piece of work is done
         #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u16).range(1..))]
         rounds: u16,
-        /// How often instructions to the next kernel's /init are counted in QEMU
+        /// How often to count instructions up to the next kernel's /init in QEMU
         #[arg(long, default_value_t = LEAST_RUNS, conflicts_with = "no_emulation",
               value_parser = clap::value_parser!(u16).range(i64::from(LEAST_RUNS)..))]
         runs: u16,
-        /// Do not count instructions in QEMU, for which kernels are built and which takes most of the
-        /// time
+        /// Skip counting instructions in QEMU, which builds kernels and takes most of the time
         #[arg(long)]
         no_emulation: bool,
         /// What the processor's caches hold of the image before each run
         #[arg(long, value_enum, default_value_t = Caches::Warm)]
         caches: Caches,
     },
-    /// Builds the measurements as one static program, to be copied to other machines
+    /// Builds the measurements as one static program that runs on other machines
     #[command(after_help = needs!("3 min", "3 GB"))]
     BenchStatic,
-    /// Breaks the purgatory in many ways, and says which tests notice
-    #[command(after_help = needs!("2 h, 15 min of it without those of the kernel", "5 GB"))]
+    /// Breaks the purgatory and the kernel in many ways, and shows which tests notice
+    #[command(after_help = needs!("2 h, of which mutants of the kernel take all but 15 min", "5 GB"))]
     Mutants {
-        /// Only mutants whose name has this
+        /// Only mutants whose name contains this text
         #[arg(long)]
         filter: Option<String>,
     },
-    /// Looks for inputs that the purgatory's checks and digests go wrong with
-    #[command(after_help = needs!("3 min, or as long as it is told", "1 GB"))]
+    /// Fuzzes the purgatory's parameter checks and digests
+    #[command(after_help = needs!("3 min, or as long as you choose", "1 GB"))]
     Fuzz {
-        /// How long each property is tried
+        /// How many seconds to try each property
         #[arg(long, default_value_t = 60, conflicts_with = "runs")]
         seconds: u32,
-        /// How many inputs each property is tried with
+        /// How many inputs to try for each property
         #[arg(long)]
         runs: Option<u64>,
         /// Adds inputs that reach something new to the corpus in the overlay
         #[arg(long)]
         keep: bool,
     },
-    /// Makes the project a patch series and has checkpatch check it
+    /// Makes the project a patch series and runs checkpatch on it
     #[command(after_help = needs!("2 min", "3 GB"))]
     Series,
-    /// Builds the kernel after each patch of the series, with and without Rust, boots some, and compares
-    /// the last with the grafted tree
-    #[command(after_help = needs!("an hour or two, which was not measured", "8 GB"))]
+    /// Builds the kernel after each patch of the series, with and without Rust, boots some, and
+    /// compares the last with the grafted tree
+    #[command(after_help = needs!("an hour or two (not measured)", "8 GB"))]
     SeriesCheck,
-    /// Makes the project patches for Debian's source package linux, and applies them to its tree
+    /// Makes patches for Debian's source package linux, and applies them to its tree
     #[command(after_help = needs!("3 min", "5 GB"))]
     DebianPatches,
-    /// Builds Debian packages of the grafted kernel, with Debian's configuration and the compilers of
-    /// Debian 13
+    /// Builds Debian packages of the grafted kernel, with Debian's configuration and Debian 13's
+    /// compilers
     ///
-    /// The kernel is installed beside Debian's own. An interrupted build goes on when it is run again.
-    #[command(after_help = needs!("20 min for a guest's packages, many hours for all, which was not measured", "12 GB, 40 GB for all"))]
+    /// The kernel installs beside Debian's own. An interrupted build continues when you run it
+    /// again.
+    #[command(after_help = needs!("20 min for a guest's packages, many hours for all (not measured)", "12 GB, or 40 GB for all"))]
     Deb {
-        /// Which modules are built
+        /// Which modules to build
         #[arg(long, value_enum, default_value = "full")]
         profile: Profile,
     },
@@ -188,38 +188,39 @@ enum Action {
         /// How many faults to inject
         #[arg(long, default_value_t = 1000)]
         count: usize,
-        /// Where the choice of faults begins; the same seed chooses the same faults
+        /// Seed for the choice of faults; the same seed chooses the same faults
         #[arg(long)]
         seed: Option<u64>,
     },
-    /// Runs the tests that need no root, no kernel and no packages but git, a C compiler and Rust
+    /// Runs the tests that need no root, no kernel, and no packages except git, a C compiler and
+    /// Rust
     #[command(
         after_help = "Time: about 3 min, on two cores, from a warm cache\nDisk: about 2 GB\nRoot: no\n\n\
         Exit status: 1 if something failed, 2 for wrong use, 3 if something has to be installed first"
     )]
     Check {
-        /// Only tests whose name has this, as for test
+        /// Only tests that this text selects, as for test
         #[arg(long)]
         filter: Option<String>,
     },
     /// Runs and counts every test; options, toolchain, matrix, debian, debug, long and cargo-mutants only
     /// if a filter names them
     ///
-    /// Prints KTAP, and the counts as the last line; writes JUnit XML to build/test/junit.xml.
+    /// Prints KTAP, with the counts in the last line; writes JUnit XML to build/test/junit.xml.
     ///
-    /// The name of a test begins with its group and a slash. Names of KUnit tests and of what is in
-    /// kselftests are not known before they run: a filter for these begins with what is in front of
-    /// them, or the end of that, as in boot/y-kunit/rust_kexec or y-kunit/rust_kexec.
-    #[command(after_help = needs!("50 min; options, toolchain, debug and long half an hour each, debian an hour and the time to build packages; that of matrix was not measured", "10 GB"))]
+    /// The name of a test begins with its group and a slash. Names of KUnit tests and of tests
+    /// inside kselftests are known only when they run. A filter for such a test starts with the
+    /// part of its name that is known before, or with the end of that part, as in
+    /// boot/y-kunit/rust_kexec or y-kunit/rust_kexec.
+    #[command(after_help = needs!("50 min; options, toolchain, debug and long half an hour each, debian an hour plus the time to build packages; matrix not measured", "10 GB"))]
     Test {
-        /// Only tests whose name has this. One that is a group's name, or goes on with a slash behind
-        /// it, only takes tests of that group, whose names begin with it
+        /// GROUP or GROUP/PREFIX selects tests of that group; other text matches anywhere in a name
         #[arg(long)]
         filter: Option<String>,
-        /// Prints the names of the tests, a line each; builds and runs nothing
+        /// Prints the names of the tests, one per line; builds and runs nothing
         #[arg(long)]
         list: bool,
-        /// How many kexecs in a row the guest of the group debian has to stand
+        /// How many kexecs in a row the guest of the group debian must survive
         #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(2..))]
         kexecs: u16,
     },
@@ -237,11 +238,11 @@ fn main() -> ExitCode {
     exit::code(&result)
 }
 
-/// Carries out a command; says whether all that it checked was as it should be.
+/// Runs a command. Returns whether everything that it checked passed.
 fn run(arguments: Arguments) -> Result<bool> {
     let layout = Layout::find(arguments.kdir, arguments.series.as_deref())?;
     let action = arguments.command;
-    // Reads nothing that another run changes.
+    // Takes no lock: it reads nothing that another run changes.
     if let Action::Test {
         filter, list: true, ..
     } = action

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Mutation of the checker: the purgatory with one thing wrong, which the tests must notice.
+//! Mutation tests: the purgatory or the kernel with one thing wrong, which the tests must notice.
 
 mod bare;
 pub mod generated;
@@ -25,22 +25,22 @@ use crate::progress::Step;
 /// Width of the table in columns.
 const WIDTH: u16 = 100;
 
-/// What became of a mutant.
+/// The result of trying a mutant.
 pub enum Fate {
-    /// By the test of that name.
+    /// The test of that name noticed it.
     Killed(String),
     Survived,
-    /// This machine cannot run what it changes.
+    /// This machine cannot run the changed code, for this reason.
     NotRun(String),
 }
 
-/// Which mutants are tried.
+/// Which mutants to try.
 #[derive(Clone, Copy)]
 pub enum Selection<'a> {
     All,
-    /// Those whose name has this text.
+    /// Those whose name contains this text.
     Named(&'a str),
-    /// Those that stand for the others where time matters, and whose name this is true of.
+    /// Those that represent the others when time matters, and for whose name this is true.
     Quick(&'a dyn Fn(&str) -> bool),
 }
 
@@ -54,8 +54,9 @@ impl Selection<'_> {
     }
 }
 
-/// Tries mutants and prints a table. Says whether none survived and none ended in an error: what tries
-/// it did not build, or an emulator failed or did not end, so that nothing is known of the mutant.
+/// Tries mutants and prints a table. Returns whether none survived and none ended in an error.
+/// After an error, nothing is known about the mutant: its tests did not build, or an emulator
+/// failed or did not end.
 pub fn run(layout: &Layout, selection: Selection<'_>) -> Result<bool> {
     let mut table = Table::new();
     table
@@ -107,15 +108,15 @@ pub fn names(layout: &Layout, selection: Selection<'_>) -> Result<Vec<String>> {
     Ok(selected.map(|mutant| mutant.name).collect())
 }
 
-/// Tries mutants and hands each to `report` with what became of it, in the order in which they end.
+/// Tries mutants and hands each with its result to `report`, in the order in which they end.
 pub fn each(
     layout: &Layout,
     selection: Selection<'_>,
     mut report: impl FnMut(&Mutant, Result<Fate>) -> Result<()>,
 ) -> Result<()> {
     let mut mutants = list::read(layout)?;
-    // A mutant that no longer applies is an error whichever are selected. Tests of the two kinds run
-    // side by side, each with a copy of its own.
+    // A mutant that no longer applies is an error, selected or not. Tests of the two kinds run side
+    // by side, each on its own copy.
     let copy = |name: &str| Sources::copy(layout, layout.build.join("mutants").join(name));
     let (bare, host) = (copy("sources-bare")?, copy("sources-host")?);
     for mutant in &mutants {
@@ -142,7 +143,7 @@ pub fn each(
             let sender = sender.clone();
             scope.spawn(move || {
                 if let Err(error) = try_all(layout, tests, sources, &chosen, &sender) {
-                    // Nobody receives any more where another one has failed.
+                    // After another failure there is no receiver.
                     let _ = sender.send(Err(error));
                 }
             });
@@ -162,7 +163,7 @@ pub fn each(
     Ok(())
 }
 
-/// Tries mutants one by one and sends what became of each, until nobody receives it.
+/// Tries mutants one by one and sends the result of each, until there is no receiver.
 fn try_all<'a>(
     layout: &Layout,
     tests: Tests,
@@ -187,7 +188,7 @@ fn try_all<'a>(
     Ok(())
 }
 
-/// Tests with the sources that a mutant is applied to.
+/// The tests that try mutants.
 enum Killer<'a> {
     Host(HostTests<'a>),
     Bare(BareTests<'a>),

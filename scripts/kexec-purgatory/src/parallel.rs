@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Jobs that do not depend on each other, several at a time.
+//! Runs independent jobs, several at a time.
 
 use std::collections::BTreeMap;
 use std::num::NonZero;
@@ -11,8 +11,9 @@ use anyhow::Result;
 use rayon::ThreadPoolBuilder;
 use rayon::iter::{ParallelBridge, ParallelIterator};
 
-/// Does jobs, as many at a time as there are processors, and says which one ended with what; the
-/// results are in the order of the jobs. None starts after one has failed.
+/// Runs jobs, as many at a time as there are processors. Calls `ended` with the number and result
+/// of each job that ends, and returns the results in the order of the jobs. No job starts after one
+/// has failed.
 pub fn in_parallel<J: Sync, R: Send>(
     jobs: &[J],
     work: impl Fn(&J) -> Result<R> + Sync,
@@ -22,12 +23,12 @@ pub fn in_parallel<J: Sync, R: Send>(
     let mut ordered = BTreeMap::new();
     thread::scope(|scope| -> Result<()> {
         let worker = scope.spawn(|| {
-            // Jobs are begun in their order; an iterator that rayon can split would not have that.
+            // Starts the jobs in their order; an iterator that rayon can split would not.
             jobs.iter().enumerate().par_bridge().try_for_each_with(
                 sender,
                 |sender, (number, job)| {
                     let result = work(job)?;
-                    // Nobody stops to receive before all have ended.
+                    // The receiver lives until all jobs have ended.
                     let _ = sender.send((number, result));
                     anyhow::Ok(())
                 },
@@ -44,7 +45,7 @@ pub fn in_parallel<J: Sync, R: Send>(
     Ok(ordered.into_values().collect())
 }
 
-/// How many jobs with a machine are done at a time.
+/// How many jobs with a machine to run at a time.
 fn at_a_time() -> usize {
     let processors = thread::available_parallelism().map_or(1, NonZero::get);
     let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
@@ -60,11 +61,12 @@ fn at_a_time() -> usize {
     processors.min(usize::try_from(room).unwrap_or(processors).max(1))
 }
 
-/// What a machine is expected to take at most in [`in_order`], in bytes.
+/// Maximum memory that a machine in [`in_order`] is expected to take, in bytes.
 const MACHINE: u64 = 8 << 30;
 
-/// Does jobs, as many at a time as there are processors and room for machines in memory, and hands each
-/// with its result to `each` in the order of the jobs, as soon as all before it have ended. A job that fails ends no other one.
+/// Runs jobs, as many at a time as there are processors and room for machines in memory. Hands each
+/// job with its result to `each` in the order of the jobs, as soon as all earlier jobs have ended.
+/// A failed job does not stop the others.
 pub fn in_order<J: Sync, R: Send>(
     jobs: &[J],
     work: impl Fn(&J) -> R + Sync,
@@ -83,7 +85,7 @@ pub fn in_order<J: Sync, R: Send>(
             };
             match ThreadPoolBuilder::new().num_threads(at_a_time()).build() {
                 Ok(pool) => pool.install(all),
-                // What is used by default.
+                // Uses the default thread pool.
                 Err(_) => all(),
             }
         });

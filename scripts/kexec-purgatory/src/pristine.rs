@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Single files of the kernel's source as they were fetched, whatever is grafted on the tree.
+//! Extracts single files of the kernel's source as they were fetched, whatever is grafted on the
+//! tree.
 
 use std::fs;
 use std::path::Path;

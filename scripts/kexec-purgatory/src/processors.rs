@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The processors that engines are tested on: those that QEMU emulates, and this machine's own. What
-//! QEMU cannot emulate runs in Bochs.
+//! The processors that engines are tested on: those that QEMU emulates, and this machine's own.
+//! Engines that QEMU cannot emulate run in Bochs.
 
 use raw_cpuid::CpuId;
 
 use crate::engines::{Core, EngineKind, Feature, Processor};
 
-/// The processor of QEMU's emulator that has all that it can emulate, for `-cpu`.
+/// The processor with everything that QEMU's emulator can emulate, for `-cpu`.
 pub const MAX: &str = "max";
 
-/// What QEMU calls a feature; None where its emulator lacks it.
+/// QEMU's name for a feature; None if its emulator lacks it.
 fn qemu_name(feature: Feature) -> Option<&'static str> {
     match feature {
         Feature::Ssse3 => Some("ssse3"),
@@ -22,7 +22,7 @@ fn qemu_name(feature: Feature) -> Option<&'static str> {
     }
 }
 
-/// What the manuals call a feature.
+/// The manuals' name for a feature.
 pub fn name(feature: Feature) -> &'static str {
     match feature {
         Feature::Ssse3 => "SSSE3",
@@ -45,24 +45,24 @@ pub fn qemu_engines() -> impl Iterator<Item = EngineKind> {
     EngineKind::ALL.iter().copied().filter(|&e| in_qemu(e))
 }
 
-/// A processor for `-cpu` on which the loader picks that engine: it has everything but what the faster
-/// ones need. None where QEMU has no such processor.
+/// A processor for `-cpu` on which the loader picks `engine`: it has everything except what the
+/// faster engines need. None if QEMU has no such processor.
 pub fn that_picks(engine: EngineKind) -> Option<String> {
     without(engine, qemu_engines().take_while(|&e| e != engine))
 }
 
-/// A processor for `-cpu` that runs that engine, and no other one that needs more. None where QEMU has
+/// A processor for `-cpu` that runs `engine`, and no other engine that needs more. None if QEMU has
 /// no such processor.
 pub fn that_runs_only(engine: EngineKind) -> Option<String> {
     without(engine, qemu_engines().filter(|&e| e != engine))
 }
 
-/// One that runs `engine`, and lacks something that each of `others` needs.
+/// A processor that runs `engine` and, for each of `others`, lacks something that it needs.
 fn without(engine: EngineKind, others: impl Iterator<Item = EngineKind>) -> Option<String> {
     let mut processor = MAX.to_owned();
     for other in others {
-        // The last one is what the engine is named for. Without AVX itself, the kernel would leave
-        // XCR0 another one.
+        // The last feature is the one that the engine is named for. Without AVX itself, the kernel
+        // would set XCR0 differently.
         let mut needs = other.needs().iter().rev();
         if let Some(&lacking) = needs.find(|feature| !engine.needs().contains(feature)) {
             processor += &format!(",-{}", qemu_name(lacking)?);
@@ -71,7 +71,7 @@ fn without(engine: EngineKind, others: impl Iterator<Item = EngineKind>) -> Opti
     in_qemu(engine).then_some(processor)
 }
 
-/// The processor that this runs on, with what the running system has enabled.
+/// This machine's processor, with what the running system has enabled.
 pub struct ThisMachine;
 
 impl Processor for ThisMachine {
@@ -96,13 +96,13 @@ impl Processor for ThisMachine {
             .get_feature_info()
             .map(|info| (info.family_id(), info.model_id()));
         match core {
-            // As init_amd() has it, arch/x86/kernel/cpu/amd.c.
+            // As in init_amd(), arch/x86/kernel/cpu/amd.c.
             Core::Zen4 => is_amd && matches!(number, Some((0x19, 0x10..=0x1f | 0x60..=0xaf))),
         }
     }
 
     fn may_enable(&self, _: u64) -> bool {
-        // The standard library has a feature only where the system has enabled its states.
+        // The standard library reports a feature only if the system has enabled its states.
         true
     }
 }

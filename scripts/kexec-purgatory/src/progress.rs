@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! How long steps show that they are alive.
+//! Shows that long steps are alive.
 
 use std::io::{IsTerminal, stderr};
 use std::sync::LazyLock;
@@ -11,10 +11,10 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 /// Without a terminal, how often a long step prints a line.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(30);
 
-/// The steps that are shown now, below each other.
+/// The steps that are shown, one below the other.
 static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 
-/// Prints a line on standard output while steps may be shown.
+/// Prints a line on standard output, even while steps are shown.
 pub fn print(line: &str) {
     BARS.suspend(|| println!("{line}"));
 }
@@ -69,7 +69,7 @@ impl Step {
         }
     }
 
-    /// Ends a step that went well.
+    /// Ends a step that succeeded.
     pub fn done(self) {
         let line = format!("{}: {} s", self.label, self.seconds());
         if let Some(bar) = &self.spinner {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Running a kernel in QEMU until it ends, with its serial console in a log.
+//! Runs a kernel in QEMU until it ends, and logs its serial console.
 
 use std::fmt::Display;
 use std::fs::{self, File};
@@ -20,28 +20,29 @@ use crate::layout::Layout;
 use crate::processors;
 use crate::progress::Step;
 
-/// A guest that prints nothing for so long hangs. Slow machines are well below.
+/// A guest that prints nothing for this long hangs. Slow machines stay well below.
 pub const SILENCE: Duration = Duration::from_secs(600);
 
-/// How often it is looked whether a socket is there.
+/// How often to check whether a socket exists.
 const SOCKET_POLL: Duration = Duration::from_millis(10);
 
 /// The memory of most guests, in MiB.
 pub const MEMORY_MIB: u64 = 1536;
 
-/// UEFI: its code, and its variables as they are in a new machine.
+/// UEFI firmware: its code, and its variables as in a new machine.
 pub const FIRMWARE: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
 pub const FIRMWARE_VARIABLES: &str = "/usr/share/OVMF/OVMF_VARS_4M.fd";
 
-/// What a guest's machine has.
+/// The hardware of a guest's machine.
 #[derive(Clone, Copy)]
 pub struct Hardware {
     /// In MiB.
     pub memory: u64,
     pub processors: u32,
-    /// What its processor lacks of what QEMU can give it here, as in `-cpu max,-la57`.
+    /// Features that its processor lacks, of those that QEMU can provide here, as in `-cpu
+    /// max,-la57`.
     pub without: &'static str,
-    /// UEFI in place of SeaBIOS.
+    /// UEFI instead of SeaBIOS.
     pub uefi: bool,
     /// An emulated TPM 2.0.
     pub tpm: bool,
@@ -58,10 +59,10 @@ impl Hardware {
     };
 }
 
-/// For `-accel`, without any help of this machine's processor.
+/// For `-accel`: emulation, without this machine's processor.
 const EMULATED: &str = "tcg";
 
-/// What was printed on the serial console of a guest.
+/// The output on the serial console of a guest.
 pub struct SerialLog {
     text: String,
 }
@@ -87,7 +88,7 @@ impl SerialLog {
         })
     }
 
-    /// What follows `prefix` in the first line that begins with it.
+    /// The rest of the first line that begins with `prefix`.
     pub fn after(&self, prefix: &str) -> Option<&str> {
         self.lines().find_map(|line| line.strip_prefix(prefix))
     }
@@ -104,8 +105,9 @@ fn is_time_stamp(stamp: &str) -> bool {
 
 /// Boots `kernel` with a guest, and waits until the guest resets or powers off its machine.
 ///
-/// With an engine, the processor is one on which the loader picks it. That is always emulated: this
-/// machine's own has what it has. With none, the processor has all that QEMU can give it here.
+/// With an engine, the processor is one on which the loader picks that engine. Such a processor is
+/// always emulated, because this machine's own has fixed features. Without an engine, the processor
+/// has everything that QEMU can provide here.
 pub fn boot(
     layout: &Layout,
     name: &str,
@@ -116,7 +118,7 @@ pub fn boot(
     boot_until(layout, name, kernel, guest, engine, &|_| false)
 }
 
-/// As [`boot`], but does not wait any longer once `over` says so of a line.
+/// Like [`boot`], but stops waiting once `over` is true for a line.
 pub fn boot_until(
     layout: &Layout,
     name: &str,
@@ -137,7 +139,7 @@ pub fn boot_until(
     processor += hardware.without;
     let path = layout.log(name)?;
     let mut step = Step::start(format!("boot {name}"));
-    // What the firmware writes to.
+    // The firmware writes its variables to this directory.
     let folder = tempfile::tempdir_in(&layout.build)?;
     let mut qemu = emulator("qemu-system-x86_64");
     qemu.args(["-nodefaults", "-display", "none", "-no-reboot"])
@@ -189,7 +191,7 @@ pub fn boot_until(
     Ok(log)
 }
 
-/// Options for a machine with UEFI, which writes its variables to this file.
+/// Options for a machine with UEFI firmware, which writes its variables to the file `variables`.
 pub fn uefi(variables: &Path) -> [String; 4] {
     let flash = |unit, more: &str, file: &dyn Display| {
         format!("if=pflash,unit={unit},format=raw{more},file={file}")
@@ -202,7 +204,8 @@ pub fn uefi(variables: &Path) -> [String; 4] {
     ]
 }
 
-/// Starts an emulated TPM, with its files in `folder`; returns QEMU's options for it as well.
+/// Starts an emulated TPM with its files in `folder`. Returns the process and QEMU's options for
+/// it.
 fn emulate_tpm(folder: &Path) -> Result<(Running, Vec<String>)> {
     let socket = folder.join("tpm");
     let mut process = Running::new(
@@ -231,16 +234,16 @@ fn emulate_tpm(folder: &Path) -> Result<(Running, Vec<String>)> {
     Ok((process, arguments.map(str::to_owned).to_vec()))
 }
 
-/// Why a console is followed no more.
+/// Why following a console ended.
 #[derive(PartialEq)]
 enum End {
     /// QEMU closed it.
     Closed,
-    /// A line was printed that is the last one wanted.
+    /// The last awaited line was printed.
     Over,
 }
 
-/// Copies the serial console to the log until QEMU ends or a line says that it is enough.
+/// Copies the serial console to the log until QEMU ends or `over` is true for a line.
 fn follow(
     child: &mut Child,
     path: &Path,
@@ -283,7 +286,7 @@ fn follow(
     }
 }
 
-/// KVM only where the processor says so as well: `/dev/kvm` alone can be there and not work.
+/// KVM only if the processor has it too: `/dev/kvm` can exist and not work.
 pub fn fastest_accelerator() -> &'static str {
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let virtualises = cpuinfo

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What the next kernel finds in the registers, held against what it finds after mainline's
+//! Compares the registers that the next kernel finds with those that it finds after mainline's
 //! purgatory.
 
 mod paging;
@@ -20,10 +20,10 @@ use crate::machine::memory;
 use crate::processors::{self, qemu_engines};
 use crate::progress::Step;
 
-/// A register that may differ from mainline's, and why. All others must be the same.
+/// A register that may differ from mainline's, and why. All others must be equal.
 struct Allowed {
     register: &'static str,
-    /// Where: after the Rust purgatory, or in a kernel that is entered directly.
+    /// Whether it differs in a kernel that is entered directly, or in one after the Rust purgatory.
     direct: bool,
     reason: &'static str,
 }
@@ -60,7 +60,7 @@ const ALLOWED: &[Allowed] = &[
     },
 ];
 
-/// What the way is called without a purgatory.
+/// The name of the way without a purgatory.
 const DIRECT: &str = "direct";
 
 /// Kernels that enter an image, each in its own way.
@@ -70,7 +70,7 @@ pub struct Kernels {
     pub direct: Built,
 }
 
-/// What the next kernel finds when it is entered in one of the ways.
+/// The state that the next kernel finds when it is entered in one of the ways.
 pub struct Entered {
     pub name: String,
     direct: bool,
@@ -82,11 +82,11 @@ pub struct Difference {
     register: &'static str,
     mainline: String,
     found: String,
-    /// Why it may, if it may.
+    /// Why it may differ; None if it may not.
     reason: Option<&'static str>,
 }
 
-/// Builds kernels and prints a table; says whether all differences are allowed.
+/// Builds kernels and prints a table. Returns whether all differences are allowed.
 pub fn run(layout: &Layout) -> Result<bool> {
     let tree = graft::kernel_tree(layout)?;
     graft::graft(layout, &tree)?;
@@ -116,7 +116,7 @@ pub fn run(layout: &Layout) -> Result<bool> {
     Ok(good)
 }
 
-/// What the ways are called in which [`enter`] has others than mainline enter.
+/// The names of the ways, other than mainline's, in which [`enter`] enters an image.
 pub fn names() -> impl Iterator<Item = String> {
     let direct = DIRECT.to_owned();
     qemu_engines().map(verified).chain([direct])
@@ -126,7 +126,7 @@ fn verified(engine: EngineKind) -> String {
     format!("verified, {}", engine.name())
 }
 
-/// Enters the same image in every way; mainline's comes first.
+/// Enters the same image in every way. Mainline's result comes first.
 pub fn enter(layout: &Layout, kernels: &Kernels) -> Result<(Entered, Vec<Entered>)> {
     let folder = memory::folder(layout)?;
     let guest = guest::commanded(layout, kernels.verified.image(), "")?;
@@ -134,7 +134,7 @@ pub fn enter(layout: &Layout, kernels: &Kernels) -> Result<(Entered, Vec<Entered
     let mut enter = |name: String, kernel, cpu: &str, engine, direct| -> Result<Entered> {
         step.line(&name);
         let setting = Setting::new(folder.path(), kernel, &guest)?;
-        // A path in QEMU's options has no comma.
+        // A path in QEMU's options must not have a comma.
         let mut machine = setting.boot(&name.replace(", ", "-"), cpu)?.spawn()?;
         let image = setting.load(&mut machine, Purpose::Enter)?;
         if let Some(engine) = engine {
@@ -179,7 +179,7 @@ pub fn enter(layout: &Layout, kernels: &Kernels) -> Result<(Entered, Vec<Entered
 }
 
 impl Entered {
-    /// What differs from mainline's.
+    /// The registers that differ from mainline's.
     pub fn differences(&self, mainline: &Entered) -> Vec<Difference> {
         let reason = |register| {
             ALLOWED
@@ -202,8 +202,8 @@ impl Entered {
             .collect()
     }
 
-    /// Checks that only what may differ does, and that all of that does: what does not any more
-    /// need not be allowed.
+    /// Checks that only allowed registers differ, and that each of them does: one that no longer
+    /// differs needs no entry in the list.
     pub fn check(&self, mainline: &Entered) -> Result<()> {
         let differences = self.differences(mainline);
         let unexplained: Vec<String> = differences
@@ -220,7 +220,7 @@ impl Entered {
                 differences
                     .iter()
                     .any(|difference| difference.register == allowed.register),
-                "{} does not differ any more",
+                "{} no longer differs",
                 allowed.register
             );
         }

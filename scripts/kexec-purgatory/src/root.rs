@@ -2,8 +2,8 @@
 
 //! A Debian 13 root, for kernels that are built with that release's compilers.
 //!
-//! Programs run in it by `chroot`, in a mount namespace of their own: what is mounted there is gone
-//! when the program ends, however that comes.
+//! Programs run in it through `chroot`, each in its own mount namespace: its mounts disappear when
+//! it ends, for whatever reason.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,8 +20,8 @@ use crate::progress::Step;
 /// The release.
 pub const SUITE: &str = "trixie";
 
-/// What builds of a kernel and of its packages need, of C compilers and linkers both that the kernel
-/// takes. Without Rust, which a [`Rust`] brings.
+/// What builds of a kernel and of its packages need, including both C compilers and linkers that
+/// the kernel supports. A [`Rust`] adds the Rust packages.
 const PACKAGES: &[&str] = &[
     "bc",
     "bindgen",
@@ -60,12 +60,12 @@ const BOCHS: &[&str] = &[
     "xorriso",
 ];
 
-/// The Rust compilers that the release has.
+/// The Rust compilers of the release.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Rust {
-    /// The plain one, 1.85: the kernel's oldest.
+    /// The default one, 1.85: the oldest that the kernel supports.
     Oldest,
-    /// The one that browsers are built with.
+    /// The one that builds browsers.
     Newest,
 }
 
@@ -77,7 +77,7 @@ impl Rust {
         }
     }
 
-    /// The first digits of `CONFIG_RUSTC_VERSION`, of the major and the minor version.
+    /// The first digits of `CONFIG_RUSTC_VERSION`: the major and the minor version.
     pub fn version(self) -> &'static str {
         match self {
             Self::Oldest => "1085",
@@ -99,21 +99,22 @@ pub struct Root {
 }
 
 impl Root {
-    /// One with compilers.
+    /// A root with compilers.
     pub fn make(layout: &Layout, rust: Rust) -> Result<Self> {
         Self::with(layout, rust.name(), &[PACKAGES, rust.packages()].concat())
     }
 
-    /// One with Bochs, and with what makes a CD that boots.
+    /// A root with Bochs, and with programs that make a bootable CD.
     pub fn with_bochs(layout: &Layout) -> Result<Self> {
         Self::with(layout, "bochs", BOCHS)
     }
 
-    /// Makes a root, where the cache has none.
+    /// Makes a root, unless the cache has it.
     fn with(layout: &Layout, name: &str, packages: &[&str]) -> Result<Self> {
         let packages = packages.join(",");
         let folder = layout.cache.join(format!("{SUITE}-{name}"));
-        // What it was made of. It is written last, so that half a root is none.
+        // The packages that the root was made of. Written last, so that an incomplete root has
+        // none.
         let stamp = folder.join(".packages");
         let _lock = lock(&layout.cache)?;
         if fs::read_to_string(&stamp).is_ok_and(|made_of| made_of == packages) {
@@ -139,7 +140,8 @@ impl Root {
         Ok(Self { folder })
     }
 
-    /// A program that runs in the root, with these folders at the same places as outside.
+    /// A program that runs in the root and sees the directories `shared` at the same paths as
+    /// outside.
     pub fn command(&self, shared: &[&Path], program: &str) -> Result<Command> {
         let mut mounts = String::from(
             "set -e; mount -t proc proc \"$root/proc\"; mount --rbind /dev \"$root/dev\"; ",
@@ -164,8 +166,8 @@ impl Root {
     }
 }
 
-/// mmdebstrap, to make a folder with these packages, separated by commas. The suite, the folder and
-/// the mirror have to follow.
+/// mmdebstrap, to make a directory with these packages, separated by commas. The caller appends the
+/// suite, the directory and the mirror.
 pub fn mmdebstrap(packages: &str) -> Command {
     let mut mmdebstrap = in_namespace("mmdebstrap");
     mmdebstrap
@@ -175,12 +177,12 @@ pub fn mmdebstrap(packages: &str) -> Command {
         // The cache may lie where APT's own sandbox user cannot read.
         .arg("--aptopt=APT::Sandbox::User \"root\"")
         .arg("--aptopt=Acquire::Retries \"3\"")
-        // What is not written out when the machine fails is made anew.
+        // If the machine fails before everything is written out, the root is made again.
         .arg("--dpkgopt=force-unsafe-io");
     mmdebstrap
 }
 
-/// A program in a mount namespace of its own.
+/// A program in its own mount namespace.
 fn in_namespace(program: &str) -> Command {
     let mut unshare = emulator("unshare");
     unshare

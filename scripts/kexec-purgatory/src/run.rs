@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The main job: each state of the option enters a real kernel, and a crash is verified.
+//! The main job: every state of the option enters a real kernel, and a crash image is verified.
 
 use anyhow::Result;
 use comfy_table::{Table, presets::ASCII_MARKDOWN};
@@ -42,7 +42,7 @@ const fn row(
     }
 }
 
-/// Builds, boots and prints the table; says whether every row is as it should be.
+/// Builds, boots and prints the table. Returns whether every row is as expected.
 pub fn run(layout: &Layout) -> Result<bool> {
     let tree = graft::kernel_tree(layout)?;
     graft::graft(layout, &tree)?;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Whether two programs have the same machine code for a function and for all that it calls.
+//! Checks whether two programs have the same machine code for a function and for all that it calls.
 //!
-//! Linked programs differ in where functions and constants lie. A call must go to the function of
-//! the same name, and a constant must have the same bytes.
+//! Linked programs place functions and constants differently. A call must go to the function of the
+//! same name, and a constant must have the same bytes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,14 +11,14 @@ use anyhow::{Context, Result, bail, ensure};
 use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic};
 use object::{File, Object, ObjectSection, ObjectSymbol};
 
-/// Bytes that are compared of a constant which the compiler gave no name, and so no size: some have
+/// Bytes to compare of a constant to which the compiler gave no name and thus no size. Some have
 /// one byte.
 const UNNAMED: usize = 1;
 
 /// A linked program.
 struct Program<'a> {
     file: &'a File<'a>,
-    /// Start of the function or constant by its name, and the other way round.
+    /// Start of the function or constant by its name, and the reverse.
     symbols: BTreeMap<&'a str, u64>,
     names: BTreeMap<u64, &'a str>,
 }
@@ -58,7 +58,8 @@ impl<'a> Program<'a> {
     }
 }
 
-/// Compares the code of `root` and of what it calls. Returns the names of the functions.
+/// Compares the code of `root` and of what it calls. Returns the names of the functions. Fails if
+/// they differ.
 pub fn compare<'a>(
     one: &'a File<'a>,
     other: &'a File<'a>,
@@ -76,7 +77,7 @@ pub fn compare<'a>(
     Ok(compared)
 }
 
-/// Compares a function; returns what it calls.
+/// Compares a function. Returns the functions that it calls.
 fn same<'a>(one: &Program<'a>, other: &Program<'a>, name: &str) -> Result<Vec<&'a str>> {
     let (ours, theirs) = (one.function(name)?, other.function(name)?);
     let mut called = Vec::new();
@@ -132,7 +133,7 @@ fn same<'a>(one: &Program<'a>, other: &Program<'a>, name: &str) -> Result<Vec<&'
     Ok(called)
 }
 
-/// The registers and immediate numbers of an instruction with an operand in memory.
+/// The registers and immediates of an instruction with an operand in memory.
 fn registers(instruction: &Instruction) -> Vec<(iced_x86::Register, Option<u64>)> {
     use iced_x86::OpKind;
 
@@ -148,7 +149,7 @@ fn registers(instruction: &Instruction) -> Vec<(iced_x86::Register, Option<u64>)
         .collect()
 }
 
-/// Bytes of a function or a constant, as the symbol says.
+/// The size of a function or a constant in bytes, from its symbol.
 fn size(program: &Program<'_>, name: &str) -> Result<usize> {
     let mut symbols = program.file.symbols();
     let symbol = symbols.find(|symbol| symbol.name() == Ok(name));

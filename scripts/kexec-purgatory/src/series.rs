@@ -4,9 +4,9 @@
 //!
 //! `patches/series` names each patch of the overlay and, indented below it, the overlay's files
 //! that belong to the same commit; a path that ends in a slash stands for every file below it.
-//! `@crates` stands for the commits that import the crates which others wrote, see
-//! [`Vendored`]. Those alone checkpatch is not asked about: upstream imports crates as they are.
-//! The commits are made in a scratch repository that holds only the files they touch.
+//! `@crates` stands for the commits that import third-party crates, see [`Vendored`]. checkpatch
+//! checks all commits except those: upstream imports crates unchanged. The commits are made in a
+//! scratch repository that holds only the files they touch.
 
 pub mod check;
 
@@ -30,7 +30,8 @@ pub fn hooks(layout: &Layout) -> Result<Vec<PathBuf>> {
     patch::files(&layout.overlay.join("patches"))
 }
 
-/// The patches that `patches/series` names, in its order; every file of the overlay is in one commit.
+/// The patches that `patches/series` names, in its order. Fails unless every file of the overlay is
+/// in one commit.
 pub fn patches(layout: &Layout) -> Result<Vec<PathBuf>> {
     Ok(commits(layout)?
         .into_iter()
@@ -101,11 +102,11 @@ fn git(tree: &Path) -> Command {
     git
 }
 
-/// What a commit begins with.
+/// What a commit starts from.
 enum Start {
-    /// A patch of the overlay, with the message.
+    /// A patch of the overlay, which has the message.
     Patch(PathBuf),
-    /// This message. The files are other people's.
+    /// This message. The files are third-party.
     Import(String),
 }
 
@@ -115,10 +116,10 @@ struct Commit {
     files: BTreeMap<PathBuf, PathBuf>,
 }
 
-/// The folder of the kernel tree that crates are imported to.
+/// The directory of the kernel tree that crates are imported to.
 const CRATES_FOLDER: &str = "rust";
 
-/// Writes the series to `build/series`; says whether checkpatch accepts all of it.
+/// Writes the series to `build/series`. Returns whether checkpatch accepts all of it.
 pub fn make(layout: &Layout, tree: &Path) -> Result<bool> {
     let commits = commits(layout)?;
     let scratch = tempfile::tempdir_in(&layout.build)?;
@@ -137,8 +138,8 @@ pub fn make(layout: &Layout, tree: &Path) -> Result<bool> {
     Ok(good)
 }
 
-/// The mail in front of the series: `patches/cover-letter`, whose first line behind the license is the
-/// subject, with what each kind of processor gets, and what the commits change.
+/// The cover letter: `patches/cover-letter`, whose first line after the license is the subject,
+/// with the figures of each kind of processor, and a summary of the commits.
 fn cover_letter(layout: &Layout, repository: &Path, commits: usize) -> Result<String> {
     let path = layout.overlay.join("patches/cover-letter");
     let text =
@@ -165,8 +166,9 @@ fn cover_letter(layout: &Layout, repository: &Path, commits: usize) -> Result<St
     ))
 }
 
-/// Makes `repository`, a folder with what [`extract_touched`] extracts, a repository with the commits,
-/// and writes these as patches to `folder`, which is replaced. Returns the patches.
+/// Turns `repository`, a directory with what [`extract_touched`] extracts, into a repository with
+/// the commits. Writes the commits as patches to `folder`, which is replaced, and returns their
+/// paths.
 pub fn format(layout: &Layout, repository: &Path, folder: &Path) -> Result<Vec<PathBuf>> {
     write(&commits(layout)?, repository, folder)?;
     patch::files(folder)
@@ -180,7 +182,7 @@ fn write(commits: &[Commit], repository: &Path, folder: &Path) -> Result<()> {
     if folder.exists() {
         fs::remove_dir_all(folder)?;
     }
-    // checkpatch wants to have seen MAINTAINERS before it sees a new file.
+    // checkpatch must see MAINTAINERS before it sees a new file.
     let order = repository.join(".git/order");
     fs::write(&order, "MAINTAINERS\n")?;
     output(
@@ -214,7 +216,7 @@ fn add(repository: &Path, commit: &Commit) -> Result<()> {
     Ok(())
 }
 
-/// Reads `patches/series`; every file of the overlay must be in one commit.
+/// Reads `patches/series`. Every file of the overlay must be in one commit.
 fn commits(layout: &Layout) -> Result<Vec<Commit>> {
     let folder = layout.overlay.join("patches");
     let path = folder.join("series");
@@ -302,7 +304,7 @@ fn imports(crates: &Vendored) -> Result<Vec<Commit>> {
     ])
 }
 
-/// Prints what the kernel's own checker says of a patch.
+/// Prints what the kernel's checkpatch says about a patch. Returns whether it accepts the patch.
 fn checkpatch(tree: &Path, patch: &Path) -> Result<bool> {
     let checked = command("perl")
         .args([
@@ -310,7 +312,7 @@ fn checkpatch(tree: &Path, patch: &Path) -> Result<bool> {
             "--strict",
             "--terse",
             "--show-types",
-            // The tree has no history in which it could look up what a Fixes: tag names.
+            // The tree has no history in which checkpatch could look up the commit of a Fixes: tag.
             "--ignore",
             "UNKNOWN_COMMIT_ID",
         ])

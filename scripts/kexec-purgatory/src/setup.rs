@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The programs that the other steps need, from the distribution's packages.
+//! Installs the programs that the other steps need, from the distribution's packages.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -71,20 +71,21 @@ const GUEST_PACKAGES: &[&str] = &[
 /// The oldest QEMU that emulates the SHA extensions.
 const QEMU: (u32, u32) = (8, 2);
 const QEMU_PACKAGE: &str = "qemu-system-x86";
-/// What Debian 12 has it from.
+/// The suite that has it for Debian 12.
 const QEMU_SUITE: &str = "bookworm-backports";
 
-/// The oldest bindgen that the kernel takes, and the one that is built where that is not packaged.
+/// The oldest bindgen that the kernel accepts, and the version that is built if no package is new
+/// enough.
 const BINDGEN: (u32, u32) = (0, 71);
 const BINDGEN_BUILT: &str = "0.72.1";
 
-/// What makes mutants of Rust sources.
+/// The version of cargo-mutants, which makes mutants of Rust sources.
 const CARGO_MUTANTS: &str = "27.1.0";
 
-/// Where libclang 19 lies, so that bindgen takes no other.
+/// The directory of libclang 19, so that bindgen uses no other version.
 pub const LIBCLANG: &str = "/usr/lib/llvm-19/lib";
 
-/// A distribution that packages are installed on.
+/// A distribution on which this tool installs packages.
 #[derive(Clone, Copy, PartialEq)]
 enum Debian {
     Bookworm,
@@ -107,11 +108,11 @@ impl Debian {
     }
 }
 
-/// Packages to fetch a kernel's source with.
+/// Packages that fetching a kernel's source needs.
 const SOURCE_PACKAGES: &[&str] = &["ca-certificates", "xz-utils"];
 
-/// Installs what is missing to fetch the kernel's source, or says what that is. A tree that the user
-/// named is not fetched.
+/// Installs what is missing to fetch the kernel's source, or says what is missing. Does nothing if
+/// the user named a tree.
 pub fn install_for_sources(layout: &Layout) -> Result<()> {
     if layout.kdir.is_some() {
         return Ok(());
@@ -123,7 +124,7 @@ pub fn install_for_sources(layout: &Layout) -> Result<()> {
     }
 }
 
-/// Installs what is missing of [`GUEST_PACKAGES`], or says what that is.
+/// Installs what is missing of [`GUEST_PACKAGES`], or says what is missing.
 pub fn install_for_guests(layout: &Layout) -> Result<()> {
     let missing: Vec<&str> = missing(GUEST_PACKAGES).collect();
     match missing.is_empty() {
@@ -132,7 +133,7 @@ pub fn install_for_guests(layout: &Layout) -> Result<()> {
     }
 }
 
-/// Installs what is missing for all commands, or says what that is.
+/// Installs what is missing for all commands, or says what is missing.
 pub fn install(layout: &Layout) -> Result<()> {
     let debian = Debian::of_this_machine();
     let mut missing: Vec<&str> = missing(PACKAGES).collect();
@@ -173,7 +174,7 @@ fn missing(packages: &'static [&'static str]) -> impl Iterator<Item = &'static s
 fn install_packages(layout: &Layout, debian: Option<Debian>, missing: &[&str]) -> Result<()> {
     may_install(debian, &format!("apt-get install {}", missing.join(" ")))?;
     let mut step = Step::start(format!("install {} packages", missing.len()));
-    // What lists there are may be older than the packages that are wanted.
+    // The package lists may be older than the wanted packages.
     output(command("apt-get").args(["-qq", "update"]))?;
     logged(
         command("apt-get")
@@ -187,7 +188,7 @@ fn install_packages(layout: &Layout, debian: Option<Debian>, missing: &[&str]) -
     Ok(())
 }
 
-/// The bindgen that the kernel is built with; built where no package is new enough.
+/// The bindgen for kernel builds. Builds it if no package is new enough.
 pub fn bindgen(layout: &Layout) -> Result<PathBuf> {
     if bindgen_is_packaged() {
         return Ok(PathBuf::from("/usr/bin/bindgen"));
@@ -195,7 +196,7 @@ pub fn bindgen(layout: &Layout) -> Result<PathBuf> {
     Ok(built(layout, "bindgen-cli", BINDGEN_BUILT)?.join("bindgen"))
 }
 
-/// Has a cargo command find cargo-mutants.
+/// Makes a cargo command find cargo-mutants.
 pub fn add_cargo_mutants(layout: &Layout, cargo: &mut Command) -> Result<()> {
     let folder = built(layout, "cargo-mutants", CARGO_MUTANTS)?;
     let path = cargo
@@ -207,12 +208,12 @@ pub fn add_cargo_mutants(layout: &Layout, cargo: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// The folder with the programs of a crate, which is built once for all checkouts.
+/// The directory with the programs of a crate, which is built once for all checkouts.
 fn built(layout: &Layout, name: &str, version: &str) -> Result<PathBuf> {
     let root = layout.cache.join(format!("{name}-{version}"));
     fs::create_dir_all(&root)?;
     let _lock = lock(&root)?;
-    // cargo writes it when all programs are in their place.
+    // cargo writes this file after all programs are in place.
     if !root.join(".crates.toml").is_file() {
         let mut step = Step::start(format!("build {name} {version}"));
         logged(
@@ -233,7 +234,8 @@ fn bindgen_is_packaged() -> bool {
     Path::new("/usr/bin/bindgen").is_file() && version_is("/usr/bin/bindgen", BINDGEN)
 }
 
-/// Fails with the command that installs what is missing, unless it can be run here.
+/// Succeeds if this process may install packages. Otherwise, fails with the command that installs
+/// what is missing.
 fn may_install(debian: Option<Debian>, by_hand: &str) -> Result<()> {
     // SAFETY: `geteuid()` takes nothing, reads no memory and always succeeds.
     let root = unsafe { libc::geteuid() } == 0;
@@ -246,13 +248,13 @@ fn may_install(debian: Option<Debian>, by_hand: &str) -> Result<()> {
     .into())
 }
 
-/// Whether dpkg has a package installed.
+/// Whether dpkg lists a package as installed.
 fn installed(package: &str) -> bool {
     output(command("dpkg-query").args(["-W", "-f", "${db:Status-Status}\n", package]))
         .is_ok_and(|status| status.lines().any(|line| line == "installed"))
 }
 
-/// Whether a program is there in some version or a newer one.
+/// Whether a program has at least the version `wanted`.
 fn version_is(program: &str, wanted: (u32, u32)) -> bool {
     output(command(program).arg("--version"))
         .and_then(|text| version(&text))

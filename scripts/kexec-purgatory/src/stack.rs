@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! How much stack a program can need at most, found in its machine code.
+//! Computes from its machine code how much stack a program can need at most.
 //!
-//! The bound holds for what a compiler makes of functions without stack allocation at run time:
-//! the stack pointer then has one value, relative to the function's start, at each instruction,
-//! so that no more can be in use than all that is ever subtracted from it. Recursion, calls through
-//! pointers and anything else that is done to the stack pointer are errors.
+//! The bound holds for what a compiler generates from functions without stack allocation at run
+//! time. In these, the stack pointer has one value, relative to the function's start, at each
+//! instruction, so the function uses no more than the sum of all that is subtracted from it.
+//! Recursion, calls through pointers and any other change of the stack pointer are errors.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -22,7 +22,7 @@ pub struct Program<'a> {
     code: &'a [u8],
     /// Address of the first byte of `code`.
     start: u64,
-    /// By address, with the address where the next one starts.
+    /// By start address. A function ends where the next one starts.
     functions: BTreeMap<u64, Function<'a>>,
 }
 
@@ -31,13 +31,13 @@ struct Function<'a> {
     range: Range<u64>,
 }
 
-/// What one function does to the stack.
+/// The stack use of one function.
 #[derive(Default)]
 struct Frame {
     /// Bytes that it takes itself.
     own: u64,
     calls: Vec<u64>,
-    /// Jumps to other functions, whose frames take the place of its own.
+    /// Jumps to other functions, whose frames replace its own.
     jumps: Vec<u64>,
 }
 
@@ -71,8 +71,8 @@ impl<'a> Program<'a> {
         }
     }
 
-    /// Bytes of stack that are in use at most from the start of the function called `name`, which
-    /// may set the stack pointer and leave the program.
+    /// The maximum number of bytes of stack in use from the start of the function called `name`.
+    /// This function may set the stack pointer and leave the program.
     pub fn bound(&self, name: &str) -> Result<u64> {
         let (&root, _) = self
             .functions
@@ -146,7 +146,7 @@ impl<'a> Program<'a> {
     }
 }
 
-/// Bytes that an instruction takes from the stack; none if it gives some back.
+/// Bytes that an instruction takes from the stack; 0 if it gives some back.
 fn taken(instruction: &Instruction, is_root: bool) -> Result<u64> {
     let moved = instruction.stack_pointer_increment();
     if moved < 0 {
@@ -166,9 +166,9 @@ fn taken(instruction: &Instruction, is_root: bool) -> Result<u64> {
         (Mnemonic::Cmp | Mnemonic::Test | Mnemonic::Push, _) => Ok(0),
         (Mnemonic::Sub, Some(bytes)) => Ok(bytes.max(0).unsigned_abs()),
         (Mnemonic::Add, Some(bytes)) => Ok(bytes.min(0).unsigned_abs()),
-        // An alignment: up to all bytes below it.
+        // An alignment takes at most one byte less than the alignment.
         (Mnemonic::And, Some(mask)) => Ok(mask.unsigned_abs() - 1),
-        // Back to a frame pointer, or to something near it.
+        // Restores the stack pointer from a frame pointer, or near it.
         (Mnemonic::Mov, None) if instruction.op1_register() == Register::RBP => Ok(0),
         (Mnemonic::Lea, None) if instruction.memory_base() == Register::RBP => Ok(0),
         (Mnemonic::Lea, None) if is_root && instruction.is_ip_rel_memory_operand() => Ok(0),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Every test, counted.
+//! Runs and counts every test.
 
 mod arm;
 mod bare;
@@ -44,22 +44,22 @@ pub use self::selftests::build as build_selftests;
 use crate::exit::Cause;
 use crate::layout::Layout;
 
-/// Tests whose names begin with that of the group.
+/// Tests whose names begin with the name of the group.
 struct Group {
     name: &'static str,
     names: Names,
     run: Run,
 }
 
-/// The names of a group's tests, as [`Filter::wants`] takes them. No kernel is built for them.
+/// The names of a group's tests, as [`Filter::wants`] takes them. Builds no kernel.
 type Names = fn(layout: &Layout) -> Result<Vec<String>>;
 
-/// Runs those of a group's tests that are asked for; some are.
+/// Runs the selected tests of a group. At least one is selected.
 #[derive(Clone, Copy)]
 enum Run {
-    /// With the grafted tree, and kernels built from it.
+    /// With the grafted tree and kernels built from it.
     Kernels(fn(kernels: &mut Kernels, report: &mut Report) -> Result<()>),
-    /// Without.
+    /// Without a kernel tree.
     Host(fn(layout: &Layout, report: &mut Report) -> Result<()>),
 }
 
@@ -73,7 +73,7 @@ const fn group(
     Group { name, names, run }
 }
 
-/// A group that does not.
+/// A group that does not need the grafted tree.
 const fn host(
     name: &'static str,
     names: Names,
@@ -154,7 +154,7 @@ const GROUPS: &[Group] = &[
     ),
 ];
 
-/// Groups that only a filter that names them asks for: they take longer than all others together.
+/// Groups that run only if a filter names them: they take longer than all others together.
 const ON_REQUEST: &[&str] = &[
     "options",
     "toolchain",
@@ -165,14 +165,14 @@ const ON_REQUEST: &[&str] = &[
     mutants::GENERATED,
 ];
 
-/// The groups that need no root, no kernel and no package but git, a C compiler and Rust.
+/// The groups that need no root, no kernel, and no package except git, a C compiler and Rust.
 const CHECK: &[&str] = &[CRATES, "overlay", "pages", "shell"];
 
 /// A group whose tests have to be built before their names are known.
 const CRATES: &str = "crates";
 
 impl Group {
-    /// The names of those of its tests that are asked for.
+    /// The names of the tests that `filter` selects.
     fn wanted(&self, layout: &Layout, filter: &Filter) -> Result<Vec<String>> {
         match filter.group() {
             Some(group) if group != self.name => return Ok(Vec::new()),
@@ -184,7 +184,7 @@ impl Group {
         Ok(names)
     }
 
-    /// Runs those of its tests that are asked for.
+    /// Runs the selected tests.
     fn run<'a>(
         &self,
         layout: &'a Layout,
@@ -204,8 +204,8 @@ impl Group {
     }
 }
 
-/// Prints the names of the tests that `filter` asks for, a line each, and builds nothing. A name that
-/// ends in a slash stands for tests below it, whose names are not known before they run.
+/// Prints the names of the tests that `filter` selects, one per line, and builds nothing. A name
+/// that ends in a slash stands for tests below it, whose names are known only when they run.
 pub fn list(layout: &Layout, filter: Option<String>) -> Result<bool> {
     let filter = Filter::new(filter, GROUPS.iter().map(|group| group.name));
     let mut names = Vec::new();
@@ -222,19 +222,20 @@ pub fn list(layout: &Layout, filter: Option<String>) -> Result<bool> {
     Ok(true)
 }
 
-/// Runs the tests that `filter` asks for; says whether all passed. A Debian guest has to stand so many
-/// kexecs in a row.
+/// Runs the tests that `filter` selects. Returns whether all passed. `kexecs` is the number of
+/// kexecs in a row that a Debian guest must survive.
 pub fn run(layout: &Layout, filter: Option<String>, kexecs: usize) -> Result<bool> {
     run_of(layout, filter, kexecs, GROUPS.iter(), "test")
 }
 
-/// The same for those that need no root and no kernel.
+/// Like [`run`], for the tests that need no root and no kernel.
 pub fn check(layout: &Layout, filter: Option<String>) -> Result<bool> {
     let groups = GROUPS.iter().filter(|group| CHECK.contains(&group.name));
     run_of(layout, filter, 0, groups, "check")
 }
 
-/// Runs tests of some groups; `folder` is that of the build directory for the JUnit file.
+/// Runs tests of some groups. `folder` is the directory for the JUnit file, below the build
+/// directory.
 fn run_of(
     layout: &Layout,
     filter: Option<String>,
@@ -252,7 +253,7 @@ fn run_of(
     let mut report = Report::start(filter, kexecs, planned(names));
     let mut kernels = None;
     for (group, names) in wanted {
-        // What keeps a group from running is a failure too.
+        // An error that keeps a group from running counts as a failure.
         let ran = names.and_then(|names| {
             group.run(layout, &mut kernels, &mut report)?;
             all_ran(&names, &mut report);
@@ -266,7 +267,7 @@ fn run_of(
     Ok(report.finish(&layout.build.join(folder).join("junit.xml")))
 }
 
-/// How many tests there will be, if all of their names are known.
+/// The number of tests, if all their names are known.
 fn planned<'a>(groups: impl Iterator<Item = Option<&'a Vec<String>>>) -> Option<usize> {
     let mut sum = 0;
     for names in groups {
@@ -279,7 +280,7 @@ fn planned<'a>(groups: impl Iterator<Item = Option<&'a Vec<String>>>) -> Option<
     Some(sum)
 }
 
-/// Counts a failure for each test of a group that was asked for and not counted.
+/// Counts a failure for each selected test of a group that was not counted.
 fn all_ran(names: &[String], report: &mut Report) {
     for name in names {
         if !name.ends_with('/') && !report.has(name) {
@@ -288,12 +289,12 @@ fn all_ran(names: &[String], report: &mut Report) {
     }
 }
 
-/// Why no test was run.
+/// The error if the filter selects no test.
 fn none_of(filter: &Filter) -> Cause {
     let groups: Vec<&str> = GROUPS.iter().map(|group| group.name).collect();
     Cause::Use(format!(
-        "no test's name has {:?}; groups are: {}. Tests of {}, and those that only a run tells, are \
-         found by the beginning of their names, as in long/build and boot/y-kunit",
+        "no test matches {:?}; groups are: {}. A filter for tests of {}, or for tests that only a run \
+         reveals, starts with the beginning of their names, as in long/build and boot/y-kunit",
         filter.text(),
         groups.join(", "),
         ON_REQUEST.join(", ")
@@ -307,12 +308,12 @@ mod tests {
 
     use super::*;
 
-    /// All but one, which is not asked for the names of its tests: it takes a build to tell them.
+    /// All groups except [`CRATES`], whose test names are known only after a build.
     fn groups() -> impl Iterator<Item = &'static Group> {
         GROUPS.iter().filter(|group| group.name != CRATES)
     }
 
-    /// Of this checkout. Nothing is made there.
+    /// The layout of this checkout. Creates nothing.
     fn layout() -> Layout {
         let overlay = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         Layout {
@@ -324,7 +325,7 @@ mod tests {
         }
     }
 
-    /// The groups that run with a filter.
+    /// The groups that a filter selects.
     fn wanted(text: &str) -> Vec<&'static str> {
         let filter = Filter::new(Some(text.to_owned()), GROUPS.iter().map(|group| group.name));
         groups()

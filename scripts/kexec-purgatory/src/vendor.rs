@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The crates that the purgatory is made of besides its own, for the kernel's `rust/` folder.
+//! The third-party crates that the purgatory uses, for the kernel's `rust/` directory.
 //!
-//! Cargo fetches them and checks them against `digest/Cargo.lock`. They are kept in the cache as
-//! the kernel keeps such crates: the sources, with an SPDX line each, and a README.md.
+//! Cargo fetches them and checks them against `digest/Cargo.lock`. The cache has them in the form
+//! in which the kernel keeps such crates: the sources, with an SPDX line each, and a README.md.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,10 +18,10 @@ use crate::command::{cargo, output};
 use crate::layout::{Layout, lock};
 use crate::progress::Step;
 
-/// The folder of the crate that depends on them, with the lock file.
+/// The directory of the crate that depends on them, with the lock file.
 const DEPENDANT: &str = "arch/x86/purgatory/rust/digest";
 
-/// The crates that the purgatory's Makefile builds. The lock file has others, which `sha2` does not
+/// The crates that the purgatory's Makefile builds. The lock file has more, which `sha2` does not
 /// use when it is built for one code path.
 pub const CRATES: &[&str] = &[
     "block-buffer",
@@ -33,12 +33,12 @@ pub const CRATES: &[&str] = &[
     "typenum",
 ];
 
-/// What a folder is named where it is an import's first state, without SPDX lines.
+/// Name of a directory with an import's first state, without SPDX lines.
 const PUBLISHED: &str = "published";
-/// What it is named where it is as the kernel keeps it.
+/// Name of a directory with the form that the kernel keeps.
 const IMPORTED: &str = "rust";
 
-/// The part of a manifest that README.md tells.
+/// The part of a manifest that goes into README.md.
 #[derive(Deserialize)]
 struct Manifest {
     package: Package,
@@ -58,7 +58,7 @@ pub struct Vendored {
 }
 
 impl Vendored {
-    /// Fetches what the lock file names, where the cache does not have it.
+    /// Fetches the crates that the lock file names, unless the cache has them.
     pub fn fetch(layout: &Layout) -> Result<Self> {
         let manifest = layout.overlay.join(DEPENDANT).join("Cargo.toml");
         let lock_file = fs::read(manifest.with_file_name("Cargo.lock"))?;
@@ -84,23 +84,23 @@ impl Vendored {
         Ok(Self { folder })
     }
 
-    /// The folder with a folder for each crate, as the kernel keeps them in `rust/`.
+    /// The directory with a directory for each crate, as in the kernel's `rust/`.
     pub fn folder(&self) -> PathBuf {
         self.folder.join(IMPORTED)
     }
 
-    /// Every file, by its path in the kernel tree, where the crates' folders are in `to`.
+    /// Every file by its path in the kernel tree, with the crates' directories in `to`.
     pub fn links(&self, to: &Path) -> Result<BTreeMap<PathBuf, PathBuf>> {
         files(&self.folder(), to)
     }
 
-    /// Every source as it was published, likewise.
+    /// Every source as it was published, by its path in the kernel tree, as in [`Vendored::links`].
     pub fn published(&self, to: &Path) -> Result<BTreeMap<PathBuf, PathBuf>> {
         files(&self.folder.join(PUBLISHED), to)
     }
 }
 
-/// Every file of a folder, by its path below `to`.
+/// Every file of a directory, by its path below `to`.
 fn files(folder: &Path, to: &Path) -> Result<BTreeMap<PathBuf, PathBuf>> {
     let mut files = BTreeMap::new();
     for entry in WalkDir::new(folder) {
@@ -113,8 +113,8 @@ fn files(folder: &Path, to: &Path) -> Result<BTreeMap<PathBuf, PathBuf>> {
     Ok(files)
 }
 
-/// Copies the sources of one crate out of cargo's folder, once as they are and once with SPDX lines
-/// and a README.md.
+/// Copies the sources of one crate out of cargo's directory, once unchanged and once with SPDX
+/// lines and a README.md.
 fn import(name: &str, folder: &Path) -> Result<()> {
     let from = folder.join("vendor").join(name);
     let text = fs::read_to_string(from.join("Cargo.toml"))?;
@@ -147,7 +147,7 @@ fn write(path: &Path, text: &str) -> Result<()> {
     fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// What the kernel says of a crate that it keeps.
+/// The README.md of a crate in the kernel.
 fn readme(package: &Package) -> String {
     let Package {
         name,
@@ -170,7 +170,7 @@ mod tests {
 
     use super::*;
 
-    /// The crates and their versions that a lock file names.
+    /// The crates in a lock file, and their versions.
     fn locked(folder: &str) -> BTreeMap<String, String> {
         let path = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("../..")
