@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What a kernel can decide about an image, as the tests expect to read it.
+//! The decisions that a kernel can take about an image, as the tests expect to read them.
 
 use std::fs;
 
@@ -8,13 +8,13 @@ use anyhow::{Context, Result, ensure};
 
 use crate::layout::Layout;
 
-/// The source that has the decisions, in the overlay.
+/// The source with the decisions, in the overlay.
 const SOURCE: &str = "rust/kernel/kexec/decision.rs";
 
-/// How the enumeration begins there.
+/// The beginning of the enumeration there.
 const ENUM: &str = "pub enum Decision {";
 
-/// A decision, called as in the kernel.
+/// A decision, with the kernel's name for it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Arm {
     VerifiedCrash,
@@ -28,7 +28,8 @@ pub enum Arm {
 }
 
 impl Arm {
-    /// What the log and sysfs have. A policy is that of the module whose name comes last.
+    /// The text in the log and in sysfs. For a policy, it ends with the name of the policy's
+    /// module.
     pub fn text(self) -> &'static str {
         match self {
             Self::VerifiedCrash => "verified: crash image",
@@ -49,7 +50,7 @@ impl Arm {
     }
 }
 
-/// Fails unless every decision of the kernel's is one of `booted`.
+/// Fails unless every decision that the kernel can take is in `booted`.
 pub fn all_booted(layout: &Layout, booted: &[Arm]) -> Result<()> {
     let path = layout.overlay.join(SOURCE);
     let text =

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The purgatory on a machine without a kernel, case by case.
+//! Runs the purgatory on a machine without a kernel, case by case.
 
 use anyhow::Result;
 
@@ -14,7 +14,7 @@ pub fn names() -> Vec<String> {
     names_in("bare")
 }
 
-/// The names of all cases for reports, of which those begin with `group`.
+/// The names of all cases for reports. Each begins with `group`.
 pub fn names_in(group: &str) -> Vec<String> {
     cases()
         .iter()
@@ -29,7 +29,8 @@ pub fn run(layout: &Layout, report: &mut Report) -> Result<()> {
     run_blob(layout, report, "bare", blob)
 }
 
-/// The cases with a purgatory that was built by another compiler, with [`names_in`] for their names.
+/// Runs the cases with a purgatory that was built by another compiler; see [`names_in`] for their
+/// names.
 pub fn run_built_by(layout: &Layout, report: &mut Report, group: &str, rust: Rust) -> Result<()> {
     let step = Step::start(format!(
         "build the purgatory alone by the {} Rust",

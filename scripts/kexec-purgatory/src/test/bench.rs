@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What `make bench` relies on. Nothing is measured here.
+//! Tests what `make bench` relies on. Measures nothing.
 
 use anyhow::Result;
 
@@ -26,7 +26,7 @@ pub fn names() -> Vec<String> {
 }
 
 pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
-    // Each leaves its purgatory in the folder that they share.
+    // Each build leaves its purgatory in the shared build directory.
     kernels.get(Verify::Norust)?;
     kernels.get(Verify::Y)?;
     let folder = kernel::folder(kernels.layout, Verify::Y);

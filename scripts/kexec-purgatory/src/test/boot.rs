@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Kernels of every state, built and booted.
+//! Builds and boots kernels of every state.
 
 pub mod case;
 
@@ -28,19 +28,19 @@ use Expected::{Decided, Undecided};
 use Purpose::{Crash, Enter};
 use Verify::{M, N, Norust, Options, OptionsM, Y};
 
-/// What sysfs has on a mainline kernel.
+/// What sysfs shows on a mainline kernel.
 const ABSENT: Expected = Undecided("absent");
-/// What it has on ours of an image that `kexec_load()` loaded.
+/// What sysfs shows on the overlay's kernel for an image that `kexec_load()` loaded.
 const UNKNOWN: Expected = Undecided("unknown: loaded with kexec_load()");
 
 /// Kexec handover, with room for the image in the memory that it reserves.
 const KHO: &str = "kho=on kho_scratch=16M,192M,16M";
 
-/// The regions of a normal image: kernel, `boot_params` and initramfs. The list of IMA, which changes
-/// after the image was loaded, is not verified.
+/// The regions of a normal image: kernel, `boot_params` and initramfs. The IMA list is not
+/// verified, because it changes after the load.
 const PLAIN: u32 = 3;
 
-/// Those of a crash image: the ELF core header as well.
+/// The regions of a crash image: also the ELF core header.
 const DUMP: u32 = PLAIN + 1;
 
 #[rustfmt::skip] // a table
@@ -61,15 +61,15 @@ const CASES: &[Case] = &[
     Case::new("boot/n-normal-debug", N, Enter, Decided(DirectConfig)).debug(),
     Case::new("boot/n-crash", N, Crash, Decided(VerifiedCrash)).kunit_reported(),
     Case::new("boot/n-crash-debug", N, Crash, Decided(VerifiedCrash)).debug().regions(DUMP),
-    // The same kernels with kexec handover on, or memory for CMA. Of y it aligns the kernel less than
-    // that asks for, of m enough.
+    // The same kernels with kexec handover on, or with memory for CMA. CMA aligns less than the
+    // next kernel asks for in y, and enough in m.
     Case::new("boot/y-kho", Y, Enter, Decided(DirectKho)).debug().arguments(KHO),
     Case::new("boot/y-kho-off", Y, Enter, Decided(VerifiedConfig)).arguments("kho=off"),
     Case::new("boot/y-kho-crash", Y, Crash, Decided(VerifiedCrash)).debug().arguments(KHO)
         .regions(DUMP),
     Case::new("boot/y-cma-unaligned", Y, Enter, Decided(VerifiedConfig)).debug()
         .arguments("cma=256M").regions(PLAIN),
-    // The kernel does not fit.
+    // The kernel does not fit into CMA.
     Case::new("boot/y-cma-some", Y, Enter, Decided(VerifiedConfig)).debug().arguments("cma=16M")
         .regions(PLAIN),
     Case::new("boot/m-kho", M, Enter, Decided(DirectKho)).arguments(KHO).modules(&[VERIFY_MODULE]),
@@ -82,10 +82,11 @@ const CASES: &[Case] = &[
         .regions(DUMP),
 ];
 
-/// On kernels with more options and with what watches memory and locks, which take long to build.
+/// On kernels with more options, which also check memory and locks. They take long to build.
 #[rustfmt::skip] // a table
 const OPTIONS: &[Case] = &[
-    // Signatures are checked, an untrusted one is none, and the list of IMA is there in each.
+    // In each, the kernel checks signatures, treats an untrusted one as none, and passes the IMA
+    // list on.
     Case::new("options/normal", Options, Enter, Decided(VerifiedConfig)).debug().regions(PLAIN),
     Case::new("options/ima", Options, Enter, Decided(VerifiedConfig)).ima().debug()
         .regions(PLAIN),
@@ -102,10 +103,10 @@ const OPTIONS: &[Case] = &[
     Case::new("options/kho-off", Options, Enter, Decided(VerifiedConfig)).arguments("kho=off"),
     Case::new("options/kho-crash", Options, Crash, Decided(VerifiedCrash)).debug()
         .arguments(KHO).regions(DUMP),
-    // CMA does not align the kernel as it asks for.
+    // CMA aligns less than the kernel asks for.
     Case::new("options/cma-unaligned", Options, Enter, Decided(VerifiedConfig)).debug()
         .arguments("cma=256M").regions(PLAIN),
-    // The kernel does not fit.
+    // The kernel does not fit into CMA.
     Case::new("options/cma-some", Options, Enter, Decided(VerifiedConfig)).debug()
         .arguments("cma=16M").regions(PLAIN),
     Case::new("options/cma-crash", Options, Crash, Decided(VerifiedCrash)).debug()
@@ -131,7 +132,7 @@ const SUITES: &[&str] = &[
     "rust_kexec_decision",
 ];
 
-/// The name of the test that no decision is left out.
+/// The name of the test that the cases cover every decision.
 const EVERY_DECISION: &str = "boot/every-decision";
 
 /// The cases of the table, and one for each engine that QEMU can emulate.
@@ -166,13 +167,13 @@ pub fn option_names() -> Vec<String> {
     OPTIONS.iter().flat_map(Case::names).collect()
 }
 
-/// The same on the kernels with more options.
+/// Runs the cases on the kernels with more options.
 pub fn run_options(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
     boot_all(kernels, report, OPTIONS);
     Ok(())
 }
 
-/// Builds the kernels of these cases, and then boots as many at a time as there are processors.
+/// Builds the kernels of these cases, then boots as many at a time as there are processors.
 pub fn boot_all(kernels: &mut Kernels, report: &mut Report, cases: &[Case]) {
     let mut jobs = Vec::new();
     for case in cases {
@@ -212,7 +213,8 @@ fn one(kernels: &Kernels, report: &mut Report, case: &Case, ran: Result<Kexec>) 
     }
 }
 
-/// Reports the KUnit tests of a log, below the name `kunit`; those of the purgatory must have run.
+/// Reports the KUnit tests of a log, with names below `kunit`. The purgatory's suites must have
+/// run.
 pub fn report_kunit(kernels: &Kernels, report: &mut Report, kunit: &str, log: &SerialLog) {
     let stream = Stream::parse(kernels.layout, kernels.tree(), log.lines());
     match stream.and_then(|stream| stream.ran(SUITES).map(|()| stream)) {

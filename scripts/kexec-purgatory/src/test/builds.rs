@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Kernels with other ways to compile and link all of it, built and booted.
+//! Builds and boots kernels that are compiled and linked in other ways.
 
 use std::path::Path;
 use std::{fs, iter, thread};
@@ -21,9 +21,9 @@ struct Build {
     /// Targets that make the configuration, before the fragments.
     configure: &'static [&'static str],
     fragments: &'static [&'static str],
-    /// More of make's command line.
+    /// Added to make's command line.
     arguments: &'static [&'static str],
-    /// What it can do.
+    /// The purposes that it supports.
     purposes: &'static [Purpose],
 }
 
@@ -99,7 +99,7 @@ pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
 }
 
 impl Build {
-    /// That of the build, and one for each purpose.
+    /// The name of the build, and one for each purpose.
     fn names(&self) -> Vec<String> {
         let boots = self.purposes.iter().map(|&purpose| self.boot_name(purpose));
         iter::once(self.name.to_owned()).chain(boots).collect()
@@ -109,7 +109,7 @@ impl Build {
         format!("{}-{}", self.name.replace("build", "boot"), purpose.name())
     }
 
-    /// Has it enter the distribution's kernel for each purpose.
+    /// Makes it enter the distribution's kernel for each purpose.
     fn boot(&self, kernels: &Kernels, kernel: &Built, report: &mut Report) {
         for &purpose in self.purposes {
             let name = self.boot_name(purpose);
@@ -129,7 +129,7 @@ impl Build {
         }
     }
 
-    /// Builds the kernel in a folder of its own, which goes when it was built: it is large.
+    /// Builds the kernel in its own directory, which is large and is removed after the build.
     fn run(&self, layout: &Layout, tree: &Path) -> Result<Built> {
         let name = self.name.replace('/', "-");
         let output = layout.build.join(&name);

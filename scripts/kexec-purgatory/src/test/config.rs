@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What the options of the overlay depend on, and where they are asked, by Kconfig itself.
+//! Checks with Kconfig what the overlay's options depend on, and where they are asked.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::kernel::{self, config};
 use crate::layout::Layout;
 use crate::progress::Step;
 
-/// Settings on top of [`FRAGMENTS`], and what becomes of the options.
+/// Settings on top of [`FRAGMENTS`], and the options that result.
 struct Case {
     name: &'static str,
     arch: &'static str,
@@ -52,7 +52,7 @@ const CASES: &[Case] = &[
         &[BUILT, M, SAMPLES[2]],
     ),
     case("n", &[N], &[BUILT, N]),
-    // The interface that the sample uses is there with m only.
+    // The interface that the sample uses exists only with m.
     case(
         "sample-with-y",
         &[Y, SAMPLES[0], SAMPLES[1], SAMPLES[2]],
@@ -99,11 +99,11 @@ const fn case(
     }
 }
 
-/// The menu that the option is asked in, and how it is asked there.
+/// The menu that asks for the option, and its prompt there.
 const MENU: &str = "Kexec and crash features";
 const PROMPT: &str = "Verify normal kexec images between the two kernels (KEXEC_PURGATORY_VERIFY) ";
 
-/// Names for reports, settings, and the answers that there are to choose from.
+/// Names for reports, settings, and the answers that Kconfig offers.
 const PROMPTS: &[(&str, &[&str], &str)] = &[
     ("config/prompt", &[], "[Y/n/m/?]"),
     ("config/prompt-no-modules", &[NO_MODULES], "[Y/n/?]"),
@@ -135,7 +135,7 @@ pub fn run(kernels: &Kernels, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// A folder with a configuration and nothing else.
+/// A directory with a configuration and nothing else.
 struct Scratch<'a> {
     layout: &'a Layout,
     tree: &'a Path,
@@ -172,7 +172,7 @@ impl<'a> Scratch<'a> {
         Ok(())
     }
 
-    /// Has Kconfig complete a configuration; returns it.
+    /// Makes Kconfig complete a configuration. Returns the result.
     fn configure(&self, case: &Case) -> Result<String> {
         let settings = config::text(&config::parse_all(case.settings)?);
         fs::write(self.file(), format!("{}{settings}", self.base))?;
@@ -180,7 +180,7 @@ impl<'a> Scratch<'a> {
         Ok(fs::read_to_string(self.file())?)
     }
 
-    /// Whether the option is asked in its menu, with these answers to choose from.
+    /// Checks that Kconfig asks for the option in its menu and offers these answers.
     fn check_prompt(&self, settings: &'static [&'static str], answers: &str) -> Result<()> {
         let (menu, found) = self.asked(settings)?;
         ensure!(menu == MENU, "asked in the menu '{menu}'");
@@ -188,8 +188,8 @@ impl<'a> Scratch<'a> {
         Ok(())
     }
 
-    /// The menu in which Kconfig asks about the option, when it was not answered yet, and the
-    /// answers that it offers, the default as a capital letter.
+    /// The menu in which Kconfig asks for the option if it has no answer yet, and the answers that
+    /// it offers. The default is a capital letter.
     fn asked(&self, settings: &'static [&'static str]) -> Result<(String, String)> {
         let open: String = self
             .configure(&case("prompt", settings, &[]))?
@@ -199,7 +199,7 @@ impl<'a> Scratch<'a> {
             .collect();
         fs::write(self.file(), open)?;
 
-        // Every question is answered with its default: there is nothing to read answers from.
+        // Kconfig takes the default for every question, because there is no input to read.
         let mut make = kernel::make(self.layout, self.tree, &self.folder, "x86_64")?;
         let dialogue = output(make.arg("oldconfig"))?;
         let (before, after) = dialogue

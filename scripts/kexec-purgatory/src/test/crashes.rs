@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Crashes in every context, and in the middle of reads of what was decided: each must leave a dump.
+//! Crashes in every context, and in the middle of reads of the decisions: each must leave a dump.
 
 mod contexts;
 
@@ -12,11 +12,11 @@ use crate::kernel::Verify;
 use crate::parallel::in_order;
 use crate::qemu::{self, SerialLog};
 
-/// How many crashes there are with every run of the tests, and how many on request.
+/// The number of crashes in every run of the tests, and on request.
 const CRASHES: u32 = 5;
 const MANY_CRASHES: u32 = 50;
 
-/// Reads before the first crash, and how many more there are before each later one.
+/// Reads before the first crash, and additional reads before each later one.
 const FIRST_READS: u32 = 500;
 const MORE_READS: u32 = 37;
 
@@ -26,7 +26,7 @@ pub fn names() -> Vec<String> {
     [names_in("crashes", CRASHES), contexts::names()].concat()
 }
 
-/// The names of those on request.
+/// The names of the crashes on request.
 pub fn many_names() -> Vec<String> {
     names_in("long/crashes", MANY_CRASHES)
 }
@@ -70,7 +70,7 @@ fn crash(kernels: &mut Kernels, report: &mut Report, names: &[String]) -> Result
     Ok(())
 }
 
-/// Whether the crash kernel was verified, came up, and could read the dead one's memory.
+/// Checks that the crash kernel was verified, came up, and could read the dead kernel's memory.
 fn dumped(log: &SerialLog) -> Result<()> {
     if let Some(failure) = log.after("guest: failed: ") {
         bail!("{failure}");

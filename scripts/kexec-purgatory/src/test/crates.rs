@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The crates that run on the host: their tests, their form, and what clippy says.
+//! Tests the crates that run on the host: their own tests, their format, and clippy.
 //!
-//! A test program tells on standard error what it skips because this machine lacks something, a line
-//! each: `SKIP <what>: <reason>`. Each such line is counted as a skipped part of that program.
+//! A test program skips what this machine cannot run, and prints a line about each such part on
+//! standard error: `SKIP <what>: <reason>`. Each of these lines counts as a skipped part of that
+//! program.
 
 use std::path::Path;
 use std::process::Command;
@@ -15,21 +16,21 @@ use crate::command::{cargo, output, tail};
 use crate::layout::Layout;
 use crate::progress::Step;
 
-/// The host's crates: a name for reports and the folder in the overlay.
+/// The host's crates: a name for reports and the directory in the overlay.
 const CRATES: &[(&str, &str)] = &[
     ("digest-tests", "arch/x86/purgatory/rust/digest-tests"),
     ("tool", "scripts/kexec-purgatory"),
 ];
 
-/// What the names of each crate's tests begin with.
+/// The beginning of the names of each crate's tests.
 pub fn folders() -> impl Iterator<Item = String> {
     CRATES.iter().map(|(name, _)| format!("crates/{name}/"))
 }
 
-/// Why a test program may skip something, by the beginning of the reason.
+/// Reasons for which a test program may skip something, by their beginning.
 const SKIPS: &[&str] = super::ktap::CPU;
 
-/// The crates are built, as only their tests themselves can tell their names.
+/// Builds the crates, because only their tests can list their names.
 pub fn names(layout: &Layout) -> Result<Vec<String>> {
     let mut names = Vec::new();
     for &(name, folder) in CRATES {
@@ -69,17 +70,18 @@ fn cargo_does(layout: &Layout, manifest: &Path, first: &[&str], last: &[&str]) -
             .arg("--manifest-path")
             .arg(manifest)
             .args(last)
-            // Cargo reads a crate's own configuration in its folder only.
+            // Cargo reads a crate's own configuration only in the crate's directory.
             .current_dir(manifest.parent().context("no folder")?)
             .env("CARGO_TARGET_DIR", layout.build.join(TARGET)),
     )
     .map(drop)
 }
 
-/// Where the crates are built: where the tool was, so that what it depends on is built once.
+/// Where the crates are built: in the tool's target directory, so that shared dependencies are
+/// built once.
 const TARGET: &str = "tool";
 
-/// The features that a crate is built with: those of this program, where it is this one.
+/// The features to build a crate with. For this tool, those of the running program.
 fn features(name: &str) -> &'static [&'static str] {
     match name {
         "tool" if !cfg!(feature = "openssl") => &["--no-default-features"],
@@ -156,7 +158,7 @@ fn tests(layout: &Layout, report: &mut Report, name: &str, manifest: &Path) {
 enum Verdict {
     Passed,
     Failed,
-    /// It was not run.
+    /// It did not run.
     Ignored,
 }
 
@@ -166,15 +168,15 @@ fn result(line: &str) -> Option<(&str, Verdict)> {
     let verdict = match result {
         "ok" => Verdict::Passed,
         "FAILED" => Verdict::Failed,
-        // It may go on with a reason.
+        // A reason may follow.
         result if result.starts_with("ignored") => Verdict::Ignored,
         _ => return None,
     };
     Some((name, verdict))
 }
 
-/// What test programs said that they skip: the program's name and what it skips, and the reason. In
-/// front of each program, cargo prints a line `Running tests/<program>.rs (<path>)`.
+/// What test programs said that they skip: the program's name and the part, and the reason. Before
+/// each program, cargo prints a line `Running tests/<program>.rs (<path>)`.
 fn skipped(errors: &str) -> Vec<(String, &str)> {
     let mut program = "";
     let mut skipped = Vec::new();

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The life of a Debian machine with the packages, in a guest: what its administrator does.
+//! Does in a Debian guest what the administrator of a machine with the packages does.
 //!
-//! The commands are those of the administrator's guide, which names each of its blocks in a comment,
+//! The commands come from the administrator's guide, which names each of its blocks in a comment,
 //! `.. run: <name>`.
 
 mod damage;
@@ -20,7 +20,7 @@ use crate::kernel::VERIFY_MODULE;
 use crate::layout::Layout;
 use crate::progress;
 
-/// A step of the machine's life. Each needs those before it.
+/// A step of the machine's life. Each step needs those before it.
 struct Step {
     name: &'static str,
     run: fn(&mut Machine) -> Result<()>,
@@ -75,7 +75,7 @@ pub fn run(layout: &Layout, report: &mut Report) -> Result<()> {
     for step in &STEPS[..=last] {
         let result = (step.run)(&mut machine);
         let failed = result.is_err();
-        // A step that is not asked for, but fails, is why the others cannot run.
+        // A step that is not selected but fails is the reason that later ones cannot run.
         match result {
             Ok(()) => report.record(step.name, Ok(())),
             Err(error) => {
@@ -94,7 +94,7 @@ pub fn run(layout: &Layout, report: &mut Report) -> Result<()> {
 
 fn boot(machine: &mut Machine) -> Result<()> {
     machine.expect_release(&machine.distribution)?;
-    // Fails if it comes to any other state than running.
+    // Fails if the system reaches any state other than running.
     machine.sh("systemctl is-system-running --wait").map(drop)
 }
 
@@ -109,8 +109,8 @@ fn install(machine: &mut Machine) -> Result<()> {
         .map(drop)
 }
 
-/// Boots the new kernel once, is back on the distribution's after another boot, and then has the new
-/// one the default.
+/// Boots the new kernel once, is back on the distribution's after another boot, and then makes the
+/// new kernel the default.
 fn try_once(machine: &mut Machine) -> Result<()> {
     let ours = machine.ours.clone();
     let distribution = machine.distribution.clone();
@@ -136,7 +136,7 @@ fn module(machine: &mut Machine) -> Result<()> {
         .map(drop)
 }
 
-/// Which system call the ways to load an image use: only one of them has the decision taken.
+/// Checks which system call each way to load an image uses: only kexec_file_load() decides.
 fn system_calls(machine: &mut Machine) -> Result<()> {
     for (option, expected) in [
         ("", VERIFIED),
@@ -152,7 +152,7 @@ fn system_calls(machine: &mut Machine) -> Result<()> {
             .with_context(|| format!("kexec {option} --load"))?;
         machine.sh("kexec --unload")?;
     }
-    // What kexec-tools has for scripts and units.
+    // What kexec-tools provides for scripts and units.
     machine.sh(&format!(
         "printf 'USE_GRUB_CONFIG=false\nKERNEL_IMAGE=/boot/vmlinuz-{0}\nINITRD=/boot/initrd.img-{0}\n' \
              >/etc/default/kexec && kexec-load-kernel",
@@ -164,20 +164,21 @@ fn system_calls(machine: &mut Machine) -> Result<()> {
     machine.sh("kexec --unload").map(drop)
 }
 
-/// An image is checked on request.
+/// Checks an image on request.
 fn check(machine: &mut Machine) -> Result<()> {
     machine.follow("load", &machine.ours)?;
     machine.follow("check", &machine.ours)?;
     machine.expect_state("check_loaded", "intact")
 }
 
-/// Images are checked before they are entered; later steps see that a boot does not end that.
+/// Makes the kernel check images before it enters them. Later steps check that this setting
+/// survives a boot.
 fn check_reboot(machine: &mut Machine) -> Result<()> {
     machine.follow("check-reboot", &machine.ours)?;
     machine.expect_state("check_reboot", "1")
 }
 
-/// systemd finds no kernel by itself where GRUB is the boot loader, and says so.
+/// Where GRUB is the boot loader, systemd finds no kernel by itself, and says so.
 fn systemctl_without_image(machine: &mut Machine) -> Result<()> {
     let ended = machine.vm.agent.run("systemctl kexec")?;
     ensure!(
@@ -189,7 +190,7 @@ fn systemctl_without_image(machine: &mut Machine) -> Result<()> {
     Ok(())
 }
 
-/// Loads a kernel and enters it, as the guide says. There is no decision on the distribution's kernel.
+/// Loads a kernel and enters it, as the guide says. The distribution's kernel takes no decision.
 fn kexec(machine: &mut Machine, release: &str, decision: Option<&str>) -> Result<()> {
     machine.follow("load", release)?;
     if let Some(decision) = decision {
@@ -222,7 +223,7 @@ fn kexec_verified(machine: &mut Machine) -> Result<()> {
 fn kexec_distribution(machine: &mut Machine) -> Result<()> {
     let distribution = machine.distribution.clone();
     kexec(machine, &distribution, Some(VERIFIED))?;
-    // That kernel lacks the module that is to be loaded at boot.
+    // That kernel lacks the module that is configured to load at boot.
     machine.sh("systemctl is-system-running --wait && systemctl is-active systemd-modules-load")?;
     machine.sh(&format!("! modprobe {VERIFY_MODULE}")).map(drop)
 }
@@ -259,7 +260,7 @@ fn kdump_crash(machine: &mut Machine) -> Result<()> {
 
 /// Crashes, and waits until the machine is back.
 fn crash(machine: &mut Machine) -> Result<()> {
-    // The agent has to answer that the command has begun.
+    // The agent must still report that the command has begun.
     machine.leave_by(
         "sync; sleep 2; echo c >/proc/sysrq-trigger",
         "crash, dump and reboot",
@@ -274,7 +275,7 @@ fn kdump_dump(machine: &mut Machine) -> Result<()> {
     ] {
         ensure!(log.contains(line), "the dump's log has no {line:?}");
     }
-    // Where the package of debug symbols, which takes long to build, has it.
+    // The path that the package of debug symbols, which takes long to build, would install.
     machine.sh(&machine.in_packages(&format!(
         "mkdir -p /usr/lib/debug; cp vmlinux /usr/lib/debug/vmlinux-{}",
         machine.ours
@@ -340,13 +341,13 @@ fn soak(machine: &mut Machine) -> Result<()> {
     Ok(())
 }
 
-/// Packages of a second build take the place of those of the first.
+/// The packages of a second build replace those of the first.
 fn update(machine: &mut Machine) -> Result<()> {
     let ours = machine.ours.clone();
     let version = "uname -v; dpkg-query --show linux-image-$(uname -r)";
     let before = machine.sh(version)?;
     machine.take_second_build();
-    // As an update of shim leaves it: what is installed with it is signed anew as well.
+    // Does what an update of shim does: the file that it installs must be signed again, too.
     machine.sh("cp /usr/lib/shim/shimx64.efi.signed /boot/efi/EFI/BOOT/BOOTX64.EFI")?;
     machine.leave("update", &ours)?;
     machine.expect_release(&ours)?;
@@ -376,7 +377,7 @@ fn remove(machine: &mut Machine) -> Result<()> {
     Ok(())
 }
 
-/// No block of the guide was left out.
+/// Checks that every block of the guide was run.
 fn whole_guide(machine: &mut Machine) -> Result<()> {
     let missing = machine.left_out();
     ensure!(missing.is_empty(), "not run: {missing:?}");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The kselftests on a kernel that watches memory and locks, and whose allocations can fail.
+//! Runs the kselftests on a kernel that checks memory and locks, and whose allocations can fail.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::guest::{self, KUNIT, Selftests};
 use crate::kernel::{self, Built, SAMPLE_MODULE, Verify};
 use crate::qemu::{self, SerialLog};
 
-/// What is run, in this order: the last one leaves an image that survived it, which is entered.
+/// The tests, in this order. The last one leaves an image that survived it, which is then entered.
 const TESTS: &[&str] = &[
     "test_kexec_purgatory",
     "test_kexec_check",
@@ -24,21 +24,21 @@ const TESTS: &[&str] = &[
     "test_kexec_pressure",
 ];
 
-/// Those of them that are run with every run of the tests, on the same kernel.
+/// Those of them that are part of every run of the tests, on the same kernel.
 const FEW_TESTS: &[&str] = &[
     "test_kexec_purgatory",
     "test_kexec_check",
     "test_kexec_policy.sh",
 ];
 
-/// What the kernel says when it begins to watch, and that it must have said.
+/// What the kernel must have printed when its checkers started.
 const WATCHERS: &[&str] = &[
     "Lock dependency validator: ",
     "KernelAddressSanitizer initialized",
     "kmemleak: Kernel memory leak detector initialized",
 ];
 
-/// How the lines begin with which the kernel tells of something wrong.
+/// The beginnings of the lines in which the kernel reports a problem.
 const COMPLAINTS: &[&str] = &[
     "BUG: ",
     "WARNING: ",
@@ -48,35 +48,35 @@ const COMPLAINTS: &[&str] = &[
     "kmemleak: ",
 ];
 
-/// How many lines of the log are shown of the first complaint: enough for a trace of the stack.
+/// How many lines of the log to show from the first complaint on: enough for a stack trace.
 const SHOWN: usize = 60;
 
-/// What is no complaint: one of the allocations that were made to fail was kmemleak's own, and it
-/// makes do without.
+/// Not a complaint: one of the allocations that were made to fail was kmemleak's own, and it can do
+/// without.
 const HARMLESS: &str = "kmemleak: Cannot allocate a scan area, scanning the full object";
 
-/// Has the kernel keep a trace of each page's allocation, by which test_kexec_pressure finds pages that
-/// an image lost.
+/// Makes the kernel keep a trace of each page's allocation. test_kexec_pressure uses it to find
+/// pages that an image lost.
 const PAGES: &str = " page_owner=on";
 
-/// How often test_kexec_check checks images while they are replaced, in place of its default. The
-/// kernel hands on to /init, as its environment, what it does not know.
+/// How often test_kexec_check checks images while they are replaced, instead of its default. The
+/// kernel passes parameters that it does not know to /init as environment variables.
 const MANY_IMAGE_CHECKS: &str = " KEXEC_CHECKS=200";
 
-/// Has the kernel look for memory that nothing refers to.
+/// Makes the kernel search for memory that nothing refers to.
 ///
-/// Paging has four levels. identify_cpu() clears the processor's features and reads them again, with
-/// interrupts enabled. While it does, KASAN takes the kernel to have four levels, and with five it
-/// reports an access by an interrupt as a wild one.
+/// Paging has four levels, because identify_cpu() clears the processor's features and reads them
+/// again with interrupts enabled. Meanwhile, KASAN assumes four levels. With five, it reports an
+/// access by an interrupt as a wild one.
 const WATCH: &str = " kmemleak=on no5lvl";
 
-/// 64 KiB, in the initramfs of the small image that is loaded once for each page that it has.
+/// 64 KiB, in the initramfs of the small image. That image is loaded once for each of its pages.
 const PAYLOAD: u64 = 64 << 10;
 
 /// The name of the test that a policy can be built out of tree.
 const OUT_OF_TREE: &str = "debug/out-of-tree";
 
-/// What the log is asked.
+/// A check of the log.
 type Check = fn(log: &SerialLog) -> Result<()>;
 
 const CHECKS: &[(&str, Check)] = &[
@@ -146,7 +146,7 @@ pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
     let mut modules = kernel.modules(MODULES)?;
     match out_of_tree(kernels) {
         Ok(sample) => {
-            // The tests load it in place of the one that was built with the kernel.
+            // The tests load it instead of the one that was built with the kernel.
             modules.retain(|module| module.file_name() != sample.file_name());
             modules.push(sample);
             report.record(OUT_OF_TREE, Ok(()));
@@ -173,14 +173,14 @@ pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
     )
 }
 
-/// What a guest does, and what its log is asked.
+/// What a guest does, and the checks of its log.
 struct Boot {
     group: &'static str,
     tests: &'static [&'static str],
     checks: &'static [(&'static str, Check)],
-    /// More of the command line.
+    /// Added to the command line.
     arguments: &'static [&'static str],
-    /// The image that is loaded in the end is entered.
+    /// Whether to enter the image that is loaded at the end.
     enters: bool,
 }
 
@@ -210,7 +210,7 @@ fn boot(
     Ok(())
 }
 
-/// Builds the sample of a policy out of tree, for the kernel that is booted.
+/// Builds the sample policy out of tree, for the kernel that is booted.
 fn out_of_tree(kernels: &Kernels) -> Result<PathBuf> {
     let source = kernels.layout.build.join("out-of-tree");
     let file = format!("{SAMPLE_MODULE}.rs");
@@ -235,7 +235,7 @@ fn out_of_tree(kernels: &Kernels) -> Result<PathBuf> {
     )
 }
 
-/// Whether modinfo tells an administrator what a module is.
+/// Checks that modinfo tells an administrator what a module is.
 fn described(module: &Path) -> Result<()> {
     for field in ["license", "description", "author", "vermagic"] {
         let found = output(command("modinfo").args(["-F", field]).arg(module))?;
@@ -256,7 +256,7 @@ fn watched(log: &SerialLog) -> Result<()> {
     Ok(())
 }
 
-/// Whether kmemleak looked for memory that the tests lost, and found none.
+/// Checks that kmemleak searched for memory that the tests lost, and found none.
 fn leaks(log: &SerialLog) -> Result<()> {
     let found: Vec<&str> = log
         .lines()
@@ -270,7 +270,7 @@ fn leaks(log: &SerialLog) -> Result<()> {
     Ok(())
 }
 
-/// Whether the kernel complained about nothing.
+/// Checks that the kernel did not complain.
 fn quiet(log: &SerialLog) -> Result<()> {
     let complaint: Vec<&str> = log
         .lines()
@@ -287,7 +287,7 @@ fn complains(line: &str) -> bool {
         && line != HARMLESS
 }
 
-/// Whether the image that survived the loads that failed was verified and entered.
+/// Checks that the image that survived the failed loads was verified and entered.
 fn entered(log: &SerialLog) -> Result<()> {
     if let Some(failure) = log.after("guest: failed: ") {
         bail!("{failure}");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The kernel's own rules for documentation, on the overlay's files.
+//! Checks the overlay's documentation with the kernel's own tools.
 
 use std::fs;
 use std::path::Path;
@@ -12,10 +12,10 @@ use crate::command::{command, logged, output};
 use crate::kernel;
 use crate::progress::Step;
 
-/// The folders with pages of the overlay, below `Documentation/`.
+/// The directories with pages of the overlay, below `Documentation/`.
 const FOLDERS: &[&str] = &["arch/x86", "admin-guide/kdump"];
 
-/// What the names of all pages of the overlay have, and no other's.
+/// Text in the names of all pages of the overlay, and of no others.
 const NAMES: &[&str] = &["kexec-purgatory", "sysfs-kernel-kexec-verify"];
 
 type Test = fn(kernels: &Kernels) -> Result<()>;
@@ -36,7 +36,7 @@ pub fn run(kernels: &Kernels, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// `make htmldocs` makes every page and has nothing to say about it.
+/// `make htmldocs` makes every page and prints nothing about it.
 fn html(kernels: &Kernels) -> Result<()> {
     let layout = kernels.layout;
     let made = tempfile::tempdir_in(&layout.build)?;
@@ -69,7 +69,8 @@ fn html(kernels: &Kernels) -> Result<()> {
     quiet(&fs::read_to_string(&log)?)
 }
 
-/// The script that reads descriptions of sysfs files finds ours, and has nothing to say about them.
+/// The script that reads descriptions of sysfs files finds the overlay's, and prints nothing about
+/// them.
 fn abi(tree: &Path) -> Result<()> {
     let script = || {
         let mut script = command("/usr/bin/python3");
@@ -91,7 +92,7 @@ fn abi(tree: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Nothing in `text` is about a file of the overlay.
+/// Checks that nothing in `text` is about a file of the overlay.
 fn quiet(text: &str) -> Result<()> {
     let about: Vec<_> = text
         .lines()

@@ -12,13 +12,13 @@ use crate::faults::stage::Scenario;
 use crate::kernel::Verify;
 use crate::processors::qemu_engines;
 
-/// As many as it takes for every kind of fault at every place of every region, at every stage with
-/// every engine; and which ones.
+/// The number of faults and the seed. Together they give every kind of fault at every place of
+/// every region, at every stage with every engine.
 const COUNT: usize = 60;
 const SEED: u64 = 1;
 
-/// What trials are reported as parts of, beside the moments of [`Scenario`]: with each engine, and
-/// once.
+/// The groups that trials are reported in, besides the moments of [`Scenario`]: with each engine,
+/// and once.
 const EACH: &[&str] = &[
     "clean image",
     "clean load",
@@ -52,7 +52,7 @@ pub fn names() -> Vec<String> {
     names
 }
 
-/// The name of what trials are a part of for reports.
+/// The name of a group of trials for reports.
 fn name(part: &str) -> String {
     format!("faults/{part}")
 }
@@ -75,7 +75,7 @@ pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
             false => Err(anyhow!("{}", failures.join("\n"))),
         };
         let name = name(&group);
-        // A filter would not find it.
+        // A filter could not select it.
         ensure!(names.contains(&name), "{name} is not listed");
         report.record(&name, result);
     }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Which tests are asked for.
+//! Selects tests by their names.
 
-/// Text that the names of tests have.
+/// The text that selects tests.
 #[derive(Clone)]
 pub struct Filter {
     text: String,
-    /// The group that the text begins with, if it does: no test of another one is asked for.
+    /// The group that the text begins with, if any. It excludes the tests of other groups.
     group: Option<&'static str>,
 }
 
@@ -28,10 +28,10 @@ impl Filter {
         self.group
     }
 
-    /// Whether a test is asked for.
+    /// Whether a test is selected.
     ///
-    /// A name that ends in a slash stands for tests below it, whose names only a run tells. They may
-    /// be asked for where the text is part of that name, or goes on behind it.
+    /// A name that ends in a slash stands for tests below it, whose names are known only when they
+    /// run. They may be selected if the text is part of that name, or continues after it.
     pub fn wants(&self, name: &str) -> bool {
         let goes_on = |end: &str| end.ends_with('/') && self.text.starts_with(end);
         match self.group {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The kernel's own tests of handover and live update, unmodified, with images that are entered
-//! directly and with verified ones.
+//! Runs the kernel's own tests of kexec handover and live update, unmodified, with images that are
+//! entered directly and with verified ones.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,11 +18,11 @@ use crate::parallel::in_order;
 use crate::progress::Step;
 use crate::qemu::{self, SerialLog};
 
-/// The state whose kernel has them.
+/// The state whose kernel supports them.
 const STATE: Verify = Verify::OptionsM;
 
-/// A test: its folder below `tools/testing/selftests`, the program beside its `/init`, and what is
-/// printed if data reached the next kernel.
+/// A test: its directory below `tools/testing/selftests`, the program besides its `/init`, and what
+/// is printed if data reached the next kernel.
 struct Test {
     name: &'static str,
     folder: &'static str,
@@ -51,7 +51,7 @@ const TESTS: &[Test] = &[
     },
 ];
 
-/// What is decided about the image, and whether the policy is told to verify it.
+/// A name, whether the policy is told to verify the image, and the decision.
 const DECISIONS: &[(&str, bool, Arm)] = &[
     ("direct", false, Arm::DirectKho),
     ("verified", true, Arm::VerifiedPolicy),
@@ -122,7 +122,7 @@ pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// Whether the image was treated as it had to be, and the data arrived.
+/// Checks that the image was treated as decided, and that the data arrived.
 fn judge(test: &Test, arm: Arm, log: &SerialLog) -> Result<()> {
     let decided = format!("kexec: normal image: {}", arm.text());
     ensure!(
@@ -164,7 +164,7 @@ fn headers(layout: &Layout, tree: &Path, folder: &Path) -> Result<PathBuf> {
     Ok(to.join("include"))
 }
 
-/// Compiles a test's `/init` and its program, with the kernel's own library, as its `vmtest.sh` does.
+/// Compiles a test's `/init` and its program with nolibc, as its `vmtest.sh` does.
 fn build(
     tree: &Path,
     source: &Path,

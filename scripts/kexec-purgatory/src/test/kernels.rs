@@ -12,19 +12,19 @@ use crate::kernel::{self, Built, Verify};
 use crate::layout::Layout;
 use crate::test::boot::case::Target;
 
-/// The grafted tree, and what was built of it so far.
+/// The grafted tree, and the kernels built from it so far.
 pub struct Kernels<'a> {
     pub layout: &'a Layout,
     tree: PathBuf,
     built: Vec<(Verify, Result<Built>)>,
     /// The kernel that is entered from most of these.
     pub next: DistributionKernel,
-    /// Others, made so far.
+    /// Other next kernels, made so far.
     targets: Vec<(Target, DistributionKernel)>,
 }
 
 impl<'a> Kernels<'a> {
-    /// Grafts the overlay; nothing is built yet.
+    /// Grafts the overlay; builds nothing yet.
     pub fn new(layout: &'a Layout) -> Result<Self> {
         let tree = graft::kernel_tree(layout)?;
         graft::graft(layout, &tree)?;
@@ -41,7 +41,7 @@ impl<'a> Kernels<'a> {
         &self.tree
     }
 
-    /// A kernel that is entered from `first`.
+    /// The kernel to enter from `first`.
     pub fn target(&mut self, target: Target, first: &Built) -> Result<DistributionKernel> {
         let made = self.targets.iter().find(|(other, _)| *other == target);
         if let Some((_, kernel)) = made {

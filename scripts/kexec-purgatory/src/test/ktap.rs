@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Reading KTAP, the form in which KUnit and the kselftests report. The kernel's own parser,
-//! `tools/testing/kunit/kunit_parser.py`, decides what a stream says and whether it is whole.
+//! Reads KTAP, the format in which KUnit and the kselftests report. The kernel's own parser,
+//! `tools/testing/kunit/kunit_parser.py`, decides what a stream says and whether it is complete.
 
 use std::fs;
 use std::io::Write;
@@ -15,10 +15,10 @@ use super::Report;
 use crate::command::{command, tail};
 use crate::layout::Layout;
 
-/// Why a KUnit test may be skipped, by the beginning of the reason.
+/// Reasons for which a KUnit test may be skipped, by their beginning.
 pub const CPU: &[&str] = &["this CPU does not have what "];
 
-/// One test of a stream that has none below it.
+/// A test of a stream with no tests below it.
 #[derive(Debug, Deserialize)]
 pub struct Test {
     name: String,
@@ -30,13 +30,13 @@ pub struct Test {
 /// What `ktap.py` prints.
 #[derive(Debug, Deserialize)]
 pub struct Stream {
-    /// What is wrong with the stream as a whole: it is cut, has no plan, or has no test.
+    /// What is wrong with the stream as a whole: it is cut off, has no plan, or has no test.
     pub errors: Vec<String>,
     tests: Vec<Test>,
 }
 
 impl Stream {
-    /// Has the parser of a kernel tree judge these lines.
+    /// Makes the parser of a kernel tree judge these lines.
     pub fn parse<'a>(
         layout: &Layout,
         tree: &Path,
@@ -53,7 +53,7 @@ impl Stream {
             .context("cannot run python3")?;
         let mut input = parser.stdin.take().context("no input")?;
         let text: String = lines.flat_map(|line| [line, "\n"]).collect();
-        // It reads all before it prints anything.
+        // The script reads everything before it prints anything.
         let written = input.write_all(text.as_bytes());
         drop(input);
         let ended = parser.wait_with_output()?;
@@ -65,8 +65,8 @@ impl Stream {
         serde_json::from_slice(&ended.stdout).context("ktap.py printed no JSON")
     }
 
-    /// Counts the tests as tests of a group. One may be skipped for a reason that begins as one of
-    /// `skips` does. A stream that is not whole is a failure of the group.
+    /// Counts the tests as tests of a group. A test may be skipped for a reason that begins like
+    /// one of `skips`. An incomplete stream is a failure of the group.
     pub fn report(&self, report: &mut Report, group: &str, skips: &[&str]) {
         for test in &self.tests {
             let name = format!("{group}/{}", test.name);
@@ -86,14 +86,14 @@ impl Stream {
         }
     }
 
-    /// Fails if the stream is not whole.
+    /// Fails if the stream is incomplete.
     fn is_whole(&self) -> Result<()> {
         ensure!(self.errors.is_empty(), "{}", self.errors.join("\n"));
         ensure!(!self.tests.is_empty(), "no tests");
         Ok(())
     }
 
-    /// Fails if one of these suites has no test that ran.
+    /// Fails unless each of these suites has a test that ran.
     pub fn ran(&self, suites: &[&str]) -> Result<()> {
         for suite in suites {
             let of_suite = |test: &&Test| {
@@ -110,7 +110,8 @@ impl Stream {
     }
 }
 
-/// Streams in `ktap/` of the tool's folder, and what must be wrong with each; nothing if that is empty.
+/// Streams in `ktap/` of the tool's directory, and the error in each; an empty text means that
+/// there is none.
 const STREAMS: &[(&str, &str)] = &[
     ("whole", ""),
     ("parameters", ""),
@@ -138,7 +139,7 @@ fn name(stream: &str) -> String {
     format!("ktap/{stream}")
 }
 
-/// Checks that damaged streams are refused, each for what is wrong with it.
+/// Checks that damaged streams are refused, each for its own error.
 pub fn run(layout: &Layout, tree: &Path, report: &mut Report) {
     for (stream, wanted) in STREAMS {
         report.test(&name(stream), || judged(layout, tree, stream, wanted));

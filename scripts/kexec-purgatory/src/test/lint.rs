@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What the kernel's own checkers say of the overlay's objects and sources.
+//! Runs the kernel's own checkers on the overlay's objects and sources.
 //!
-//! Each checker has objects built once more, with other flags, in the folder where the kernels are
-//! built: little else is built there. Complaints count that are about a file of the overlay, or about
-//! one that its patches change.
+//! Each checker builds objects again, with other flags, in the directory where the kernels are
+//! built, so that little else is built. A complaint counts if it is about a file of the overlay, or
+//! about one that its patches change.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -20,10 +20,11 @@ use crate::layout::Layout;
 use crate::progress::Step;
 use crate::series;
 
-/// What has the modules in it.
+/// The state that includes the modules.
 const STATE: Verify = Verify::M;
 
-/// The overlay's folders with objects, and what its patches touch. `rust/` is built with every object.
+/// The overlay's directories with objects, and what its patches touch. `rust/` is built with every
+/// object.
 const OBJECTS: &[&str] = &[
     "arch/x86/kexec/",
     "arch/x86/purgatory/rust/",
@@ -37,15 +38,15 @@ const OBJECTS: &[&str] = &[
     "kernel/kexec_file.o",
 ];
 
-/// The name of a test for reports, and which complaints are its own.
+/// The name of a test for reports, and whether a complaint belongs to it.
 type Test = (&'static str, fn(&Complaint) -> bool);
 
 /// A build with a checker.
 struct Check {
     tests: &'static [Test],
-    /// What has make use it; the log has the name of the first one.
+    /// The make variables that enable the checker; the log is named after the first one.
     variables: &'static [&'static str],
-    /// What make prints of objects and sources that are checked, one of each language.
+    /// What make prints about objects and sources that are checked, one of each language.
     shows: &'static [(&'static str, &'static str)],
 }
 
@@ -53,7 +54,7 @@ const CHECKS: &[Check] = &[
     // Every C source is checked, whether or not its object is up to date.
     Check {
         tests: &[("lint/sparse", |complaint| !complaint.is_of_a_module_macro())],
-        // Sparse 0.6.4 does not know __typeof_unqual__, without which the kernel uses no checker.
+        // Sparse 0.6.4 does not know __typeof_unqual__, and the kernel uses no checker without it.
         variables: &["C=2", "CHECK=sparse -D__typeof_unqual__=__typeof__"],
         shows: &[
             ("CHECK", "kernel/kexec_core.c"),
@@ -80,7 +81,7 @@ const CHECKS: &[Check] = &[
     },
 ];
 
-/// The name of the test that the Rust sources are formatted as the kernel wants.
+/// The name of the test that the Rust sources have the kernel's format.
 const RUSTFMT: &str = "lint/rustfmt";
 
 pub fn names() -> Vec<String> {
@@ -126,7 +127,7 @@ pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// Builds the objects with a checker; returns the log.
+/// Builds the objects with a checker. Returns the log.
 fn build(layout: &Layout, tree: &Path, folder: &Path, check: &Check) -> Result<String> {
     let variable = check.variables.first().context("no variable")?;
     let mut step = Step::start(format!("check objects with {variable}"));
@@ -154,8 +155,8 @@ fn build(layout: &Layout, tree: &Path, folder: &Path, check: &Check) -> Result<S
     Ok(log)
 }
 
-/// The files of the overlay and those that its patches change, by their paths in the kernel tree;
-/// without the crates that others wrote.
+/// The files of the overlay and those that its patches change, by their paths in the kernel tree,
+/// without the third-party crates.
 fn files(layout: &Layout) -> Result<Vec<PathBuf>> {
     let mut files: Vec<PathBuf> = map::links(layout)?
         .into_iter()
@@ -166,7 +167,7 @@ fn files(layout: &Layout) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// What a checker complains about, with its first line and where it is.
+/// A complaint of a checker, with its first line and its place.
 struct Complaint {
     text: String,
 }
@@ -176,8 +177,8 @@ impl Complaint {
         self.text.contains("objtool:")
     }
 
-    /// Whether it is what sparse 0.6.4 says of each use of the macros that describe a module, mainline's
-    /// included: it does not take the size of a string in two parts for a constant.
+    /// Whether this is what sparse 0.6.4 says about every use of the macros that describe a module,
+    /// mainline's included: it does not accept the size of a two-part string as a constant.
     fn is_of_a_module_macro(&self) -> bool {
         let mut place = self.text.split(':');
         let source = place.next().map(fs::read_to_string);
@@ -193,7 +194,7 @@ impl Complaint {
     }
 }
 
-/// How many lines behind its first one a complaint of rustc has its place.
+/// How many lines after its first line a complaint of rustc has its place.
 const PLACE: usize = 4;
 
 /// The complaints in a log that are about one of these files, or about an object made from one.
@@ -210,11 +211,11 @@ fn complaints(log: &str, files: &[PathBuf]) -> Vec<Complaint> {
     let lines: Vec<&str> = log.lines().collect();
     let mut found = Vec::new();
     for (number, line) in lines.iter().enumerate() {
-        // <place>: warning: <text>, of compilers of C, sparse and objtool
+        // <place>: warning: <text>, from C compilers, sparse and objtool
         let of_c = [": warning: ", ": error: "]
             .iter()
             .any(|kind| line.contains(kind));
-        // warning: <text>, and soon --> <place>, of compilers of Rust
+        // warning: <text>, and soon --> <place>, from Rust compilers
         let of_rust = ["warning", "error"].iter().any(|kind| {
             line.strip_prefix(kind)
                 .is_some_and(|rest| rest.starts_with([':', '[']))
@@ -238,8 +239,8 @@ fn complaints(log: &str, files: &[PathBuf]) -> Vec<Complaint> {
     found
 }
 
-/// As "make rustfmtcheck" does: with the kernel's settings, or those of a folder that has its own. The
-/// sources are copied, as rustfmt looks for settings where a symbolic link leads to.
+/// Does what "make rustfmtcheck" does: uses the kernel's settings, or those of a directory that has
+/// its own. Works on copies, because rustfmt looks for settings where a symbolic link leads to.
 fn rustfmt(layout: &Layout, tree: &Path) -> Result<()> {
     let scratch = tempfile::tempdir_in(&layout.build)?;
     let settings = [".rustfmt.toml", "rustfmt.toml"];
@@ -262,13 +263,13 @@ fn rustfmt(layout: &Layout, tree: &Path) -> Result<()> {
     let mut wrong = String::new();
     for path in sources {
         let source = scratch.path().join(&path);
-        // rustfmt looks into the modules that a file declares, but not those of its standard input.
+        // rustfmt follows the modules that a file declares, but not those of its standard input.
         let checked = command("rustfmt")
             .arg("--check")
             .current_dir(source.parent().context("no folder")?)
             .stdin(File::open(&source)?)
             .output()?;
-        // Its exit status does not tell of a difference in standard input; the output does.
+        // The exit status does not show a difference in standard input; the output does.
         let told = [checked.stdout, checked.stderr].concat();
         if !checked.status.success() || !told.is_empty() {
             wrong += &format!("{}\n{}", path.display(), String::from_utf8_lossy(&told));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What must not change: without the Rust purgatory, the objects of the grafted tree are those of
-//! the kernel as released with the fixes at the head of the series, byte for byte.
+//! Without the Rust purgatory, the objects of the grafted tree must equal, byte for byte, those of
+//! the released kernel with the fixes at the head of the series.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,8 @@ use crate::kernel::objects::Objects;
 use crate::kernel::toolchain::Toolchain;
 use crate::layout::Layout;
 
-/// An architecture, and objects of it that a patch touches or that see a header that one touches.
+/// An architecture, and its objects that a patch touches or that include a header that a patch
+/// touches.
 struct Case {
     name: &'static str,
     arch: &'static str,
@@ -109,7 +110,7 @@ pub fn run(kernels: &Kernels, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// The kernel's tree as it was fetched, with the fixes.
+/// The kernel tree as it was fetched, with the fixes.
 fn mended_tree(layout: &Layout) -> Result<PathBuf> {
     let tree = fetch::pristine_tree(layout)?;
     graft::mend(layout, &tree)?;
@@ -117,7 +118,7 @@ fn mended_tree(layout: &Layout) -> Result<PathBuf> {
 }
 
 fn compare(layout: &Layout, case: &Case, mended: &Path, grafted: &Path) -> Result<()> {
-    // Most of a build of few objects is spent on steps that use one processor.
+    // A build of few objects spends most of its time in steps that use one processor.
     let (before, after) = thread::scope(|scope| {
         let before = scope.spawn(|| build(layout, case, mended, "mended"));
         let after = build(layout, case, grafted, "grafted");
@@ -138,7 +139,7 @@ fn compare(layout: &Layout, case: &Case, mended: &Path, grafted: &Path) -> Resul
     Ok(())
 }
 
-/// An object without its local symbols: the name of an initcall has a line number in it.
+/// An object without its local symbols: an initcall's name contains a line number.
 fn stripped(object: &Path) -> Result<Vec<u8>> {
     let to = object.with_extension("stripped");
 
@@ -150,7 +151,7 @@ fn stripped(object: &Path) -> Result<Vec<u8>> {
     fs::read(&to).with_context(|| format!("no {}", to.display()))
 }
 
-/// Builds the objects of a case; returns the build folder.
+/// Builds the objects of a case. Returns the build directory.
 fn build(layout: &Layout, case: &Case, tree: &Path, which: &str) -> Result<PathBuf> {
     Objects {
         name: &format!("mainline-{}-{which}", case.name),

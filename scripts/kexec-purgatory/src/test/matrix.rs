@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The machines and kernels that the purgatory meets, a boot for each.
+//! The machines and kernels that the purgatory must work with, one boot for each.
 
 use anyhow::Result;
 
@@ -27,7 +27,7 @@ const UEFI: Hardware = Hardware {
     ..Hardware::USUAL
 };
 
-/// Four levels of page tables and no more.
+/// At most four levels of page tables.
 const FOUR_LEVELS: Hardware = Hardware {
     without: ",-la57",
     ..Hardware::USUAL
@@ -40,7 +40,7 @@ const fn processors(processors: u32) -> Hardware {
     }
 }
 
-/// More memory than lies below 4 GiB.
+/// More memory than fits below 4 GiB.
 const LARGE: Hardware = Hardware {
     memory: 6 << 10,
     ..Hardware::USUAL
@@ -62,12 +62,12 @@ const DEBIAN_6_12: Release = Release {
 
 #[rustfmt::skip] // a table
 const ROWS: &[Case] = &[
-    // This kernel has a file system of UEFI's variables, for which it calls the firmware.
+    // This kernel has a file system for UEFI variables, for which it calls the firmware.
     Case::new("matrix/uefi-verified", Y, Enter, Decided(VerifiedConfig)).debug().hardware(UEFI)
         .target(Own),
     Case::new("matrix/uefi-direct", N, Enter, Decided(DirectConfig)).hardware(UEFI).target(Own),
     Case::new("matrix/uefi-crash", Y, Crash, Decided(VerifiedCrash)).debug().hardware(UEFI),
-    // Paging with five levels is what QEMU's processor has.
+    // QEMU's processor has paging with five levels.
     Case::new("matrix/paging-4", Y, Enter, Decided(VerifiedConfig)).debug()
         .hardware(FOUR_LEVELS),
     Case::new("matrix/paging-4-direct", N, Enter, Decided(DirectConfig)).hardware(FOUR_LEVELS),
@@ -96,11 +96,11 @@ const ROWS: &[Case] = &[
         .hardware(processors(4)),
     Case::new("matrix/4-processors-crash", N, Crash, Decided(VerifiedCrash))
         .hardware(processors(4)),
-    // Processors that the first kernel leaves alone.
+    // Processors that the first kernel does not start.
     Case::new("matrix/nr_cpus", Y, Enter, Decided(VerifiedConfig)).debug()
         .hardware(processors(4)).arguments("nr_cpus=2"),
-    // A broadcast would wake those in SeaBIOS, whose memory is the kernel's by then: the machine is
-    // reset, as with a mainline kernel.
+    // A broadcast would wake those that wait in SeaBIOS, whose memory the kernel uses by then. The
+    // machine would be reset, as with a mainline kernel.
     Case::new("matrix/nr_cpus-crash", N, Crash, Decided(VerifiedCrash))
         .hardware(processors(4)).arguments("nr_cpus=2 no_ipi_broadcast=1"),
     Case::new("matrix/6-gib", Y, Enter, Decided(VerifiedConfig)).debug().hardware(LARGE),
@@ -113,7 +113,7 @@ const ROWS: &[Case] = &[
         .payload(1008 * MIB).hardware(LARGE),
     Case::new("matrix/image-1-gib-direct", N, Enter, Decided(DirectConfig))
         .payload(1008 * MIB).hardware(LARGE),
-    // In Bochs, as QEMU has no such processor.
+    // In Bochs, because QEMU has no such processor.
     Case::new("matrix/avx512-x16", Y, Enter, Decided(VerifiedConfig)).debug().picking(Avx512X16),
     Case::new("matrix/avx512-x16-crash", N, Crash, Decided(VerifiedCrash)).debug()
         .picking(Avx512X16),
@@ -140,7 +140,7 @@ const ROWS: &[Case] = &[
         .target(Other(&DEBIAN_6_12)),
 ];
 
-/// One row of each kind, which every run of the tests has as well.
+/// One row of each kind, which is part of every run of the tests as well.
 const FEW: &[&str] = &[
     "uefi-verified",
     "paging-5-to-4",

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Mutants of the checker, some of each kind; `make mutants` tries them all.
+//! Some mutants of each kind; `make mutants` tries them all.
 
 use anyhow::{Result, bail};
 
@@ -13,7 +13,7 @@ pub fn names(layout: &Layout) -> Result<Vec<String>> {
     Ok(mutants.iter().map(|mutant| name(mutant)).collect())
 }
 
-/// The group of the mutants that cargo-mutants makes, whose names only it can tell.
+/// The group of the mutants that cargo-mutants makes. Only cargo-mutants can list their names.
 pub const GENERATED: &str = "cargo-mutants";
 
 pub fn generated_names() -> Vec<String> {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The form of the overlay's files and patches. No kernel tree is needed.
+//! Checks the form of the overlay's files and patches. Needs no kernel tree.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -22,13 +22,14 @@ const TESTS: &[(&str, Test)] = &[
     ("overlay/patches", patches),
 ];
 
-/// Lines at the beginning of a file of which one must name its license.
+/// How many lines at the beginning of a file may name its license.
 const LICENSE_LINES: usize = 3;
 const LICENSE: &str = "SPDX-License-Identifier: ";
 
-/// Files that cannot say what their license is: their form has no comments, or a tool writes them.
+/// Files without a license line: their format has no comments, or a tool writes them.
 const NO_COMMENTS: &[&str] = &["Cargo.lock", ".patch", ".json", ".svg"];
-/// The same by folder: inputs of the fuzzer, and descriptions of sysfs, whose reader takes no comment.
+/// The same by directory: inputs of the fuzzer, and descriptions of sysfs, whose parser accepts no
+/// comments.
 const NO_COMMENTS_IN: &[&str] = &[
     "Documentation/ABI/",
     "arch/x86/purgatory/rust/digest-tests/corpus/",
@@ -45,11 +46,11 @@ pub fn run(layout: &Layout, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// The files of the overlay that git knows, by their paths in it.
+/// The files of the overlay that git knows, by their paths in the overlay.
 pub fn files(layout: &Layout) -> Result<Vec<String>> {
     let listed = output(
         command("git")
-            // The checkout may be another user's.
+            // The checkout may belong to another user.
             .args(["-c", "safe.directory=*", "ls-files", "-z"])
             .args(["--cached", "--others", "--exclude-standard"])
             .current_dir(&layout.overlay),
@@ -86,7 +87,7 @@ fn licenses(layout: &Layout) -> Result<()> {
     Ok(())
 }
 
-/// No line ends in blanks, and every text ends with a line.
+/// No line ends in blanks, and every text ends with a newline.
 fn whitespace(layout: &Layout) -> Result<()> {
     let mut wrong = Vec::new();
     for path in files(layout)? {
@@ -94,7 +95,7 @@ fn whitespace(layout: &Layout) -> Result<()> {
         let Ok(text) = String::from_utf8(bytes) else {
             continue;
         };
-        // The context of a patch has lines of one blank; what it adds is looked at with the series.
+        // The context of a patch has lines of one blank; the series checks what the patch adds.
         if text.contains('\0') || path.ends_with(".patch") {
             continue;
         }
@@ -111,8 +112,8 @@ fn whitespace(layout: &Layout) -> Result<()> {
     Ok(())
 }
 
-/// Every file that goes into the kernel tree belongs to one commit of the series, and every patch is
-/// one.
+/// Every file that goes into the kernel tree belongs to one commit of the series, and every patch
+/// is a commit.
 fn complete(layout: &Layout) -> Result<()> {
     let listed: BTreeSet<PathBuf> = series::patches(layout)?.into_iter().collect();
     let found: BTreeSet<PathBuf> = series::hooks(layout)?.into_iter().collect();
@@ -123,8 +124,8 @@ fn complete(layout: &Layout) -> Result<()> {
     Ok(())
 }
 
-/// Every patch is one that `git am` takes: a mail with a subject, a sign-off, and changes that git
-/// can read and that have no blanks at the ends of lines.
+/// `git am` accepts every patch: a mail with a subject, a sign-off, and changes that git can read
+/// and that have no blanks at the ends of lines.
 fn patches(layout: &Layout) -> Result<()> {
     for patch in series::hooks(layout)? {
         sound(layout, &patch).with_context(|| patch.display().to_string())?;
@@ -139,7 +140,7 @@ fn sound(layout: &Layout, patch: &Path) -> Result<()> {
         let has = head.lines().any(|line| line.starts_with(field));
         ensure!(has, "no line that begins with '{field}'");
     }
-    // In front of the subject is the part of the kernel that it is about.
+    // The subject begins with the part of the kernel that the patch is about.
     let subject = head
         .lines()
         .find_map(|line| line.strip_prefix("Subject: [PATCH")?.split_once("] "))

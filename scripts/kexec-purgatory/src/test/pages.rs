@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What README.md, CONTRIBUTING.md, help and the kernel's documentation of the overlay say, as far as
-//! that can be checked without a kernel tree.
+//! Checks what README.md, CONTRIBUTING.md, `make help` and the overlay's kernel documentation say,
+//! as far as possible without a kernel tree.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -27,13 +27,13 @@ const TESTS: &[(&str, Test)] = &[
     ("pages/abi", abi),
 ];
 
-/// Targets of the Makefile that are no commands: the tool itself, and the list of commands.
+/// Targets of the Makefile that are not commands: the tool itself, and the list of commands.
 const NO_COMMANDS: &[&str] = &["tool", "help"];
 
-/// The fields of a description of a sysfs file, in this order.
+/// The fields of a sysfs file's description, in this order.
 const FIELDS: &[&str] = &["Date", "KernelVersion", "Contact", "Description"];
 
-/// The characters that headings are underlined with.
+/// The characters that underline headings.
 const UNDERLINES: &[char] = &['=', '-', '~', '.'];
 
 pub fn names() -> Vec<String> {
@@ -47,7 +47,7 @@ pub fn run(layout: &Layout, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// README and `make help` have every command of the Makefile, and no other.
+/// README.md and `make help` have every command of the Makefile, and no others.
 fn commands(layout: &Layout) -> Result<()> {
     let read = |path: &str| fs::read_to_string(layout.overlay.join(path));
     let (makefile, readme) = (read("Makefile")?, read("README.md")?);
@@ -71,14 +71,14 @@ fn commands(layout: &Layout) -> Result<()> {
             }
         }
     }
-    // What a shell would be told to do: in code, or in an indented block.
+    // Commands for a shell: in code, or in an indented block.
     for target in named(&readme).into_iter().chain(named(&contributing)) {
         ensure!(targets.contains(target), "there is no make {target}");
     }
     Ok(())
 }
 
-/// The words behind `make ` where that begins a command: at the beginning of code or of a line.
+/// The words after `make ` where that begins a command: at the beginning of code or of a line.
 fn named(text: &str) -> BTreeSet<&str> {
     ["`make ", "    make ", "'make "]
         .iter()
@@ -91,8 +91,8 @@ fn named(text: &str) -> BTreeSet<&str> {
         .collect()
 }
 
-/// Every path in a page that begins with a folder of the overlay is one of its files or folders, or
-/// one that it has in a grafted tree.
+/// Every path in a page that begins with a directory of the overlay exists in the overlay or in a
+/// grafted tree.
 fn paths(layout: &Layout) -> Result<()> {
     ["README.md", "CONTRIBUTING.md"]
         .iter()
@@ -117,7 +117,7 @@ fn paths_in(layout: &Layout, page: &str) -> Result<()> {
         if !is_path || code.contains(char::is_whitespace) {
             continue;
         }
-        // A path that ends in an asterisk stands for all that begin like this.
+        // A path that ends in an asterisk stands for all that begin with it.
         let begin = code.trim_end_matches('*');
         let exact = begin == code && !code.ends_with('/');
         let found = files.iter().any(|path| {
@@ -131,7 +131,7 @@ fn paths_in(layout: &Layout, page: &str) -> Result<()> {
     Ok(())
 }
 
-/// The times in README are those of the page on performance, which has all figures.
+/// The times in README.md are those of the performance page, which has all figures.
 fn figures(layout: &Layout) -> Result<()> {
     let readme = fs::read_to_string(layout.overlay.join("README.md"))?;
     let rows: Vec<String> = figures::read(layout)?
@@ -158,7 +158,7 @@ fn figures(layout: &Layout) -> Result<()> {
     Ok(())
 }
 
-/// Every block of commands in the administrator's guide has a name, by which tests run it.
+/// Every block of commands in the administrator's guide has a name, under which tests run it.
 fn guide(layout: &Layout) -> Result<()> {
     let text = fs::read_to_string(layout.overlay.join(guide::PAGE))?;
     let blocks = text.lines().filter(|line| line.ends_with("::")).count();
@@ -186,7 +186,7 @@ fn headings(layout: &Layout) -> Result<()> {
                 continue;
             };
             let is_line = line.len() > 2 && line.chars().all(|c| c == mark);
-            // A line of its own, or the top of a table, has nothing above it.
+            // A separate line, or the top of a table, has no heading above it.
             if !is_line || heading.trim().is_empty() || heading.starts_with([' ', mark]) {
                 continue;
             }
@@ -208,7 +208,8 @@ fn headings(layout: &Layout) -> Result<()> {
     Ok(())
 }
 
-/// Every description of a sysfs file has its fields, and every file that the code makes has one.
+/// Every description of a sysfs file has its fields, and every file that the code creates has a
+/// description.
 fn abi(layout: &Layout) -> Result<()> {
     let mut described = BTreeSet::new();
     for path in overlay::files(layout)? {
@@ -224,7 +225,7 @@ fn abi(layout: &Layout) -> Result<()> {
     Ok(())
 }
 
-/// The names of the files that arch/x86/kexec/sysfs.c of a tree makes.
+/// The names of the sysfs files that arch/x86/kexec/sysfs.c of a tree creates.
 pub fn sysfs_files(tree: &Path) -> Result<Vec<String>> {
     let files = attributes(&fs::read_to_string(tree.join("arch/x86/kexec/sysfs.c"))?);
     ensure!(!files.is_empty(), "arch/x86/kexec/sysfs.c makes no file");

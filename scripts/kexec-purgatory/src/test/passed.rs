@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What an interrupted run of a group has passed, so that the next run need not do it again.
+//! Records what an interrupted run of a group has passed, so that the next run can skip it.
 
 use std::env;
 use std::fs::{self, File};
@@ -15,8 +15,8 @@ use crate::fetch;
 use crate::graft::{self, map};
 use crate::layout::Layout;
 
-/// A file with the checksum of all that is tested, and the names of the tests that have passed, a line
-/// each.
+/// A file with the checksum of everything that is tested, and the names of the passed tests, one
+/// per line.
 pub struct Passed {
     path: PathBuf,
     key: String,
@@ -24,7 +24,7 @@ pub struct Passed {
 
 impl Passed {
     pub fn of(layout: &Layout, group: &str) -> Result<Self> {
-        // With the program, which has the tests, and with the next kernel.
+        // Includes this program, which has the tests, and the next kernel.
         let mut sums = checksum::of_file(&env::current_exe()?)?;
         sums += &fetch::distribution_kernel(layout)?.release;
         sums += &layout
@@ -51,7 +51,7 @@ impl Passed {
         })
     }
 
-    /// The names in the file; none if something else was tested.
+    /// The names in the file; empty if something else was tested.
     pub fn names(&self) -> Vec<String> {
         let text = fs::read_to_string(&self.path).unwrap_or_default();
         let mut lines = text.lines();
@@ -77,7 +77,7 @@ impl Passed {
         Ok(())
     }
 
-    /// Forgets all, as the run came to its end.
+    /// Removes the file, because the run is complete.
     pub fn forget(&self) -> Result<()> {
         match self.path.exists() {
             true => Ok(fs::remove_file(&self.path)?),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The patches on the kernel's own files.
+//! Checks the patches of the kernel's own files.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,11 +18,12 @@ use crate::graft::patch::Patch;
 use crate::layout::Layout;
 use crate::series;
 
-/// The patches add fewer lines than this to code that is there, without those that fix the kernel as
-/// released.
+/// The patches add fewer lines than this to existing code. Fixes of the released kernel do not
+/// count.
 const ADDED_LINES: usize = 90;
 
-/// What is not code that runs in a kernel. Of the top Makefile, only what rustfmt skips is changed.
+/// Files without code that runs in a kernel. In the top Makefile, only what rustfmt skips is
+/// changed.
 const NO_CODE: &[&str] = &[
     "Documentation/",
     "MAINTAINERS",
@@ -31,7 +32,7 @@ const NO_CODE: &[&str] = &[
     "tools/",
 ];
 
-/// Done with a folder that has the files that the patches touch.
+/// A test that gets a directory with the files that the patches touch.
 type Test = fn(layout: &Layout, tree: &Path) -> Result<()>;
 
 const TESTS: &[(&str, Test)] = &[
@@ -58,7 +59,7 @@ pub fn run(layout: &Layout, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// Grafts and takes the graft back; the tree must be what it was, byte for byte.
+/// Grafts and ungrafts; the tree must be the same as before, byte for byte.
 fn round_trip(layout: &Layout, tree: &Path) -> Result<()> {
     let before = snapshot(tree)?;
     graft::graft(layout, tree)?;
@@ -74,7 +75,7 @@ fn round_trip(layout: &Layout, tree: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Whether the patches are as small as they are meant to be.
+/// Checks that the patches are as small as intended.
 fn added_lines(layout: &Layout) -> Result<()> {
     let fixes = Patch::fixes(&layout.overlay.join("patches"))?.len();
     let mut sum = 0;
@@ -107,7 +108,7 @@ fn checkpatch(layout: &Layout) -> Result<()> {
     Ok(())
 }
 
-/// Every path of a tree with what it holds.
+/// Every path of a tree with its mode and content.
 fn snapshot(tree: &Path) -> Result<BTreeMap<PathBuf, String>> {
     let mut all = BTreeMap::new();
     for entry in WalkDir::new(tree) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The purgatory that was built, looked at from outside.
+//! Checks the built purgatory from outside.
 
 use std::fs;
 use std::iter;
@@ -16,13 +16,13 @@ use crate::bench::processor::{DIGESTS, PURGATORY};
 use crate::kernel::{self, Verify};
 use crate::stack::Program;
 
-/// Its first instruction, see `entry.rs`, and what tests and measurements call, see
-/// `purgatory_test.rs`.
+/// The purgatory's first instruction, see `entry.rs`, and the entry point of tests and
+/// measurements, see `purgatory_test.rs`.
 const ENTRY: &str = "purgatory_entry";
 const DIGEST_ENTRY: &str = "purgatory_test_entry";
 const STACK_END: &str = "purgatory_stack_end";
 
-/// The name of a test that no engine has to do with.
+/// The name of the test that does not depend on engines.
 const BOUND: &str = "purgatory/stack-bound";
 
 pub fn names() -> Vec<String> {
@@ -46,7 +46,7 @@ pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// The purgatory's stack is larger than what any path through its code takes.
+/// The purgatory's stack is larger than what any path through its code needs.
 fn stack_bound(elf: &Path) -> Result<()> {
     let bytes = fs::read(elf).with_context(|| format!("cannot read {}", elf.display()))?;
     let file = File::parse(bytes.as_slice())?;
@@ -55,7 +55,7 @@ fn stack_bound(elf: &Path) -> Result<()> {
         .find(|symbol| symbol.name() == Ok(STACK_END))
         .with_context(|| format!("no {STACK_END}"))?
         .address();
-    // The stack is all that the section has in front of this symbol.
+    // The stack is everything in the section before this symbol.
     let start = file.section_by_name(".bss").context("no .bss")?.address();
     let bound = Program::of_elf(&file)?.bound(ENTRY)?;
     ensure!(
@@ -66,7 +66,7 @@ fn stack_bound(elf: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What an engine really uses is within that bound, and not far from it.
+/// What an engine really uses is within that bound, and not far below it.
 fn stack_used(folder: &Path, engine: Engine) -> Result<()> {
     let read =
         |path: &Path| fs::read(path).with_context(|| format!("cannot read {}", path.display()));

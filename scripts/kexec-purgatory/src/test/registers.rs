@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The next kernel finds in the registers what it finds after mainline's purgatory.
+//! The next kernel finds the registers that it finds after mainline's purgatory.
 
 use anyhow::Result;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Counts tests and prints them as KTAP, a line as each ends; writes them as JUnit XML at the end.
+//! Counts tests, prints a KTAP line as each ends, and writes JUnit XML at the end.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,30 +14,30 @@ use super::filter::Filter;
 use super::passed::Passed;
 use crate::progress;
 
-/// What was run so far.
+/// The results so far.
 pub struct Report {
     filter: Filter,
-    /// How many kexecs in a row a Debian guest has to stand.
+    /// How many kexecs in a row a Debian guest must survive.
     kexecs: usize,
-    /// How many tests there will be, where that is known.
+    /// The number of tests, if it is known.
     planned: Option<usize>,
     passed: usize,
     failed: usize,
     skipped: usize,
-    /// Parts of tests that were skipped; the plan does not have them.
+    /// Skipped parts of tests, which are not in the plan.
     skipped_parts: usize,
     names: BTreeSet<String>,
-    /// Where it is kept what has passed, if it is.
+    /// The record of what has passed, if one is kept.
     kept: Option<Passed>,
     /// Tests that an earlier run has passed.
     before: BTreeSet<String>,
     junit: TestSuite,
-    /// When the test before ended.
+    /// When the previous test ended.
     last: Instant,
 }
 
 impl Report {
-    /// Prints the head of the KTAP stream: its version, and a plan where the number of tests is known.
+    /// Prints the head of the KTAP stream: its version, and a plan if the number of tests is known.
     pub fn start(filter: Filter, kexecs: usize, planned: Option<usize>) -> Self {
         println!("KTAP version 1");
         if let Some(planned) = planned {
@@ -67,13 +67,13 @@ impl Report {
         self.kexecs
     }
 
-    /// Whether a test is asked for, see [`Filter::wants`], and has still to run.
+    /// Whether a test is selected, see [`Filter::wants`], and has still to run.
     pub fn wants(&self, name: &str) -> bool {
         self.filter.wants(name) && !self.before.contains(name)
     }
 
-    /// Counts those of `names` that an earlier run has passed, which was interrupted, and keeps what
-    /// passes from now on.
+    /// Counts those of `names` that an interrupted earlier run has passed, and records what passes
+    /// after this.
     pub fn resume(&mut self, passed: Passed, names: &[String]) {
         for name in passed.names() {
             if names.contains(&name) && self.wants(&name) {
@@ -84,7 +84,7 @@ impl Report {
         self.kept = Some(passed);
     }
 
-    /// Keeps no longer what passes, and forgets it if all of `names` were counted.
+    /// Stops recording what passes. Removes the record if all of `names` were counted.
     pub fn ran(&mut self, names: &[String]) -> Result<()> {
         let all = names.iter().all(|name| self.has(name));
         match self.kept.take() {
@@ -99,7 +99,7 @@ impl Report {
         self.add(name, TestCaseStatus::success());
     }
 
-    /// Whether one of these tests is asked for.
+    /// Whether one of these tests is selected and has still to run.
     pub fn wants_any(&self, names: &[String]) -> bool {
         names.iter().any(|name| self.wants(name))
     }
@@ -109,14 +109,14 @@ impl Report {
         self.names.contains(name)
     }
 
-    /// Runs a test, if it is asked for.
+    /// Runs a test, if it is selected.
     pub fn test(&mut self, name: &str, test: impl FnOnce() -> Result<()>) {
         if self.wants(name) {
             self.record(name, test());
         }
     }
 
-    /// Counts a test that was run, if it is asked for.
+    /// Counts a test that was run, if it is selected.
     pub fn record(&mut self, name: &str, result: Result<(), Error>) {
         if !self.wants(name) {
             return;
@@ -132,7 +132,7 @@ impl Report {
         }
     }
 
-    /// Counts a failure, whatever is asked for: it may have kept tests that are from running.
+    /// Counts a failure, selected or not: it may have kept selected tests from running.
     pub fn fail(&mut self, name: &str, error: &Error) {
         let text = format!("{error:#}");
         for line in text.lines() {
@@ -146,7 +146,7 @@ impl Report {
         self.add(name, status);
     }
 
-    /// Counts a test that cannot be run here, if it is asked for. `reason` names what is missing.
+    /// Counts a test that cannot run here, if it is selected. `reason` names what is missing.
     pub fn skip(&mut self, name: &str, reason: &str) {
         if !self.wants(name) {
             return;
@@ -156,8 +156,8 @@ impl Report {
         self.add_skipped(name, reason);
     }
 
-    /// Counts a part of a test that cannot be run here, if it is asked for. The test has a line of its
-    /// own, so that this is a comment in the KTAP stream. `reason` names what is missing.
+    /// Counts a part of a test that cannot run here, if it is selected. The part is a comment in
+    /// the KTAP stream, because the test has its own line. `reason` names what is missing.
     pub fn skip_part(&mut self, name: &str, reason: &str) {
         if !self.wants(name) {
             return;
@@ -179,7 +179,7 @@ impl Report {
         progress::print(&format!("{result} {number} {name}{directive}"));
     }
 
-    /// Keeps a test for the JUnit file. Its time is that since the test before.
+    /// Adds a test to the JUnit file. Its time counts from the end of the previous test.
     fn add(&mut self, name: &str, status: TestCaseStatus) {
         let mut case = TestCase::new(XmlString::new(name), status);
         case.set_classname(name.split('/').next().unwrap_or(name));
@@ -189,18 +189,18 @@ impl Report {
         self.names.insert(name.to_owned());
     }
 
-    /// How many tests were counted.
+    /// The number of counted tests.
     fn count(&self) -> usize {
         self.passed + self.failed + self.skipped
     }
 
-    /// Whether there was no test so far, not even one to skip.
+    /// Whether no test was counted so far, not even a skipped one.
     pub fn is_empty(&self) -> bool {
         self.count() == 0
     }
 
-    /// Writes `junit`, a file, and prints the counts as the last line. Says whether tests were run and
-    /// all passed.
+    /// Writes JUnit XML to the file `junit`, and prints the counts as the last line. Returns
+    /// whether tests were run and all passed.
     pub fn finish(mut self, junit: &Path) -> bool {
         if let Some(planned) = self.planned
             && planned != self.count()

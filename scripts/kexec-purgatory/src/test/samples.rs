@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Samples for user space: what prints metrics, and units of systemd.
+//! Tests the samples for user space: a script that prints metrics, and units of systemd.
 
 use std::fs;
 use std::path::Path;
@@ -12,14 +12,14 @@ use super::Report;
 use crate::command::command;
 use crate::layout::Layout;
 
-/// Their folder in the overlay.
+/// Their directory in the overlay.
 const FOLDER: &str = "samples/kexec";
 
 const METRICS: &str = "samples/kexec-metrics";
 const UNITS: &str = "samples/units";
 
-/// What a kernel has in /sys/kernel/kexec that was entered directly and has a normal image, with
-/// quotes in its decision, and no crash image.
+/// The files in /sys/kernel/kexec of a kernel that was entered directly. It has a normal image,
+/// with quotes in its decision, and no crash image.
 const FILES: &[(&str, &str)] = &[
     ("verify_loaded", "verified: policy of \"a\\b\""),
     ("verify_loaded_engine", "shani-x3"),
@@ -43,7 +43,7 @@ const FILES: &[(&str, &str)] = &[
     ("entered_total_ns", "128300000"),
 ];
 
-/// The values that must be printed of them.
+/// The values that must be printed for these files.
 const VALUES: &str = r#"kexec_image_loaded{image="normal"} 1
 kexec_image_loaded{image="crash"} 0
 kexec_image_verified{image="normal"} 1
@@ -76,7 +76,7 @@ pub fn run(layout: &Layout, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// Runs the script on files in a folder of its own.
+/// Runs the script on files in a temporary directory.
 fn metrics(script: &Path) -> Result<()> {
     let sysfs = tempfile::tempdir()?;
     for (name, line) in FILES {
@@ -139,7 +139,7 @@ fn succeeded(output: Output) -> Result<String> {
     Ok(String::from_utf8(output.stdout)?)
 }
 
-/// Checks that there are these values, and that each metric has its type and its help in front.
+/// Checks that the values are these, and that each metric has its type and its help before it.
 fn check_text(text: &str) -> Result<()> {
     let (comments, values): (Vec<&str>, Vec<&str>) =
         text.lines().partition(|line| line.starts_with('#'));
@@ -171,7 +171,7 @@ fn check_text(text: &str) -> Result<()> {
     Ok(())
 }
 
-/// Has systemd read the units.
+/// Makes systemd verify the units.
 fn units(folder: &Path) -> Result<()> {
     let mut verify = command("systemd-analyze");
     verify.arg("verify");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The kselftests of kexec, the overlay's and the kernel's own, run in guests of every state.
+//! Runs the kselftests of kexec, the overlay's and the kernel's own, in guests of every state.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,24 +17,24 @@ use crate::layout::Layout;
 use crate::parallel::in_order;
 use crate::qemu::{self, SerialLog};
 
-/// Where they lie, in the overlay as in the kernel tree.
+/// Their directory, in the overlay as in the kernel tree.
 const FOLDER: &str = "tools/testing/selftests/kexec";
 
-/// Modules that they load; those of the `m` kernel, which the others must refuse.
+/// Modules that they load. They belong to the `m` kernel; the other kernels must refuse them.
 pub const MODULES: &[&str] = &[VERIFY_MODULE, SAMPLE_MODULE];
 
-/// The kernel's own tests, which print no KTAP. They must end alike in every state.
+/// The kernel's own tests, which print no KTAP. They must end in the same way in every state.
 const UPSTREAM: &[&str] = &[
     "test_kexec_load.sh",
     "test_kexec_file_load.sh",
     "test_kexec_jump.sh",
 ];
 
-/// What these need beside them: a script, and a program that is built.
+/// What these need: a script, and a program that is built.
 const UPSTREAM_LIBRARY: &str = "kexec_common_lib.sh";
 const UPSTREAM_PROGRAM: &str = "test_kexec_jump";
 
-/// The overlay's tests that are run in every state.
+/// The overlay's tests that run in every state.
 const TESTS: &[&str] = &[
     "test_kexec_check",
     "test_kexec_purgatory",
@@ -42,28 +42,29 @@ const TESTS: &[&str] = &[
     "test_kexec_policy.sh",
 ];
 
-/// Those that are run where a load is short. Mainline hashes and zeroes all the memory that a header
-/// asks for.
+/// Tests that run only where a load is short: mainline hashes and zeroes all the memory that a
+/// header asks for.
 const LONG_TESTS: &[&str] = &["test_kexec_header"];
 
-/// The first state is what the kernel's own tests are held against.
+/// The first state is the reference for the kernel's own tests.
 const STATES: &[Verify] = &[Verify::Norust, Verify::Y, Verify::M, Verify::N];
 
-/// The overlay's tests of images that have memory in CMA, of which the guests above have none; the
-/// state, whose kernel aligns it as the image's segments ask for; and what gives it such memory.
+/// The overlay's tests of images that have memory in CMA, which the guests above do not have; the
+/// state, whose kernel aligns that memory as the image's segments ask for; and the parameter that
+/// reserves it.
 const CMA_TESTS: &[&str] = &["test_kexec_cma"];
 const CMA_STATE: Verify = Verify::M;
 const CMA: &str = " cma=256M";
 
-/// How a kselftest exits that passed, or that has nothing to test.
+/// The last line of a kselftest that passed, or that has nothing to test.
 const PASSED: &str = "exit 0";
 const SKIPPED: &str = "exit 4";
 
-/// What a program prints that skips all of its tests, in front of the reason.
+/// What a program prints before the reason if it skips all of its tests.
 const SKIPS_ALL: &str = "1..0 # SKIP ";
 
-/// Why the overlay's tests may be skipped on a mainline kernel: its purgatory has nothing that they
-/// could look at.
+/// Why the overlay's tests may be skipped on a mainline kernel: its purgatory has nothing for them
+/// to look at.
 const MAINLINE: &[&str] = &["the kernel has no CONFIG_KEXEC_PURGATORY_RUST"];
 
 pub fn names() -> Vec<String> {
@@ -71,7 +72,7 @@ pub fn names() -> Vec<String> {
     states.chain(names_of(&cma_group(), CMA_TESTS)).collect()
 }
 
-/// The names of what is reported of a state.
+/// The names of what a state reports.
 fn names_in(verify: Verify) -> Vec<String> {
     let mut names = names_of(&group(verify), &tests(verify));
     if verify != Verify::Norust {
@@ -97,12 +98,12 @@ fn cma_group() -> String {
     group(CMA_STATE) + "-cma"
 }
 
-/// The name of what is said when the kernel's own tests end as on mainline.
+/// The name of the test that the kernel's own tests end as on mainline.
 fn as_mainline(verify: Verify) -> String {
     group(verify) + "/as-mainline"
 }
 
-/// The tests that are run in a state.
+/// The tests that run in a state.
 fn tests(verify: Verify) -> Vec<&'static str> {
     let long = match verify {
         Verify::Norust => &[],
@@ -117,7 +118,7 @@ pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
     let modules = kernel.modules(MODULES)?;
     let initramfs = Selftests {
         kernel: &kernels.next.image,
-        // Larger than what the sample of a policy calls small.
+        // Larger than what the sample policy calls small.
         payload: &guest::payload(),
         programs: &programs,
         modules: &modules,
@@ -168,9 +169,9 @@ struct Boot {
     verify: Verify,
     group: String,
     tests: Vec<&'static str>,
-    /// More of the command line.
+    /// Added to the command line.
     arguments: &'static str,
-    /// The kernel's own tests are among them.
+    /// Whether the kernel's own tests are among them.
     upstream: bool,
     kernel: Result<Built>,
 }
@@ -187,8 +188,8 @@ impl Boot {
         qemu::boot(layout, &log, kernel.image(), &guest, None)
     }
 
-    /// Reports what the tests printed. How the kernel's own ended is compared with `mainline`, where
-    /// that is known; the boot of the kernel without Rust sets it.
+    /// Reports what the tests printed. Compares how the kernel's own tests ended with `mainline`,
+    /// if that is known; the boot of the kernel without Rust sets it.
     fn report(
         &self,
         kernels: &Kernels,
@@ -216,7 +217,7 @@ impl Boot {
     }
 }
 
-/// The programs of a guest, and the lines that each printed, the last one its exit status.
+/// The programs of a guest, and the lines that each printed. The last line is the exit status.
 fn printed(log: &SerialLog) -> Vec<(&str, Vec<&str>)> {
     let mut printed: Vec<(&str, Vec<&str>)> = Vec::new();
     for line in log.lines() {
@@ -243,8 +244,8 @@ fn upstream(log: &SerialLog) -> Vec<(String, Vec<String>)> {
         .collect()
 }
 
-/// Reports what each program of a guest printed. One of the overlay's may skip tests for a reason that
-/// begins as one of `skips` does.
+/// Reports what each program of a guest printed. One of the overlay's programs may skip tests for a
+/// reason that begins like one of `skips`.
 pub fn read(
     kernels: &Kernels,
     report: &mut Report,
@@ -266,7 +267,7 @@ pub fn read(
         let group = format!("{group}/{name}");
         let skips_all = || lines.iter().find_map(|line| line.strip_prefix(SKIPS_ALL));
         match lines[..] {
-            // What it lacks is what it says last.
+            // Its last line before the exit status says what it lacks.
             [.., why, SKIPPED] if UPSTREAM.contains(&name) => report.skip(&group, why),
             _ if UPSTREAM.contains(&name) => report.record(&group, passed(&lines)),
             [.., SKIPPED] if skips_all().is_some_and(|why| skips.contains(&why)) => {
@@ -288,7 +289,7 @@ fn passed(lines: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// The scripts, and the programs built as kselftest does but linked statically.
+/// The scripts and the programs. The programs are built as kselftest does, but linked statically.
 pub fn build(layout: &Layout, tree: &Path) -> Result<Vec<PathBuf>> {
     let to = layout.build.join("selftests");
     fs::create_dir_all(&to)?;

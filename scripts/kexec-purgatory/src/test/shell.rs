@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What shellcheck says of the overlay's shell scripts.
+//! Runs shellcheck on the overlay's shell scripts.
 
 use std::fs;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The memory of a kernel's segment that its file does not fill: it is left as it was, and the
-//! kernel does not mind what is in it.
+//! The memory of a kernel's segment after the end of its file: nothing is copied there, and the
+//! kernel does not depend on its contents.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -19,13 +19,13 @@ use crate::machine::{Stop, memory};
 use crate::parallel::in_order;
 use crate::progress::Step;
 
-/// What the tail is filled with.
+/// The byte that the tail is filled with.
 const GARBAGE: u8 = 0xa5;
 
 const PAGE: u64 = 4096;
 
-/// A name for reports, whether the next kernel is the overlay's and not the distribution's, and what
-/// is added to its command line.
+/// A name for reports, whether the next kernel is the overlay's instead of the distribution's, and
+/// an addition to its command line.
 const CASES: &[(&str, bool, &str)] = &[
     ("tail/distribution", false, ""),
     ("tail/distribution-nokaslr", false, " nokaslr"),
@@ -58,7 +58,7 @@ pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// Enters `next` with its tail full of garbage.
+/// Enters `next` with garbage in its tail.
 fn enter(layout: &Layout, kernel: &Built, name: &str, next: &Path, arguments: &str) -> Result<()> {
     let step = Step::start(name);
     let folder = memory::folder(layout)?;

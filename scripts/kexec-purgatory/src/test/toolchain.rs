@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Kernels built by other compilers than most tests have: the oldest Rust and bindgen that the kernel
-//! takes, and GCC with GNU ld. They are those of a Debian 13 root.
+//! Builds kernels with compilers that most tests do not use: the oldest Rust and bindgen that the
+//! kernel supports, and GCC with GNU ld. They come from a Debian 13 root.
 //!
 //! The kernels with all options are built by the oldest Rust, one with GCC and GNU ld, one with clang
 //! and lld. The group `options` enters other kernels from them and reports their KUnit tests, and
@@ -27,7 +27,7 @@ const BOOTED: &[(&str, Verify)] = &[
     ("toolchain/clang-oldest", Verify::OptionsM),
 ];
 
-/// The kernel of state `y`, built by other tools.
+/// The kernel of state `y`, built with other tools.
 struct Case {
     name: &'static str,
     tools: Toolchain,
@@ -50,7 +50,7 @@ impl Case {
         format!("{}/crash", self.name)
     }
 
-    /// What the KUnit tests are below.
+    /// The prefix of the KUnit tests' names.
     fn kunit(&self) -> String {
         format!("{}/kunit", self.name)
     }
@@ -60,8 +60,8 @@ impl Case {
     }
 }
 
-/// What the names of the cases without a kernel begin with, for the purgatory by the oldest Rust. The
-/// engine `avx512-x16` runs in these alone.
+/// The beginning of the names of the cases without a kernel, for the purgatory built by the oldest
+/// Rust. No other tests of this group run the engine `avx512-x16`.
 const BARE: &str = "toolchain/oldest-bare";
 
 pub fn names() -> Vec<String> {

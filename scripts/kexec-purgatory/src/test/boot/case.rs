@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! One kexec in a guest, and what it is expected to do.
+//! One kexec in a guest, and what it should do.
 
 use std::borrow::Cow;
 use std::iter;
@@ -16,11 +16,12 @@ use crate::layout::Layout;
 use crate::qemu::{Hardware, SerialLog};
 use crate::test::arm::Arm;
 
-/// What a kexec is expected to do with the image.
+/// What a kexec should do with the image.
 #[derive(Clone, Copy)]
 pub enum Expected {
     Decided(Arm),
-    /// Another purgatory than ours, which does not say what it does. sysfs has this.
+    /// Another purgatory than the overlay's, which does not say what it does. sysfs shows this
+    /// text.
     Undecided(&'static str),
 }
 
@@ -29,11 +30,11 @@ pub enum Expected {
 pub enum Target {
     /// The distribution's.
     Distribution,
-    /// The same that runs first.
+    /// The kernel that also runs first.
     Own,
-    /// That of `KEXEC_PURGATORY_VERIFY=n`, compressed as `CONFIG_KERNEL_` has it.
+    /// The kernel of `KEXEC_PURGATORY_VERIFY=n`, compressed with this `CONFIG_KERNEL_` option.
     Compressed(&'static str),
-    /// The distribution's, of another series.
+    /// A kernel of the distribution from another series.
     Other(&'static Release),
 }
 
@@ -46,23 +47,23 @@ pub struct Case {
     pub expected: Expected,
     loader: Loader,
     modules: &'static [&'static str],
-    /// The engine that must verify it; any one that the processor has if none is named.
+    /// The engine that must verify it; None for any engine that the processor has.
     engine: Option<EngineKind>,
-    /// More of the first kernel's command line.
+    /// Added to the first kernel's command line.
     arguments: &'static str,
-    /// What the guest does beside loading.
+    /// What the guest does besides loading.
     extra: Option<Extra>,
-    /// The regions that must be verified, where the case tells.
+    /// The number of regions that must be verified, if the case says so.
     regions: Option<u32>,
     /// The kernel that is entered.
     pub target: Target,
-    /// It takes the list of IMA over.
+    /// Whether that kernel takes over the IMA list.
     measured: bool,
-    /// The KUnit tests that the kernel ran at boot are reported.
+    /// Whether to report the KUnit tests that the kernel ran at boot.
     kunit: bool,
-    /// More of the next kernel's command line.
+    /// Added to the next kernel's command line.
     next_arguments: &'static str,
-    /// Bytes in its initramfs that must arrive whole.
+    /// Bytes in its initramfs that must arrive intact.
     payload: u64,
     hardware: Hardware,
 }
@@ -94,14 +95,14 @@ impl Case {
         }
     }
 
-    /// What the KUnit tests that this case reports are below, if it does.
+    /// The prefix of the KUnit tests' names, if this case reports them.
     pub fn kunit(&self) -> Option<String> {
         let group = self.name.split('/').next().unwrap_or_default();
         self.kunit
             .then(|| format!("{group}/{}-kunit", self.verify.name()))
     }
 
-    /// The names of all that this case reports.
+    /// The names of everything that this case reports.
     pub fn names(&self) -> Vec<String> {
         let kunit = self.kunit().map(|kunit| kunit + "/");
         iter::once(self.name.to_string()).chain(kunit).collect()
@@ -140,7 +141,7 @@ impl Case {
         }
     }
 
-    /// With `kexec_load()`, where the purgatory is that of the distribution's kexec.
+    /// With `kexec_load()`, for which the distribution's kexec brings the purgatory.
     pub const fn kexec_load(mut self) -> Self {
         self.loader = Loader::KexecLoad;
         self
@@ -158,25 +159,25 @@ impl Case {
         self
     }
 
-    /// With something done beside loading.
+    /// With something done besides loading.
     pub const fn extra(mut self, extra: Extra) -> Self {
         self.extra = Some(extra);
         self
     }
 
-    /// With so many regions to verify.
+    /// With a number of regions to verify.
     pub const fn regions(mut self, regions: u32) -> Self {
         self.regions = Some(regions);
         self
     }
 
-    /// With another kernel than the distribution's as the next one.
+    /// With a next kernel other than the distribution's.
     pub const fn target(mut self, target: Target) -> Self {
         self.target = target;
         self
     }
 
-    /// With this kernel as the next one, which takes the list of IMA over.
+    /// With this kernel as the next one, which takes over the IMA list.
     pub const fn ima(mut self) -> Self {
         self.measured = true;
         self.target(Target::Own)
@@ -188,7 +189,7 @@ impl Case {
         self
     }
 
-    /// With so many bytes in the next kernel's initramfs.
+    /// With a number of bytes in the next kernel's initramfs.
     pub const fn payload(mut self, bytes: u64) -> Self {
         self.payload = bytes;
         self
@@ -199,7 +200,7 @@ impl Case {
         self
     }
 
-    /// With the KUnit tests that ran at boot. Some need memory for a crash kernel.
+    /// Reports the KUnit tests that ran at boot. Some need memory for a crash kernel.
     pub const fn kunit_reported(mut self) -> Self {
         self.kunit = true;
         self
@@ -300,14 +301,14 @@ pub fn check(kexec: &Kexec, case: &Case) -> Result<()> {
     Ok(())
 }
 
-/// Whether the running kernel found the image intact.
+/// Checks that the running kernel found the image intact.
 fn found_intact(log: &SerialLog) -> Result<()> {
     let check = log.after("guest: check ");
     ensure!(check == Some("succeeds: intact"), "the check {check:?}");
     Ok(())
 }
 
-/// Whether the dump has the memory that was added after the crash image was loaded.
+/// Checks that the dump has the memory that was added after the crash image was loaded.
 fn memory_added(log: &SerialLog) -> Result<()> {
     let dumped = log
         .after("guest: vmcore ")
@@ -320,8 +321,8 @@ fn memory_added(log: &SerialLog) -> Result<()> {
     Ok(())
 }
 
-/// Whether the second kernel has the list of IMA of the first one in front of its own, which both
-/// begin with the same entry.
+/// Checks that the second kernel has the first one's IMA list before its own. Both lists begin with
+/// the same entry.
 fn measurements_carried(log: &SerialLog) -> Result<()> {
     let found = log.after("guest: boot aggregates ");
     ensure!(
@@ -331,8 +332,8 @@ fn measurements_carried(log: &SerialLog) -> Result<()> {
     Ok(())
 }
 
-/// Whether the purgatory said that it verified what the kernel announced; it must not have run
-/// where the next kernel is entered directly.
+/// Checks that the purgatory said that it verified what the kernel announced. If the next kernel is
+/// entered directly, the purgatory must not have run.
 fn purgatory_spoke(kexec: &Kexec, verified: bool) -> Result<()> {
     let said = kexec.log.after("purgatory: ");
     if !verified {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Crashes in every context, and how many of them leave a dump that is right.
+//! Crashes in every context, and counts how many leave a correct dump.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,7 +16,7 @@ use crate::progress;
 use crate::qemu::{self, SerialLog};
 use crate::test::{Kernels, Report};
 
-/// Where a kernel dies: what the module calls it, and what it prints there.
+/// Where a kernel dies: the module's name for it, and what the kernel prints there.
 const CONTEXTS: &[(&str, &str)] = &[
     ("process", "crash_contexts: process"),
     ("oops", "BUG: kernel NULL pointer dereference"),
@@ -35,14 +35,14 @@ const STATES: &[Verify] = &[Verify::Y, Verify::N, Verify::M];
 /// What is changed between the load and the crash.
 const REPLACED: &[&str] = &["nothing", "image", "headers"];
 
-/// An oops ends in a panic.
+/// With each of these, an oops ends in a panic.
 const ARGUMENTS: &[&str] = &["oops=panic", "oops=panic crash_kexec_post_notifiers"];
 
-/// How many crashes there are on request.
+/// The number of crashes on request.
 const MANY: usize = 200;
 
-/// Where no crash kernel is started, as on a mainline kernel: `kexec -e` holds the lock that a crash
-/// has to take.
+/// Where no crash kernel starts, as on a mainline kernel: `kexec -e` holds the lock that a crash
+/// must take.
 const ENTERING: &[(&str, &str)] = &[
     ("notifier", "crash_contexts: reboot notifier"),
     ("syscore", "crash_contexts: syscore shutdown"),
@@ -53,13 +53,14 @@ struct Crash {
     name: String,
     verify: Verify,
     death: Death,
-    /// What the kernel says when it dies.
+    /// What the kernel prints when it dies.
     says: &'static str,
-    /// Whether a crash kernel is started.
+    /// Whether a crash kernel starts.
     starts: bool,
 }
 
-/// Those of every run of the tests: each context once, and while another image is entered.
+/// The crashes of every run of the tests: one in each context, and some while another image is
+/// entered.
 fn few() -> Vec<Crash> {
     let contexts = (0..CONTEXTS.len()).map(|number| crash("crashes", number, number));
     let entering = ENTERING.iter().flat_map(|&(context, says)| {
@@ -85,7 +86,7 @@ fn many() -> Vec<Crash> {
         .collect()
 }
 
-/// The crash of a number: its context is the next with each number, all else with each `turn`.
+/// The crash with a number. `number` selects the context, `turn` everything else.
 fn crash(folder: &str, number: usize, turn: usize) -> Crash {
     fn pick<T: Copy>(list: &[T], turn: usize) -> T {
         list[turn % list.len()]
@@ -117,7 +118,7 @@ pub fn names() -> Vec<String> {
     few().into_iter().map(|crash| crash.name).collect()
 }
 
-/// The names of those on request.
+/// The names of the crashes on request.
 pub fn many_names() -> Vec<String> {
     many().into_iter().map(|crash| crash.name).collect()
 }
@@ -130,7 +131,7 @@ pub fn run_many(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
     crash_all(kernels, report, &many())
 }
 
-/// What came of crashes of a context.
+/// The results of the crashes in one context.
 #[derive(Default)]
 struct Rates {
     crashes: usize,
@@ -201,7 +202,7 @@ fn crash_all(kernels: &mut Kernels, report: &mut Report, crashes: &[Crash]) -> R
     Ok(())
 }
 
-/// Builds the module that crashes a kernel, for the state that was built last.
+/// Builds the module that crashes a kernel, for the state that was last built.
 fn build_module(kernels: &Kernels, verify: Verify) -> Result<PathBuf> {
     let source = kernels.layout.build.join("crash-contexts");
     fs::create_dir_all(&source)?;
@@ -218,7 +219,7 @@ fn build_module(kernels: &Kernels, verify: Verify) -> Result<PathBuf> {
     )
 }
 
-/// Copies a file, unless the other is the same.
+/// Copies a file, unless the copy is up to date.
 fn copy_changed(from: &Path, to: &Path) -> Result<()> {
     let content = fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
     if fs::read(to).ok().as_ref() != Some(&content) {
@@ -227,7 +228,7 @@ fn copy_changed(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Whether the kernel died where it had to, and what the crash kernel found.
+/// Checks that the kernel died where it had to, and what the crash kernel found.
 fn judge(crash: &Crash, log: &SerialLog, rates: &mut Rates) -> Result<()> {
     rates.crashes += 1;
     ensure!(

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What becomes of a host whose normal image is damaged while it waits. The damage comes from outside
-//! of the guest.
+//! Damages a host's normal image while it waits, from outside the guest, and checks what happens to
+//! the host.
 
 use anyhow::{Result, ensure};
 
@@ -9,7 +9,7 @@ use super::machine::Machine;
 use super::{VERIFIED, in_dump};
 use crate::guest::Purpose;
 
-/// What a crash kernel logs that was entered for that.
+/// What a crash kernel logs if it was entered because of the damage.
 const AFTER_MISMATCH: &str = "after a mismatch in kernel of the normal image";
 
 /// What the purgatory prints on a console.
@@ -22,7 +22,7 @@ fn load_damaged(machine: &Machine) -> Result<()> {
     machine.damage(Purpose::Enter)
 }
 
-/// Enters what is loaded, whatever comes of it: the host has to come back by itself, through the
+/// Enters what is loaded. Whatever happens, the host must come back by itself, through the
 /// firmware.
 fn enter(machine: &mut Machine) -> Result<()> {
     let ours = machine.ours.clone();
@@ -32,8 +32,8 @@ fn enter(machine: &mut Machine) -> Result<()> {
     machine.sh("systemctl is-system-running --wait").map(drop)
 }
 
-/// A check finds it, and the reboot that checks is refused, which systemd answers with one through the
-/// firmware.
+/// A check finds the damage. The reboot that checks is refused, and systemd then reboots through
+/// the firmware.
 pub fn check(machine: &mut Machine) -> Result<()> {
     load_damaged(machine)?;
     let script = machine.script("check", &machine.ours)?;
@@ -45,12 +45,12 @@ pub fn check(machine: &mut Machine) -> Result<()> {
         ended.stderr
     );
     machine.expect_state("check_loaded", "damaged: kernel")?;
-    // From the next boot on.
+    // Takes effect at the next boot.
     machine.follow("console", &machine.ours)?;
     let dumps = dumps(machine)?;
     let printed = machine.vm.printed()?;
     enter(machine)?;
-    // Neither the purgatory nor the crash kernel came into it.
+    // Neither the purgatory nor the crash kernel ran.
     ensure!(dumps == self::dumps(machine)?, "a dump was written");
     ensure!(
         !machine.vm.printed_since(printed)?.contains("purgatory: "),
@@ -59,12 +59,12 @@ pub fn check(machine: &mut Machine) -> Result<()> {
     Ok(())
 }
 
-/// The dumps that are there, a line each.
+/// The dumps on the machine, one per line.
 fn dumps(machine: &Machine) -> Result<String> {
     machine.sh("ls -d /var/crash/2*")
 }
 
-/// The crash kernel is entered, writes a dump, and has the host back.
+/// The crash kernel is entered, writes a dump, and reboots the host.
 pub fn dump(machine: &mut Machine) -> Result<()> {
     machine.follow("no-check-reboot", &machine.ours)?;
     let before = dumps(machine)?;
@@ -82,7 +82,7 @@ pub fn dump(machine: &mut Machine) -> Result<()> {
         log.contains("kexec_core: Starting new kernel"),
         "the dump is not of that host:\n{log}"
     );
-    // What the image was copied over is lost, as tasks may be.
+    // The memory that the image was copied over is lost, possibly with tasks.
     let release = machine.sh(&in_dump(
         "prog[\"init_uts_ns\"].name.release.string_().decode()",
     ))?;
@@ -90,7 +90,7 @@ pub fn dump(machine: &mut Machine) -> Result<()> {
     Ok(())
 }
 
-/// Without a crash image `panic=` resets the host.
+/// Without a crash image, `panic=` resets the host.
 pub fn reset(machine: &mut Machine) -> Result<()> {
     machine.follow("panic", &machine.ours)?;
     machine.sh("systemctl stop kdump-tools")?;
@@ -101,8 +101,8 @@ pub fn reset(machine: &mut Machine) -> Result<()> {
     machine.expect_printed(printed, PRINTED)
 }
 
-/// Without either, a watchdog does. It does not cut a dump short: the crash kernel's systemd keeps it
-/// from ending.
+/// Without a crash image and `panic=`, a watchdog resets the host. It does not cut a dump short:
+/// the crash kernel's systemd keeps it from expiring.
 pub fn watchdog(machine: &mut Machine) -> Result<()> {
     let ours = machine.ours.clone();
     machine.leave("watchdog", &ours)?;
@@ -133,7 +133,7 @@ fn watched(machine: &mut Machine) -> Result<()> {
     machine.expect_printed(printed, "purgatory: stopped")
 }
 
-/// The timer's unit checks the crash image, and has a damaged one loaded again.
+/// The timer's unit checks the crash image, and loads it again if it is damaged.
 pub fn units(machine: &mut Machine) -> Result<()> {
     const UNIT: &str = "kexec-check-crash";
 

@@ -18,16 +18,16 @@ use crate::guest::Purpose;
 use crate::layout::Layout;
 use crate::qemu::{FIRMWARE_VARIABLES, SerialLog};
 
-/// The folders with the packages of two builds, on the guest's second disk.
+/// The directories with the packages of two builds, on the guest's second disk.
 const FIRST: &str = "first";
 const SECOND: &str = "second";
 
-/// What the guide takes from the kernel's source.
+/// The part of the kernel's source that the guide uses.
 const SAMPLES: &str = "samples/kexec";
 
 const PAGE: usize = 4096;
 
-/// A guest with Debian, and what is known of it.
+/// A guest with Debian, and its state.
 pub struct Machine {
     pub vm: Vm,
     guide: Guide,
@@ -35,14 +35,14 @@ pub struct Machine {
     followed: RefCell<BTreeSet<String>>,
     /// The number of this boot.
     boot: String,
-    /// The folder with the packages to install.
+    /// The directory with the packages to install.
     packages: &'static str,
-    /// What `uname -r` says on the kernel of the packages, and on the distribution's.
+    /// What `uname -r` prints on the kernel of the packages, and on the distribution's.
     pub ours: String,
     pub distribution: String,
-    /// A page of what is loaded of the first build's kernel.
+    /// A page of the part of the first build's kernel that is loaded.
     page: Vec<u8>,
-    /// How many kexecs in a row it has to stand.
+    /// How many kexecs in a row it must survive.
     pub kexecs: usize,
 }
 
@@ -87,12 +87,12 @@ impl Machine {
         })
     }
 
-    /// What a shell command prints.
+    /// Runs a shell command. Returns its output.
     pub fn sh(&self, script: &str) -> Result<String> {
         self.vm.agent.output(script)
     }
 
-    /// Runs a block of the guide, where `release` is that of a kernel.
+    /// Runs a block of the guide, with the release of a kernel as `release`.
     pub fn follow(&self, block: &str, release: &str) -> Result<String> {
         self.sh(&self.script(block, release)?)
     }
@@ -103,14 +103,14 @@ impl Machine {
         self.leave_by(&script, block)
     }
 
-    /// A block of the guide as a script, in the folder with the packages.
+    /// A block of the guide as a script that runs in the directory with the packages.
     pub fn script(&self, block: &str, release: &str) -> Result<String> {
         self.followed.borrow_mut().insert(block.to_owned());
         let commands = self.guide.block(block)?;
         Ok(self.in_packages(&format!("release={release}\n{commands}")))
     }
 
-    /// A script that runs in the folder with the packages.
+    /// A script that runs in the directory with the packages.
     pub fn in_packages(&self, commands: &str) -> String {
         format!(
             "set -e; mountpoint -q /mnt || mount --read-only LABEL={FILES_LABEL} /mnt; \
@@ -119,7 +119,7 @@ impl Machine {
         )
     }
 
-    /// Damages the image that is loaded for a purpose, of the first build's kernel.
+    /// Damages the image of the first build's kernel that is loaded for `purpose`.
     pub fn damage(&self, purpose: Purpose) -> Result<()> {
         let reserved = self.sh("sed -n 's/^ *\\(.*\\) : Crash kernel$/\\1/p' /proc/iomem")?;
         let mut ranges = Vec::new();
@@ -128,7 +128,7 @@ impl Machine {
             let address = |digits| u64::from_str_radix(digits, 16);
             ranges.push(address(start)?..=address(end)?);
         }
-        // Both images may be of that kernel.
+        // Both loaded images may be of that kernel.
         let found = self.vm.damage(&self.page, |address| {
             let reserved = ranges.iter().any(|range| range.contains(&address));
             reserved == (purpose == Purpose::Crash)
@@ -137,7 +137,7 @@ impl Machine {
         Ok(())
     }
 
-    /// Fails unless this was printed on the console behind its first `since` bytes.
+    /// Fails unless the console has `text` after its first `since` bytes.
     pub fn expect_printed(&self, since: usize, text: &str) -> Result<()> {
         let printed = self.vm.printed_since(since)?;
         ensure!(
@@ -148,7 +148,7 @@ impl Machine {
         Ok(())
     }
 
-    /// Has the packages of the second build installed from now on.
+    /// Makes later steps install the packages of the second build.
     pub fn take_second_build(&mut self) {
         self.packages = SECOND;
     }
@@ -161,16 +161,16 @@ impl Machine {
         names
     }
 
-    /// Runs a shell command that ends in another boot, and waits until all services have started: while
-    /// kdump-tools loads its image, no other one can be loaded.
+    /// Runs a shell command that ends in another boot, and waits until all services have started:
+    /// while kdump-tools loads its image, no other image can be loaded.
     pub fn leave_by(&mut self, script: &str, what: &str) -> Result<()> {
         self.vm.leave(script)?;
         self.boot = self.vm.booted(what, Some(&self.boot))?;
-        // It may come to another state than running; steps that mind look at that.
+        // The system may reach a state other than running; steps that care check it.
         self.sh("systemctl is-system-running --wait || :").map(drop)
     }
 
-    /// A file in sysfs about images.
+    /// Reads a file of /sys/kernel/kexec.
     pub fn state(&self, file: &str) -> Result<String> {
         self.sh(&format!("cat /sys/kernel/kexec/{file}"))
     }
@@ -187,8 +187,8 @@ impl Machine {
         Ok(())
     }
 
-    /// What helps to find out why a step failed: the end of the journal, or of the console where no
-    /// agent answers.
+    /// Helps to find out why a step failed: the end of the journal, or of the console if no agent
+    /// answers.
     pub fn journal(&self) -> String {
         self.sh(&format!(
             "cat {LEFT}; journalctl --boot --no-pager --lines=80"
@@ -198,7 +198,8 @@ impl Machine {
     }
 }
 
-/// A page of what is loaded of a kernel: its middle, which is compressed code and occurs once.
+/// A page from the middle of the part of a kernel that is loaded. It is compressed code and occurs
+/// once.
 ///
 /// Source: Documentation/arch/x86/boot.rst, `setup_sects`.
 fn page_of_kernel(image: &Path) -> Result<Vec<u8>> {
@@ -219,8 +220,8 @@ fn copy_samples(layout: &Layout, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Builds the packages, and copies them to `folder`, with the kernel as ELF. Returns what `uname -r`
-/// says on that kernel.
+/// Builds the packages, and copies them to `folder`, with the kernel as ELF. Returns what `uname
+/// -r` prints on that kernel.
 fn build(layout: &Layout, folder: &Path) -> Result<String> {
     let mut files = packages::make(layout, Profile::Guest)?;
     let release = files

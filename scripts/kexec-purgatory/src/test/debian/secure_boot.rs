@@ -11,17 +11,17 @@ use crate::kernel::VERIFY_MODULE;
 /// An image without a signature, in the guest.
 const UNSIGNED: &str = "/root/unsigned";
 
-/// What `kexec` says of it: ENODATA, as no signature is there.
+/// What `kexec` says about it: ENODATA, because it has no signature.
 const REFUSED: &str = "No data available";
 
-/// Enrols the keys, and has what boots signed.
+/// Enrolls the keys, and signs what boots.
 pub fn enrol(machine: &mut Machine) -> Result<()> {
     let ours = machine.ours.clone();
     machine.follow("secure-boot-keys", &ours)?;
     machine.follow("secure-boot-sign", &ours).map(drop)
 }
 
-/// Boots with Secure Boot, in which the images wait as without.
+/// Boots with Secure Boot. The images are loaded as without it.
 pub fn boot(machine: &mut Machine) -> Result<()> {
     let ours = machine.ours.clone();
     machine.leave_by("systemctl reboot", "boot with Secure Boot")?;
@@ -32,7 +32,7 @@ pub fn boot(machine: &mut Machine) -> Result<()> {
     machine.expect_state("verify_crash", "verified: crash image")
 }
 
-/// Fails unless the firmware has Secure Boot on, and the kernel is locked down.
+/// Fails unless the firmware has Secure Boot on and the kernel is locked down.
 pub fn expect_on(machine: &Machine) -> Result<()> {
     let state = machine.follow("secure-boot-state", &machine.ours)?;
     ensure!(
@@ -50,7 +50,7 @@ pub fn signed(machine: &mut Machine) -> Result<()> {
     expect_on(machine)
 }
 
-/// An unsigned image is refused, and the one that is loaded stays.
+/// An unsigned image is refused, and the loaded one stays.
 pub fn unsigned(machine: &mut Machine) -> Result<()> {
     let ours = machine.ours.clone();
     machine.follow("load", &ours)?;
@@ -60,7 +60,7 @@ pub fn unsigned(machine: &mut Machine) -> Result<()> {
     expect_refused(machine)?;
     machine.expect_state("verify_loaded", VERIFIED)?;
     machine.sh("kexec -s --unload")?;
-    // No image that user space brings a purgatory for.
+    // An image for which user space brings a purgatory is refused, too.
     machine
         .sh(&format!(
             "! kexec --kexec-syscall -l /boot/vmlinuz-{ours} --reuse-cmdline"
@@ -84,7 +84,8 @@ fn expect_refused(machine: &Machine) -> Result<()> {
 
 /// The module without its signature is refused.
 pub fn module(machine: &mut Machine) -> Result<()> {
-    // A signature has its length behind it, 4 bytes, most significant first, and a text of 28 bytes.
+    // A signature is followed by its length, 4 bytes, most significant first, and by a text of 28
+    // bytes.
     machine.sh(&format!(
         "modprobe -r {VERIFY_MODULE} && cd /root && xz -dc $(modinfo -n {VERIFY_MODULE}) >policy.ko &&
          length=$(tail -c 32 policy.ko | od -A n -t u4 --endian=big -N 4) &&
@@ -101,7 +102,8 @@ pub fn module(machine: &mut Machine) -> Result<()> {
     machine.sh(&format!("modprobe {VERIFY_MODULE}")).map(drop)
 }
 
-/// The distribution's kernel, which its own key has signed, is entered, and refuses the same.
+/// The distribution's kernel, signed with the distribution's key, is entered and refuses the same
+/// image.
 pub fn distribution(machine: &mut Machine) -> Result<()> {
     let distribution = machine.distribution.clone();
     kexec(machine, &distribution, Some(VERIFIED))?;
