@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The blob that was built, mapped into this process so that its code can be called.
+//! Maps the built blob into this process so that its code can be called.
 
 use std::arch::asm;
 use std::mem;
@@ -13,7 +13,7 @@ use crate::abi::{self, Header, Region};
 use crate::engines::{EngineKind, select, supports};
 use crate::processors::{self, ThisMachine};
 
-/// What computes digests; see `purgatory_test.rs`.
+/// The function that computes digests; see `purgatory_test.rs`.
 type DigestsEntry = unsafe extern "C" fn(u32, *const Region, usize, *mut Digests);
 
 /// The digests of as many regions as an image can have.
@@ -24,18 +24,18 @@ type Digests = [abi::Digest; abi::REGIONS_MAX];
 pub struct Engine(EngineKind);
 
 impl Engine {
-    /// None where the processor or the running kernel lacks what the engine needs.
+    /// None if the processor or the running kernel lacks what the engine needs.
     pub fn new(kind: EngineKind) -> Option<Self> {
         supports(&ThisMachine, kind).then_some(Self(kind))
     }
 
-    /// Those of all engines that this machine can run, the fastest one first.
+    /// All engines that this machine can run, the fastest one first.
     pub fn all() -> Vec<Self> {
         let engines = EngineKind::ALL.iter().copied();
         engines.filter_map(Self::new).collect()
     }
 
-    /// The one that the loader would pick.
+    /// The engine that the loader would pick.
     pub fn fastest() -> Self {
         Self(select(&ThisMachine))
     }
@@ -62,12 +62,12 @@ pub fn needs(kind: EngineKind) -> String {
 pub struct Blob {
     _code: Mmap,
     digest: DigestsEntry,
-    /// What is in front of the parameters, which the blob checks first.
+    /// The bytes before the parameters, which the blob checks first.
     checked: Vec<u8>,
 }
 
 impl Blob {
-    /// Takes the purgatory's image, and maps that of its digests, `purgatory_test.bin`.
+    /// Takes the purgatory's image, and maps the image of its digest code, `purgatory_test.bin`.
     pub fn new(purgatory: &[u8], digests: &[u8]) -> Result<Self> {
         let field = |offset: usize| -> Result<u32> {
             let bytes = purgatory.get(offset..offset + size_of::<u32>());
@@ -96,7 +96,7 @@ impl Blob {
         })
     }
 
-    /// The digests of regions, at most [`abi::REGIONS_MAX`], by the purgatory's code.
+    /// The digests of at most [`abi::REGIONS_MAX`] regions, by the purgatory's code.
     pub fn digests(&self, engine: Engine, regions: &[&[u8]]) -> Vec<abi::Digest> {
         assert!(regions.len() <= abi::REGIONS_MAX);
         let memory: Vec<Region> = regions.iter().map(|bytes| region(bytes)).collect();
@@ -107,7 +107,7 @@ impl Blob {
         digests[..regions.len()].to_vec()
     }
 
-    /// Bytes of stack that the digest of a region takes.
+    /// Bytes of stack that computing the digest of a region takes.
     pub fn stack_used(&self, engine: Engine, bytes: &[u8]) -> usize {
         const PAINT: u8 = 0xa5;
         let mut stack = vec![PAINT; 1 << 20];
@@ -135,13 +135,13 @@ impl Blob {
             );
         }
         let unused = stack.iter().take_while(|byte| **byte == PAINT).count();
-        // Not the return address of the call above, which is this function's.
+        // Leaves out the return address of the call above, which is this function's.
         end - size_of::<usize>() - (stack.as_ptr().addr() + unused)
     }
 
-    /// The digests that the purgatory computes before it enters an image: of itself, with the scalar
-    /// engine as it does, and of what was loaded of each segment. That of its parameters is left
-    /// out: they have a KiB.
+    /// The digests that the purgatory computes before it enters an image: one of itself, with the
+    /// scalar engine, and one of the loaded part of each segment. The digest of its parameters is
+    /// left out: they are a KiB.
     pub fn verify(&self, engine: Engine, image: &Image) -> Vec<abi::Digest> {
         let segments = image.segments.iter();
         let loaded: Vec<_> = segments
@@ -152,7 +152,7 @@ impl Blob {
         digests
     }
 
-    /// Fails unless every segment's digest is what other code computes.
+    /// Fails unless other code computes the same digest for every segment.
     pub fn check(&self, engine: Engine, image: &Image) -> Result<()> {
         let found = self.verify(engine, image);
         for (segment, found) in image.segments.iter().zip(&found[1..]) {
@@ -168,7 +168,7 @@ impl Blob {
     }
 }
 
-/// Memory as the purgatory is told of it.
+/// Memory as the purgatory's parameters describe it.
 fn region(bytes: &[u8]) -> Region {
     Region {
         start: bytes.as_ptr().expose_provenance() as u64,

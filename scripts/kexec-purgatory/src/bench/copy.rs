@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Copies of an image as `relocate_kernel` makes them, along a list of pages.
+//! Copies an image along a list of pages, as `relocate_kernel` does.
 
 mod loops;
 
@@ -20,12 +20,12 @@ const IND_SOURCE: u64 = 8;
 /// Entries in a page of the list.
 const ENTRIES: usize = PAGE / size_of::<u64>();
 
-/// Where the source pages of an image lie.
+/// How the source pages of an image lie.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Pages {
-    /// In a row.
+    /// One after the other.
     Adjacent,
-    /// In no order.
+    /// In random order.
     Scattered,
 }
 
@@ -49,7 +49,7 @@ pub enum Extent {
     WithTail,
 }
 
-/// The source pages of an image and the list of what is copied where.
+/// The source pages of an image, and the list of what is copied where.
 pub struct Copy<'a> {
     list: Memory,
     // The list refers to both.
@@ -58,7 +58,7 @@ pub struct Copy<'a> {
 }
 
 impl<'a> Copy<'a> {
-    /// Fills source pages with what `image` holds now, to be copied back over it.
+    /// Fills source pages with the current contents of `image`, to be copied back over it.
     pub fn new(image: &'a Image, pages: Pages, extent: Extent) -> Result<Self> {
         let spans: Vec<(usize, usize)> = image
             .segments
@@ -108,17 +108,17 @@ impl<'a> Copy<'a> {
     }
 }
 
-/// How the pages of an image lie that a kernel has loaded.
+/// How the pages of a loaded image lie.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Runs {
     /// Pages that are copied.
     pub pages: u64,
-    /// Runs of pages that follow each other both where they lie and where they go.
+    /// Runs of pages that follow each other both before and after the copy.
     pub runs: u64,
 }
 
 impl Runs {
-    /// Walks the list of an image, which begins with `head`; `read` reads an entry at a physical
+    /// Walks the list of an image, which begins with `head`. `read` reads the entry at a physical
     /// address.
     pub fn of_list(head: u64, mut read: impl FnMut(u64) -> Result<u64>) -> Result<Self> {
         let page_of = |entry: u64| entry & !(PAGE as u64 - 1);
@@ -142,7 +142,7 @@ impl Runs {
     }
 }
 
-/// Puts entries in pages, each of which ends with where the next one is.
+/// Puts entries in pages. Each page ends with an entry for the next one.
 fn list(entries: &[u64]) -> Result<Memory> {
     let pages = entries.chunks(ENTRIES - 1);
     let mut list = Memory::new(pages.len() * PAGE)?;

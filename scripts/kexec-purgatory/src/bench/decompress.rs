@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The next kernel's decompression of itself, with the kernel's own code, linked into this process.
+//! The next kernel's decompression of itself, by the kernel's own code, linked into this process.
 
 use std::fs;
 use std::mem;
@@ -14,11 +14,11 @@ use super::program::Program;
 use crate::command::{command, output};
 use crate::layout::Layout;
 
-/// The source, in the tool's folder, and its function.
+/// The source, in the tool's directory, and its function.
 const SOURCE: &str = "decompress.c";
 const SYMBOL: &str = "decompress";
 
-/// As in `arch/x86/boot/compressed/Makefile`, without warnings.
+/// The flags of `arch/x86/boot/compressed/Makefile`, without warnings.
 const FLAGS: &[&str] = &[
     "-m64",
     "-O2",
@@ -42,7 +42,8 @@ const FLAGS: &[&str] = &[
     "-DKBUILD_MODNAME=\"\"",
 ];
 
-/// Folders with headers, and headers that come first, in the kernel tree and in the build folder.
+/// Directories with headers, and headers that come first, in the kernel tree and in the build
+/// directory.
 const INCLUDES: &[&str] = &[
     "arch/x86/include",
     "arch/x86/include/generated",
@@ -59,14 +60,14 @@ const HEADERS: &[&str] = &[
     "include/linux/hidden.h",
 ];
 
-/// Where the decompressor's own headers are, and its `memcpy()`.
+/// The directory of the decompressor's own headers, and the file with its `memcpy()`.
 const BOOT: &str = "arch/x86/boot/compressed";
 const STRING: &str = "string.c";
 
-/// How data that zstd compressed begins (RFC 8878, section 3.1.1).
+/// The first bytes of zstd data (RFC 8878, section 3.1.1).
 const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
-/// How a kernel that was decompressed begins.
+/// The first bytes of a decompressed kernel.
 const ELF: &[u8] = b"\x7fELF";
 
 /// Fields of `struct setup_header` by their offset in the file, and the size of a sector; see
@@ -84,13 +85,13 @@ type Decompress =
 pub struct Compressed {
     object: Vec<u8>,
     payload: Vec<u8>,
-    /// Bytes that it has when it is decompressed.
+    /// Size of the decompressed kernel, in bytes.
     size: usize,
 }
 
 impl Compressed {
-    /// Compiles the decompressor of a tree, which was configured in `build`, and reads a bzImage. None if
-    /// that is not compressed with zstd.
+    /// Compiles the decompressor of `tree`, which was configured in `build`, and reads a bzImage.
+    /// None if the bzImage is not compressed with zstd.
     pub fn build(
         layout: &Layout,
         tree: &Path,
@@ -101,7 +102,7 @@ impl Compressed {
             fs::read(bzimage).with_context(|| format!("cannot read {}", bzimage.display()))?;
         let payload =
             payload(&file).with_context(|| format!("{} is no bzImage", bzimage.display()))?;
-        // The kernel's build appends the size to what is compressed.
+        // The kernel's build appends the decompressed size to the compressed data.
         let Some((payload, size)) = payload.split_last_chunk() else {
             return Ok(None);
         };
@@ -145,7 +146,7 @@ impl Compressed {
     }
 }
 
-/// The compressed kernel in a bzImage, with its size behind it.
+/// The compressed kernel in a bzImage, with its size after it.
 fn payload(file: &[u8]) -> Option<&[u8]> {
     let number =
         |at: usize| Some(u32::from_le_bytes(file.get(at..at + 4)?.try_into().ok()?) as usize);
@@ -156,7 +157,7 @@ fn payload(file: &[u8]) -> Option<&[u8]> {
         .get(..number(PAYLOAD_LENGTH)?)
 }
 
-/// The decompressor, linked.
+/// The linked decompressor.
 ///
 /// # Invariants
 ///
@@ -175,7 +176,7 @@ impl<'a> Decompressor<'a> {
         let program = Program::link(&compressed.object).context("cannot link the decompressor")?;
         let symbol = program.symbol(SYMBOL)?;
         let code = program.memory;
-        // Its heap and its variables lie beside its code.
+        // Its heap and its variables are beside its code.
         // SAFETY: The range is that of a mapping of this process, whose bytes are no Rust objects.
         let failed = unsafe {
             let all = libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC;
@@ -189,7 +190,7 @@ impl<'a> Decompressor<'a> {
         // SAFETY: This is the function's type in C, and it stays mapped for as long as `code` is.
         let decompress =
             unsafe { mem::transmute::<*const u8, Decompress>(code[symbol.start..].as_ptr()) };
-        // INVARIANT: As above. The room has the size that the kernel says that it has.
+        // INVARIANT: As above. The room has the size that the kernel states.
         let this = Self {
             decompress,
             payload: &compressed.payload,
@@ -203,12 +204,12 @@ impl<'a> Decompressor<'a> {
         Ok(this)
     }
 
-    /// Bytes of the kernel, decompressed.
+    /// Bytes of the decompressed kernel.
     pub fn size(&self) -> usize {
         self.room.len()
     }
 
-    /// Decompresses the kernel; returns 0, or a negative number if it is damaged.
+    /// Decompresses the kernel. Returns 0, or a negative number if it is damaged.
     pub fn run(&self) -> i32 {
         let bytes = |bytes: usize| bytes as libc::c_long;
         // SAFETY: By the type invariants. Nobody borrows the room, which the function writes to.

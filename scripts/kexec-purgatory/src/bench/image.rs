@@ -13,11 +13,11 @@ use sha2::{Digest, Sha256};
 use super::memory::{Memory, PAGE};
 use crate::abi;
 
-/// Bytes of initramfs that go with the distribution's kernel.
+/// Bytes of initramfs that are loaded with the distribution's kernel.
 const INITRAMFS: usize = 30 << 20;
 
 /// `sizeof(struct boot_params)`, the longest `elfcorehdr=`, and `struct setup_data` for the EFI
-/// maps and the seed: what `bzImage64_load()` allocates beside the command line.
+/// maps and the seed: what `bzImage64_load()` allocates besides the command line.
 const BOOT_PARAMS: usize = 4096 + 30 + 16 + 48 + 16 + 32;
 const CMDLINE: &str = "root=/dev/sda1 ro quiet console=ttyS0,115200";
 
@@ -34,7 +34,7 @@ pub struct Segment {
     pub name: &'static str,
     /// Bytes that were loaded (`bufsz`).
     pub loaded: usize,
-    /// Bytes that it takes (`memsz`), whole pages; those behind the loaded ones are zero.
+    /// Bytes that it occupies (`memsz`), whole pages; the bytes after the loaded ones are zero.
     pub memory: usize,
     /// Where it starts in the memory of the image, in bytes.
     #[serde(skip)]
@@ -47,7 +47,7 @@ impl Segment {
         self.start..self.start + self.loaded
     }
 
-    /// Those and the zero tail.
+    /// The loaded bytes and the zero tail.
     pub fn memory_range(&self) -> Range<usize> {
         self.start..self.start + self.memory
     }
@@ -73,7 +73,8 @@ impl Image {
         Ok(image)
     }
 
-    /// Segments of a kernel of that size and `init_size`, with its initramfs; all bytes are random.
+    /// Segments of a kernel of `kernel` bytes with that `init_size`, and of its initramfs; all
+    /// bytes are random.
     pub fn of_kernel_size(kernel: usize, init_size: usize) -> Result<Self> {
         let boot_params = BOOT_PARAMS + CMDLINE.len();
         let mut image = Self::with_segments(&[
@@ -94,7 +95,7 @@ impl Image {
         Ok(image)
     }
 
-    /// An initramfs of whole pages alone, so that there is no tail.
+    /// Only an initramfs of whole pages, so that there is no tail.
     pub fn of_size(bytes: usize) -> Result<Self> {
         let mut image = Self::with_segments(&[("initramfs", bytes, bytes)])?;
         fastrand::Rng::with_seed(2).fill(&mut image.memory);
@@ -122,7 +123,7 @@ impl Image {
         })
     }
 
-    /// Overwrites what was loaded of a segment.
+    /// Overwrites the loaded bytes of a segment.
     pub fn overwrite(&self, segment: &Segment) {
         let range = segment.loaded_range();
         // SAFETY: The range is inside of the memory, which nobody borrows: an image is not shared
@@ -145,7 +146,7 @@ impl Image {
         self.segments.iter().map(|segment| segment.loaded).sum()
     }
 
-    /// Those and the zero tails.
+    /// Loaded bytes and the zero tails.
     pub fn total(&self) -> usize {
         self.segments.iter().map(|segment| segment.memory).sum()
     }
@@ -182,7 +183,7 @@ fn protected_mode(file: &[u8]) -> Option<(&[u8], usize)> {
     Some((kernel, number(INIT_SIZE)? as usize))
 }
 
-/// The digest of a region, computed as `abi::LEAF_SIZE` defines it, by other code than the blob's.
+/// The digest of a region, computed as `abi::LEAF_SIZE` defines it, by code other than the blob's.
 pub fn region_digest(region: &[u8]) -> abi::Digest {
     let mut hash = Sha256::new();
     for leaf in region.chunks(abi::LEAF_SIZE) {

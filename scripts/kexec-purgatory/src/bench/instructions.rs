@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Instructions that `kexec_file_load()` takes, and those from `kexec -e` to the next kernel's first
-//! one, counted in QEMU.
+//! Counts in QEMU the instructions that `kexec_file_load()` takes, and those from `kexec -e` to the
+//! next kernel's first instruction.
 //!
-//! Each turn of a `rep movsq` is an instruction. Only the next kernel's way to its `/init` is told
-//! by its time stamp counter: with `-icount shift=0` the guest's clock advances by a nanosecond with
-//! each instruction, and jumps where the processor waits for a timer. Nothing of it depends on the
-//! machine that QEMU runs on.
+//! Each iteration of a `rep movsq` is an instruction. Only the next kernel's way to its `/init` is
+//! measured with its time stamp counter: with `-icount shift=0` the guest's clock advances by a
+//! nanosecond with each instruction, and jumps when the processor waits for a timer. None of this
+//! depends on the machine that QEMU runs on.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -35,11 +35,10 @@ use crate::qemu::SerialLog;
 /// `rdtsc`.
 const RDTSC: [u8; 2] = [0x0f, 0x31];
 
-/// How often a case is run at least: with fewer, no difference is seen.
+/// Minimum number of runs of a case: with fewer, no difference could show.
 pub const LEAST_RUNS: u16 = 2;
 
-/// Where the 64-bit entry point of a kernel lies in what is loaded of it, see
-/// Documentation/arch/x86/boot.rst.
+/// Offset of a kernel's 64-bit entry point in what is loaded, see Documentation/arch/x86/boot.rst.
 const ENTRY_OFFSET: u64 = 0x200;
 
 /// A way to the next kernel.
@@ -65,8 +64,8 @@ const fn case(name: &'static str, verify: Verify, engine: EngineKind, to_init: b
 
 use EngineKind::{Avx2X8, Scalar, ShaNiX3};
 
-/// Mainline's kernel hashes with what the processor has as well, when it loads an image: each
-/// processor has a case of it.
+/// Mainline's kernel also hashes with what the processor has, when it loads an image. Each
+/// processor therefore has a case of it.
 const CASES: &[Case] = &[
     case("mainline", Verify::Norust, ShaNiX3, true),
     case("mainline-avx2", Verify::Norust, Avx2X8, false),
@@ -82,14 +81,14 @@ const CASES: &[Case] = &[
     case("n", Verify::N, ShaNiX3, true),
 ];
 
-/// What one way takes, in instructions.
+/// The instructions that one way takes.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Counted {
     /// In the system call `kexec_file_load()`.
     pub load: u64,
     /// Until `machine_kexec()`.
     pub shut_down: u64,
-    /// Until the purgatory is entered, or the next kernel where there is none.
+    /// Until the purgatory is entered, or the next kernel if there is no purgatory.
     pub copy: u64,
     pub verify: u64,
     /// From the next kernel's first instruction until its `/init` runs, in nanoseconds of its clock:
@@ -106,17 +105,17 @@ impl Counted {
     }
 }
 
-/// What was counted of a case.
+/// The counts of a case.
 #[derive(Serialize)]
 pub struct Repeated {
     #[serde(skip)]
     pub case: &'static str,
-    /// By the first run.
+    /// The counts of the first run.
     #[serde(flatten)]
     pub counted: Counted,
     /// How often the case was run.
     pub runs: usize,
-    /// What each run counted, if not all counted the same.
+    /// The counts of each run, if they differ.
     pub different: Option<Vec<Counted>>,
 }
 
@@ -127,14 +126,14 @@ struct Prepared {
     guest: Guest,
 }
 
-/// Counts all cases, in their order: `runs` times those that are followed until `/init`, and as often
-/// as a difference needs to be seen the others.
+/// Counts all cases, in their order. Runs those that are followed until `/init` `runs` times, and
+/// the others [`LEAST_RUNS`] times.
 pub fn count(layout: &Layout, next: &DistributionKernel, runs: u16) -> Result<Vec<Repeated>> {
     let tree = graft::kernel_tree(layout)?;
     let folder = memory::folder(layout)?;
     let mut prepared = Vec::new();
     let mut kernels = BTreeMap::new();
-    // Next to each other what differs least, as one folder is built in.
+    // Builds similar states one after the other, because they share a build directory.
     for verify in [Verify::Y, Verify::M, Verify::N, Verify::Norust] {
         let built = kernel::build(layout, &tree, None, verify)?;
         kernels.insert(verify.name(), built);
@@ -152,7 +151,7 @@ pub fn count(layout: &Layout, next: &DistributionKernel, runs: u16) -> Result<Ve
             ..Plan::new(Purpose::Enter)
         };
         let (guest, _) = guest::loading(layout, next, &plan)?;
-        // The next case's guest is written to the same file.
+        // The next case writes its guest to the same file.
         let initramfs = folder.path().join(format!("{}.cpio", case.name));
         fs::copy(&guest.initramfs, &initramfs)?;
         prepared.push(Prepared {
@@ -207,7 +206,7 @@ impl Prepared {
         let boot = Boot {
             kernel: self.kernel.image(),
             initramfs: &self.guest.initramfs,
-            // The memory of the image must not lie elsewhere in each run.
+            // The memory of the image must be at the same place in each run.
             cmdline: &format!("{EVERY_KERNEL} nokaslr {}", self.guest.arguments),
         };
         let mut machine = Machine::boot_counting(&processor, memory, &boot)?;
@@ -257,7 +256,7 @@ impl Prepared {
 }
 
 impl Case {
-    /// Whether the log names the engine, if the image is verified by one.
+    /// Whether the log names the case's engine, if an engine verifies the image.
     fn engine_is_right(&self, log: &SerialLog) -> bool {
         let named = log
             .lines()
@@ -266,8 +265,8 @@ impl Case {
     }
 }
 
-/// The time stamp counter of a stopped machine: the instruction that reads it is put in the place
-/// of the one that comes next, and then that one is put back.
+/// Reads the time stamp counter of a stopped machine: replaces the next instruction with one that
+/// reads the counter, executes that, and restores the instruction and the registers.
 fn time_stamp(gdb: &mut Gdb) -> Result<u64> {
     let before = gdb.registers()?;
     let rip = before.get("rip")?;
@@ -286,20 +285,20 @@ fn time_stamp(gdb: &mut Gdb) -> Result<u64> {
     Ok(after.get("rdx")? << 32 | after.get("rax")?)
 }
 
-/// Where a function returns to whose first instruction comes next.
+/// The return address of a function that is stopped at its first instruction.
 fn return_address(gdb: &mut Gdb) -> Result<u64> {
     let stack = gdb.registers()?.get("rsp")?;
     let address = gdb.read(Space::Virtual, stack, size_of::<u64>())?;
     Ok(u64::from_le_bytes(address[..].try_into()?))
 }
 
-/// How the pages lie of the image that `machine_kexec()` is called with; `struct kimage` begins with
-/// the first entry of the list.
+/// How the pages of the image lie that `machine_kexec()` is called with. `struct kimage` begins
+/// with the first entry of the list.
 fn image_pages(gdb: &mut Gdb) -> Result<Runs> {
     let kimage = gdb.registers()?.get("rdi")?;
     let number = |bytes: &[u8]| Ok(u64::from_le_bytes(bytes.try_into()?));
     let head = number(&gdb.read(Space::Virtual, kimage, size_of::<u64>())?)?;
-    // The page of the list that was read last.
+    // The last page of the list that was read.
     let mut last: Option<(u64, Vec<u8>)> = None;
     Runs::of_list(head, |address| {
         let offset = address % PAGE as u64;
@@ -313,7 +312,7 @@ fn image_pages(gdb: &mut Gdb) -> Result<Runs> {
     })
 }
 
-/// The time stamp counter when the next kernel's `/init` has read it.
+/// The time stamp counter that the next kernel's `/init` has read.
 fn until_init(machine: &mut Machine) -> Result<u64> {
     const PREFIX: &str = "guest: time stamp ";
     let stop =

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The digests that `kexec_file_load()` computes, by mainline's loader and by this one, with the code
-//! that `lib/crypto` has for processors with SHA-NI, linked into this process.
+//! The digests that `kexec_file_load()` computes, by mainline's loader and by the project's, with
+//! the code of `lib/crypto` for processors with SHA-NI, linked into this process.
 
 use std::array;
 use std::mem;
@@ -25,7 +25,7 @@ type State = [u32; 8];
 #[repr(C)]
 struct Context {
     state: State,
-    /// Of what was hashed before.
+    /// Bytes that were hashed before.
     byte_count: u64,
     buffer: [u8; 64],
 }
@@ -33,7 +33,7 @@ struct Context {
 /// Adds blocks to a state.
 type Transform = unsafe extern "C" fn(*mut State, *const u8, usize);
 
-/// Hashes two messages of one length, which is at least that of a block.
+/// Hashes two messages of equal length, which is at least one block.
 type Finup2x = unsafe extern "C" fn(
     *const Context,
     *const u8,
@@ -46,7 +46,7 @@ type Finup2x = unsafe extern "C" fn(
 /// SHA-256 code of `lib/crypto` for one stream.
 pub struct Stream {
     pub name: &'static str,
-    /// Where a kernel's build folder has the object.
+    /// The object's path in a kernel's build directory.
     pub object: &'static str,
     symbol: &'static str,
     /// Whether this processor has the instructions.
@@ -77,7 +77,7 @@ pub const STREAMS: [Stream; 2] = [
 pub struct KernelSha256 {
     pub name: &'static str,
     transform: Transform,
-    /// For two messages at once; with SHA-NI only.
+    /// Hashes two messages at once; only with SHA-NI.
     finup_2x: Option<Finup2x>,
     initial: State,
     _code: Mmap,
@@ -90,7 +90,7 @@ impl KernelSha256 {
         is_x86_feature_detected!("sha") && is_x86_feature_detected!("sse4.1")
     }
 
-    /// Links the object of a stream; None where it is not usable.
+    /// Links the object of a stream. None if the stream is not usable.
     pub fn link(stream: &Stream, object: &[u8]) -> Result<Option<Self>> {
         if !(stream.is_usable)() {
             return Ok(None);
@@ -105,8 +105,9 @@ impl KernelSha256 {
         let (words, _) = serialized.as_chunks();
 
         let code = program.memory.make_exec()?;
-        // SAFETY: These are the functions' types in C (lib/crypto/x86/sha256.h), and they stay mapped
-        // for as long as `code` is. INVARIANT: As are the instructions, see above.
+        // SAFETY: These are the functions' types in C (lib/crypto/x86/sha256.h), and they stay
+        // mapped for as long as `code` is. INVARIANT: The same holds for the types; `is_usable` has
+        // checked the instructions.
         Ok(Some(unsafe {
             Self {
                 name: stream.name,
@@ -125,7 +126,7 @@ impl KernelSha256 {
         self.finup_2x.is_some()
     }
 
-    /// The digest of what was loaded, as one stream.
+    /// The digest of the loaded bytes, as one stream.
     pub fn loaded(&self, image: &Image) -> Digest {
         let mut message = Message::new(self);
         for segment in &image.segments {
@@ -134,7 +135,7 @@ impl KernelSha256 {
         message.finish()
     }
 
-    /// The digest that mainline's loader records: of all segments, with pages of zeroes for their
+    /// The digest that mainline's loader records: of all segments, with pages of zeroes as their
     /// tails.
     pub fn mainline(&self, image: &Image) -> Digest {
         let zeroes = [0; PAGE];
@@ -151,7 +152,7 @@ impl KernelSha256 {
         message.finish()
     }
 
-    /// The digests that this loader records: of what was loaded of each segment.
+    /// The digests that the project's loader records: one of the loaded bytes of each segment.
     pub fn regions(&self, image: &Image) -> Vec<Digest> {
         image
             .segments
@@ -160,8 +161,8 @@ impl KernelSha256 {
             .collect()
     }
 
-    /// Must take the leaves as `arch/x86/kexec/digest.rs` does: in pairs, and one at a time only an
-    /// odd one and what remains.
+    /// Must hash the leaves as `arch/x86/kexec/digest.rs` does: in pairs, and only an odd leaf and
+    /// the rest one at a time.
     fn region(&self, region: &[u8]) -> Digest {
         let mut outer = Message::new(self);
         let (leaves, last) = region.as_chunks::<LEAF_SIZE>();
@@ -218,7 +219,7 @@ impl KernelSha256 {
         unsafe { (self.transform)(state, blocks.as_ptr().cast(), blocks.len()) }
     }
 
-    /// Fails unless the digests are what other code computes.
+    /// Fails unless other code computes the same digests.
     pub fn check(&self, image: &Image) -> Result<()> {
         let mut expected = image
             .segments

@@ -20,7 +20,7 @@ type Region = [u64; 2];
 const JUMP_TO_ITSELF: [u8; 2] = [0xeb, 0xfe];
 const UD2: [u8; 2] = [0x0f, 0x0b];
 
-/// The purgatory, told to check one image.
+/// The purgatory, set up to check one image.
 ///
 /// # Invariants
 ///
@@ -39,10 +39,10 @@ impl<'a> Mainline<'a> {
         Self::link_patched(object, image, |_| Ok(()))
     }
 
-    /// Whether mainline's purgatory takes the image for what it was when `digest` was computed.
+    /// Whether mainline's purgatory accepts the image as the one that `digest` was computed from.
     ///
-    /// As it never returns from another one, it runs in a process of its own, and with an invalid
-    /// instruction in place of its endless loop.
+    /// The purgatory never returns from any other image. It therefore runs in its own process, with
+    /// an invalid instruction in place of its endless loop.
     pub fn accepts(object: &[u8], image: &'a Image, digest: [u8; 32]) -> Result<bool> {
         let mainline = Self::link_patched(object, image, |program| {
             program.set("purgatory_sha256_digest", &digest)?;
@@ -58,7 +58,7 @@ impl<'a> Mainline<'a> {
             function[at..at + UD2.len()].copy_from_slice(&UD2);
             Ok(())
         })?;
-        // SAFETY: The child calls nothing but code that needs no other thread, and then ends.
+        // SAFETY: The child only calls code that needs no other thread, and then ends.
         match unsafe { libc::fork() } {
             0 => {
                 mainline.verify();
@@ -117,8 +117,8 @@ impl<'a> Mainline<'a> {
         })
     }
 
-    /// Checks the image. Returns only if it is what the digest says; that is how mainline's
-    /// purgatory tells.
+    /// Checks the image. Returns only if the image matches the digest; mainline's purgatory reports
+    /// success in no other way.
     pub fn verify(&self) {
         (self.purgatory)();
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Runs of several pieces of work in turn, so that what disturbs one disturbs all, and what is
-//! said of them.
+//! Runs several pieces of work in turn, so that a disturbance of one disturbs all, and evaluates
+//! the times.
 
 use std::arch::x86_64::_rdtsc;
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ use crate::progress::Step;
 /// Some work that is measured.
 pub struct Case<'a> {
     pub name: String,
-    /// What the work is counted in.
+    /// Bytes that one run of the work covers.
     pub bytes: usize,
     pub work: Box<dyn FnMut() + 'a>,
 }
@@ -34,7 +34,7 @@ impl<'a> Case<'a> {
 
 /// How long each run took, in the order of the rounds.
 ///
-/// Only the time that this process had the processor counts: what else runs on the machine would
+/// Only the time in which this process had the processor counts: other load on the machine would
 /// hit long runs more than short ones.
 #[derive(Default, Serialize)]
 pub struct Samples {
@@ -42,7 +42,7 @@ pub struct Samples {
     pub seconds: Vec<f64>,
 }
 
-/// What was measured, by name.
+/// The measurements, by name.
 #[derive(Serialize)]
 pub struct Measured {
     /// Frequency of the time stamp counter.
@@ -55,8 +55,8 @@ pub struct Measured {
 
 /// Does all work once to warm up, then `rounds` times in turn.
 ///
-/// Each round has an order of its own: what one piece leaves in the caches must not always meet the
-/// same other one. `before` runs before each, and is not measured.
+/// Each round has a different order, so that what one piece leaves in the caches does not always
+/// meet the same next piece. `before` runs before each piece, and is not measured.
 pub fn interleaved(
     mut cases: Vec<Case<'_>>,
     before: impl Fn(),
@@ -95,7 +95,7 @@ fn time_stamp() -> u64 {
     unsafe { _rdtsc() }
 }
 
-/// How long this thread has had a processor.
+/// How long this thread has had a processor in all.
 fn processor_time() -> Result<Duration> {
     let mut time = libc::timespec {
         tv_sec: 0,
@@ -113,7 +113,7 @@ fn processor_time() -> Result<Duration> {
     ))
 }
 
-/// The middle of some figures, and how far they lie apart.
+/// The median of some figures, and how far they spread.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Spread {
     pub median: f64,
@@ -124,12 +124,12 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// None of no figures.
+    /// None if there are no figures.
     pub fn of(figures: impl IntoIterator<Item = f64>) -> Option<Self> {
         let mut figures: Vec<f64> = figures.into_iter().collect();
         figures.sort_by(f64::total_cmp);
         let last = figures.len().checked_sub(1)?;
-        // Between the two neighbours of a place that is not whole.
+        // Interpolates between the two neighbors of a fractional position.
         let at = |part: f64| {
             let place = last as f64 * part;
             let (below, above) = (
@@ -160,13 +160,13 @@ impl Measured {
             .with_context(|| format!("{name} was not measured"))
     }
 
-    /// Milliseconds for a run.
+    /// Milliseconds per run.
     pub fn milliseconds(&self, name: &str) -> Result<Spread> {
         let seconds = self.of(name)?.seconds.iter();
         Spread::of(seconds.map(|seconds| seconds * 1e3)).context("no rounds")
     }
 
-    /// Millions of bytes in a second.
+    /// Millions of bytes per second.
     pub fn speed(&self, name: &str) -> Result<Spread> {
         let samples = self.of(name)?;
         let bytes = samples.bytes as f64;
@@ -174,32 +174,32 @@ impl Measured {
         Spread::of(speeds).context("no rounds")
     }
 
-    /// Cycles of the time stamp counter for a byte.
+    /// Cycles of the time stamp counter per byte.
     pub fn cycles_per_byte(&self, name: &str) -> Result<Spread> {
         let samples = self.of(name)?;
         let cycles = self.tsc_hz / samples.bytes as f64;
         Spread::of(samples.seconds.iter().map(|seconds| seconds * cycles)).context("no rounds")
     }
 
-    /// How much longer one takes than another, each time in the same round.
+    /// How many times as long one takes as the other, in each round.
     pub fn ratio(&self, one: &str, other: &str) -> Result<Spread> {
         self.ratio_of(one, other, |_| 1.0)
     }
 
-    /// How much longer the fastest run of one takes than the fastest run of another. Other load on the
-    /// machine lengthens runs, the long ones of mainline's code most of all; the fastest ones have least
-    /// of it.
+    /// How many times as long the fastest run of one takes as the fastest run of the other. Other
+    /// load on the machine lengthens runs, most of all the long ones of mainline's code; the
+    /// fastest runs suffer least from it.
     pub fn ratio_of_minima(&self, one: &str, other: &str) -> Result<f64> {
         Ok(self.milliseconds(one)?.min / self.milliseconds(other)?.min)
     }
 
-    /// As `ratio_of_minima()`, for the time that each needs for a byte.
+    /// Like `ratio_of_minima()`, for the time per byte.
     pub fn ratio_of_minima_per_byte(&self, one: &str, other: &str) -> Result<f64> {
         let bytes = self.of(other)?.bytes as f64 / self.of(one)?.bytes as f64;
         Ok(self.ratio_of_minima(one, other)? * bytes)
     }
 
-    /// As `ratio()`, for the time that each needs for a byte.
+    /// Like `ratio()`, for the time per byte.
     pub fn ratio_per_byte(&self, one: &str, other: &str) -> Result<Spread> {
         self.ratio_of(one, other, |samples| samples.bytes as f64)
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Memory as the identity mapping between two kernels has it: in large pages, and all there.
+//! Memory like that of the identity mapping between two kernels: in large pages, and all present.
 
 use std::arch::x86_64::{_mm_clflush, _mm_mfence};
 use std::fs;
@@ -16,7 +16,7 @@ pub const PAGE: usize = 4096;
 /// Size of a line of the caches, in bytes.
 const CACHE_LINE: usize = 64;
 
-/// Size of the pages that the kernel is asked for.
+/// Size of the pages that the kernel is asked for, in bytes.
 const LARGE_PAGE: usize = 2 << 20;
 
 /// Bytes at the start of a large page.
@@ -34,10 +34,10 @@ pub struct Memory {
 impl Memory {
     /// `len` bytes of zeroes.
     pub fn new(len: usize) -> Result<Self> {
-        // With room for the alignment, and for the whole of the last large page.
+        // Includes room for the alignment, and for the whole last large page.
         let map = MmapMut::map_anon(len.next_multiple_of(LARGE_PAGE) + LARGE_PAGE)
             .with_context(|| format!("no {} MiB of memory", len >> 20))?;
-        // Whether the kernel does so, and can, `is_large()` says.
+        // `is_large()` says whether the kernel can do so and did.
         let _ = map.advise(Advice::HugePage);
         let start = map.as_ptr().align_offset(LARGE_PAGE);
         // INVARIANT: The mapping has room for the alignment.
@@ -46,12 +46,12 @@ impl Memory {
             start,
             len,
         };
-        // So that every page is there.
+        // Makes every page present.
         memory.fill(0);
         Ok(memory)
     }
 
-    /// Writes back what the caches hold of the memory, and empties them of it.
+    /// Writes back what the caches hold of the memory, and removes it from the caches.
     pub fn flush(&self) {
         for line in self.chunks(CACHE_LINE) {
             // SAFETY: Every 64-bit processor has the instruction, which changes no memory.
@@ -85,14 +85,14 @@ impl DerefMut for Memory {
     }
 }
 
-/// Whether all memory that this process has asked for in large pages is in such pages.
+/// Whether all memory for which this process asked for large pages is in such pages.
 pub fn is_large() -> Result<bool> {
     Ok(is_large_in(&fs::read_to_string("/proc/self/smaps")?))
 }
 
-/// The same, from what the kernel says of each mapping.
+/// The same, from what the kernel says about each mapping.
 fn is_large_in(smaps: &str) -> bool {
-    // A kernel without large pages takes no such advice.
+    // A kernel without large pages refuses the advice.
     let mut advised = false;
     let (mut resident, mut large) = ("", "");
     for line in smaps.lines() {

@@ -16,17 +16,17 @@ const BAR: u32 = 20;
 /// Space for the title and the legend of a panel, and for its axis.
 const HEAD: u32 = 62;
 const FOOT: u32 = 50;
-/// Space for what a bar is called.
+/// Space for the names of bars.
 const NAMES: u32 = 150;
-/// Space for what it adds up to.
+/// Space for the label after a bar.
 const SUMS: u32 = 190;
 
 /// Some bars on one scale.
 pub struct Panel {
     pub title: String,
-    /// Of the scale.
+    /// The unit of the scale.
     pub unit: &'static str,
-    /// What the parts of a bar are called, in their order.
+    /// The names of a bar's parts, in order.
     pub parts: Vec<&'static str>,
     pub bars: Vec<Bar>,
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What is measured on the processor that this runs on.
+//! Measures on the processor that this program runs on.
 
 use std::fs;
 use std::hint::black_box;
@@ -19,11 +19,11 @@ use super::mainline::Mainline;
 use super::measure::{Case, Measured, interleaved};
 use crate::progress::Step;
 
-/// How image pages lie where copy and verification are measured together: what suits the copy,
-/// and so ours, least.
+/// How image pages lie where copy and verification are measured together: the way that suits the
+/// copy, and so the project's code, least.
 pub const PAGES: Pages = Pages::Scattered;
 
-/// The sizes of image that are measured, in MiB.
+/// The sizes of images to measure, in MiB.
 pub const SIZES: &[usize] = &[16, 64, 256, 1024];
 
 /// The image of many small segments: how many there are, and bytes of each.
@@ -34,7 +34,7 @@ pub const SMALL_REGION: usize = 64 << 10;
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Caches {
-    /// What the piece of work before left there
+    /// What the previous piece of work left there
     Warm,
     /// Nothing
     Cold,
@@ -57,7 +57,7 @@ pub struct Programs {
     pub kernel: Vec<KernelSha256>,
 }
 
-/// Names of what is measured.
+/// The names of the measurements.
 pub mod names {
     use super::{Loop, Pages};
 
@@ -84,7 +84,7 @@ pub mod names {
     }
 }
 
-/// What OpenSSL takes for an image.
+/// What OpenSSL needs for an image.
 #[cfg(feature = "openssl")]
 fn openssl(image: &Image) -> Vec<Case<'_>> {
     use openssl::sha::{Sha256, sha256};
@@ -105,15 +105,14 @@ fn openssl(image: &Image) -> Vec<Case<'_>> {
     ]
 }
 
-/// Without OpenSSL's headers the tool can be built all the same, and for a static program it is left
-/// out.
+/// The tool builds without OpenSSL's headers as well, and the static program leaves OpenSSL out.
 #[cfg(not(feature = "openssl"))]
 fn openssl(_: &Image) -> Vec<Case<'_>> {
     Vec::new()
 }
 
-/// Checks that all programs compute what they ought to, then measures them on the image of a real
-/// kernel, and its decompression, where the decompressor is given.
+/// Checks that all programs compute what they should, then measures them on the image of a real
+/// kernel. If `decompressor` is given, also measures the kernel's decompression.
 pub fn on_image(
     programs: &Programs,
     image: &Image,
@@ -216,7 +215,8 @@ pub fn on_small_regions(programs: &Programs, caches: Caches, rounds: usize) -> R
     Ok(measured)
 }
 
-/// Measures on images of several sizes, without a tail; returns the size of each in MiB.
+/// Measures on images of several sizes, without a tail. Returns the size of each in MiB with its
+/// measurements.
 pub fn on_sizes(
     programs: &Programs,
     sizes: &[usize],
@@ -246,10 +246,10 @@ pub fn on_sizes(
         .collect()
 }
 
-/// Fails unless every engine, and the kernel's own code, computes the digests of another
+/// Fails unless every engine, and the kernel's own code, computes the same digests as another
 /// implementation.
 ///
-/// That mainline's purgatory returns from an image says that it found it sound.
+/// Mainline's purgatory returns only from an image that it found sound.
 pub fn check(programs: &Programs, image: &Image) -> Result<()> {
     for engine in Engine::all() {
         programs.blob.check(engine, image)?;
@@ -284,9 +284,9 @@ fn check_copy(copy: &Copy, image: &Image) -> Result<()> {
     Ok(())
 }
 
-/// Reads memory and does next to nothing with it.
+/// Reads memory and does almost nothing with it.
 fn sum(bytes: &[u8]) -> u64 {
-    // As many additions at a time as do not wait for each other.
+    // Independent sums, so that additions do not wait for each other.
     let mut sums = [0_u64; 16];
     for chunk in bytes.as_chunks::<128>().0 {
         for (sum, word) in sums.iter_mut().zip(chunk.as_chunks().0) {
@@ -296,7 +296,7 @@ fn sum(bytes: &[u8]) -> u64 {
     sums.iter().fold(0, |total, sum| total.wrapping_add(*sum))
 }
 
-/// Keeps the process on the processor that it runs on now, as there is one only between two
+/// Pins the process to the processor that it runs on, because there is only one between two
 /// kernels.
 pub fn stay_on_one() -> Result<()> {
     // SAFETY: These functions only write to `set`, which is valid when it is all zeroes.
@@ -313,10 +313,10 @@ pub fn stay_on_one() -> Result<()> {
     Ok(())
 }
 
-/// Where a kernel's build folder has mainline's purgatory.
+/// Mainline's purgatory in a kernel's build directory.
 pub const MAINLINE_OBJECT: &str = "arch/x86/purgatory/purgatory.ro";
 
-/// Where it has ours, and the image with its digests alone.
+/// The project's purgatory there, and the image with only its digest code.
 pub const PURGATORY: &str = "arch/x86/purgatory/rust/purgatory.bin";
 pub const DIGESTS: &str = "arch/x86/purgatory/rust/purgatory_test.bin";
 
@@ -330,7 +330,7 @@ pub struct Objects {
 }
 
 impl Objects {
-    /// Mainline's from a build folder that has its objects.
+    /// Reads mainline's objects from its build directory.
     pub fn read(purgatory: Vec<u8>, digests: Vec<u8>, mainline: &Path) -> Result<Self> {
         let read = |object: &str| {
             let path = mainline.join(object);
@@ -350,7 +350,7 @@ impl Objects {
 }
 
 impl Programs {
-    /// Links all that this processor can run.
+    /// Links everything that this processor can run.
     pub fn link(objects: &Objects) -> Result<Self> {
         let mut kernel = Vec::new();
         for (stream, object) in load::STREAMS.iter().zip(&objects.streams) {

@@ -18,7 +18,7 @@ pub struct Program<'a> {
 }
 
 impl<'a> Program<'a> {
-    /// Links an object file that needs no other one.
+    /// Links an object file that does not depend on others.
     pub fn link(bytes: &'a [u8]) -> Result<Self> {
         let file = File::parse(bytes)?;
         let mut places = Vec::new();
@@ -50,7 +50,7 @@ impl<'a> Program<'a> {
         Ok(program)
     }
 
-    /// As `arch_kexec_apply_relocations_add()`.
+    /// Like `arch_kexec_apply_relocations_add()`.
     fn relocate(&mut self, at: usize, relocation: &Relocation) -> Result<()> {
         let RelocationTarget::Symbol(index) = relocation.target() else {
             bail!("a relocation without a symbol");
@@ -71,7 +71,7 @@ impl<'a> Program<'a> {
         Ok(())
     }
 
-    /// Where a symbol lies in memory.
+    /// Offset of a symbol in `memory`.
     fn place_of(&self, index: SymbolIndex) -> Result<usize> {
         let symbol = self.file.symbol_by_index(index)?;
         let section = symbol.section_index().context("an undefined symbol")?;
@@ -83,7 +83,7 @@ impl<'a> Program<'a> {
         Ok(place + usize::try_from(symbol.address())?)
     }
 
-    /// Where the bytes of a symbol are in memory.
+    /// The range of a symbol's bytes in `memory`.
     pub fn symbol(&self, name: &str) -> Result<Range<usize>> {
         let symbol = self
             .file
@@ -94,7 +94,7 @@ impl<'a> Program<'a> {
         Ok(start..start + usize::try_from(symbol.size())?)
     }
 
-    /// As `kexec_purgatory_get_set_symbol()`.
+    /// Like `kexec_purgatory_get_set_symbol()`.
     pub fn set(&mut self, name: &str, value: &[u8]) -> Result<()> {
         let range = self.symbol(name)?;
         ensure!(

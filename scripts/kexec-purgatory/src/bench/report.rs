@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What was measured, as JSON, as tables and for the picture.
+//! The measurements as JSON, as tables and for the picture.
 
 mod machine;
 mod panels;
@@ -22,7 +22,7 @@ use super::measure::{Measured, Spread};
 use super::processor::{self, Caches, names};
 use crate::engines::EngineKind;
 
-/// All that `bench.json` has.
+/// Everything in `bench.json`.
 #[derive(Serialize)]
 pub struct Report {
     machine: Machine,
@@ -41,9 +41,9 @@ pub struct Report {
     copy_verify_ms: BTreeMap<&'static str, Spread>,
     /// By loop, then by how the pages lie.
     copy: BTreeMap<&'static str, BTreeMap<&'static str, CopyFigures>>,
-    /// None where the processor lacks SHA-NI.
+    /// None if the processor lacks SHA-NI.
     load_digests: Option<LoadDigests>,
-    /// Milliseconds in which the next kernel decompresses itself. None where that was not measured.
+    /// Milliseconds in which the next kernel decompresses itself. None if that was not measured.
     decompress_ms: Option<Spread>,
     growth: Vec<Growth>,
     /// By case: instructions in QEMU from `kexec -e` to the next kernel's first one. None if they
@@ -71,7 +71,7 @@ struct Work {
     project_loop: &'static str,
 }
 
-/// Mainline's purgatory, with the copy loop in front of it.
+/// Mainline's purgatory, with the copy loop before it.
 #[derive(Serialize)]
 struct Figures {
     #[serde(flatten)]
@@ -89,12 +89,13 @@ struct Speed {
 
 #[derive(Serialize)]
 struct PerByte {
-    /// Mainline's time for a byte over that of the engine.
+    /// Mainline's time per byte over the engine's.
     per_byte_ratio: Option<f64>,
     per_byte_ratio_spread: Option<Spread>,
     /// The same for the fastest run of each.
     per_byte_ratio_of_minima: Option<f64>,
-    /// The engine's time for a byte of many small regions over that of the image, fastest runs.
+    /// The engine's time per byte of many small regions over that of the image, for the fastest
+    /// runs.
     small_regions_ratio: Option<f64>,
     #[serde(flatten)]
     speed: Option<Speed>,
@@ -104,7 +105,7 @@ struct PerByte {
 
 #[derive(Serialize)]
 struct OnImage {
-    /// Mainline's time for the whole image over that of the engine.
+    /// Mainline's time for the whole image over the engine's.
     verify_ratio: Option<f64>,
     /// The same for copy and verification.
     verify_copy_ratio: Option<f64>,
@@ -121,7 +122,7 @@ struct OnImage {
 struct CopyFigures {
     ms: Spread,
     mb_per_s: Spread,
-    /// The time that `rep movsq` for each page takes over that of this loop.
+    /// The time of `rep movsq` for each page over that of this loop.
     ratio: Spread,
 }
 
@@ -130,11 +131,11 @@ struct CopyFigures {
 struct LoadDigests {
     mainline_ms: Spread,
     ms: Spread,
-    /// Mainline's time over that of this loader.
+    /// Mainline's time over that of the project's loader.
     ratio: Spread,
 }
 
-/// Milliseconds that an image of some size takes to verify.
+/// Milliseconds that verifying an image of some size takes.
 #[derive(Serialize)]
 struct Growth {
     mib: usize,
@@ -228,7 +229,7 @@ impl Report {
         })
     }
 
-    /// The cases of which runs did not count the same.
+    /// The cases whose runs counted different numbers.
     pub fn different(&self) -> Vec<&'static str> {
         let cases = self.instructions_in_parts.iter().flatten();
         cases
@@ -346,7 +347,7 @@ impl Growth {
     }
 }
 
-/// Millions, of which a part of an instruction is nothing.
+/// Instructions in millions.
 fn millions(instructions: u64) -> f64 {
     instructions as f64 / 1e6
 }

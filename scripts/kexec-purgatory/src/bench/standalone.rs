@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The measurements as one static program that has the purgatory and mainline's inside, to be copied
-//! to other machines.
+//! The measurements as one static program that contains the purgatory and mainline's, for other
+//! machines.
 
 use std::fs;
 use std::path::PathBuf;
@@ -17,13 +17,13 @@ use crate::fetch;
 use crate::layout::Layout;
 use crate::progress::Step;
 
-/// What the program is linked for, and where cargo leaves it.
+/// The target of the program, which also names cargo's output directory.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
-/// The variable that has the folder with the objects when the program is compiled.
+/// The environment variable with the directory of the objects when the program is compiled.
 const VARIABLE: &str = "KEXEC_PURGATORY_OBJECTS";
 
-/// The files in that folder. The last one has the size of the distribution's kernel and its
+/// The files in that directory. The last one has the size of the distribution's kernel and its
 /// `init_size`, in bytes.
 const PURGATORY: &str = "purgatory.bin";
 const DIGESTS: &str = "purgatory_test.bin";
@@ -31,7 +31,7 @@ const MAINLINE: &str = "purgatory.ro";
 const STREAMS: [&str; load::STREAMS.len()] = ["sha256-ni.o", "sha256-avx2.o"];
 const KERNEL_SIZE: &str = "kernel-size";
 
-/// Builds the program; returns where it is.
+/// Builds the program. Returns its path.
 pub fn build(layout: &Layout) -> Result<PathBuf> {
     let folder = layout.build.join("bench-static");
     let objects_folder = folder.join("objects");
@@ -81,7 +81,7 @@ pub fn build(layout: &Layout) -> Result<PathBuf> {
     Ok(program)
 }
 
-/// What the static program does, with what was built into it.
+/// Runs the static program, with what was built into it.
 #[cfg(feature = "standalone")]
 pub fn run() -> Result<()> {
     use clap::Parser;
@@ -90,7 +90,7 @@ pub fn run() -> Result<()> {
     use super::processor::{Caches, Objects};
     use super::{Options, measure, write};
 
-    /// Sizes of images, in MiB: the whole program is to take a minute.
+    /// Sizes of images, in MiB: the whole program should take a minute.
     const SIZES: &[usize] = &[16, 64];
 
     macro_rules! file {
@@ -99,10 +99,11 @@ pub fn run() -> Result<()> {
         };
     }
 
-    /// Measures how fast this machine's processor runs the kexec purgatory, in Rust and in C
+    /// Measures how fast this machine's processor runs the Rust and the C kexec purgatory
     ///
-    /// Takes a minute and half a GiB of memory, and needs no other file. The machine should be idle: other
-    /// load slows the code in C down most. Prints tables, and writes bench.json and bench.svg.
+    /// Takes a minute and half a GiB of memory, and needs no other file. The machine should be
+    /// idle: other load slows the C purgatory down most. Prints tables, and writes bench.json and
+    /// bench.svg.
     #[derive(Parser)]
     #[command(version)]
     struct Arguments {
@@ -112,7 +113,7 @@ pub fn run() -> Result<()> {
         /// What the processor's caches hold of the image before each run
         #[arg(long, value_enum, default_value_t = Caches::Warm)]
         caches: Caches,
-        /// The folder for bench.json and bench.svg
+        /// The directory for bench.json and bench.svg
         #[arg(long, default_value = ".")]
         output: PathBuf,
     }
@@ -135,12 +136,12 @@ pub fn run() -> Result<()> {
         caches: arguments.caches,
         sizes: SIZES,
     };
-    // Before anything is measured.
+    // Fails before anything is measured.
     fs::create_dir_all(&arguments.output)
         .and_then(|()| tempfile::tempfile_in(&arguments.output))
         .with_context(|| {
             format!(
-                "cannot write to {}; name another folder with --output",
+                "cannot write to {}; name another directory with --output",
                 arguments.output.display()
             )
         })?;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What the running kernel makes of an image that was damaged while it waits.
+//! Checks what the running kernel does with an image that was damaged while it waits.
 
 use std::collections::BTreeSet;
 
@@ -13,8 +13,8 @@ use crate::guest::Purpose;
 use crate::machine::Machine;
 use crate::qemu::SerialLog;
 
-/// Has a stopped guest check an image, and checks that sysfs and the log name these regions of it as
-/// damaged, and no others.
+/// Makes a stopped guest check an image. Checks that sysfs and the log name exactly these regions
+/// of it as damaged.
 pub fn check(machine: &mut Machine, purpose: Purpose, damaged: &[Segment]) -> Result<()> {
     machine.type_line(purpose.check_word())?;
     machine.run_until("guest: checked")?;
@@ -26,7 +26,7 @@ pub fn check(machine: &mut Machine, purpose: Purpose, damaged: &[Segment]) -> Re
     check_logged(&log, purpose, damaged)
 }
 
-/// Checks how the write to sysfs ended, and what a read tells then.
+/// Checks how the write to sysfs ended, and what a read shows after it.
 fn check_result(result: &str, damaged: &[Segment]) -> Result<()> {
     if damaged.is_empty() {
         ensure!(result == "succeeds: intact", "the check {result}");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! A normal image that is damaged, whose purgatory enters the crash image.
+//! A damaged normal image, whose purgatory enters the crash image.
 
 use anyhow::{Context, Result, ensure};
 
@@ -10,11 +10,11 @@ use crate::expected;
 use crate::machine::{Machine, Stop};
 use crate::qemu::SerialLog;
 
-/// What the purgatory of the normal image says when it goes on.
+/// What the purgatory of the normal image prints when it goes on.
 const ENTERS: &str = "entering the crash image";
 
-/// Lets a machine run, and checks that the purgatory named these regions as damaged and no others,
-/// and that the crash kernel tells one of them and reads the memory of the kernel that was left.
+/// Lets a machine run. Checks that the purgatory named exactly these regions as damaged, that the
+/// crash kernel reports one of them, and that it reads the memory of the kernel that was left.
 pub fn check(machine: &mut Machine, damaged: &[Segment]) -> Result<()> {
     let stop = machine.run(|log| log.after("guest: finished").is_some())?;
     let log = machine.log();

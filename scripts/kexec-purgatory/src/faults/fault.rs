@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! A fault: what it changes in an image, and which regions that is in.
+//! A fault: what it changes in an image, and in which regions.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use fastrand::Rng;
 use super::image::{PAGE, Segment};
 use crate::abi::LEAF_SIZE;
 
-/// What becomes of memory.
+/// What happens to memory.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kind {
     /// A bit is flipped.
@@ -19,7 +19,7 @@ pub enum Kind {
     Byte,
     /// A page gets random content.
     Page,
-    /// A page and another one of the image change places.
+    /// A page and another one of the image are exchanged.
     Swap,
     /// A page becomes zero.
     Zero,
@@ -39,7 +39,7 @@ impl Kind {
     }
 }
 
-/// Where in a region; a page is the one that this byte lies in.
+/// A place in a region. A fault of a page hits the page with this byte.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Place {
     First,
@@ -75,14 +75,14 @@ impl Place {
     }
 }
 
-/// A fault that was chosen, but for what it depends on the image.
+/// A fault that was chosen, except for what depends on the image.
 #[derive(Clone, Copy, Debug)]
 pub struct Fault {
     pub kind: Kind,
     pub place: Place,
-    /// Chooses the region, of those that the image has.
+    /// Chooses the region among those of the image.
     pub region: usize,
-    /// Chooses all else.
+    /// Chooses everything else.
     pub seed: u64,
 }
 
@@ -101,8 +101,8 @@ pub struct Change {
 }
 
 impl Fault {
-    /// What the fault does to an image with these regions, none of them empty; `read` reads memory
-    /// by its address after the copy.
+    /// The changes that the fault makes to an image with these regions, none of them empty. `read`
+    /// reads memory by its address after the copy.
     pub fn changes(
         &self,
         regions: &[Segment],
@@ -151,7 +151,7 @@ impl Fault {
     }
 }
 
-/// The regions of which these changes change a byte.
+/// The regions in which these changes change a byte.
 pub fn damaged(regions: &[Segment], changes: &[Change]) -> Vec<Segment> {
     let differs = |region: &Segment| {
         changes.iter().any(|change| {
@@ -189,7 +189,7 @@ mod tests {
         }
     }
 
-    /// Memory in which no two pages are alike and none is zero.
+    /// Memory in which no two pages are equal and none is zero.
     fn read(address: u64, length: usize) -> anyhow::Result<Vec<u8>> {
         Ok((address..)
             .take(length)

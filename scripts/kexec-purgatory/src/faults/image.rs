@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What a kernel has loaded: the segments of an image, and where their pages lie until they are
+//! What a kernel has loaded: the segments of an image, and where their pages are until they are
 //! copied.
 //!
-//! All of it comes from the kernel's own code, and nothing from what the purgatory is told, which
-//! is what is on trial.
+//! All of it comes from the kernel's own code. Nothing comes from the purgatory's parameters, which
+//! are under test.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -16,8 +16,7 @@ use crate::qemu::SerialLog;
 
 pub const PAGE: u64 = 4096;
 
-/// Where the 64-bit entry point of a kernel lies in what is loaded of it, see
-/// Documentation/arch/x86/boot.rst.
+/// Offset of a kernel's 64-bit entry point in what is loaded, see Documentation/arch/x86/boot.rst.
 const ENTRY_OFFSET: u64 = 0x200;
 
 /// Flags of an entry in the indirection list, `IND_*` in include/linux/kexec.h.
@@ -26,14 +25,14 @@ const INDIRECTION: u64 = 1 << 1;
 const DONE: u64 = 1 << 2;
 const SOURCE: u64 = 1 << 3;
 
-/// A segment, by its place after the copy. Addresses are physical.
+/// A segment at its place after the copy. Addresses are physical.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Segment {
     pub kind: RegionKind,
     pub start: u64,
     /// Bytes that were loaded.
     pub length: u64,
-    /// Bytes that it takes in memory.
+    /// Bytes that it occupies in memory.
     pub memory: u64,
 }
 
@@ -51,7 +50,7 @@ impl Segment {
         self.start + self.length
     }
 
-    /// Reads what `kexec_file_load()` logs of a segment with `KEXEC_FILE_DEBUG`.
+    /// Parses the line that `kexec_file_load()` logs about a segment with `KEXEC_FILE_DEBUG`.
     fn parse(line: &str) -> Option<Self> {
         let (_, line) = line.split_once(": Loaded ")?;
         let (name, numbers) = line.split_once(" at ")?;
@@ -75,7 +74,7 @@ impl Segment {
     }
 }
 
-/// The segments of an image that was loaded, but for the purgatory's.
+/// The segments of a loaded image, except the purgatory's.
 #[derive(Clone)]
 pub struct Loaded {
     pub segments: Vec<Segment>,
@@ -83,7 +82,7 @@ pub struct Loaded {
     memory: Vec<Range<u64>>,
 }
 
-/// Reads the memory of a segment that `kexec_file_load()` logs of each, whatever it holds.
+/// Parses the line that `kexec_file_load()` logs about the memory of every segment, of any kind.
 fn memory(line: &str) -> Option<Range<u64>> {
     let (_, line) = line.split_once(": segment[")?;
     let field = |name: &str| {
@@ -97,7 +96,7 @@ fn memory(line: &str) -> Option<Range<u64>> {
 }
 
 impl Loaded {
-    /// Reads the log of a guest that has loaded an image and then printed `marker`.
+    /// Parses the log of a guest that loaded an image and then printed `marker`.
     pub fn parse(log: &SerialLog, marker: &str) -> Result<Self> {
         let lines: Vec<&str> = log.lines().collect();
         let end = lines
@@ -128,7 +127,7 @@ impl Loaded {
             .with_context(|| format!("the kernel's log has no segment {}", kind.name()))
     }
 
-    /// What lies at a physical address: where in a segment if it is in one, else the number.
+    /// Names a physical address: by segment and offset, as part of the purgatory, or by its number.
     pub fn place(&self, address: u64) -> String {
         let named = self
             .segments
@@ -136,7 +135,7 @@ impl Loaded {
             .find(|segment| (segment.start..segment.start + segment.memory).contains(&address));
         match named {
             Some(segment) => format!("{} + {:#x}", segment.kind.name(), address - segment.start),
-            // The stack of a purgatory may end where its segment does.
+            // A purgatory's stack may end where its segment ends.
             None if self
                 .memory
                 .iter()
@@ -154,13 +153,14 @@ impl Loaded {
     }
 }
 
-/// Where pages lie whose place after the copy is known; those that are in their place already are
+/// Where pages are before the copy, by their place after it. Pages that are already in place are
 /// left out.
 #[derive(Clone, Default)]
 pub struct Pages(BTreeMap<u64, u64>);
 
 impl Pages {
-    /// Walks the indirection list of `kimage::head`; `read` reads a word of physical memory.
+    /// Walks the indirection list whose first entry is `head`, from `kimage::head`. `read` reads a
+    /// word of physical memory.
     pub fn walk(head: u64, read: impl Fn(u64) -> Result<u64>) -> Result<Self> {
         let mut pages = BTreeMap::new();
         let (mut entry, mut next, mut destination) = (head, None, None);
@@ -186,7 +186,7 @@ impl Pages {
         }
     }
 
-    /// Where the byte lies that will be at `destination`.
+    /// Where the byte is that will be at `destination`.
     pub fn source(&self, destination: u64) -> u64 {
         let offset = destination % PAGE;
         let page = destination - offset;

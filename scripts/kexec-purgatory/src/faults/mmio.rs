@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! A mismatch that is told on an 8250 whose registers lie in memory.
+//! A mismatch that is reported on an 8250 whose registers are in memory.
 //!
-//! No machine of QEMU's for x86 has one. Its registers are played by a page of the old kernel, which
-//! is of no use any more when the purgatory runs: the line status register says that a character can
-//! be written, and the processor is stopped at every write to the transmit register.
+//! No x86 machine of QEMU's has one. A page of the old kernel that is unused when the purgatory
+//! runs plays its registers: the line status register says that a character can be written, and the
+//! processor stops at every write to the transmit register.
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -16,13 +16,13 @@ use crate::guest::Purpose;
 use crate::machine::gdb::{Break, Space};
 use crate::machine::{Machine, Stop};
 
-/// The line status register, 32 bits apart from the others, and its bit that a character can be
-/// written.
+/// Offset of the line status register, where registers are 32 bits apart, and its bit that says
+/// that a character can be written.
 const LINE_STATUS: u64 = 5 * 4;
 const READY: u8 = 0x20;
 
 pub fn run(setting: &Setting<'_>, scenes: &Scenes) -> Result<()> {
-    // The loader is to find this 8250, so the image is loaded anew.
+    // Loads the image again, so that the loader finds this 8250.
     let registers = setting.symbols.physical("machine_kexec")? & !(PAGE - 1);
     let mut machine = scenes.ready.spawn()?;
     let mut set = |symbol: &str, value: &[u8]| {
@@ -63,7 +63,7 @@ pub fn run(setting: &Setting<'_>, scenes: &Scenes) -> Result<()> {
     .check_mismatch(&[*region], 0)
 }
 
-/// What the purgatory transmits, to the end of its last line.
+/// What the purgatory transmits, up to the end of its last line.
 fn transmitted(machine: &mut Machine, registers: u64) -> Result<String> {
     let mut text = Vec::new();
     machine.gdb.insert(Break::Write, registers)?;

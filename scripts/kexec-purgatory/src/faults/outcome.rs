@@ -12,12 +12,12 @@ use crate::machine::gdb::Break;
 use crate::machine::{Machine, Stop};
 use crate::qemu::{SILENCE, SerialLog};
 
-/// What the purgatory's lines begin with, and its last one if it does not reset the machine.
+/// The prefix of the purgatory's lines, and its last line if it does not reset the machine.
 const PREFIX: &str = "purgatory: ";
 const STOPPED: &str = "purgatory: stopped";
 const MISMATCH: &str = "MISMATCH in ";
 
-/// What QEMU calls the end of a machine that its guest has reset.
+/// QEMU's name for the end of a machine that its guest has reset.
 const GUEST_RESET: &str = "guest-reset";
 
 /// Where a machine ended.
@@ -29,19 +29,19 @@ pub enum End {
     Halted,
     /// The machine was reset.
     Reset,
-    /// It still runs, and says nothing.
+    /// It still runs, and prints nothing.
     Silent,
 }
 
-/// What became of a machine.
+/// How a machine ended, and what it printed.
 #[derive(Debug)]
 pub struct Outcome {
     pub end: End,
-    /// What the purgatory printed, a line each, without its name.
+    /// The lines that the purgatory printed, without the prefix.
     pub said: Vec<String>,
 }
 
-/// Lets a stopped machine run until it comes to `entry`, a virtual address, or ends.
+/// Lets a stopped machine run until it reaches `entry`, a virtual address, or ends.
 pub fn follow(machine: &mut Machine, entry: u64) -> Result<Outcome> {
     machine.gdb.insert(Break::Execute, entry)?;
     let end = match machine.run(|log| log.after(STOPPED).is_some())? {
@@ -76,9 +76,9 @@ pub fn check_boots(machine: &mut Machine, entry: u64, arrival: &str) -> Result<(
     Ok(())
 }
 
-/// Whether the processor comes to a halt that no interrupt ends.
+/// Whether the processor comes to a halt from which no interrupt wakes it.
 fn halts(machine: &mut Machine) -> Result<bool> {
-    // What it still has to do takes a few instructions.
+    // It may still have to execute a few instructions.
     let asked = Instant::now();
     while asked.elapsed() < SILENCE {
         let registers = machine.monitor("info registers")?;
@@ -96,7 +96,7 @@ fn halts(machine: &mut Machine) -> Result<bool> {
     Ok(false)
 }
 
-/// What the purgatory printed, a line each, without its name.
+/// The lines that the purgatory printed, without the prefix.
 pub fn said(log: &SerialLog) -> Vec<String> {
     log.lines()
         .filter_map(|line| line.strip_prefix(PREFIX))
@@ -105,15 +105,15 @@ pub fn said(log: &SerialLog) -> Vec<String> {
 }
 
 impl Outcome {
-    /// Checks that the purgatory named these regions as damaged and no others, and then did as
-    /// `panic=` asks.
+    /// Checks that the purgatory named exactly these regions as damaged, and then did what `panic=`
+    /// says.
     pub fn check_mismatch(&self, damaged: &[Segment], panic: i32) -> Result<()> {
         check_named(&self.said, damaged).with_context(|| format!("ended {:?}", self.end))?;
         self.check_end(panic)
     }
 
-    /// Checks that the purgatory gave a reason not to enter the next kernel that begins like this,
-    /// and then did as `panic=` asks.
+    /// Checks that the purgatory gave a reason not to enter the next kernel that begins with
+    /// `reason`, and then did what `panic=` says.
     pub fn check_refused(&self, reason: &str, panic: i32) -> Result<()> {
         let wanted = format!("not entering the next kernel: {reason}");
         ensure!(
@@ -158,7 +158,7 @@ impl Outcome {
     }
 }
 
-/// Checks that the purgatory, which printed `said`, named these regions as damaged and no others.
+/// Checks that the purgatory, which printed `said`, named exactly these regions as damaged.
 pub fn check_named(said: &[String], damaged: &[Segment]) -> Result<()> {
     let mut wanted: Vec<String> = damaged.iter().map(range).collect();
     let mut named = Vec::new();
@@ -175,7 +175,7 @@ pub fn check_named(said: &[String], damaged: &[Segment]) -> Result<()> {
     Ok(())
 }
 
-/// How a region is named in messages.
+/// The name of a region in messages.
 pub fn range(region: &Segment) -> String {
     format!(
         "{} {:#x}-{:#x}",
@@ -185,7 +185,7 @@ pub fn range(region: &Segment) -> String {
     )
 }
 
-/// Checks that two digests that differ follow.
+/// Checks that `text` has two digests that differ.
 fn check_digests(text: &str) -> Result<()> {
     let digests = text
         .strip_prefix("expected ")

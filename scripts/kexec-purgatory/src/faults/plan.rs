@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Which faults are injected.
+//! Chooses the faults to inject.
 
 use fastrand::Rng;
 
@@ -11,7 +11,7 @@ use crate::engines::EngineKind;
 /// Regions that every image has: kernel, initramfs and boot_params.
 const REGIONS: usize = 3;
 
-/// How the machine is to end after a mismatch, by `panic=`, one after the other.
+/// How the machine must end after a mismatch: values of `panic=` that are used in turn.
 const PANIC: &[i32] = &[0, -1, 0, -1, 0, -1, 0, -1, 0, 1];
 
 /// One fault, and where, when and on which engine.
@@ -25,10 +25,10 @@ pub struct Planned {
     pub panic: i32,
 }
 
-/// The faults of a seed, without end.
+/// The endless sequence of faults of a seed.
 ///
 /// Any 60 in a row have every kind at every place of every region, any 12 every scenario on every
-/// engine, and any 720 all of it with all of it; what else there is to choose is random.
+/// engine, and any 720 every combination of all these. Every other choice is random.
 pub fn plan(seed: u64, engines: &[EngineKind]) -> impl Iterator<Item = Planned> {
     let mut random = Rng::with_seed(seed);
     let mut deck: Vec<(Kind, Place, usize)> = (0..REGIONS)
@@ -38,7 +38,7 @@ pub fn plan(seed: u64, engines: &[EngineKind]) -> impl Iterator<Item = Planned> 
     random.shuffle(&mut deck);
     (0..).map(move |number| {
         let (kind, place, region) = deck[number % deck.len()];
-        // One further in each round, so that a card meets another scenario and engine.
+        // Moves on by one in each round, so that a card meets another scenario and engine.
         let turn = number + number / deck.len();
         Planned {
             number,

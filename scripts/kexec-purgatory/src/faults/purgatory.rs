@@ -16,7 +16,7 @@ use crate::expected::reason;
 pub struct Purgatory {
     /// Physical address of its first byte.
     pub base: u64,
-    /// What lies before the parameters.
+    /// The bytes before the parameters.
     pub code: Vec<u8>,
     pub params: Vec<u8>,
 }
@@ -44,7 +44,7 @@ impl Purgatory {
         [self.code.as_slice(), &self.params].concat()
     }
 
-    /// The ranges that are verified, by what the purgatory is told.
+    /// The ranges to verify, as the purgatory's parameters list them.
     pub fn regions(&self) -> Result<Vec<(Option<RegionKind>, u64, u64)>> {
         let count = self.get(offset_of!(Params, nr_regions), 4)? as usize;
         (0..count)
@@ -59,7 +59,7 @@ impl Purgatory {
             .collect()
     }
 
-    /// Has the parameters' digest be right again.
+    /// Makes the parameters' digest correct again.
     fn seal(&mut self) {
         let field = offset_of!(Params, params_digest)..offset_of!(Params, regions);
         self.params[field.clone()].fill(0);
@@ -84,7 +84,7 @@ impl Purgatory {
     }
 }
 
-/// Where a region lies in the parameters.
+/// Offset of a region in the parameters.
 const fn region(index: usize) -> usize {
     offset_of!(Params, regions) + index * size_of::<Region>()
 }
@@ -101,8 +101,8 @@ fn number(bytes: &[u8], offset: usize, size: usize) -> Result<u64> {
 pub enum Expected {
     /// Say that it does not enter the next kernel for this reason, and stop.
     Refused(&'static str),
-    /// Say that it does not enter the next kernel, and stop: which of its checks fails first
-    /// depends on what lies there.
+    /// Say that it does not enter the next kernel, and stop. Which of its checks fails first
+    /// depends on the contents there.
     RefusedSomehow,
 }
 
@@ -120,9 +120,9 @@ enum What {
     Code(usize),
     /// The last byte before the parameters.
     CodeEnd,
-    /// A bit of the parameters, at this offset; their digest tells.
+    /// A bit of the parameters, at this offset; their digest shows it.
     Params(usize),
-    /// Parameters with a right digest that make no sense: how a bug of a loader would look.
+    /// Parameters with a correct digest that make no sense, as a bug in a loader would leave them.
     Nonsense(fn(&mut Purgatory, &[Segment])),
 }
 
@@ -175,7 +175,7 @@ const fn nonsense(
 
 const SELF: Expected = Expected::Refused(reason::BLOB_DIGEST);
 
-/// What is tried.
+/// Every damage to try.
 pub const DAMAGES: &[Damage] = &[
     header("header, magic", offset_of!(Header, magic), SELF),
     header("header, version", offset_of!(Header, version), SELF),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What the next kernel says of the record that the one before has left, and of one that is damaged.
+//! Checks what the next kernel says about the record that the previous one left, intact or damaged.
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -9,13 +9,13 @@ use crate::machine::Machine;
 use crate::machine::gdb::Space;
 use crate::qemu::SerialLog;
 
-/// What the next kernel's line begins with.
+/// The beginning of the next kernel's line.
 const ENTERED: &str = "kexec: entered by ";
 
-/// What it says of a record that it does not use.
+/// What it says about a record that it does not use.
 const NOT_USED: &str = "kexec: the record of the previous kernel is not used: ";
 
-/// Where `struct boot_params` has the address of the first node of setup data, by
+/// Offset in `struct boot_params` of the address of the first setup_data node, see
 /// Documentation/arch/x86/boot.rst.
 const SETUP_DATA: u64 = 0x250;
 
@@ -25,7 +25,7 @@ const SETUP_KEXEC_RECORD: u64 = 11;
 /// Size of a node without its data.
 const NODE: u64 = 16;
 
-/// Most nodes that a list has.
+/// Maximum number of nodes in a list.
 const NODES: usize = 16;
 
 /// Damage to the node with a record.
@@ -76,7 +76,7 @@ impl Damage {
             .write(Space::Physical, address, &[byte[0] ^ self.flips])
     }
 
-    /// Checks what that kernel said of it.
+    /// Checks what that kernel said about it.
     pub fn check(&self, log: &SerialLog) -> Result<()> {
         let said = log.after(NOT_USED);
         ensure!(
@@ -108,7 +108,8 @@ fn find(machine: &mut Machine) -> Result<u64> {
     bail!("the list of setup data does not end")
 }
 
-/// Checks what the next kernel, which was entered with an engine or directly, tells of the one before.
+/// Checks what the next kernel, which was entered with an engine or directly, says about the
+/// previous one.
 pub fn check(log: &SerialLog, engine: &str) -> Result<()> {
     let told = log
         .after(ENTERED)

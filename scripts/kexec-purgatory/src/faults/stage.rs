@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Guests with an image, stopped at the moments at which it is damaged.
+//! Guests with an image, stopped at the moments when it is damaged.
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ use crate::machine::{Boot, Machine, Template};
 use crate::processors;
 use crate::progress::Step;
 
-/// Where in `struct kimage` of include/linux/kexec.h its head and its start lie.
+/// Offsets of `head` and `start` in `struct kimage` of include/linux/kexec.h.
 const KIMAGE_HEAD: u64 = 0;
 const KIMAGE_START: u64 = 24;
 
@@ -28,11 +28,11 @@ const RECORD: u64 = 336;
 /// When an image is damaged.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Stage {
-    /// It is loaded, and the kernel goes about its work.
+    /// It is loaded, and the kernel does other work.
     AtRest,
-    /// At the entry of `machine_kexec()`; a normal image lies in pages all over memory.
+    /// At the entry of `machine_kexec()`; the pages of a normal image are all over memory.
     BeforeCopy,
-    /// At the purgatory's first instruction; everything lies in its place.
+    /// At the purgatory's first instruction; everything is in its place.
     BeforeCheck,
 }
 
@@ -50,11 +50,11 @@ impl Scenario {
     pub const NORMAL_BEFORE_COPY: Self = Self::new(Purpose::Enter, Stage::BeforeCopy);
     pub const NORMAL_BEFORE_CHECK: Self = Self::new(Purpose::Enter, Stage::BeforeCheck);
 
-    /// Those that the running kernel checks on request.
+    /// The scenarios that the running kernel checks on request.
     pub const AT_REST: [Self; 2] = [Self::CRASH_AT_REST, Self::NORMAL_AT_REST];
 
-    /// Those that faults are injected in for the purgatory to find. A normal image at rest is the same as before the copy; a
-    /// crash image is not copied.
+    /// The scenarios with faults that the purgatory must find. A normal image at rest is the same
+    /// as before the copy; a crash image is not copied.
     pub const ALL: [Self; 4] = [
         Self::CRASH_AT_REST,
         Self::NORMAL_BEFORE_COPY,
@@ -77,7 +77,7 @@ impl Scenario {
 }
 
 impl Purpose {
-    /// What loads such an image, and what goes to it: words for the guest's console.
+    /// Words for the guest's console: the one that loads such an image, and the one that enters it.
     pub fn words(self) -> (&'static str, &'static str) {
         match self {
             Self::Enter => ("load-normal", "enter"),
@@ -89,7 +89,7 @@ impl Purpose {
         format!("guest: loaded {}", self.name())
     }
 
-    /// What has the kernel check such an image: a word for the guest's console.
+    /// The word for the guest's console that makes the kernel check such an image.
     pub fn check_word(self) -> &'static str {
         match self {
             Self::Enter => "check-normal",
@@ -103,9 +103,9 @@ pub struct Scene {
     pub scenario: Scenario,
     pub template: Template,
     pub image: Loaded,
-    /// What the kernel enters, `kimage::start`; 0 while it is not known.
+    /// The address that the kernel enters, `kimage::start`; 0 while it is not known.
     pub start: u64,
-    /// Where the image lies now.
+    /// Where the image's pages are in this scene.
     pub pages: Pages,
 }
 
@@ -130,7 +130,7 @@ impl Scene {
         Ok(())
     }
 
-    /// Cuts a range where pages end; lengths, and addresses before the copy.
+    /// Splits a range at page boundaries. Returns lengths, and addresses before the copy.
     fn pieces(&self, address: u64, length: usize) -> Vec<(usize, u64)> {
         let (mut at, end) = (address, address + length as u64);
         let mut pieces = Vec::new();
@@ -143,14 +143,14 @@ impl Scene {
     }
 }
 
-/// What is the same in all guests.
+/// What all guests have in common.
 pub struct Setting<'a> {
-    /// Where memory and states are kept.
+    /// The directory of the files with memory and states.
     pub folder: &'a Path,
     pub kernel: &'a Built,
     pub symbols: Symbols,
     pub guest: &'a Guest,
-    /// What the next kernel's `/init` prints when the image has reached it whole.
+    /// What the next kernel's `/init` prints if the image reached it intact.
     pub arrival: String,
 }
 
@@ -187,7 +187,7 @@ impl<'a> Setting<'a> {
         machine.save(&memory)
     }
 
-    /// Has a stopped guest that takes commands load an image, and stops it.
+    /// Makes a stopped guest that takes commands load an image, then stops it.
     pub fn load(&self, machine: &mut Machine, purpose: Purpose) -> Result<Loaded> {
         let (word, _) = purpose.words();
         machine.type_line(word)?;
@@ -195,7 +195,7 @@ impl<'a> Setting<'a> {
         Loaded::parse(&machine.log(), &purpose.loaded())
     }
 
-    /// Has a stopped guest with an image go to it, and stops at the entry of `machine_kexec()`.
+    /// Makes a stopped guest enter its image, and stops it at the entry of `machine_kexec()`.
     /// Returns `kimage::head` and `kimage::start`.
     pub fn leave(&self, machine: &mut Machine, purpose: Purpose) -> Result<(u64, u64)> {
         let (_, word) = purpose.words();
@@ -305,8 +305,8 @@ impl<'a> Setting<'a> {
         word(image + KIMAGE_HEAD)
     }
 
-    /// Makes the scene of a stopped guest, whose memory is in `memory`, with a normal image whose
-    /// list of pages begins with `head`.
+    /// Makes the scene of a stopped guest with a normal image. The guest's memory is in `memory`,
+    /// and the image's list of pages begins with `head`.
     fn normal_at_rest(
         &self,
         machine: Machine,
@@ -325,8 +325,8 @@ impl<'a> Setting<'a> {
         })
     }
 
-    /// Has a stopped guest with a normal image, whose memory is in `memory`, go to it, and stops
-    /// before the copy.
+    /// Makes a stopped guest with a normal image, whose memory is in `memory`, enter it, and stops
+    /// it before the copy.
     fn before_copy(&self, mut machine: Machine, memory: &Path, image: Loaded) -> Result<Scene> {
         let (head, start) = self.leave(&mut machine, Purpose::Enter)?;
         let template = machine.save(memory)?;
@@ -340,7 +340,7 @@ impl<'a> Setting<'a> {
         })
     }
 
-    /// The segments of an image that are verified, without the record behind `boot_params`, which
+    /// The segments of an image that are verified, without the record after `boot_params`, which
     /// changes until the next kernel is entered.
     pub fn regions(&self, image: &Loaded) -> Vec<Segment> {
         let mut verified: Vec<Segment> = image.segments.clone();
@@ -354,7 +354,7 @@ impl<'a> Setting<'a> {
     }
 }
 
-/// Where the pages of a normal image lie, by its `kimage::head`.
+/// Where the pages of a normal image are, from its `kimage::head`.
 fn pages(template: &Template, head: u64) -> Result<Pages> {
     let pages = Pages::walk(head, |address| {
         let bytes = template.read(address, 8)?;
@@ -367,7 +367,7 @@ fn pages(template: &Template, head: u64) -> Result<Pages> {
 /// The processor of a guest whose image no engine verifies.
 pub const DIRECT_CPU: &str = processors::MAX;
 
-/// In place of the engine's name, where there is none.
+/// Replaces the engine's name where there is none.
 pub const NO_ENGINE: &str = "none";
 
 /// The scenes of one engine.

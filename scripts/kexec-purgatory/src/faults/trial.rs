@@ -19,13 +19,13 @@ use crate::guest::Purpose;
 use crate::machine::Machine;
 use crate::machine::gdb::Space;
 
-/// How often a fault is chosen anew that would change nothing, such as zeroing a page of zeros.
+/// How often to choose again if a fault would change nothing, such as zeroing a page of zeros.
 const ATTEMPTS: u64 = 64;
 
-/// What `panic=` is in a machine that should not come to need it.
+/// The value of `panic=` in a machine that should not need it.
 const KEEP_PANIC: i32 = -1;
 
-/// How often a normal image is not entered as it is damaged.
+/// How many damaged normal images the running kernel must refuse to enter.
 const REFUSALS: usize = 4;
 
 /// What is tried.
@@ -33,11 +33,11 @@ const REFUSALS: usize = 4;
 pub enum Trial {
     /// A fault in a verified image.
     Fault(Planned),
-    /// An image that was loaded before, and is not touched.
+    /// An image that was loaded before and is not touched.
     Clean(Scenario),
-    /// An image that is loaded, and not touched, and whose kernel boots.
+    /// An image that is loaded and not touched, and whose kernel boots.
     CleanLoad(Purpose),
-    /// What the purgatory is told to verify is what the kernel has loaded.
+    /// The purgatory is told to verify what the kernel has loaded.
     Coverage(Scenario),
     /// A purgatory that is damaged itself.
     Purgatory {
@@ -45,7 +45,7 @@ pub enum Trial {
         damage: &'static Damage,
         panic: i32,
     },
-    /// Damage where nothing is verified: behind what was loaded of the kernel.
+    /// Damage where nothing is verified: after the part of the kernel that was loaded.
     Unverified(Scenario),
     /// A fault in an image that is entered directly.
     Direct(Planned),
@@ -57,18 +57,18 @@ pub enum Trial {
     EnterChecked,
     /// A fault in a normal image that the running kernel checks before it enters it.
     Refused(Planned),
-    /// A mismatch that is told on an 8250 in memory.
+    /// A mismatch that is reported on an 8250 in memory.
     Mmio,
-    /// A fault in a normal image, with a crash image beside it.
+    /// A fault in a normal image that is loaded beside a crash image.
     Dump(Planned),
-    /// The same with a fault in the crash image, too.
+    /// The same with a fault in the crash image as well.
     NoDump(Planned),
     /// A record that is damaged when the next kernel is entered.
     Record(&'static record::Damage),
 }
 
-/// What checks by the running kernel are a part of, for reports; those of images that are entered
-/// directly have no engine.
+/// The group of checks by the running kernel, for reports. Images that are entered directly have no
+/// engine.
 fn checked(scenario: Scenario, engine: &str) -> String {
     match engine {
         NO_ENGINE => format!("checked direct {}", scenario.name()),
@@ -76,7 +76,7 @@ fn checked(scenario: Scenario, engine: &str) -> String {
     }
 }
 
-/// What trials are counted as.
+/// How trials are counted.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Class {
     Fault,
@@ -100,7 +100,7 @@ pub fn clean(count: usize) -> impl Iterator<Item = Trial> {
         .map(Trial::CleanLoad)
 }
 
-/// What is tried once with each engine, whatever the number of faults.
+/// Trials that run once with each engine, whatever the number of faults.
 pub fn fixed() -> Vec<Trial> {
     let mut trials = vec![
         Trial::Coverage(Scenario::CRASH_BEFORE_CHECK),
@@ -113,8 +113,8 @@ pub fn fixed() -> Vec<Trial> {
     trials
 }
 
-/// Checks by the running kernel: that many faults in an image of each of `scenarios`, one image of
-/// each without a fault for every four of them, and refusals to enter a normal image.
+/// Checks by the running kernel: `count` faults in an image of each of `scenarios`, one image
+/// without a fault for every four of them, and refusals to enter a normal image.
 pub fn at_rest(faults: &[Planned], count: usize, scenarios: &[Scenario]) -> Vec<Trial> {
     let mut trials = Vec::new();
     for &scenario in scenarios {
@@ -133,8 +133,8 @@ pub fn at_rest(faults: &[Planned], count: usize, scenarios: &[Scenario]) -> Vec<
     trials
 }
 
-/// Faults in normal images with a crash image beside them: that many that end in a dump, one for
-/// every four of them where the crash image is damaged, too.
+/// Faults in normal images that are loaded beside a crash image: `count` of them that end in a
+/// dump, and one with a damaged crash image for every four of these.
 pub fn dumps(faults: &[Planned], count: usize) -> Vec<Trial> {
     let scenarios = [Scenario::NORMAL_BEFORE_COPY, Scenario::NORMAL_BEFORE_CHECK];
     let mut faults = faults
@@ -229,7 +229,7 @@ impl Trial {
         }
     }
 
-    /// What the trial is a part of, for reports.
+    /// The group that the trial belongs to, for reports.
     pub fn group(&self, engine: &str) -> String {
         match self {
             Self::Fault(planned) => format!("{}, {engine}", planned.scenario.name()),
@@ -366,7 +366,7 @@ impl Trial {
                 machine.type_line("enter-checked")?;
                 machine.run_until("guest: refused")?;
                 at_rest::check_logged(&machine.log(), planned.scenario.purpose, &damaged)?;
-                // The guest lives on.
+                // The guest keeps running.
                 at_rest::check(&mut machine, planned.scenario.purpose, &damaged)
                     .with_context(|| addresses(&changes))
             }
@@ -393,7 +393,7 @@ impl Trial {
     }
 }
 
-/// Draws a fault. What has no effect is not counted as one: another one is drawn.
+/// Draws a fault. If it has no effect, draws another one.
 fn choose(
     setting: &Setting<'_>,
     scene: &Scene,
@@ -414,7 +414,7 @@ fn choose(
     bail!("no fault like this would change a byte")
 }
 
-/// Makes a machine of a scene, changes its image, and lets it run.
+/// Makes a machine from a scene, changes its image, and lets it run.
 fn changed(
     setting: &Setting<'_>,
     scene: &Scene,
@@ -428,7 +428,7 @@ fn changed(
     outcome::follow(&mut machine, scene.image.entry()?)
 }
 
-/// Makes a machine of a scene, and changes its image.
+/// Makes a machine from a scene, and changes its image.
 fn with_changes(scene: &Scene, changes: &[Change]) -> Result<Machine> {
     let mut machine = scene.template.spawn()?;
     for change in changes {
@@ -445,7 +445,8 @@ fn addresses(changes: &[Change]) -> String {
     format!("changed at {}", addresses.join(", "))
 }
 
-/// Compares what the purgatory is told to verify with the segments that the kernel has loaded.
+/// Compares the regions that the purgatory is told to verify with the segments that the kernel has
+/// loaded.
 fn coverage(setting: &Setting<'_>, scene: &Scene) -> Result<()> {
     let mut told = Purgatory::read(scene)?.regions()?;
     let mut wanted: Vec<_> = setting
@@ -481,7 +482,7 @@ fn damaged_purgatory(
     }
 }
 
-/// Sets what the kernel that is left, or the purgatory, thinks `panic=` is.
+/// Sets the value of `panic=` that the kernel that is left, or the purgatory, uses.
 fn set_panic(
     setting: &Setting<'_>,
     machine: &mut Machine,
@@ -495,7 +496,7 @@ fn set_panic(
                 .gdb
                 .write(Space::Physical, address, &seconds.to_le_bytes())
         }
-        // The low half of the register.
+        // The low half of the register has the value.
         Stage::BeforeCheck => {
             const PANIC_TIMEOUT: u64 = 0xffff_ffff;
             let rsi = machine.gdb.registers()?.get("rsi")? & !PANIC_TIMEOUT;
@@ -506,7 +507,7 @@ fn set_panic(
     }
 }
 
-/// Has a mismatch end as if there were no crash image.
+/// Makes a mismatch end as if there were no crash image.
 fn leave_out_crash_image(
     setting: &Setting<'_>,
     machine: &mut Machine,
@@ -521,7 +522,7 @@ fn leave_out_crash_image(
     }
 }
 
-/// Types the command that has a guest leave its kernel, where it has not left it yet.
+/// Types the command that makes a guest leave its kernel, unless it has left it already.
 fn leave(machine: &mut Machine, scene: &Scene) -> Result<()> {
     if scene.scenario.stage == Stage::AtRest {
         let (_, word) = scene.scenario.purpose.words();

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The copy loop of relocate_kernel(), and others that could be in its place
+ * The copy loop of relocate_kernel(), and alternatives to it
  *
- * Follows copy_page.S of the kernel, which defines KEXEC_COPY_PAGE. Each of the
- * others has the same interface, and like it uses general registers only:
+ * Follows copy_page.S of the kernel, which defines KEXEC_COPY_PAGE.  The other
+ * loops have the same interface and, like it, only use general registers:
  * between two kernels CR4.OSFXSR is off.
  */
 
@@ -45,7 +45,7 @@
 	\copy	.Lnext_\name
 	ud2
 3:
-	/* Non-temporal stores are to be counted in, until they are seen. */
+	/* Waits until non-temporal stores are visible, so that they count. */
 	sfence
 	popq	%r14
 	popq	%r13
@@ -68,7 +68,10 @@
 	jmp	\next
 .endm
 
-/* Sets %rcx to the bytes of a run of adjacent pages, and %rbx to what follows it. */
+/*
+ * Sets %rcx to the bytes of a run of adjacent pages, and %rbx to the entry
+ * after the run.
+ */
 .macro FIND_RUN
 	leaq	PAGE_SIZE + IND_SOURCE(%rsi), %rax
 .Lrun\@:
@@ -95,7 +98,7 @@
 	jmp	\next
 .endm
 
-/* Asks for the next page before this one is copied */
+/* Prefetches the next page before it copies this one */
 .macro COPY_MOVSQ_PREFETCH next:req
 	movq	(%rbx), %rax
 	andq	$-PAGE_SIZE, %rax

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The copy loop of `relocate_kernel`, and others that could be in its place.
+//! The copy loop of `relocate_kernel`, and alternatives to it.
 //!
 //! Each walks an indirection list as `swap_pages` does (arch/x86/kernel/relocate_kernel_64.S). The
-//! project's own is assembled from the kernel's source.
+//! project's own loop is assembled from the kernel's source.
 
 use std::arch::global_asm;
 
@@ -18,7 +18,7 @@ global_asm!(
     ".set IND_SOURCE, {source}",
     // arch/x86/include/asm/kexec.h
     ".set RELOC_KERNEL_PRESERVE_CONTEXT, 1",
-    // To the assembler, the lines for the preprocessor are comments.
+    // The assembler takes the lines for the preprocessor as comments.
     include_str!("../../../../../arch/x86/kexec/copy_page.S"),
     include_str!("loops.S"),
     page = const PAGE,
@@ -29,7 +29,7 @@ global_asm!(
     options(att_syntax),
 );
 
-/// Takes the first entry of a list, and copies what it says.
+/// Takes the first entry of a list, and copies what the list says.
 type Walk = unsafe extern "sysv64" fn(head: u64);
 
 unsafe extern "sysv64" {
@@ -52,7 +52,7 @@ pub enum Loop {
     /// Runs of adjacent pages at once.
     MovsqRuns,
     MovsbRuns,
-    /// The next page is asked for before this one is copied.
+    /// Prefetches the next page before it copies this one.
     MovsqPrefetch,
     /// Plain loads and stores.
     Mov,
@@ -105,10 +105,10 @@ impl Loop {
     ///
     /// # Safety
     ///
-    /// `head` must be the first entry of a list that ends, of which nobody borrows the destinations.
+    /// `head` must be the first entry of a list that ends, and nobody may borrow the destinations.
     pub unsafe fn walk(self, head: u64) {
-        // SAFETY: By the safety requirements of this function. Destinations are all that is written
-        // to, and prefetches have no effect.
+        // SAFETY: By the safety requirements of this function. Only destinations are written to,
+        // and prefetches have no effect.
         unsafe { (self.function())(head) }
     }
 }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What the figures were measured on.
+//! The machine that the figures were measured on.
 
 use std::fs;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-/// Where the kernel tells of the first processor's caches.
+/// Where the kernel describes the first processor's caches.
 const CACHES: &str = "/sys/devices/system/cpu/cpu0/cache";
 
 /// The machine that this ran on.
@@ -18,7 +18,7 @@ pub struct Machine {
     model: u32,
     stepping: u32,
     flags: Vec<String>,
-    /// Such as `L1 Data 48K`; empty where the kernel does not tell.
+    /// Such as `L1 Data 48K`; empty if the kernel does not say.
     caches: Vec<String>,
     pub kernel: String,
 }
@@ -47,7 +47,7 @@ impl Machine {
         })
     }
 
-    /// In a line or two.
+    /// Describes it in a line or two.
     pub fn describe(&self) -> String {
         format!(
             "{} (family {}, model {}, stepping {}), Linux {}\nCaches: {}",
@@ -61,7 +61,7 @@ impl Machine {
     }
 }
 
-/// A cache, if there is one of that number.
+/// A cache, if there is one with that number.
 fn cache(number: usize) -> Option<String> {
     let field = |name: &str| {
         let text = fs::read_to_string(format!("{CACHES}/index{number}/{name}")).ok()?;

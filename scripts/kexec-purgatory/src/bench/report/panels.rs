@@ -62,7 +62,8 @@ fn time_bar(name: &str, time: Spread) -> Bar {
     }
 }
 
-/// All cases to the next kernel's first instruction, and those that went on to its `/init`.
+/// Panels of all cases up to the next kernel's first instruction, and of those that went on to its
+/// `/init`.
 fn instructions_panels(cases: &IndexMap<&'static str, Repeated>) -> [Panel; 2] {
     let bar = |(name, parts): (&&str, Vec<u64>)| Bar {
         name: (**name).to_owned(),

@@ -261,7 +261,7 @@ fn instructions_table(cases: &IndexMap<&'static str, Repeated>) -> Table {
     table
 }
 
-/// Names to the left, figures to the right.
+/// Names on the left, figures on the right.
 fn new_table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(ASCII_MARKDOWN).set_header(header);
