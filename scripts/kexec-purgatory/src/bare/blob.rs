@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Building the purgatory without a kernel around it, with the flags that it has in one.
+//! Builds the purgatory without a kernel around it, with the flags that it has in a kernel.
 
 use std::fs;
 use std::path::Path;
@@ -22,7 +22,7 @@ pub const SOURCES: &str = "arch/x86/purgatory/rust";
 #[derive(Clone)]
 pub struct Blob {
     pub bytes: Vec<u8>,
-    /// Its digests alone, see `purgatory_test.rs`.
+    /// Only its digest code, see `purgatory_test.rs`.
     pub digests: Vec<u8>,
     /// Both as the linker leaves them, with symbols.
     pub elf: Vec<u8>,
@@ -35,7 +35,7 @@ impl Blob {
         Self::build_in(layout, sources, "bare", |_, _| Ok(command("make")))
     }
 
-    /// The same with a compiler of Debian 13, in another folder.
+    /// The same with a compiler of Debian 13, in another directory.
     pub fn build_by(layout: &Layout, sources: &Path, rust: Rust) -> Result<Self> {
         let folder = format!("bare-{}", rust.name());
         Self::build_in(layout, sources, &folder, |folder, tree| {
@@ -44,7 +44,7 @@ impl Blob {
         })
     }
 
-    /// `make`: takes the folder to build in and the kernel tree.
+    /// `make` takes the directory to build in and the kernel tree.
     fn build_in(
         layout: &Layout,
         sources: &Path,

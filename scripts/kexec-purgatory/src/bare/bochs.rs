@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Running an image in Bochs, which emulates AVX-512 where QEMU does not.
+//! Runs an image in Bochs, which emulates AVX-512 where QEMU does not.
 
 use std::fs::{self, File};
 use std::io;
@@ -21,8 +21,8 @@ use crate::layout::Layout;
 /// A processor with everything that any engine needs.
 const PROCESSOR: &str = "corei7_icelake_u";
 
-/// After how long a machine is given up. Some digests take twenty seconds of a processor, which may
-/// have other work.
+/// When to give up on a machine. Some digests take twenty seconds of processor time, and the
+/// processor may have other work.
 const HANGS_HERE: Duration = Duration::from_secs(600);
 
 /// Sectors of the disk, in bytes, and how many of them there are in a cylinder.
@@ -30,19 +30,19 @@ const SECTOR: usize = 512;
 const HEADS: usize = 16;
 const SECTORS_PER_TRACK: usize = 63;
 
-/// Pieces of the memory that are on the disk, or are not because they are zero; bytes.
+/// Size of the pieces of memory that are on the disk, or left out if they are zero; in bytes.
 const BLOCK: usize = 64 << 10;
 
-/// The last that the purgatory says when it does not enter the next kernel.
+/// The purgatory's last line if it does not enter the next kernel.
 const STOPPED: &str = "purgatory: stopped\r\n";
 
-/// What Bochs says when the next kernel has asked it to end.
+/// What Bochs prints when the next kernel has asked it to end.
 const SHUT_DOWN: &str = "shutdown requested";
 
-/// What it says of a triple fault, after which it stands still.
+/// What it prints about a triple fault, after which it stands still.
 const TRIPLE_FAULT: &str = "exception with no resolution";
 
-/// What is on the disk that is the same for every image.
+/// The part of the disk that is the same for every image.
 pub struct Disk {
     boot_sector: Vec<u8>,
     boot: Vec<u8>,
@@ -59,7 +59,8 @@ impl Disk {
         })
     }
 
-    /// A disk that fills the memory with what `memory` holds. Returns its cylinders as well.
+    /// A disk that fills memory with the contents of `memory`. Also returns its number of
+    /// cylinders.
     fn with(&self, memory: &File) -> Result<(Vec<u8>, usize)> {
         memory.write_all_at(&self.boot, BOOT)?;
         let mut table = Vec::new();
@@ -93,10 +94,10 @@ impl Disk {
         Ok((disk, cylinders))
     }
 
-    /// Runs an image in Bochs until the next kernel was entered or the purgatory has stopped.
-    /// `folder` is for its files.
+    /// Runs an image in Bochs until the next kernel is entered or the purgatory stops. `folder` is
+    /// for its files.
     ///
-    /// The memory of the [`Run`] is that before it.
+    /// The memory in the [`Run`] is from before the run.
     pub fn run(&self, image: &Image, folder: &Path) -> Result<Run> {
         let folder = tempfile::tempdir_in(folder)?;
         let path = |name: &str| folder.path().join(name);
@@ -114,7 +115,8 @@ impl Disk {
         // Debian's Bochs waits for a debugger's commands before the first instruction.
         fs::write(path("commands"), "continue\n")?;
 
-        // Bochs wants a terminal; script gives it one. That Bochs ends with its terminal is not certain.
+        // Bochs needs a terminal; script provides one. Bochs may survive its terminal, hence
+        // setpriv.
         let mut bochs = emulator("script")
             .args(["--quiet", "--return", "--flush", "--command"])
             .arg("exec setpriv --pdeathsig KILL bochs-bin -q -f bochsrc -rc commands")
@@ -125,13 +127,13 @@ impl Disk {
             .spawn()
             .context("cannot run bochs")?;
         let ending = watch(&mut bochs, folder.path());
-        // Ends nothing that has ended; Bochs goes with it.
+        // Does nothing if it has ended. Ends Bochs as well.
         bochs.kill()?;
         bochs.wait()?;
         let log = fs::read(path("log")).unwrap_or_default();
         let ending = ending.with_context(|| tail(&String::from_utf8_lossy(&log)))?;
 
-        // There is no file before there is something in it.
+        // The file does not exist until something is written to it.
         let mut printed = fs::read(path("serial")).unwrap_or_default();
         if ending == Ending::Entered {
             let text = printed
@@ -150,7 +152,7 @@ impl Disk {
     }
 }
 
-/// Waits for an end, or for the purgatory to say that it has stopped.
+/// Waits for an end, or for the purgatory to say that it stopped.
 fn watch(bochs: &mut Child, folder: &Path) -> Result<Ending> {
     let start = Instant::now();
     loop {

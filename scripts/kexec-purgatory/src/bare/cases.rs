@@ -43,7 +43,7 @@ impl Case {
     }
 }
 
-/// Every case. Those that most mutants fail in come first.
+/// Every case. Those that most mutants fail come first.
 pub fn cases() -> Vec<Case> {
     let mut cases = vec![
         Case::new("sound-image", sound_image),
@@ -90,7 +90,7 @@ pub fn cases() -> Vec<Case> {
         Case::new("reset-without-io", reset::without_io),
         Case::new("tested-code", digests::same_code),
     ]);
-    // The other engines have their tests on the host, where a processor for them is at hand.
+    // The other engines are tested on the host, where processors for them are available.
     for &kind in EngineKind::ALL {
         if !in_qemu(kind) {
             let name = |case: &str| format!("{}/{case}", kind.name());
@@ -142,7 +142,7 @@ fn one_byte_damaged(bare: &Bare) -> Result<()> {
     Ok(())
 }
 
-/// Regions whose recorded digest is wrong in one byte, another one in each.
+/// Each region's recorded digest is wrong in one byte, a different byte for each region.
 fn every_byte_of_the_digest(bare: &Bare) -> Result<()> {
     for first in [0, REGIONS_MAX] {
         let mut image = bare.image(REGIONS_MAX - 2);
@@ -163,7 +163,7 @@ fn every_byte_of_the_digest(bare: &Bare) -> Result<()> {
     Ok(())
 }
 
-/// What is not part of a region is not verified: the tail of a segment is scratch space.
+/// Memory outside of regions is not verified: the tail of a segment is scratch space.
 fn damage_between_regions(bare: &Bare) -> Result<()> {
     let mut image = bare.image(2);
     for region in &image.regions {
@@ -176,8 +176,8 @@ fn damage_between_regions(bare: &Bare) -> Result<()> {
     entered(&run, &image)
 }
 
-/// An engine on a processor that has nothing else, so that no other one can run in its place. What
-/// QEMU cannot emulate runs in Bochs.
+/// An engine on a processor that supports no other one, so that no other one can run in its place.
+/// Engines that QEMU cannot emulate run in Bochs.
 fn engine(bare: &Bare, engine: EngineKind) -> Result<()> {
     let processor = that_runs_only(engine);
     let run = |image: &Image| match &processor {
@@ -191,7 +191,7 @@ fn engine(bare: &Bare, engine: EngineKind) -> Result<()> {
     cycles(&sound, &image)?;
     entered(&sound, &image)?;
 
-    // In each lane, and in the leaves that are left after all lanes.
+    // In each lane, and in leaves that come after those of all lanes.
     let lanes = engine.lanes();
     for leaf in (0..lanes).chain([lanes, lanes + 3, lanes + 4]) {
         let mut image = bare.image(3);
@@ -202,7 +202,7 @@ fn engine(bare: &Bare, engine: EngineKind) -> Result<()> {
     Ok(())
 }
 
-/// Each engine computes as its name says: they differ in instructions per byte by far. The
+/// Each engine uses the instructions that its name says: their numbers per byte differ widely. The
 /// machine's time stamp counter counts instructions here.
 fn engines_differ(bare: &Bare) -> Result<()> {
     let mut counts = Vec::new();
@@ -212,7 +212,7 @@ fn engines_differ(bare: &Bare) -> Result<()> {
         image.debug = true;
         counts.push((engine.name(), cycles(&bare.run(MAX, &image)?, &image)?));
     }
-    // No engine counts as many as another one, within a tenth.
+    // Any two counts differ by more than a tenth.
     counts.sort_by_key(|(_, count)| *count);
     ensure!(
         counts.is_sorted_by(|(_, fewer), (_, more)| *more > fewer + fewer / 10),
@@ -248,7 +248,7 @@ fn xcr0_of_the_previous_kernel(bare: &Bare) -> Result<()> {
     Ok(())
 }
 
-/// A part of the stack is never used, with any engine, so that nothing below it is overwritten.
+/// Every engine leaves a part of the stack unused, so that nothing below it is overwritten.
 fn stack(bare: &Bare) -> Result<()> {
     const UNUSED: usize = 1024;
 
@@ -274,13 +274,13 @@ fn own_code_damaged(bare: &Bare) -> Result<()> {
         image.damage.push((BLOB + byte as u64, vec![flipped]));
         bare.run(MAX, &image)
     };
-    // A field without a use.
+    // An unused field.
     refused(
         &damaged(offset_of!(Header, reserved))?,
         &fault("the purgatory itself is damaged"),
     )?;
 
-    // A constant of the digest, so that no digest is right any more.
+    // A constant of the digest code, so that every digest is wrong.
     let run = damaged(bare.blob.params() - 1)?;
     ensure!(
         run.printed.starts_with(&fault("")[..fault("").len() - 1]),
@@ -318,7 +318,7 @@ fn parameters_damaged(bare: &Bare) -> Result<()> {
     Ok(())
 }
 
-/// Parameters whose digest fits and whose content does not.
+/// Parameters with a correct digest and wrong contents.
 fn parameters_forged(bare: &Bare) -> Result<()> {
     let region = |index: usize, field: usize| {
         offset_of!(Params, regions) + index * size_of::<Region>() + field
@@ -378,8 +378,8 @@ fn parameters_forged(bare: &Bare) -> Result<()> {
     Ok(())
 }
 
-/// The previous kernel's handlers of exceptions halt, which is right where `panic=` asks for no
-/// reset. Where it does, an exception resets the machine. The next kernel finds the handlers again.
+/// The previous kernel's exception handlers halt, which is right if `panic=` asks for no reset. If
+/// it asks for one, an exception resets the machine. The next kernel finds the handlers restored.
 fn handlers(bare: &Bare) -> Result<()> {
     const UNMAPPED: u64 = 1 << 40;
 

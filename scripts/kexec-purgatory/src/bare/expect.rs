@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What the purgatory must say, how a run must end, and in which state the next kernel is entered.
+//! What the purgatory must print, how a run must end, and in which state the next kernel is
+//! entered.
 
 use anyhow::{Context, Result, ensure};
 
@@ -13,11 +14,11 @@ use crate::expected;
 const INTERRUPTS: u64 = 1 << 9;
 const DIRECTION: u64 = 1 << 10;
 
-/// The descriptors that the boot protocol asks for: 64-bit code, flat data, both accessed.
+/// The descriptors that the boot protocol requires: 64-bit code, flat data, both accessed.
 const CODE: u64 = 0x00af_9b00_0000_ffff;
 const DATA: u64 = 0x00cf_9300_0000_ffff;
 
-/// Flips a bit of a region, and says what the purgatory must say about that.
+/// Flips a bit of a region, and returns what the purgatory must print about that.
 pub fn mismatch(image: &mut Image, region: usize, byte: usize) -> String {
     image.flip(region, byte);
     let region = &image.regions[region];
@@ -36,7 +37,7 @@ pub fn mismatch(image: &mut Image, region: usize, byte: usize) -> String {
     )
 }
 
-/// What the purgatory says of a region with another digest than was recorded.
+/// What the purgatory prints about a region whose digest is not the recorded one.
 pub fn message(region: &Content, recorded: &Digest, found: &Digest) -> String {
     let shortened = |digest: &Digest| -> String {
         digest[..8]
@@ -58,7 +59,7 @@ pub fn fault(message: &str) -> String {
     format!("purgatory: not entering the next kernel: {message}\n")
 }
 
-/// That the purgatory said this, no more, and stopped the machine.
+/// Checks that the purgatory printed exactly this and stopped the machine.
 pub fn refused(run: &Run, expected: &str) -> Result<()> {
     printed(run, &format!("{expected}purgatory: stopped\n"))?;
     ended(run, Ending::Halted)
@@ -85,7 +86,7 @@ pub fn ended(run: &Run, expected: Ending) -> Result<()> {
     Ok(())
 }
 
-/// The cycles that a run reports, and nothing else.
+/// The cycles that a run reports. Fails if the purgatory printed anything else.
 pub fn cycles(run: &Run, image: &Image) -> Result<u64> {
     let bytes: usize = image.regions.iter().map(|region| region.bytes.len()).sum();
     let expected = format!(
@@ -104,13 +105,13 @@ pub fn cycles(run: &Run, image: &Image) -> Result<u64> {
         })
 }
 
-/// That the next kernel was entered, in the state that the boot protocol asks for and with the
-/// control registers that the purgatory was entered with.
+/// Checks that the next kernel was entered, in the state that the boot protocol requires and with
+/// the control registers that the purgatory was entered with.
 pub fn entered(run: &Run, image: &Image) -> Result<()> {
     entered_by(run, image, BLOB)
 }
 
-/// The same for the purgatory at an address.
+/// The same for the purgatory at `blob`.
 pub fn entered_by(run: &Run, image: &Image, blob: u64) -> Result<()> {
     ended(run, Ending::Entered)?;
     let state = &run.state;
@@ -133,12 +134,12 @@ pub fn entered_by(run: &Run, image: &Image, blob: u64) -> Result<()> {
         ("CR3", state.cr3(), state.cr3_before()),
         ("CR4", state.cr4(), image.cr4),
         ("EFER", state.efer(), state.efer_before()),
-        // The machine begins with the bit for the x87.
+        // The machine starts with the bit for the x87.
         ("XCR0", state.xcr0() & !1, image.xcr0 & !1),
     ] {
         ensure!(found == expected, "{name} is {found:#x}, was {expected:#x}");
     }
-    // That the machine's program recorded what it entered the purgatory with.
+    // Checks that the machine's program recorded what it entered the purgatory with.
     ensure!(
         state.cr3() != 0 && state.efer() != 0,
         "CR3 or EFER was not recorded"

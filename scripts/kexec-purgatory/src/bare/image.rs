@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What lies in the machine's memory: an image as the loader leaves it.
+//! The contents of the machine's memory: an image as the loader leaves it.
 
 use std::fs::File;
 use std::mem::offset_of;
@@ -15,20 +15,20 @@ use crate::engines::EngineKind;
 
 /// Physical addresses. `bare/boot.S` and `bare/probe.S` get theirs from [`super::machine`].
 pub const JOB: u64 = 0x80_0000;
-/// Not 0 where Bochs, not QEMU, is what the next kernel has to end.
+/// Not 0 if the next kernel must end Bochs, not QEMU.
 pub const JOB_IN_BOCHS: u64 = JOB + 40;
-/// Not 0 if the previous kernel leaves handlers of exceptions.
+/// Not 0 if the previous kernel leaves exception handlers.
 const JOB_HANDLERS: u64 = JOB + 48;
 const JOB_RDX: u64 = JOB + 56;
 const JOB_RCX: u64 = JOB + 64;
 pub const STATE: u64 = 0x80_1000;
-/// `bare/digests.S`, and what differs from run to run of it.
+/// `bare/digests.S`, and its data, which differs from run to run.
 pub const DIGESTS_PROGRAM: u64 = 0x90_0000;
 pub const DIGESTS: u64 = 0x92_0000;
-/// The purgatory's digests, which it calls.
+/// The image of the purgatory's digest code, which that program calls.
 pub const DIGESTS_IMAGE: u64 = 0x94_0000;
-/// A page table that this program puts in the place of one page of 2 MiB, and that page, in which
-/// not all is mapped then.
+/// A page table that this program installs in place of one 2 MiB page, and that page, which the
+/// table maps only in part.
 pub const GUARD_TABLE: u64 = 0x91_0000;
 pub const GUARDED: u64 = 0x600_0000;
 pub const BLOB: u64 = 0x100_0000;
@@ -36,25 +36,25 @@ pub const BLOB: u64 = 0x100_0000;
 pub const CRASH_BLOB: u64 = 0x180_0000;
 pub const BOOT_PARAMS: u64 = 0x200_0000;
 pub const KERNEL: u64 = 0x300_0000;
-/// The first of the regions behind the kernel, and from one to the next.
+/// The first of the regions after the kernel, and the distance from one to the next.
 pub const OTHERS: u64 = 0x400_0000;
 const OTHERS_STEP: u64 = 0x10_0000;
 
-/// Bytes of the region with `boot_params`, and the record behind it.
+/// Bytes of the region with `boot_params`, and the record after it.
 const BOOT_PARAMS_LEN: usize = 0x1100;
 pub const RECORD: u64 = BOOT_PARAMS + BOOT_PARAMS_LEN as u64;
 
-/// Where the next kernel is entered, in its region.
+/// Offset of the next kernel's entry point in its region.
 const ENTRY_OFFSET: u64 = 0x200;
 pub const KERNEL_ENTRY: u64 = KERNEL + ENTRY_OFFSET;
 
-/// Where port writes end QEMU, see [`super::machine`].
+/// The port to which a write ends QEMU, see [`super::machine`].
 pub const EXIT_PORT: u16 = 0xf4;
 
 /// The first UART of a PC.
 const UART: u16 = 0x3f8;
 
-/// A region of an image, and what is in it.
+/// A region of an image, and its contents.
 pub struct Content {
     pub kind: RegionKind,
     pub start: u64,
@@ -63,7 +63,7 @@ pub struct Content {
 
 /// An image that can be entered, with the state that the purgatory is entered in.
 ///
-/// Tests change what they like before they run it.
+/// Tests change fields before they run it.
 pub struct Image {
     pub blob: Blob,
     /// What the previous kernel enters: the purgatory, or a program that runs in its place.
@@ -73,32 +73,32 @@ pub struct Image {
     pub debug: bool,
     pub console_port: u16,
     pub console_mmio32: u64,
-    /// I/O raises exceptions, by what the purgatory is told.
+    /// Whether the purgatory is told that I/O raises exceptions.
     pub no_io: bool,
     /// Time stamp counter of the previous kernel.
     pub left: u64,
-    /// There is a crash image: its purgatory verifies the first two regions, `boot_params` and the
-    /// kernel.
+    /// Whether there is a crash image. Its purgatory verifies the first two regions, `boot_params`
+    /// and the kernel.
     pub crash: bool,
-    /// Where the previous kernel says that the crash image is entered, if that is wrong.
+    /// The entry point of the crash image that the previous kernel states, if that is wrong.
     pub crash_entry: Option<u64>,
-    /// The previous kernel leaves handlers of exceptions, which halt.
+    /// Whether the previous kernel leaves exception handlers, which halt.
     pub handlers: bool,
     pub reset: abi::Reset,
     pub tsc_khz: u32,
     /// `panic_timeout`, in seconds.
     pub timeout: i32,
-    /// Control registers at the purgatory's entry. 0 in `xcr0`: as the machine begins.
+    /// Control registers at the purgatory's entry. If `xcr0` is 0, XCR0 is as the machine starts.
     pub cr0: u64,
     pub cr4: u64,
     pub xcr0: u64,
-    /// Written over the image after it was sealed: addresses and bytes.
+    /// Written over the image after it is sealed: addresses and bytes.
     pub damage: Vec<(u64, Vec<u8>)>,
 }
 
 impl Image {
     /// An image with a kernel, which is `probe`, `boot_params`, and `others` more regions of all
-    /// kinds and of lengths around those of leaves.
+    /// kinds, with lengths around multiples of leaves.
     pub fn new(blob: &Blob, probe: &[u8], others: usize) -> Self {
         let mut kernel = noise(1, 3 * LEAF_SIZE + 77);
         kernel[ENTRY_OFFSET as usize..][..probe.len()].copy_from_slice(probe);
@@ -145,7 +145,7 @@ impl Image {
             reset: abi::Reset::default(),
             tsc_khz: 0,
             timeout: 0,
-            // Without MP: the purgatory has to set it, and to put it back.
+            // Without MP: the purgatory must set it, and restore it.
             cr0: CR0_PG | CR0_NE | CR0_ET | CR0_PE,
             cr4: CR4_PAE,
             xcr0: 0,
@@ -161,25 +161,25 @@ impl Image {
             .push((region.start + byte as u64, vec![flipped]));
     }
 
-    /// Changes a field of the sealed parameters; `offset` is that of the field.
+    /// Changes a field of the sealed parameters, at `offset`.
     pub fn overwrite_params(&mut self, offset: usize, bytes: &[u8]) {
         let address = BLOB + (self.blob.params() + offset) as u64;
         self.damage.push((address, bytes.to_vec()));
     }
 
-    /// Changes a byte of the sealed parameters, whatever it is.
+    /// Changes a byte of the sealed parameters, whatever its value.
     pub fn damage_params(&mut self, offset: usize) {
         let damaged = self.params()[offset] ^ 0x5a;
         self.overwrite_params(offset, &[damaged]);
     }
 
-    /// Puts other parameters in the place of the sealed ones, with a digest that fits.
+    /// Replaces the sealed parameters with others, with a digest that fits.
     pub fn forge(&mut self, mut params: Vec<u8>) {
         seal(&mut params);
         self.overwrite_params(0, &params);
     }
 
-    /// Writes it into the machine's memory.
+    /// Writes the image into the machine's memory.
     pub(super) fn write(&self, memory: &File) -> Result<()> {
         let write = |address, bytes: &[u8]| {
             memory
@@ -214,13 +214,13 @@ impl Image {
         Ok(())
     }
 
-    /// What the previous kernel leaves in `%rsi` for the purgatory: `abi::Handoff`.
+    /// The `%rsi` that the previous kernel leaves for the purgatory: `abi::Handoff`.
     fn rsi(&self) -> u64 {
         let timeout = u64::from(self.timeout.cast_unsigned());
         timeout | u64::from(self.console_port) << 32 | u64::from(self.no_io) << 48
     }
 
-    /// What it leaves in `%rcx`.
+    /// The `%rcx` that it leaves.
     fn rcx(&self) -> u64 {
         let entry = match self.crash {
             true => CRASH_BLOB + self.blob.entry(),

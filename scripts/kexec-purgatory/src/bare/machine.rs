@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The machine that images run on, and running them in QEMU.
+//! The machine that images run on, and runs in QEMU.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Write};
@@ -22,35 +22,35 @@ use crate::layout::Layout;
 /// What `bare/probe.S` writes to [`EXIT_PORT`].
 const ENTERED: u8 = 0x2a;
 
-/// What QEMU is to log: resets, writes to PCI configuration space, and what is executed of the
+/// What QEMU logs: resets, writes to PCI configuration space, and the executed instructions of the
 /// purgatory.
 const LOGGED: &str = "cpu_reset,trace:pci_cfg_write,in_asm";
 
-/// What QEMU logs of a triple fault, and nothing of a reset by a device.
+/// What QEMU logs at a triple fault, but not at a reset by a device.
 const TRIPLE_FAULT: &str = "Triple fault";
 
-/// What an image runs on.
+/// The machine that an image runs on.
 pub struct Hardware {
     /// For `-machine`.
     pub machine: &'static str,
-    /// I/O ports of one byte each that end the machine when they are written to, beside
+    /// I/O ports of one byte each that end the machine when they are written to, besides
     /// [`EXIT_PORT`].
     pub ports: &'static [u16],
 }
 
-/// A machine that can be reset in every way but by a register of its own.
+/// A machine that can be reset in every way except by its own reset register.
 const PC: Hardware = Hardware {
     machine: "q35",
     ports: &[],
 };
 
-/// What every run needs: the machine's program, and the purgatory that is run.
+/// What every run needs: the machine's program, and the purgatory to run.
 pub struct Bare {
     folder: TempDir,
     boot: PathBuf,
     disk: Disk,
     probe: Vec<u8>,
-    /// `bare/digests.S`, to lie at [`DIGESTS_PROGRAM`].
+    /// `bare/digests.S`, for the address [`DIGESTS_PROGRAM`].
     pub digests: Vec<u8>,
     pub blob: Blob,
 }
@@ -74,7 +74,7 @@ impl Bare {
         })
     }
 
-    /// An image with `others` regions beside the kernel's and its `boot_params`.
+    /// An image with `others` regions besides the kernel's and its `boot_params`.
     pub fn image(&self, others: usize) -> Image {
         Image::new(&self.blob, &self.probe, others)
     }
@@ -84,14 +84,14 @@ impl Bare {
         self.disk.run(image, self.folder.path())
     }
 
-    /// Runs an image in QEMU on a processor as `-cpu` names it.
+    /// Runs an image in QEMU on the processor `cpu`, a value of `-cpu`.
     pub fn run(&self, cpu: &str, image: &Image) -> Result<Run> {
         self.run_on(&PC, cpu, image)
     }
 
     /// Runs an image in QEMU on a machine.
     ///
-    /// The machine's time passes with its instructions, so that a run is the same every time.
+    /// The machine's time advances with its instructions, so that every run is the same.
     pub fn run_on(&self, hardware: &Hardware, cpu: &str, image: &Image) -> Result<Run> {
         let folder = tempfile::tempdir_in(self.folder.path())?;
         let memory = folder.path().join("memory");
@@ -112,7 +112,7 @@ impl Bare {
             .arg(format!("{},memory-backend=memory", hardware.machine))
             .args(["-cpu", cpu])
             .args(["-m", &format!("{MEMORY}M")])
-            // Does little else than to start a kernel.
+            // Does little more than start a kernel.
             .args(["-bios", "qboot.rom"])
             .arg("-object")
             .arg(format!(
@@ -141,7 +141,7 @@ impl Bare {
             .spawn()
             .context("cannot run qemu-system-x86_64")?;
         let ending = watch(&mut child);
-        // Ends nothing that has ended.
+        // Does nothing if QEMU has ended.
         child.kill()?;
         let ended = child.wait_with_output()?;
         let ending = ending.with_context(|| {
@@ -164,7 +164,7 @@ impl Bare {
     }
 }
 
-/// Waits for a machine to end, or to stand still.
+/// Waits until a machine ends or stands still.
 fn watch(qemu: &mut Child) -> Result<Ending> {
     let mut input = qemu.stdin.take().context("no monitor")?;
     let mut output = BufReader::new(qemu.stdout.take().context("no monitor")?);
@@ -173,7 +173,7 @@ fn watch(qemu: &mut Child) -> Result<Ending> {
         if let Some(status) = qemu.try_wait()? {
             return match status.code() {
                 Some(0) => Ok(Ending::Reset),
-                // What QEMU says of its own errors; no device is given a 0 here.
+                // QEMU's status for its own errors; no device here gets a 0.
                 Some(1) => Err(io::Error::other("QEMU failed").into()),
                 // A status has 8 bits, of which isa-debug-exit sets the lowest one.
                 Some(status) if status & 1 == 1 => Ok(match (status >> 1) as u8 {
@@ -193,8 +193,8 @@ fn watch(qemu: &mut Child) -> Result<Ending> {
     }
 }
 
-/// Whether the processor is halted, by what the monitor says, and not in the firmware. A QEMU that
-/// has ended says nothing.
+/// Whether the processor is halted outside the firmware, according to the monitor. None if QEMU has
+/// ended.
 fn halted(input: &mut impl Write, output: &mut impl BufRead) -> Option<Ending> {
     const INTERRUPTS: u64 = 1 << 9;
     const FIRMWARE_END: u64 = 1 << 20;
@@ -209,7 +209,7 @@ fn halted(input: &mut impl Write, output: &mut impl BufRead) -> Option<Ending> {
                 .and_then(|value| u64::from_str_radix(value, 16).ok())
         };
         if let Some(halted) = field("HLT=") {
-            // In 64-bit mode; the firmware is in another one.
+            // Only 64-bit mode has RIP; the firmware is in another mode.
             let (address, flags) = (field("RIP=")?, field("RFL=")?);
             return match halted == 1 && address >= FIRMWARE_END {
                 true if flags & INTERRUPTS == 0 => Some(Ending::Halted),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What a run is in either emulator.
+//! The result of a run in either emulator.
 
 use std::fs::{self, File};
 use std::io;
@@ -18,11 +18,11 @@ use crate::layout::Layout;
 /// Megabytes of memory.
 pub const MEMORY: u64 = 128;
 
-/// How often a machine is looked at, and after how long QEMU is given up. A run takes it a second.
+/// How often to check a machine, and when to give up on QEMU. A run takes a second.
 pub const POLL: Duration = Duration::from_millis(20);
 pub const HANGS: Duration = Duration::from_secs(120);
 
-/// Where `bare/boot.S` begins.
+/// The address of `bare/boot.S`.
 pub const BOOT: u64 = 0x10_0000;
 
 /// How a run ended.
@@ -32,17 +32,17 @@ pub enum Ending {
     Entered,
     /// The processor is halted with interrupts off.
     Halted,
-    /// It is halted with interrupts on, and goes on with the next one.
+    /// It is halted with interrupts on, and continues at the next one.
     Sleeps,
     /// A device of the machine reset it.
     Reset,
     TripleFault,
-    /// This was written to a port that ends the machine. Bit 7 does not count: it is lost.
+    /// This was written to a port that ends the machine. Bit 7 is lost, and does not count.
     Written(u8),
 }
 
-/// The error of a run that did not end within `limit`. What the purgatory would have done is not
-/// known, and depends on how busy this machine is: that is neither right nor wrong of it.
+/// The error of a run that did not end within `limit`. It depends on how busy this machine is, so
+/// it says neither that the purgatory is right nor that it is wrong.
 pub fn gave_up(emulator: &str, limit: Duration) -> Error {
     let text = format!("{emulator} did not end within {} s", limit.as_secs());
     io::Error::new(io::ErrorKind::TimedOut, text).into()
@@ -51,17 +51,17 @@ pub fn gave_up(emulator: &str, limit: Duration) -> Error {
 /// A run that has ended.
 pub struct Run {
     pub ending: Ending,
-    /// What was printed on the serial console, with the line ends that a terminal wants.
+    /// The output on the serial console, with the line ends of a terminal.
     pub printed: String,
-    /// What the emulator logged; QEMU: [`LOGGED`].
+    /// The emulator's log; for QEMU: [`LOGGED`].
     pub log: String,
-    /// Of the processor when the next kernel was entered; of no meaning where it was not.
+    /// The processor's state when the next kernel was entered; without meaning if it was not.
     pub state: State,
     pub memory: File,
 }
 
 impl Run {
-    /// The mnemonics of what QEMU has executed of the purgatory; the same block is there once.
+    /// The mnemonics of the purgatory's instructions that QEMU executed. Each block appears once.
     pub fn executed(&self) -> impl Iterator<Item = &str> {
         // 0x01000c06:  0f 31                    rdtsc
         let is_byte = |word: &str| word.len() == 2 && u8::from_str_radix(word, 16).is_ok();
@@ -71,7 +71,7 @@ impl Run {
             .filter_map(move |(_, rest)| rest.split_whitespace().find(|word| !is_byte(word)))
     }
 
-    /// What the machine's memory holds now.
+    /// Reads the machine's memory as it is after the run.
     pub fn memory(&self, address: u64, length: usize) -> Result<Vec<u8>> {
         let mut bytes = vec![0; length];
         self.memory
@@ -81,7 +81,8 @@ impl Run {
     }
 }
 
-/// Assembles and links one of the programs in `bare/`.
+/// Assembles and links one of the programs in `bare/`, for `address` and in the output format
+/// `format`.
 pub fn assemble(source: &Path, program: &Path, address: u64, format: &str) -> Result<()> {
     output(
         command("clang-19")
@@ -100,7 +101,7 @@ pub fn assemble(source: &Path, program: &Path, address: u64, format: &str) -> Re
     .map(drop)
 }
 
-/// One of the programs in `bare/` as it lies in memory; `folder` is for its file.
+/// One of the programs in `bare/` as it is in memory; `folder` is for its file.
 pub fn flat(layout: &Layout, folder: &Path, name: &str, address: u64) -> Result<Vec<u8>> {
     let path = folder.join(name).with_extension("flat");
     let source = layout.tool("bare").join(name).with_extension("S");

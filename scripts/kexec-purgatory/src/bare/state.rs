@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 
 use super::image::STATE;
 
-/// Bytes that `bare/probe.S` fills, and behind them those that `bare/boot.S` does.
+/// Bytes that `bare/probe.S` fills, followed by those that `bare/boot.S` fills.
 pub(super) const SIZE: usize = 248;
 
 /// Names of the general registers, in the order of `bare/probe.S`.
@@ -72,7 +72,7 @@ impl State {
         self.word(240)
     }
 
-    /// 0 on a processor that has none.
+    /// 0 on a processor that has no XCR0.
     pub fn xcr0(&self) -> u64 {
         self.word(168)
     }
@@ -92,7 +92,7 @@ impl State {
         std::array::from_fn(|i| self.half(176 + 2 * i))
     }
 
-    /// The descriptor of a selector in the GDT that is in force.
+    /// The descriptor of a selector in the active GDT.
     pub fn descriptor(&self, selector: u16) -> Result<u64> {
         let mut bytes = [0; 8];
         let base = self.word(194);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Mutants of what only runs in ring 0, which the cases on a machine without a kernel notice.
+//! Mutants of code that only runs in ring 0. The cases on a machine without a kernel must notice
+//! them.
 
 use std::io;
 
@@ -51,8 +52,8 @@ fn bare(layout: &Layout, sources: &Sources) -> Result<Bare> {
     Bare::new(layout, blob)
 }
 
-/// Whether a case failed for something that it needs, such as an emulator that works and ends in time
-/// or room for a file, and not for what the purgatory did.
+/// Whether a case failed because of something that it needs, such as an emulator that works and
+/// ends in time or room for a file, and not because of the purgatory.
 fn is_of_the_system(error: &Error) -> bool {
     error.chain().any(|cause| cause.is::<io::Error>())
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Mutants of the digest crate that cargo-mutants makes: each operator, each condition and each value
-//! that a function returns is replaced. The tests on the host must notice.
+//! Mutants of the digest crate that cargo-mutants makes: it replaces each operator, each condition
+//! and each value that a function returns. The tests on the host must notice.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,12 +16,12 @@ use crate::layout::Layout;
 use crate::progress::{self, Step};
 use crate::setup;
 
-/// The crate that is changed, and the one with its tests; their folders in the purgatory's.
+/// The crate that is mutated, and the one with its tests; their directories in the purgatory's.
 const CRATE: &str = "purgatory_digest";
 const TESTS: &str = "digest-tests";
 const FOLDERS: [&str; 2] = ["digest", TESTS];
 
-/// What makes a workspace of the two, which cargo-mutants wants to test one by the other.
+/// Makes a workspace of the two: cargo-mutants needs one to test the first with the second.
 const WORKSPACE: &str = r#"[workspace]
 members = ["digest", "digest-tests"]
 resolver = "3"
@@ -30,18 +30,18 @@ resolver = "3"
 opt-level = 2
 "#;
 
-/// How long the tests may run for one mutant, in seconds. They take 10 on one idle processor. A mutant
-/// that never ends is none that a test notices.
+/// How long the tests may run for one mutant, in seconds. They take 10 on one idle processor. A
+/// mutant that never ends does not count as noticed.
 const LONGEST: u32 = 600;
 
 /// Mutants that are left out, each with the reason.
 const EXCLUDED: &str = "cargo-mutants.toml";
 
-/// What cargo-mutants writes of a run.
+/// What cargo-mutants writes about a run.
 #[derive(Deserialize)]
 struct Outcomes {
     outcomes: Vec<Outcome>,
-    /// None if the run did not come to its end: the file is written after each mutant.
+    /// None if the run did not finish: the file is written after each mutant.
     end_time: Option<String>,
 }
 
@@ -49,7 +49,7 @@ struct Outcomes {
 struct Outcome {
     scenario: Scenario,
     summary: Summary,
-    /// In the folder of the run.
+    /// Relative to the directory of the run.
     log_path: PathBuf,
 }
 
@@ -67,20 +67,20 @@ enum Summary {
     Success,
     CaughtMutant,
     MissedMutant,
-    /// It is no program.
+    /// It does not compile.
     Unviable,
     Timeout,
     Failure,
 }
 
-/// Makes the mutants, tries them, and hands each to `report` with its name and what became of it.
-/// Those that do not compile are none; how many these are is printed.
+/// Makes the mutants, tries them, and hands each to `report` with its name and result. Those that
+/// do not compile do not count; their number is printed.
 pub fn each(layout: &Layout, mut report: impl FnMut(&str, Result<Fate>)) -> Result<()> {
     let folder = layout.build.join("mutants/generated");
     let sources = workspace(layout, folder.join("sources"))?;
     let target = folder.join("target");
 
-    // What tests say of a mutant is worth nothing where they fail without one.
+    // The results for mutants mean nothing if the tests fail without one.
     let mut step = Step::start("test the digest crate without a mutant");
     logged(
         cargo()
@@ -111,7 +111,7 @@ pub fn each(layout: &Layout, mut report: impl FnMut(&str, Result<Fate>)) -> Resu
         .current_dir(&sources);
     setup::add_cargo_mutants(layout, &mut command)?;
     let mut step = Step::start("try the mutants of cargo-mutants");
-    // Its exit status tells of mutants that survived, which the file of outcomes names.
+    // Its exit status reports mutants that survived, which the file of outcomes names.
     let ran = logged(&mut command, &layout.log("cargo-mutants")?, &mut step);
     let text = match fs::read_to_string(run.join("outcomes.json")) {
         Ok(text) => text,
@@ -121,7 +121,7 @@ pub fn each(layout: &Layout, mut report: impl FnMut(&str, Result<Fate>)) -> Resu
     let outcomes: Outcomes = serde_json::from_str(&text)?;
     if outcomes.end_time.is_none() {
         ran.context("cargo-mutants was ended early")?;
-        bail!("cargo-mutants did not come to its end");
+        bail!("cargo-mutants did not finish");
     }
     let (mut tried, mut unviable) = (0, 0);
     for outcome in outcomes.outcomes {
@@ -149,14 +149,14 @@ pub fn each(layout: &Layout, mut report: impl FnMut(&str, Result<Fate>)) -> Resu
     Ok(())
 }
 
-/// Makes a workspace of the two crates; returns its folder.
+/// Makes a workspace of the two crates. Returns its directory.
 fn workspace(layout: &Layout, folder: PathBuf) -> Result<PathBuf> {
     let sources = Sources::copy(layout, folder)?;
     let folder = sources.folder();
     for member in FOLDERS {
         let manifest = folder.join(member).join("Cargo.toml");
         let text = fs::read_to_string(&manifest)?;
-        // Each is a workspace of its own in the overlay.
+        // Each is a separate workspace in the overlay.
         let member = text.replace("[workspace]\n", "");
         ensure!(member != text, "{} is no workspace", manifest.display());
         fs::write(&manifest, member)?;
@@ -170,7 +170,7 @@ fn workspace(layout: &Layout, folder: PathBuf) -> Result<PathBuf> {
     Ok(folder.to_owned())
 }
 
-/// The error that a mutant ends in of which nothing is known.
+/// The error for a mutant of which nothing is known.
 fn ended(log: &Path, why: &str) -> anyhow::Error {
     let text = fs::read_to_string(log).unwrap_or_default();
     anyhow!("{why}\n{}", tail(&text))

@@ -12,8 +12,8 @@ use super::{Fate, Sources};
 use crate::command::{cargo, tail};
 use crate::layout::Layout;
 
-/// Test programs in the order in which they are tried: those that most mutants fail in, and those
-/// that take milliseconds, first. Others come last.
+/// Test programs in the order in which they run: first those that most mutants fail, and those that
+/// take milliseconds. Others come last.
 const ORDER: &[&str] = &["check", "vectors", "engines", "abi", "tree", "bounds"];
 
 /// The tests of `digest-tests` with the sources of a mutant.
@@ -26,7 +26,7 @@ pub struct HostTests<'a> {
 }
 
 impl<'a> HostTests<'a> {
-    /// Makes sure that the tests pass without a mutant; what they say of one is worth nothing else.
+    /// Checks that the tests pass without a mutant; otherwise their results mean nothing.
     pub fn new(layout: &Layout, sources: &'a Sources) -> Result<Self> {
         let crate_folder = sources.folder().join("digest-tests");
         let tests = tests(&crate_folder)?;
@@ -50,7 +50,7 @@ impl<'a> HostTests<'a> {
                 built(test, &output)?;
                 let failure = failure(test, &output).with_context(|| {
                     let errors = String::from_utf8_lossy(&output.stderr);
-                    format!("{test} was not run to its end:\n{}", tail(&errors))
+                    format!("{test} did not finish:\n{}", tail(&errors))
                 })?;
                 return Ok(Fate::Killed(failure));
             }
@@ -68,7 +68,7 @@ impl<'a> HostTests<'a> {
     }
 }
 
-/// Fails if a test did not build. A mutant that is no program is none that a test notices.
+/// Fails if a test did not build. A mutant that does not compile does not count as noticed.
 fn built(test: &str, output: &Output) -> Result<()> {
     let errors = String::from_utf8_lossy(&output.stderr);
     if errors.contains("error: could not compile") {
@@ -92,8 +92,8 @@ fn tests(crate_folder: &Path) -> Result<Vec<String>> {
     Ok(tests)
 }
 
-/// The name of the test that failed; of the program if it died. None if neither did, or someone
-/// else ended it, as the kernel does where memory is short.
+/// The name of the test that failed, or of the program if it died. None if neither happened, or if
+/// something else ended the program, as the kernel does when memory is short.
 fn failure(test: &str, output: &Output) -> Option<String> {
     let text = String::from_utf8_lossy(&output.stdout);
     let name = text

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Mutants of the kernel's side, which a kernel that is built with them notices when it is booted.
+//! Mutants of the kernel's side. Each is built into a kernel, and the boot of that kernel must
+//! reveal it.
 //!
-//! They are built in the folder of the state `m`, one after the other, where each builds again only
+//! They are built one after the other in the build directory of state `m`, where each rebuilds only
 //! what depends on the file that it changes. While one is built, those before it are booted.
 
 use std::collections::VecDeque;
@@ -29,7 +30,7 @@ use crate::test::build_selftests;
 
 const STATE: Verify = Verify::M;
 
-/// What the loader picks on the processor that the guest has.
+/// The engine that the loader picks on the guest's processor.
 const ENGINE: EngineKind = EngineKind::ShaNiX3;
 
 /// The kselftests that the guest runs.
@@ -39,8 +40,8 @@ const SELFTESTS: &[&str] = &[
     "test_kexec_check",
 ];
 
-/// The suites of KUnit that the kernel runs, and the option that selects them: those of the digest
-/// take long, and test nothing that is changed here.
+/// The KUnit suites that the kernel runs, and the option that selects them. The suites of the
+/// digest are left out: they take long and test nothing that is changed here.
 const SUITES: &[&str] = &[
     "rust_kexec_decision",
     "kexec_purgatory_loader",
@@ -49,7 +50,7 @@ const SUITES: &[&str] = &[
 ];
 const SELECT_SUITES: &str = "kunit.filter_glob=*kexec_*[eknr]";
 
-/// Lines after which a mutant is known to be noticed. A kernel may hang later on.
+/// Lines that show that a mutant was noticed. A kernel may hang after one.
 const FAILURES: &[&str] = &[
     "not ok ",
     "guest: ktap not ok ",
@@ -60,8 +61,8 @@ const FAILURES: &[&str] = &[
     "uncompression error",
 ];
 
-/// Fails unless a mutant's text is in its file, once: in a file of the overlay's own, or in a line
-/// that a patch adds.
+/// Fails unless a mutant's text occurs exactly once in its file: in a file of the overlay's own, or
+/// in the lines that patches add.
 pub fn applies(layout: &Layout, mutant: &Mutant) -> Result<()> {
     let own = graft::map::links(layout)?.remove(&mutant.file);
     let text = match own {
@@ -81,22 +82,22 @@ struct Builder<'a> {
     programs: Vec<PathBuf>,
 }
 
-/// A kernel that was built, and the guest that does all that a kernel of ours can do.
+/// A built kernel, and the guest that does everything that the overlay's kernel can do.
 struct Kernel<'a> {
     layout: &'a Layout,
-    /// Of the log.
+    /// The name of the log.
     name: String,
     image: NamedTempFile,
     guest: Guest,
 }
 
-/// A mutant in the tree, until this is dropped.
+/// A mutant that is applied to the tree until this value is dropped.
 struct Applied<'a> {
     layout: &'a Layout,
     tree: &'a Path,
 }
 
-/// Builds mutants, boots each, and hands it to `ended` with what became of it. Fails unless the tests
+/// Builds mutants, boots each, and hands each with its result to `ended`. Fails unless the tests
 /// pass without a mutant.
 pub fn each<'a>(
     layout: &Layout,
@@ -109,7 +110,7 @@ pub fn each<'a>(
         .boot()?
         .map_err(|failure| anyhow!("{failure}, without a mutant"))?;
 
-    // A guest has several processors of its own.
+    // A guest has several processors.
     let at_once = usize::max(1, thread::available_parallelism()?.get() / 2);
     thread::scope(|scope| {
         let mut booted = VecDeque::new();
@@ -127,10 +128,10 @@ pub fn each<'a>(
     })
 }
 
-/// Mutants whose kernels are booted, the first one longest.
+/// Mutants whose kernels are running, the oldest one first.
 type Booted<'a, 's> = VecDeque<(&'a Mutant, ScopedJoinHandle<'s, Result<Fate>>)>;
 
-/// Waits until the first one has ended.
+/// Waits until the oldest one has ended.
 fn wait<'a>(
     booted: &mut Booted<'a, '_>,
     ended: &mut impl FnMut(&'a Mutant, Result<Fate>) -> Result<()>,
@@ -188,7 +189,7 @@ impl<'a> Builder<'a> {
         Ok(applied)
     }
 
-    /// The patch that makes a file of the tree like another one.
+    /// The patch that turns a file of the tree into another one.
     fn patch(&self, name: &str, path: &Path, file: &Path) -> Result<Patch> {
         let output = command("diff")
             .arg("-u")
@@ -207,7 +208,7 @@ impl<'a> Builder<'a> {
         ))
     }
 
-    /// Builds what is in the tree. Nothing of the build folder is needed afterwards.
+    /// Builds the tree. The result needs nothing of the build directory.
     fn build(&self, name: &str) -> Result<Kernel<'a>> {
         let output = kernel::folder(self.layout, STATE);
         let kernel = kernel::build(self.layout, &self.tree, Some(&output), STATE)?;
@@ -232,7 +233,8 @@ impl<'a> Builder<'a> {
 }
 
 impl Kernel<'_> {
-    /// Boots it; says what was not as it should be. What keeps it from being booted is an error.
+    /// Boots it. The inner result says what was wrong. If it cannot be booted, the outer one is an
+    /// error.
     fn boot(&self) -> Result<Result<(), String>> {
         let over = |line: &str| {
             FAILURES
@@ -299,18 +301,18 @@ fn check(log: &SerialLog) -> Result<(), String> {
     facts().iter().try_for_each(|fact| fact.find(&mut rest))
 }
 
-/// What a chain of kernels must print, one after the other.
+/// What a chain of kernels must print, in this order.
 enum Fact {
     /// A line.
     Line(String),
-    /// What is to be verified of an image of that kind, in so many regions, as the purgatory then says
-    /// that it did.
+    /// The decision to verify an image of that kind, in this many regions, and the purgatory's line
+    /// that says that it did.
     Verified(&'static str, u32),
-    /// A line that begins so, and no word of a purgatory before it.
+    /// A line that begins like this, with no line of a purgatory before it.
     Direct(&'static str),
     /// The beginning of a line.
     Begin(&'static str),
-    /// What a kernel tells of how it was entered: a part of it, and then the time that it took.
+    /// What a kernel says about how it was entered: a part of the line, which ends with the time.
     Entered(&'static str),
 }
 
@@ -342,7 +344,7 @@ fn facts() -> Vec<Fact> {
 }
 
 impl Fact {
-    /// Looks for it in lines, of which the last one comes first, and takes away those up to it.
+    /// Searches for it in `lines`, whose last one comes first, and removes the lines up to it.
     fn find(&self, lines: &mut Vec<&str>) -> Result<(), String> {
         match self {
             Self::Line(text) => take(lines, |line| line == text).ok_or(format!("no line '{text}'")),
@@ -370,7 +372,8 @@ impl Fact {
     }
 }
 
-/// Whether an image was to be verified, as the log and sysfs say, and the purgatory did it.
+/// Checks that an image was to be verified, according to the log and sysfs, and that the purgatory
+/// did it.
 fn verified(lines: &mut Vec<&str>, kind: &str, regions: u32) -> Result<(), String> {
     let image = format!("kexec: {kind} image: ");
     let work = take_line(lines, |line| {
@@ -408,12 +411,12 @@ fn verified(lines: &mut Vec<&str>, kind: &str, regions: u32) -> Result<(), Strin
     }
 }
 
-/// Takes lines away up to one for which `found` is true.
+/// Removes lines up to one for which `found` is true.
 fn take(lines: &mut Vec<&str>, found: impl Fn(&str) -> bool) -> Option<()> {
     take_line(lines, found).map(drop)
 }
 
-/// As [`take`]; returns the line.
+/// Like [`take`]; returns the line.
 fn take_line<'a>(lines: &mut Vec<&'a str>, found: impl Fn(&str) -> bool) -> Option<&'a str> {
     while let Some(line) = lines.pop() {
         if found(line) {

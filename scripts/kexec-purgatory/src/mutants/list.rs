@@ -20,24 +20,24 @@ pub struct Mutant {
     pub name: String,
     /// What is wrong in it, for the table.
     pub change: String,
-    /// The file that it changes: below `arch/x86/purgatory/rust`, or below the top of the kernel tree
-    /// where the tests are those of a booted kernel.
+    /// The file that it changes: relative to `arch/x86/purgatory/rust`, or to the top of the kernel
+    /// tree if the tests are those of a booted kernel.
     pub file: PathBuf,
-    /// Text that the file has once.
+    /// Text that occurs once in the file.
     pub find: String,
-    /// What stands there in the mutant.
+    /// The text that replaces it.
     pub replace: String,
-    /// The tests that have to notice.
+    /// The tests that must notice.
     pub tests: Tests,
-    /// The engine that the tests must be able to run for that.
+    /// The engine that the tests must be able to run to notice.
     pub engine: Option<String>,
-    /// Whether it is tried with every run of the tests.
+    /// Whether every run of the tests tries it.
     #[serde(default)]
     pub quick: bool,
 }
 
 impl Mutant {
-    /// Why its tests cannot notice it on this machine, if that is so.
+    /// Why its tests cannot notice it on this machine, if they cannot.
     pub fn not_run(&self) -> Option<String> {
         let engine = self.engine.as_ref()?;
         let kind = EngineKind::ALL.iter().find(|kind| kind.name() == engine)?;
@@ -45,7 +45,7 @@ impl Mutant {
         (!runs).then(|| format!("this CPU does not have what {engine} needs"))
     }
 
-    /// The text of its file as it is in the mutant.
+    /// The text of its file with the mutant applied.
     pub fn mutated(&self, text: &str) -> Result<String> {
         match text.matches(&self.find).count() {
             1 => Ok(text.replacen(&self.find, &self.replace, 1)),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! A copy of the purgatory's sources that mutants are applied to. The checkout stays as it is.
+//! A copy of the purgatory's sources that mutants are applied to. The checkout does not change.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,15 +17,15 @@ pub struct Sources {
     folder: PathBuf,
 }
 
-/// A mutant in the copy, until this is dropped.
+/// A mutant that is applied to the copy until this value is dropped.
 pub struct Applied {
     path: PathBuf,
     original: String,
 }
 
 impl Sources {
-    /// Makes the copy in a folder, which is emptied first. That should be the same each time, so that
-    /// Cargo finds what it built before.
+    /// Makes the copy in `folder`, which is emptied first. It should be the same directory each
+    /// time, so that Cargo finds what it built before.
     pub fn copy(layout: &Layout, folder: PathBuf) -> Result<Self> {
         if folder.exists() {
             fs::remove_dir_all(&folder)?;
@@ -48,7 +48,7 @@ impl Sources {
         &self.folder
     }
 
-    /// The text of the file that a mutant changes, as it is in the mutant.
+    /// The text of the file that a mutant changes, with the mutant applied.
     pub fn mutated(&self, mutant: &Mutant) -> Result<String> {
         let path = self.folder.join(&mutant.file);
         let text = fs::read_to_string(&path).with_context(|| {
@@ -61,7 +61,7 @@ impl Sources {
         mutant.mutated(&text)
     }
 
-    /// Puts a mutant's text in the place of the original.
+    /// Replaces the original with a mutant's text.
     pub fn apply(&self, mutant: &Mutant, text: &str) -> Result<Applied> {
         let path = self.folder.join(&mutant.file);
         let original = fs::read_to_string(&path)?;

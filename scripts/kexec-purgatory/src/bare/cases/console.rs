@@ -9,7 +9,7 @@ use crate::bare::expect::{ended, entered, mismatch, printed};
 use crate::bare::machine::Bare;
 use crate::bare::run::Ending;
 
-/// Memory that stands for the registers of a UART.
+/// Memory that serves as the registers of a UART.
 const UART: u64 = 0x700_0000;
 
 pub fn none(bare: &Bare) -> Result<()> {
@@ -21,9 +21,10 @@ pub fn none(bare: &Bare) -> Result<()> {
     ended(&run, Ending::Halted)
 }
 
-/// A UART whose transmit register never becomes empty is waited for once, not for each character.
+/// The purgatory waits once for a UART whose transmit register never becomes empty, not for each
+/// character.
 pub fn stuck(bare: &Bare) -> Result<()> {
-    /// How often the purgatory reads the status, and instructions for each time.
+    /// How often the purgatory reads the status, and the instructions for each read.
     const ATTEMPTS: u64 = 1 << 20;
     const INSTRUCTIONS: u64 = 20;
 
@@ -53,7 +54,7 @@ pub fn stuck(bare: &Bare) -> Result<()> {
     ended(&bare.run(MAX, &image)?, Ending::Reset)
 }
 
-/// Memory stands for the registers; what was written last remains.
+/// Memory serves as the registers; the last value written remains.
 pub fn in_memory(bare: &Bare) -> Result<()> {
     const LSR: u64 = 5;
     const TRANSMITTER_EMPTY: u8 = 0x20;
@@ -72,7 +73,8 @@ pub fn in_memory(bare: &Bare) -> Result<()> {
     let found = run.memory(UART, registers.len())?;
     ensure!(found == registers, "the registers hold {found:x?}");
 
-    // Whoever looks elsewhere whether the transmitter is empty waits a million times in vain.
+    // A purgatory that looks in the wrong place for an empty transmitter waits a million times in
+    // vain.
     let mut stamps = Vec::new();
     for console in [0, UART] {
         let mut image = bare.image(0);

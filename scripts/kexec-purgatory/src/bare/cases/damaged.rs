@@ -15,7 +15,7 @@ use crate::bare::run::Ending;
 
 const DAMAGED: &str = "the parameters of the purgatory are damaged";
 
-/// `panic=`, what is said of it, and how the machine ends.
+/// `panic=`, what the purgatory prints about it, and how the machine ends.
 const PANICS: [(i32, &str, Ending); 3] = [
     (0, "purgatory: stopped\n", Ending::Halted),
     (-1, "purgatory: resetting the machine\n", Ending::Reset),
@@ -26,7 +26,7 @@ const PANICS: [(i32, &str, Ending); 3] = [
     ),
 ];
 
-/// A console in memory that is not there: to write to it would be an exception.
+/// A console in memory that is not mapped: a write to it would raise an exception.
 pub fn console(bare: &Bare) -> Result<()> {
     const UNMAPPED: u64 = 1 << 40;
 
@@ -35,7 +35,7 @@ pub fn console(bare: &Bare) -> Result<()> {
     })
 }
 
-/// A reset register that would end the machine in another way.
+/// A reset register that would end the machine differently.
 pub fn reset(bare: &Bare) -> Result<()> {
     refused(bare, |image| {
         let reset = offset_of!(Params, reset);
@@ -65,10 +65,11 @@ fn refused(bare: &Bare, damage: fn(&mut Image)) -> Result<()> {
     Ok(())
 }
 
-/// The entry point and `boot_params` are those that were checked, though a console whose transmit
-/// register is one of them overwrites it when the purgatory says that all is well.
+/// The purgatory uses the entry point and `boot_params` that it checked, even though a console
+/// whose transmit register is one of these fields overwrites it when the purgatory reports success.
 pub fn after_the_check(bare: &Bare) -> Result<()> {
-    /// From the transmit register to the line status register, and its bit that lets go on.
+    /// Distance of the line status register from the transmit register, and its bit that lets the
+    /// purgatory go on.
     const LINE_STATUS: usize = 20;
     const READY: u8 = 0x20;
 
@@ -80,7 +81,7 @@ pub fn after_the_check(bare: &Bare) -> Result<()> {
         image
     };
 
-    // The line status registers are fields with which the purgatory does nothing here.
+    // The line status registers are fields that the purgatory does not use here.
     const { assert!(offset_of!(Params, entry) + LINE_STATUS == offset_of!(Params, tsc_khz)) };
     const { assert!(offset_of!(Params, boot_params) + LINE_STATUS < offset_of!(Params, reset) + 8) };
     let mut entry = image(offset_of!(Params, entry));

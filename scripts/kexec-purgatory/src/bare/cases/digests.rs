@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Digests by an engine that must be those by `scalar`.
+//! Digests by an engine must equal those by `scalar`.
 
 use anyhow::{Context, Result, ensure};
 use object::{File, Object, ObjectSymbol};
@@ -20,26 +20,26 @@ const PAGE_SIZE: usize = 4096;
 /// Flags of a page table entry: present, writable.
 const MAPPED: u64 = 0x3;
 
-/// Pages with data. The page before them is not mapped, nor is the one behind them.
+/// Pages with data. The pages before and after them are not mapped.
 const PAGES: usize = ((2 * LANES_MAX + 2) * LEAF_SIZE).div_ceil(PAGE_SIZE);
 const SIZE: usize = PAGES * PAGE_SIZE;
 
-/// What the engine needs beside the bits of `XCR0`.
+/// What the engine needs besides the bits of `XCR0`.
 const CR0_MP: u64 = 1 << 1;
 const CR4_OSFXSR: u64 = 1 << 9;
 const CR4_OSXMMEXCPT: u64 = 1 << 10;
 const CR4_OSXSAVE: u64 = 1 << 18;
 
-/// Every length up to a page, right behind an unmapped page and right before one, which is at any
-/// alignment.
+/// Every length up to a page, directly after an unmapped page, and directly before one, which gives
+/// every alignment.
 pub fn lengths(bare: &Bare, engine: EngineKind) -> Result<()> {
     let regions = (0..=PAGE_SIZE).flat_map(|length| [(0, length), (SIZE - length, length)]);
     compare(bare, engine, &regions.collect::<Vec<_>>())
 }
 
-/// Every number of leaves that the lanes can be left with, without a tail, with the shortest and
-/// with the longest one. By turns right behind an unmapped page and right before one: the emulator
-/// takes twenty seconds for that.
+/// Every number of leaves that can remain for the lanes, without a tail, with the shortest and with
+/// the longest one. Data is alternately directly after an unmapped page and directly before one:
+/// the emulator takes twenty seconds for this.
 pub fn leaves(bare: &Bare, engine: EngineKind) -> Result<()> {
     let lanes = engine.lanes();
     let numbers = (1..=lanes + 1).chain([2 * lanes + 1]);
@@ -50,7 +50,7 @@ pub fn leaves(bare: &Bare, engine: EngineKind) -> Result<()> {
     compare(bare, engine, &regions.collect::<Vec<_>>())
 }
 
-/// Runs `bare/digests.S` with regions: offsets in the data, and lengths.
+/// Runs `bare/digests.S` with regions, as offsets in the data and lengths.
 fn compare(bare: &Bare, engine: EngineKind, regions: &[(usize, usize)]) -> Result<()> {
     let data = GUARDED + PAGE_SIZE as u64;
     let mut table = vec![0; PAGE_SIZE];
@@ -91,7 +91,7 @@ fn compare(bare: &Bare, engine: EngineKind, regions: &[(usize, usize)]) -> Resul
     ended(&run, Ending::Entered)
 }
 
-/// What tests and measurements call is what the purgatory runs, instruction by instruction.
+/// Tests and measurements call the code that the purgatory runs, identical in every instruction.
 pub fn same_code(bare: &Bare) -> Result<()> {
     let ours = File::parse(&*bare.blob.elf)?;
     let tested = File::parse(&*bare.blob.digests_elf)?;
@@ -101,7 +101,7 @@ pub fn same_code(bare: &Bare) -> Result<()> {
         .find(|name| name.ends_with("16purgatory_digest14region_digests"))
         .context("no region_digests()")?;
     let functions = same_code::compare(&ours, &tested, root)?;
-    // At least one for each engine.
+    // At least one function for each engine.
     ensure!(
         functions.len() > EngineKind::ALL.len(),
         "only {functions:?} were compared"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! A normal image that is damaged, and the crash image that is entered then.
+//! A damaged normal image, and the crash image that is entered because of it.
 
 use std::mem::offset_of;
 
@@ -15,16 +15,16 @@ use crate::abi::{Header, Params};
 use crate::expected::reason;
 use crate::processors::MAX;
 
-/// What the purgatory of the normal image says before it goes on.
+/// What the purgatory of the normal image prints before it goes on.
 const ENTERS: &str = "purgatory: entering the crash image\n";
 
-/// What it says if it cannot.
+/// What it prints if it cannot.
 const ANOTHER: &str = "purgatory: the crash image has another purgatory\n";
 
-/// What a record says that was damaged, if it was the purgatory.
+/// What a record says was damaged, if it was the purgatory.
 const PURGATORY: u64 = 15;
 
-/// That the crash kernel was entered and told what was damaged.
+/// Checks that the crash kernel was entered and told what was damaged.
 fn crashed(bare: &Bare, image: &Image, said: &str, damaged: u64) -> Result<()> {
     let run = bare.run(MAX, image)?;
     printed(&run, &format!("{said}{ENTERS}"))?;
@@ -53,13 +53,13 @@ pub fn entered(bare: &Bare) -> Result<()> {
         crashed(bare, &image, &said, damaged).with_context(|| format!("panic={timeout}"))?;
     }
 
-    // The first one that is damaged is told.
+    // The first damaged region is reported.
     let mut several = image(bare);
     let damaged = several.regions[2].kind as u64 + 1;
     let said = [2, 4].map(|region| mismatch(&mut several, region, 0));
     crashed(bare, &several, &said.concat(), damaged)?;
 
-    // A sound image goes its own way.
+    // A sound image is entered as usual.
     let sound = image(bare);
     let run = bare.run(MAX, &sound)?;
     printed(&run, "")?;
@@ -76,15 +76,15 @@ pub fn parameters_damaged(bare: &Bare) -> Result<()> {
 
 /// Both are damaged: the machine ends as without a crash image.
 pub fn damaged(bare: &Bare) -> Result<()> {
-    // A byte of the code, which the crash image's purgatory does not get to run then.
+    // A byte of the code. The crash image's purgatory then does not run.
     let code = offset_of!(Header, reserved);
     let mut in_code = image(bare);
     let said = mismatch(&mut in_code, 2, 0);
     in_code.damage.push((CRASH_BLOB + code as u64, vec![1]));
     refused(&bare.run(MAX, &in_code)?, &format!("{said}{ANOTHER}"))?;
 
-    // The same of the normal image's own header, none of which is used: which one is damaged nobody
-    // can tell.
+    // A byte of the normal image's own header, of which nothing is used: it cannot be known which
+    // purgatory is damaged.
     for offset in [
         code,
         offset_of!(Header, entry) + 3,
@@ -99,7 +99,7 @@ pub fn damaged(bare: &Bare) -> Result<()> {
         .with_context(|| format!("damage in byte {offset} of the header"))?;
     }
 
-    // Its parameters, or a region: it finds that out itself.
+    // Its parameters, or a region: its purgatory finds that out itself.
     for timeout in [0, -1] {
         let mut params = image(bare);
         params.timeout = timeout;
@@ -117,7 +117,7 @@ pub fn damaged(bare: &Bare) -> Result<()> {
     Ok(())
 }
 
-/// That it was all for nothing.
+/// Checks that the machine ended as `panic=` says, after the purgatories printed `said`.
 fn check_end(bare: &Bare, image: &Image, said: &str) -> Result<()> {
     let run = bare.run(MAX, image)?;
     let (last, ending) = match image.timeout {
@@ -128,7 +128,7 @@ fn check_end(bare: &Bare, image: &Image, said: &str) -> Result<()> {
     ended(&run, ending)
 }
 
-/// Addresses at which no purgatory can lie.
+/// Addresses at which there can be no purgatory.
 pub fn elsewhere(bare: &Bare) -> Result<()> {
     let entry = bare.blob.entry();
     for (address, damaged) in [

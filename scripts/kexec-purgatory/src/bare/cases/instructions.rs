@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Which instructions are executed where a hypervisor may intercept them.
+//! Which instructions the purgatory executes that a hypervisor may intercept.
 
 use std::mem::offset_of;
 
@@ -18,8 +18,8 @@ const INTERCEPTED: [&str; 8] = [
     "rdtsc", "rdtscp", "inb", "outb", "outl", "cpuid", "rdmsr", "wrmsr",
 ];
 
-/// In a guest without I/O none is executed, whatever comes of the image. Elsewhere RDTSC is, for the
-/// next kernel's record.
+/// In a guest without I/O, the purgatory executes none of them, whether or not the image is
+/// damaged. Elsewhere it executes RDTSC, for the next kernel's record.
 pub fn intercepted(bare: &Bare) -> Result<()> {
     for timeout in [0, -1, 3] {
         let mut image = bare.image(1);
@@ -62,7 +62,7 @@ pub fn intercepted(bare: &Bare) -> Result<()> {
     executed(&run, &["rdtsc", "inb", "outb"])
 }
 
-/// That of [`INTERCEPTED`] the purgatory has executed these, and no others.
+/// Checks that the purgatory executed exactly these of [`INTERCEPTED`].
 fn executed(run: &Run, expected: &[&str]) -> Result<()> {
     for name in INTERCEPTED {
         let found = run.executed().any(|mnemonic| mnemonic == name);
@@ -71,7 +71,7 @@ fn executed(run: &Run, expected: &[&str]) -> Result<()> {
             "{name} is executed: {found}"
         );
     }
-    // What would be found if it were there.
+    // This instruction is always executed, so its absence means that there is no log.
     ensure!(run.executed().any(|name| name == "lgdtq"), "no log");
     Ok(())
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What the next kernel is told.
+//! What the next kernel is told in its record.
 
 use std::mem::offset_of;
 
@@ -14,7 +14,7 @@ use crate::abi::Params;
 use crate::expected::reason;
 use crate::processors::MAX;
 
-/// Where what lies in a record, and its size, by the documentation of the format.
+/// Offset of the stamps in a record, and the record's size, from the documentation of the format.
 const STAMPS: usize = 256;
 const SIZE: usize = 336;
 pub const MISMATCH: usize = 4;
@@ -55,7 +55,7 @@ pub fn stamps(bare: &Bare) -> Result<()> {
         start < verified && verified < end,
         "the stamps are {found:?}"
     );
-    // Nothing behind the record was written.
+    // Nothing after the record was written.
     ensure!(run.memory(RECORD + SIZE as u64, 64)? == [0; 64]);
 
     // A previous kernel that does not know the time.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Resets, as `panic=` asks for them and by whatever the machine has.
+//! Resets as `panic=` asks for them, by whatever means the machine has.
 
 use std::mem::offset_of;
 
@@ -13,11 +13,11 @@ use crate::bare::image::EXIT_PORT;
 use crate::bare::machine::{Bare, Hardware};
 use crate::bare::run::Ending;
 
-/// Ports that a reset goes by.
+/// Ports that reset a machine.
 const RESET_CONTROL: u16 = 0xcf9;
 const KEYBOARD: u16 = 0x64;
 
-/// The port that is written to where a microsecond is to pass.
+/// The port that is written to for a delay of a microsecond.
 const DELAY: u16 = 0x80;
 
 pub fn at_once(bare: &Bare) -> Result<()> {
@@ -39,7 +39,7 @@ pub fn after_seconds(bare: &Bare) -> Result<()> {
     ended(&run, Ending::Reset)
 }
 
-/// The machine's reset register comes first; not if the parameters that name it are damaged.
+/// The machine's reset register comes first, unless the parameters that name it are damaged.
 pub fn register(bare: &Bare) -> Result<()> {
     const RESET_VALUE: u8 = 0x11;
 
@@ -57,12 +57,12 @@ pub fn register(bare: &Bare) -> Result<()> {
     ended(&bare.run(MAX, &image)?, Ending::Reset)
 }
 
-/// A reset register may be one of a PCI device. There is none in QEMU, so that another is written
-/// to, of the SMBus controller of the machine, and port 0xCF9 ends the run.
+/// A reset register may be that of a PCI device. QEMU has no such register, so the test names one
+/// of the machine's SMBus controller, and port 0xCF9 ends the run.
 pub fn register_in_pci(bare: &Bare) -> Result<()> {
     const DEVICE: u64 = 0x1f;
     const FUNCTION: u64 = 3;
-    // Not at the start of a doubleword.
+    // Not aligned to a doubleword.
     const REGISTER: u64 = 0x3e;
     const WRITE: &str = "pci_cfg_write ICH9-SMB 00:1f.3 @0x3e <- 0x5a";
 
@@ -76,7 +76,7 @@ pub fn register_in_pci(bare: &Bare) -> Result<()> {
     mismatch(&mut image, 0, 0);
     let run = bare.run(MAX, &image)?;
     ended(&run, Ending::Reset)?;
-    // The firmware writes to others before.
+    // The firmware writes to other registers before.
     let mut writes = run.log.lines().filter(|line| line.contains("pci_cfg_"));
     let last = writes.next_back().context("no write to a PCI device")?;
     ensure!(
@@ -86,8 +86,8 @@ pub fn register_in_pci(bare: &Bare) -> Result<()> {
     Ok(())
 }
 
-/// Where I/O raises exceptions, a mismatch ends the guest whatever `panic=` says, and so do damaged
-/// parameters. Nothing goes by I/O: each port would end the run in another way.
+/// Where I/O raises exceptions, a mismatch and damaged parameters end the guest, whatever `panic=`
+/// says. The purgatory uses no I/O: each port would end the run in another way.
 pub fn without_io(bare: &Bare) -> Result<()> {
     const MACHINE: Hardware = Hardware {
         machine: "microvm",
@@ -115,13 +115,13 @@ pub fn without_io(bare: &Bare) -> Result<()> {
     Ok(())
 }
 
-/// Every way to reset a machine is tried, in order: on machines that lack those before it, the
-/// first one that is there is what ends the run.
+/// The purgatory tries every way to reset a machine, in order. On a machine that lacks the earlier
+/// ways, the first one that exists ends the run.
 pub fn order(bare: &Bare) -> Result<()> {
     const NOTHING: &str = "microvm";
 
     let cases = [
-        // What is written first only says what kind of reset the next write is to be.
+        // The first write only selects the kind of reset for the next write.
         (NOTHING, &[KEYBOARD, RESET_CONTROL][..], Ending::Written(2)),
         ("q35,i8042=off", &[], Ending::Reset),
         (NOTHING, &[KEYBOARD], Ending::Written(0xfe & 0x7f)),
