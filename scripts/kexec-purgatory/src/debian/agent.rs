@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! A client of QEMU's guest agent, which runs commands in a guest: a JSON object in each line.
+//! A client of QEMU's guest agent, which runs commands in a guest: one JSON object per line.
 //!
 //! Source: `docs/interop/qemu-ga-ref` of QEMU.
 
@@ -17,16 +17,16 @@ use serde_json::{Value, json};
 
 use crate::qemu::SILENCE;
 
-/// How long it is waited for whether an agent is there.
+/// How long to wait for an answer that shows whether there is an agent.
 const PING: Duration = Duration::from_secs(5);
 
-/// How often a command is asked whether it has ended.
+/// How often to ask whether a command has ended.
 const POLL: Duration = Duration::from_millis(200);
 
-/// A command that takes so long hangs.
+/// A command that takes this long hangs.
 const HANGS: Duration = Duration::from_secs(3600);
 
-/// What a command in the guest came to.
+/// The result of a command in the guest.
 pub struct Ended {
     pub status: i64,
     pub stdout: String,
@@ -39,15 +39,15 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// `socket` leads to the guest's serial port that the agent is on.
+    /// `socket` leads to the guest's serial port with the agent.
     pub fn new(socket: &Path) -> Self {
         Self {
             socket: socket.to_owned(),
         }
     }
 
-    /// The kernel's random number of this boot: another one means another boot. `None` on a crash
-    /// kernel, which goes on to reboot.
+    /// The kernel's random number for this boot: a different one means a different boot. `None` on
+    /// a crash kernel, which is about to reboot.
     ///
     /// # Errors
     ///
@@ -60,7 +60,7 @@ impl Agent {
         Ok((ended.status == 0).then(|| ended.stdout.trim_end().to_owned()))
     }
 
-    /// What a shell command prints, without the end of its last line.
+    /// Runs a shell command. Returns its output without the end of the last line.
     ///
     /// # Errors
     ///
@@ -82,7 +82,7 @@ impl Agent {
         self.run_within(script, SILENCE)
     }
 
-    /// As [`Agent::run`], but waits no longer than `answer` for any answer of the agent.
+    /// Like [`Agent::run`], but waits at most `answer` for each answer of the agent.
     fn run_within(&self, script: &str, answer: Duration) -> Result<Ended> {
         let began = Instant::now();
         let mut connection = Connection::open(&self.socket, answer)?;
@@ -117,7 +117,7 @@ impl Agent {
         }
     }
 
-    /// Starts a shell command that may take the guest, and its agent, down.
+    /// Starts a shell command that may end the guest, and its agent.
     pub fn start(&self, script: &str) -> Result<()> {
         Connection::open(&self.socket, SILENCE)?
             .execute(
@@ -140,9 +140,9 @@ impl Connection {
         stream.set_read_timeout(Some(answer))?;
         let lines = BufReader::new(stream.try_clone()?);
         let mut connection = Self { stream, lines };
-        // Ends a request that the agent has half of, as the rest was lost between two boots.
+        // Ends an incomplete request in the agent, whose rest was lost between two boots.
         connection.stream.write_all(&[0xff])?;
-        // Answers to those who asked before and did not wait may come first, or their end.
+        // Answers to earlier requests that nobody waited for may come first, or their ends.
         let id = fastrand::u32(..);
         connection.send("guest-sync", json!({ "id": id }))?;
         loop {

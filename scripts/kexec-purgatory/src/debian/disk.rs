@@ -20,11 +20,10 @@ use crate::progress::Step;
 use crate::qemu::FIRMWARE_VARIABLES;
 use crate::root::{self, SUITE};
 
-/// Where the release has the kernel's series from.
+/// The suite of the release with the kernel's series.
 const BACKPORTS: &str = "trixie-backports";
 
-/// What the guest has on top of the packages that every system has; the distribution's kernel comes
-/// with them.
+/// The guest's packages besides those that every system has. The distribution's kernel is added.
 const PACKAGES: &[&str] = &[
     "binutils",
     "ca-certificates",
@@ -40,7 +39,7 @@ const PACKAGES: &[&str] = &[
     "kdump-tools",
     "kexec-tools",
     "kmod",
-    // The kernel wants a newer one than the release has.
+    // The kernel needs a newer version than the release has.
     "linux-base/trixie-backports",
     "makedumpfile",
     "mokutil",
@@ -64,7 +63,7 @@ const ROOT_START: u64 = ESP_START + ESP;
 /// The backup of the partition table follows.
 const ROOT: u64 = DISK - ROOT_START - 1;
 
-/// What GRUB reads on the system partition, and what it starts before `update-grub` was run.
+/// What GRUB reads on the system partition, and what it boots before `update-grub` was run.
 const GRUB_STUB: &str = "search --label root --set=root
 set prefix=($root)/boot/grub
 configfile $prefix/grub.cfg
@@ -74,8 +73,8 @@ initrd /initrd.img
 boot
 ";
 
-/// The agent on the second serial port, which has no state that a kexec could leave behind, as a port
-/// of virtio has. Crash kernels, which start few services, have it too.
+/// The agent on the second serial port. Unlike a virtio port, it has no state that could survive a
+/// kexec. Crash kernels, which start few services, have it too.
 const AGENT: &str = "[Unit]
 Description=QEMU Guest Agent
 DefaultDependencies=no
@@ -90,7 +89,7 @@ WantedBy=sysinit.target
 ";
 const AGENT_UNIT: &str = "qemu-guest-agent.service";
 
-/// Settings in the root, a file each.
+/// Settings in the root, one file each.
 const FILES: &[(&str, &str)] = &[
     (
         "etc/fstab",
@@ -99,17 +98,17 @@ const FILES: &[(&str, &str)] = &[
     ("etc/hostname", "guest\n"),
     ("boot/grub/grub.cfg", GRUB_FIRST),
     (
-        // Before that of kdump-tools, which adds to it.
+        // Comes before the file of kdump-tools, which adds to it.
         "etc/default/grub.d/00-serial.cfg",
         "GRUB_CMDLINE_LINUX_DEFAULT=console=ttyS0\nGRUB_TERMINAL=console\nGRUB_TIMEOUT=0\n",
     ),
 ];
 
-/// Timers of the system: what they start takes time, and needs a network.
+/// Timers that are turned off: what they start takes time, and needs a network.
 const MASKED: &[&str] = &["apt-daily.timer", "apt-daily-upgrade.timer", "fstrim.timer"];
 
-/// Makes the disk, where the cache has none of these packages and settings; returns its path. Nobody
-/// may write to it.
+/// Makes the disk, unless the cache has one with these packages and settings. Returns its path.
+/// Nobody may write to the disk.
 pub fn make(layout: &Layout) -> Result<PathBuf> {
     let kernel = fetch::distribution_kernel(layout)?.release;
     let kernel = format!("linux-image-{kernel}");
@@ -158,8 +157,8 @@ pub fn make(layout: &Layout) -> Result<PathBuf> {
     Ok(disk)
 }
 
-/// Boots the disk, as a new machine's first boot does much that later ones do not. kdump-tools makes
-/// an initramfs then.
+/// Boots the disk, because a new machine's first boot does much that later ones do not. In it,
+/// kdump-tools makes an initramfs.
 fn first_boot(layout: &Layout, image: &Path) -> Result<()> {
     let variables = image.with_extension("variables");
     fs::copy(FIRMWARE_VARIABLES, &variables)?;
@@ -246,7 +245,7 @@ fn write_esp(root: &Path, image: &Path) -> Result<()> {
     for (file, to) in [
         (&shim, "::EFI/BOOT/BOOTX64.EFI"),
         (&grub, "::EFI/BOOT/grubx64.efi"),
-        // Where that GRUB looks for it.
+        // That GRUB looks for it there.
         (&stub, "::EFI/debian/grub.cfg"),
     ] {
         output(mtools("mcopy").arg(file).arg(to))?;
@@ -254,7 +253,7 @@ fn write_esp(root: &Path, image: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The image, to be written from so many MiB on.
+/// The image, opened for writing at an offset in MiB.
 fn at(image: &Path, mebibytes: u64) -> Result<File> {
     let mut file = File::options().write(true).open(image)?;
     file.seek(SeekFrom::Start(mebibytes << 20))?;
@@ -269,7 +268,7 @@ pub fn copy(from: &Path, to: &Path) -> Result<()> {
 /// The label of a disk of files.
 pub const FILES_LABEL: &str = "packages";
 
-/// Writes a disk with what is in a folder, on ext4 and with no partitions.
+/// Writes a disk with the contents of a directory, on ext4 and without partitions.
 pub fn of_files(folder: &Path, image: &Path) -> Result<()> {
     let mut size = 16 << 20;
     for entry in WalkDir::new(folder) {

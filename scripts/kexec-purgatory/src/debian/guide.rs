@@ -11,7 +11,7 @@ use crate::layout::Layout;
 /// The page, below the top of the overlay.
 pub const PAGE: &str = "Documentation/admin-guide/kdump/kexec-purgatory.rst";
 
-/// What is in front of a block's name, in a comment of the page.
+/// The text before a block's name, in a comment of the page.
 const LABEL: &str = ".. run: ";
 
 /// The blocks of the page.
@@ -27,7 +27,7 @@ impl Guide {
         Ok(Self::parse(&text))
     }
 
-    /// Finds the literal blocks with names: what is indented behind the next line that is `::`.
+    /// Finds the literal blocks with names: the indented lines after the next line that is `::`.
     fn parse(text: &str) -> Self {
         let mut blocks = Vec::new();
         let mut lines = text.lines();
@@ -53,7 +53,7 @@ impl Guide {
         self.blocks.iter().map(|(name, _)| name.as_str()).collect()
     }
 
-    /// The commands of the block with that name, a line each.
+    /// The commands of the block with that name, one per line.
     pub fn block(&self, name: &str) -> Result<&str> {
         self.blocks
             .iter()

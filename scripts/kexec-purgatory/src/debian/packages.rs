@@ -2,8 +2,8 @@
 
 //! Debian packages of the grafted kernel.
 //!
-//! They have Debian's own configuration with the few settings of `config/debian.config`, and are
-//! built by the compilers of Debian 13, in a root of that release, whatever release the machine has.
+//! They have Debian's own configuration with the few settings of `config/debian.config`. The
+//! compilers of Debian 13 build them, in a root of that release, whatever release the machine has.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,13 +24,13 @@ use crate::layout::Layout;
 use crate::progress::Step;
 use crate::root::{Root, Rust, SUITE};
 
-/// GCC and the Rust of Debian 13, as Debian's own kernel is built with.
+/// GCC and the Rust of Debian 13, which also build Debian's own kernel.
 const TOOLS: Toolchain = Toolchain::GCC_OLDEST;
 
-/// The names of the modules that the test guest needs, a line each.
+/// The names of the modules that the test guest needs, one per line.
 const GUEST_MODULES: &str = "config/debian-guest.modules";
 
-/// What of Debian's configuration is built.
+/// How much of Debian's configuration to build.
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
 pub enum Profile {
     /// All modules, and a package of debug symbols
@@ -47,7 +47,7 @@ impl Profile {
         }
     }
 
-    /// What is set on top of Debian's configuration.
+    /// The settings on top of Debian's configuration.
     fn fragments(self) -> &'static [&'static str] {
         match self {
             Self::Full => &["debian"],
@@ -55,7 +55,7 @@ impl Profile {
         }
     }
 
-    /// What source, objects and packages take, in bytes.
+    /// The size of source, objects and packages, in bytes.
     fn size(self) -> u64 {
         match self {
             Self::Full => 40_000_000_000,
@@ -64,12 +64,12 @@ impl Profile {
     }
 }
 
-/// Builds the packages, in `build/debian-packages`; returns their paths. What an interrupted build
-/// left is used.
+/// Builds the packages in `build/debian-packages`. Returns their paths. Continues an interrupted
+/// build.
 ///
 /// # Errors
 ///
-/// [`Cause::Missing`] on a machine of another architecture, or without the room on its disk.
+/// [`Cause::Missing`] on a machine of another architecture, or without enough room on its disk.
 pub fn make(layout: &Layout, profile: Profile) -> Result<Vec<PathBuf>> {
     let architecture = output(command("dpkg").arg("--print-architecture"))?;
     if architecture.trim() != "amd64" {
@@ -115,14 +115,14 @@ pub fn make(layout: &Layout, profile: Profile) -> Result<Vec<PathBuf>> {
 }
 
 /// The version of the packages: that of the kernel, and the time, so that packages of a later build
-/// take the place of those of an earlier one, wherever they were built.
+/// replace those of an earlier one, wherever they were built.
 fn version(make: &dyn Fn() -> Result<Command>) -> Result<String> {
     let kernel = output(make()?.args(["--silent", "kernelversion"]))?;
     let time = output(command("date").args(["--utc", "+%Y%m%d%H%M%S"]))?;
     Ok(format!("{}-{}", kernel.trim(), time.trim()))
 }
 
-/// What `uname -r` says on the kernel of a package; `None` if it is another package.
+/// What `uname -r` prints on the kernel of a package; `None` if it is another package.
 pub fn release(package: &Path) -> Option<String> {
     let name = package.file_name()?.to_str()?;
     let (release, _) = name.strip_prefix("linux-image-")?.split_once('_')?;
@@ -143,7 +143,8 @@ fn folder(layout: &Layout, profile: Profile) -> PathBuf {
     layout.build.join("debian-packages").join(profile.name())
 }
 
-/// Fails unless what `folder` has and what is free on its disk are so many bytes.
+/// Fails unless the contents of `folder` and the free space on its disk add up to at least `wanted`
+/// bytes.
 fn check_space(folder: &Path, wanted: u64) -> Result<()> {
     let disk = rustix::fs::statvfs(folder)?;
     let free = disk.f_bavail * disk.f_frsize;
@@ -165,8 +166,8 @@ fn check_space(folder: &Path, wanted: u64) -> Result<()> {
     .into())
 }
 
-/// Brings a copy of the grafted tree up to date, in which the overlay's files are no links: a package
-/// of headers would have these as they are.
+/// Updates a copy of the grafted tree, in which the overlay's files are not links: a package of
+/// headers would contain the links.
 fn copy(layout: &Layout, tree: &Path, source: &Path) -> Result<()> {
     let mut step = Step::start("copy the grafted tree");
     fs::create_dir_all(source)?;
@@ -185,8 +186,8 @@ fn copy(layout: &Layout, tree: &Path, source: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Makes the configuration, and checks that nothing of Debian's went but what was replaced, and that
-/// what replaces it came.
+/// Makes the configuration. Checks that it has everything of Debian's except what was replaced, and
+/// every replacement.
 fn configure(
     layout: &Layout,
     profile: Profile,
@@ -199,7 +200,8 @@ fn configure(
     let ours = config::read(layout, profile.fragments())?;
     let modules = guest_modules(layout)?;
     let file = objects.join(".config");
-    // What the configuration was last made from; where that is the same it need not start anew.
+    // What the configuration was last made from. If that is unchanged, the configuration is only
+    // updated.
     let stamp = objects.join(".made-from");
     let mut made_from = format!("{debian}{}", config::text(&ours));
     if profile == Profile::Guest {
@@ -221,7 +223,7 @@ fn configure(
                 &log,
                 &mut step,
             )?;
-            // It knows the modules of files named Makefile and Kbuild alone.
+            // It knows only the modules of files named Makefile and Kbuild.
             config::append(&file, &ours)?;
         }
     }
@@ -232,7 +234,7 @@ fn configure(
     Ok(())
 }
 
-/// Fails if the configuration lacks an option that Debian's has on, or one of ours.
+/// Fails if the configuration lacks an option that is on in Debian's, or one of the overlay's.
 fn check_config(debian: &str, ours: &[Setting], config: &str) -> Result<()> {
     let debian: Vec<Setting> = config::parse_text(debian)
         .filter(|setting| setting.is_on() && !ours.iter().any(|other| other.replaces(setting)))
@@ -260,7 +262,7 @@ fn guest_modules(layout: &Layout) -> Result<Vec<String>> {
         .collect())
 }
 
-/// The modules as lsmod lists them, which is what localmodconfig reads.
+/// The modules in the form of lsmod's output, which localmodconfig reads.
 fn lsmod(modules: &[String]) -> String {
     let mut text = "Module Size Used by\n".to_owned();
     for name in modules {
@@ -293,8 +295,8 @@ fn check_modules(objects: &Path, modules: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Moves the packages that were built last from `work` to `folder`, in place of earlier ones. The one
-/// of headers for user space stays behind: it would replace the distribution's.
+/// Moves the packages of the last build from `work` to `folder`, in place of earlier ones. Leaves
+/// out the package of headers for user space: it would replace the distribution's.
 fn collect(objects: &Path, work: &Path, folder: &Path) -> Result<Vec<PathBuf>> {
     let list = objects.join("debian/files");
     let text =

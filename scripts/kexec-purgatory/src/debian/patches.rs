@@ -13,7 +13,7 @@ use crate::layout::Layout;
 use crate::progress::Step;
 use crate::series;
 
-/// Where the source package keeps patches that add something, below `debian/patches`.
+/// Where the source package has patches that add features, below `debian/patches`.
 const FOLDER: &str = "features/all/kexec-purgatory";
 
 /// What the source package's `debian/config/amd64/config` needs. Everything else is Debian's own, or
@@ -25,8 +25,8 @@ CONFIG_KEXEC_PURGATORY_VERIFY=m
 ";
 
 /// Writes the patches, the lines for `debian/patches/series`, and those for the configuration to
-/// `build/debian-patches`, and applies them to a tree as the source package has it. Returns the
-/// folder.
+/// `build/debian-patches`. Applies the patches to a tree like the source package's. Returns the
+/// directory.
 pub fn make(layout: &Layout) -> Result<PathBuf> {
     let mut step = Step::start("make patches for Debian's source package");
     let version = fetch::source_version(layout)?;
@@ -69,8 +69,8 @@ pub fn make(layout: &Layout) -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// Applies the patches with quilt, as the source package's build does: no line may have moved into
-/// another context.
+/// Applies the patches with quilt, as the source package's build does: the context of every change
+/// must match exactly.
 fn apply(tree: &Path, patches: &Path) -> Result<()> {
     output(
         command("quilt")
@@ -81,7 +81,7 @@ fn apply(tree: &Path, patches: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Checks that a tree has what the repository's work tree has, but for what quilt and git keep there.
+/// Checks that a tree equals the repository's work tree, except for the files of quilt and git.
 fn same(tree: &Path, repository: &Path) -> Result<()> {
     let compared = command("diff")
         .args(["--recursive", "--brief", "--no-dereference"])

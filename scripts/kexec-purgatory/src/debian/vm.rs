@@ -21,7 +21,7 @@ use crate::processors;
 use crate::progress::Step;
 use crate::qemu::{SILENCE, SerialLog, fastest_accelerator, uefi};
 
-/// In bytes. All of it lies below 3 GiB, so that a physical address is an offset in its file.
+/// Memory in bytes. All of it is below 3 GiB, so that a physical address is an offset in its file.
 const MEMORY: u64 = 2 << 30;
 const PROCESSORS: &str = "2";
 
@@ -31,13 +31,13 @@ const PAGES: usize = 256;
 /// A guest that has not booted by then hangs.
 const HANGS: Duration = Duration::from_secs(3600);
 
-/// How often it is tried whether the guest has booted.
+/// How often to check whether the guest has booted.
 const POLL: Duration = Duration::from_secs(2);
 
-/// What a command printed that ended in another boot, in the guest.
+/// The file in the guest with the output of a command that ended in another boot.
 pub const LEFT: &str = "/root/left";
 
-/// What a machine has.
+/// The hardware of a machine.
 pub struct Hardware<'a> {
     /// A raw image, which the guest writes to.
     pub disk: &'a Path,
@@ -45,17 +45,17 @@ pub struct Hardware<'a> {
     pub variables: &'a Path,
     /// A raw image that the guest reads, its second disk.
     pub packages: Option<&'a Path>,
-    /// Where its serial console is written to.
+    /// The file that the serial console is written to.
     pub console: &'a Path,
 }
 
-/// A running machine, which ends with this value.
+/// A running machine, which is killed when this value is dropped.
 pub struct Vm {
     process: Child,
     pub agent: Agent,
     pub qmp: Qmp,
     console: PathBuf,
-    /// What is in its memory.
+    /// The file with its memory.
     memory: File,
     /// The sockets, and the file of its memory.
     _folder: TempDir,
@@ -77,8 +77,9 @@ impl Vm {
                 memory.display()
             ))
             .args(["-device", "virtio-rng-pci"])
-            // The chipset's watchdog runs from the start. Once a kernel has its driver, a crash kernel,
-            // which has not, is reset after 40 s, and an emulated one takes longer to write a dump.
+            // The chipset's watchdog runs from the start. After a kernel has loaded the watchdog's
+            // driver, a crash kernel, which lacks the driver, is reset after 40 s. An emulated one
+            // takes longer to write a dump.
             .args(["-watchdog-action", "none"])
             .args(uefi(hardware.variables))
             .arg("-drive")
@@ -125,8 +126,8 @@ impl Vm {
         })
     }
 
-    /// Flips a bit in each page of memory that has these bytes, which are a page long, where `wanted`
-    /// says so of its address. Returns how many there are.
+    /// Flips a bit in each page of memory that equals `page` and for whose address `wanted` is
+    /// true. Returns the number of such pages.
     pub fn damage(&self, page: &[u8], wanted: impl Fn(u64) -> bool) -> Result<usize> {
         let mut found = 0;
         let mut pages = vec![0; PAGES * page.len()];
@@ -142,8 +143,8 @@ impl Vm {
         Ok(found)
     }
 
-    /// Waits until a kernel runs that is not the one of the boot `before`, and its agent answers.
-    /// Returns its boot's number.
+    /// Waits until a kernel of another boot than `before` runs and its agent answers. Returns the
+    /// number of its boot.
     pub fn booted(&mut self, what: &str, before: Option<&str>) -> Result<String> {
         let mut step = Step::start(what);
         let began = Instant::now();
@@ -157,7 +158,7 @@ impl Vm {
                     step.done();
                     return Ok(id);
                 }
-                // It lives, and may be about to shut down, or to write a dump.
+                // The guest runs, and may be about to shut down, or to write a dump.
                 Ok(_) => {
                     since = Instant::now();
                     self.expect_no_failure()?;
@@ -191,7 +192,7 @@ impl Vm {
         ))
     }
 
-    /// Fails if the command of [`Vm::leave`] did.
+    /// Fails if the command of [`Vm::leave`] has failed.
     fn expect_no_failure(&self) -> Result<()> {
         // The agent may be gone by now.
         match self.agent.run(&format!("cat {LEFT}.failed && cat {LEFT}")) {
@@ -200,7 +201,7 @@ impl Vm {
         }
     }
 
-    /// Has the guest power its machine off, and waits for that.
+    /// Powers the guest's machine off, and waits for that.
     pub fn power_off(mut self) -> Result<()> {
         self.agent.start("systemctl poweroff")?;
         let began = Instant::now();
@@ -219,14 +220,14 @@ impl Vm {
         Ok(SerialLog::new(&fs::read(&self.console)?))
     }
 
-    /// What was printed there behind the first `since` bytes.
+    /// The output there after the first `since` bytes.
     pub fn printed_since(&self, since: usize) -> Result<String> {
         let console = fs::read(&self.console)?;
         let new = console.get(since..).unwrap_or_default();
         Ok(String::from_utf8_lossy(new).into_owned())
     }
 
-    /// How many bytes were printed there so far.
+    /// The size of the output there so far, in bytes.
     pub fn printed(&self) -> Result<usize> {
         Ok(fs::read(&self.console)?.len())
     }

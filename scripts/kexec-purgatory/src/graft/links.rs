@@ -12,10 +12,10 @@ use anyhow::{Context, Result, bail};
 
 use super::state::State;
 
-/// Files in the way that a message names.
+/// How many of the files in the way a message names.
 const NAMED: usize = 10;
 
-/// Checks that no link would take the place of something that is not ours.
+/// Checks that no link would replace a file that is not the overlay's.
 pub fn check_free(tree: &Path, state: &State, wanted: &BTreeMap<PathBuf, PathBuf>) -> Result<()> {
     let taken: Vec<String> = wanted
         .keys()
@@ -35,7 +35,7 @@ pub fn check_free(tree: &Path, state: &State, wanted: &BTreeMap<PathBuf, PathBuf
     )
 }
 
-/// Makes the links of a tree those that are wanted.
+/// Makes the links of a tree match `wanted`.
 pub fn replace(tree: &Path, state: &mut State, wanted: &BTreeMap<PathBuf, PathBuf>) -> Result<()> {
     let stale: Vec<PathBuf> = state
         .links
@@ -49,7 +49,7 @@ pub fn replace(tree: &Path, state: &mut State, wanted: &BTreeMap<PathBuf, PathBu
     for (path, target) in wanted {
         link(tree, state, path, target)?;
         if stale.contains(path) {
-            // The file that the link leads to now may be older than what was built from the other.
+            // The link's new target may be older than what was built from the old one.
             File::options()
                 .append(true)
                 .open(target)
@@ -59,7 +59,7 @@ pub fn replace(tree: &Path, state: &mut State, wanted: &BTreeMap<PathBuf, PathBu
     }
     let folders: Vec<PathBuf> = state.folders.iter().rev().cloned().collect();
     for folder in folders {
-        // Fails where something still lies in it; then it stays.
+        // Fails if the directory is not empty; then it stays.
         if fs::remove_dir(tree.join(&folder)).is_ok() {
             state.folders.remove(&folder);
         }
@@ -87,8 +87,8 @@ fn unlink(tree: &Path, state: &mut State, path: &Path) -> Result<()> {
     let link = tree.join(path);
     match link.read_link() {
         Ok(_) => fs::remove_file(&link)?,
-        // Replaced by something of the user's.
-        Err(_) if link.exists() => bail!("{} is not a link any more", link.display()),
+        // The user has replaced it.
+        Err(_) if link.exists() => bail!("{} is no longer a link", link.display()),
         Err(_) => {}
     }
     state.links.remove(path);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! `graft.map`: which path of the overlay lies where in the kernel tree.
+//! `graft.map`: where each path of the overlay goes in the kernel tree.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,10 +12,10 @@ use walkdir::{DirEntry, WalkDir};
 use crate::layout::Layout;
 use crate::vendor::Vendored;
 
-/// What stands for the crates that are fetched.
+/// Stands for the crates that are fetched.
 pub const CRATES: &str = "@crates";
 
-/// Every link that the map asks for: path in the kernel tree, file in the overlay.
+/// Every link of the map: path in the kernel tree, file in the overlay.
 pub fn links(layout: &Layout) -> Result<BTreeMap<PathBuf, PathBuf>> {
     let path = layout.tool("graft.map");
     let text = fs::read_to_string(&path)?;
@@ -36,7 +36,7 @@ pub fn links(layout: &Layout) -> Result<BTreeMap<PathBuf, PathBuf>> {
     Ok(links)
 }
 
-/// Adds what one line of the map stands for.
+/// Adds the links that one line of the map stands for.
 fn add(links: &mut BTreeMap<PathBuf, PathBuf>, overlay: &Path, from: &str, to: &str) -> Result<()> {
     let source = overlay.join(from);
     ensure!(source.exists(), "there is no {}", source.display());
@@ -55,7 +55,7 @@ fn add(links: &mut BTreeMap<PathBuf, PathBuf>, overlay: &Path, from: &str, to: &
     Ok(())
 }
 
-/// Whether a file or folder is source, and not what a build or an editor left.
+/// Whether a file or directory is source, and not left by a build or an editor.
 fn is_source(entry: &DirEntry) -> bool {
     let name = entry.file_name().to_string_lossy();
     let built = entry.file_type().is_dir() && name == "target";

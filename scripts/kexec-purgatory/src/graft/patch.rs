@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::checksum;
 use crate::command::{command, output};
 
-/// A patch, with the text that was applied, so that it can be taken back.
+/// A patch, with the text that was applied, so that it can be reverted.
 #[derive(Clone, Deserialize, PartialEq, Serialize)]
 pub struct Patch {
     pub name: String,
@@ -21,7 +21,7 @@ pub struct Patch {
 }
 
 impl Patch {
-    /// Reads the patches in a folder.
+    /// Reads the patches in a directory.
     pub fn read_all(folder: &Path) -> Result<Vec<Self>> {
         files(folder)?
             .iter()
@@ -34,7 +34,7 @@ impl Patch {
             .collect()
     }
 
-    /// Reads the patches in a folder that mend the kernel as released; they come before all others.
+    /// Reads the patches in a directory that fix the released kernel. They come before all others.
     pub fn fixes(folder: &Path) -> Result<Vec<Self>> {
         let all = Self::read_all(folder)?;
         let fixes: Vec<Self> = all.iter().filter(|patch| patch.is_fix()).cloned().collect();
@@ -45,7 +45,7 @@ impl Patch {
         Ok(fixes)
     }
 
-    /// Whether it mends the kernel as released: it names the commit that it fixes.
+    /// Whether it fixes the released kernel: such a patch names the commit that it fixes.
     fn is_fix(&self) -> bool {
         self.text.lines().any(|line| line.starts_with("Fixes: "))
     }
@@ -59,7 +59,7 @@ impl Patch {
         }
     }
 
-    /// The lines that it adds to a file, each with its end.
+    /// The lines that it adds to a file, each with its newline.
     pub fn added(&self, path: &Path) -> String {
         let header = format!("+++ b/{}", path.display());
         let mut inside = false;
@@ -75,13 +75,13 @@ impl Patch {
         added
     }
 
-    /// Has git apply it to a tree.
+    /// Makes git apply it to a tree.
     pub fn apply(&self, tree: &Path, options: &[&str]) -> Result<()> {
         let mut file = tempfile::NamedTempFile::new()?;
         file.write_all(self.text.as_bytes())?;
         output(
             command("git")
-                // The tree may lie inside another repository, whose folders are not the patch's.
+                // The tree may be inside another repository, whose directories are not the patch's.
                 .env("GIT_DIR", "/dev/null")
                 .args(["apply", "--whitespace=nowarn"])
                 .args(options)
@@ -92,7 +92,7 @@ impl Patch {
     }
 }
 
-/// The patches in a folder, in the order in which they apply.
+/// The patches in a directory, in the order in which they apply.
 pub fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut patches = Vec::new();
     for entry in folder.read_dir().into_iter().flatten() {

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use super::patch::Patch;
 use super::state::State;
 
-/// Makes the applied patches those that are wanted; the ones both begin with are left alone.
+/// Makes the applied patches match `wanted`. Leading patches that are the same stay applied.
 pub fn replace(tree: &Path, state: &mut State, wanted: &[Patch]) -> Result<()> {
     let same = state
         .patches

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The record, kept in the kernel tree, of what was grafted on it.
+//! The record, in the kernel tree, of what is grafted on it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -15,7 +15,7 @@ use super::patch::Patch;
 /// The record's name, at the top of the tree.
 pub const FILE: &str = ".kexec-purgatory-graft";
 
-/// The form of the record that this tool reads and writes.
+/// The version of the record that this tool reads and writes.
 const VERSION: u32 = 1;
 
 /// What is grafted on a tree.
@@ -24,7 +24,7 @@ pub struct State {
     version: u32,
     /// Path in the tree and what it points to.
     pub links: BTreeMap<PathBuf, PathBuf>,
-    /// Folders that were made for the links.
+    /// Directories that were made for the links.
     pub folders: BTreeSet<PathBuf>,
     /// In the order in which they were applied.
     pub patches: Vec<Patch>,
@@ -42,7 +42,7 @@ impl Default for State {
 }
 
 impl State {
-    /// Reads a tree's record; none if nothing is grafted on it.
+    /// Reads a tree's record; None if nothing is grafted on it.
     pub fn load(tree: &Path) -> Result<Option<Self>> {
         let path = tree.join(FILE);
         let text = match fs::read_to_string(&path) {
@@ -62,7 +62,7 @@ impl State {
         Ok(Some(state))
     }
 
-    /// Writes the record. Whoever changes the tree says so here first.
+    /// Writes the record. Call this before each change of the tree.
     pub fn save(&self, tree: &Path) -> Result<()> {
         let temporary = tree.join(format!("{FILE}.tmp"));
         fs::write(&temporary, serde_json::to_string_pretty(self)?)

@@ -119,7 +119,7 @@ impl Scratch {
         .unwrap()
     }
 
-    /// Checks that grafting fails for a reason, and leaves all as it was.
+    /// Checks that grafting fails for a reason, and changes nothing.
     fn refuses(&self, reason: &str) {
         let before = self.snapshot();
         let error = self.graft().unwrap_err();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Whether a folder is a kernel tree that the overlay can be grafted on.
+//! Checks whether a directory is a kernel tree that the overlay can be grafted on.
 
 use std::fs;
 use std::path::Path;
@@ -21,7 +21,7 @@ macro_rules! misuse {
 /// Files that an in-tree build leaves.
 const BUILT: &[&str] = &[".config", "include/config", "include/generated"];
 
-/// Which of [`SERIES`] the folder is a kernel tree of.
+/// The series, one of [`SERIES`], of the kernel tree in a directory.
 pub fn series(tree: &Path) -> Result<&'static str> {
     let text = fs::read_to_string(tree.join("Makefile")).unwrap_or_default();
     let field = |key: &str| {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What is put into the initramfs of a guest.
+//! The contents of a guest's initramfs.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -18,30 +18,30 @@ const BUSYBOX: &str = "/bin/busybox";
 /// Reads extended attributes.
 const GETFATTR: &str = "/usr/bin/getfattr";
 
-/// Looks for a kernel's signature, with the library NSS and what that loads while it runs.
+/// Checks a kernel's signature, with the NSS library and what that loads at run time.
 const PESIGN: &str = "/usr/bin/pesign";
 const NSS: &str = "libnss3.so";
 const NSS_MODULES: &[&str] = &["libsoftokn3.so", "libfreeblpriv3.so"];
 
-/// Our own loader.
+/// The project's own loader.
 pub const DEBUG_LOADER: &str = "kexec-file-load";
 
-/// What tells the time that the next kernel takes.
+/// The program that prints the time stamp counter.
 pub const TIME_STAMP: &str = "time-stamp";
 
-/// What adds a key that only the kernel can read.
+/// The program that adds a key that only the kernel can read.
 pub const LOGON_KEY: &str = "logon-key";
 
-/// What reads the decisions in sysfs on all processors until it crashes the machine.
+/// The program that reads the decisions in sysfs on all processors until it crashes the machine.
 pub const READ_DECISIONS: &str = "read-decisions";
 
-/// 32 MiB: what the second kernel finds in its initramfs.
+/// Size of the file in the second kernel's initramfs: 32 MiB.
 pub const PAYLOAD: u64 = 32 << 20;
 
 /// An initramfs with a shell and `/init`.
 pub struct Content {
     archive: Initramfs,
-    /// Those that were added.
+    /// The libraries that were added.
     libraries: BTreeSet<PathBuf>,
 }
 
@@ -61,7 +61,7 @@ impl Content {
         self.archive.finish()
     }
 
-    /// Adds the file that must arrive whole.
+    /// Adds the file that must arrive intact.
     pub fn add_payload(&mut self, payload: &[u8]) -> Result<()> {
         self.archive.file("payload", payload)
     }
@@ -73,13 +73,13 @@ impl Content {
         self.archive.file("boot/cmdline", second.cmdline.as_bytes())
     }
 
-    /// Adds a kernel that a guest loads with files of its own, and the command line for that.
+    /// Adds a kernel that a guest loads with its own files, and the command line for it.
     pub fn add_own_boot(&mut self, kernel: &Path, cmdline: &str) -> Result<()> {
         self.archive.program("boot/vmlinuz", kernel)?;
         self.archive.file("boot/cmdline", cmdline.as_bytes())
     }
 
-    /// Adds what a test of the kernel's own takes, where it looks for it.
+    /// Adds the files of a test of the kernel's own, where the test looks for them.
     pub fn add_upstream(&mut self, test: &Upstream<'_>, second: &Path) -> Result<()> {
         self.archive.program("upstream", test.init)?;
         self.archive.program("kernel", test.kernel)?;
@@ -101,7 +101,8 @@ impl Content {
         self.add_libraries(program).map(drop)
     }
 
-    /// Adds what the kernel's own tests call, with the libraries that it is linked to.
+    /// Adds the programs that the kernel's own tests call, with the libraries that they are linked
+    /// to.
     pub fn add_test_tools(&mut self) -> Result<()> {
         self.archive.program("bin/getfattr", Path::new(GETFATTR))?;
         self.add_libraries(Path::new(GETFATTR))?;
@@ -140,7 +141,8 @@ impl Content {
         self.archive.program(path.trim_start_matches('/'), library)
     }
 
-    /// Adds a program of ours, linked statically; its crate lies in a folder of that name.
+    /// Adds one of the project's programs, linked statically. Its crate is in a directory of that
+    /// name.
     pub fn add_own(&mut self, layout: &Layout, name: &str) -> Result<()> {
         let target = layout.build.join("guest-programs");
         output(
@@ -184,7 +186,7 @@ pub fn payload() -> Vec<u8> {
     bytes(PAYLOAD)
 }
 
-/// So many bytes that look random and are the same each time, rounded down to whole digests.
+/// `size` bytes that look random and are the same each time, rounded down to whole digests.
 pub fn bytes(size: u64) -> Vec<u8> {
     let block = Sha256::output_size() as u64;
     (0..size / block)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Configuration fragments, and whether a configuration is what they ask for.
+//! Configuration fragments, and the check that a configuration has what they ask for.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -34,7 +34,8 @@ impl Setting {
     }
 }
 
-/// Reads fragments of the tool's `config` folder; what a later one says of a symbol holds.
+/// Reads fragments of the tool's `config` directory; a later setting of a symbol replaces an
+/// earlier one.
 pub fn read(layout: &Layout, fragments: &[&str]) -> Result<Vec<Setting>> {
     let mut settings: Vec<Setting> = Vec::new();
     for fragment in fragments {
@@ -53,7 +54,7 @@ pub fn read(layout: &Layout, fragments: &[&str]) -> Result<Vec<Setting>> {
     Ok(settings)
 }
 
-/// Settings that are written out, each as in a configuration.
+/// Parses settings, each written as in a configuration.
 pub fn parse_all(lines: &[&str]) -> Result<Vec<Setting>> {
     lines
         .iter()
@@ -94,7 +95,7 @@ pub fn append(config: &Path, settings: &[Setting]) -> Result<()> {
     Ok(())
 }
 
-/// The settings that a configuration does not have.
+/// The settings that a configuration lacks.
 pub fn missing(settings: &[Setting], config: &str) -> Vec<String> {
     settings
         .iter()

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Building a few objects of a kernel, in a folder of their own.
+//! Builds a few objects of a kernel, in a separate directory.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,19 +16,19 @@ use crate::progress::Step;
 
 /// What objects are built from, and where.
 pub struct Objects<'a> {
-    /// Of the folder in `build/` and of the log.
+    /// The name of the directory in `build/` and of the log.
     pub name: &'a str,
     pub tree: &'a Path,
     pub arch: &'a str,
     pub tools: Toolchain,
     /// The fragments that make the configuration, on top of tinyconfig.
     pub fragments: &'a [&'a str],
-    /// Paths in the build folder.
+    /// Paths in the build directory.
     pub objects: &'a [&'a str],
 }
 
 impl Objects<'_> {
-    /// Builds the objects; returns the build folder.
+    /// Builds the objects. Returns the build directory.
     pub fn build(&self, layout: &Layout) -> Result<PathBuf> {
         let output = layout.build.join(self.name);
         let mut step = Step::start(format!("build objects of {}", self.name));
@@ -56,7 +56,7 @@ impl Objects<'_> {
     }
 }
 
-/// What make is asked for, to have an object: kbuild links a program only with all of its folder.
+/// The make target that gives an object: kbuild links a program only with all of its directory.
 fn target(object: &str) -> &str {
     match object.rsplit_once('/') {
         Some((_, file)) if file.ends_with(".ro") => object.trim_end_matches(file),

@@ -18,22 +18,22 @@ use crate::setup;
 pub enum Toolchain {
     /// clang and lld 19 with the newest Rust, which this machine has.
     Machine,
-    /// Those of a Debian 13 root.
+    /// The tools of a Debian 13 root.
     Root {
         rust: Rust,
-        /// clang and lld in place of GCC and GNU ld.
+        /// clang and lld instead of GCC and GNU ld.
         llvm: bool,
     },
 }
 
 impl Toolchain {
-    /// GCC and GNU ld with the oldest Rust and bindgen that the kernel takes.
+    /// GCC and GNU ld with the oldest Rust and bindgen that the kernel supports.
     pub const GCC_OLDEST: Self = Self::Root {
         rust: Rust::Oldest,
         llvm: false,
     };
 
-    /// clang and lld with the same.
+    /// clang and lld with the same Rust and bindgen.
     pub const CLANG_OLDEST: Self = Self::Root {
         rust: Rust::Oldest,
         llvm: true,

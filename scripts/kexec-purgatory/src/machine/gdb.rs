@@ -2,8 +2,8 @@
 
 //! A client of QEMU's gdb stub.
 //!
-//! What is spoken is gdb's remote serial protocol, appendix E of gdb's manual, with QEMU's own
-//! extension for physical addresses.
+//! It uses gdb's remote serial protocol, appendix E of gdb's manual, with QEMU's own extension for
+//! physical addresses.
 
 mod packet;
 mod registers;
@@ -17,10 +17,11 @@ use anyhow::{Context, Result, bail, ensure};
 pub use self::registers::Registers;
 use self::registers::{Layout, TARGET};
 
-/// Bytes of memory in one packet, twice that in hexadecimal; older stubs take packets of 4096.
+/// Bytes of memory in one packet, as twice as many hexadecimal digits; older stubs take packets of
+/// 4096.
 const CHUNK: usize = 1024;
 
-/// Which addresses a command means.
+/// The address space of a command.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Space {
     /// As the stopped processor translates them.
@@ -31,15 +32,15 @@ pub enum Space {
 /// What a breakpoint waits for.
 #[derive(Clone, Copy)]
 pub enum Break {
-    /// The instruction at a virtual address, before it runs. A hardware breakpoint: memory stays
-    /// as it is.
+    /// The instruction at a virtual address, before it runs. This is a hardware breakpoint: memory
+    /// does not change.
     Execute = 1,
     /// A write of one byte at a virtual address, after it happened.
     Write = 2,
 }
 
-/// A connection to the stub. The processor is stopped, except after [`Gdb::resume`] and until
-/// [`Gdb::has_stopped`] says so.
+/// A connection to the stub. The processor is stopped, except from [`Gdb::resume`] until
+/// [`Gdb::has_stopped`] returns true.
 pub struct Gdb {
     stream: UnixStream,
     received: Vec<u8>,
@@ -95,7 +96,8 @@ impl Gdb {
         Ok(memory)
     }
 
-    /// Writes memory; what was translated of it is thrown away, as it is when the guest writes.
+    /// Writes memory. QEMU discards its translation of the memory, as it does when the guest
+    /// writes.
     pub fn write(&mut self, space: Space, address: u64, bytes: &[u8]) -> Result<()> {
         self.select(space)?;
         for (chunk, at) in bytes.chunks(CHUNK).zip((address..).step_by(CHUNK)) {
@@ -131,8 +133,8 @@ impl Gdb {
         Ok(())
     }
 
-    /// Reads what the stub has sent, and waits if that is nothing; says whether the processor has
-    /// stopped.
+    /// Reads what the stub has sent, and waits if there is nothing. Returns whether the processor
+    /// has stopped.
     pub fn has_stopped(&mut self) -> Result<bool> {
         self.fill()?;
         match self.next()? {
@@ -196,9 +198,9 @@ impl Gdb {
         }
     }
 
-    /// The next packet of what was read, if all of it was.
+    /// The next packet of the received bytes, if it is complete.
     fn next(&mut self) -> Result<Option<String>> {
-        // Acknowledgements of what was sent: the stream loses nothing.
+        // Skips acknowledgements of what was sent: the stream loses nothing.
         let acknowledgements = self
             .received
             .iter()

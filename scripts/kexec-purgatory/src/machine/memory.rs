@@ -13,20 +13,21 @@ use tempfile::TempDir;
 
 use crate::layout::Layout;
 
-/// Memory of a guest in bytes. All of it lies below 3 GiB, so that a physical address is an offset
-/// in the file.
+/// Memory of a guest in bytes. All of it is below 3 GiB, so that a physical address is an offset in
+/// the file.
 pub const SIZE: u64 = 384 << 20;
 
-/// Room for the memory of all machines that exist at a time, in bytes.
+/// Room for the memory of all machines that exist at the same time, in bytes.
 const ROOM: u64 = 4 << 30;
 
-/// What the names of folders begin with; the process follows that they belong to.
+/// The beginning of directory names. The number of the process that owns the directory follows.
 const PREFIX: &str = "kexec-purgatory-";
 
-/// What is copied at a time; what holds only zeros is left out.
+/// Bytes that are copied at a time; a chunk of zeros is left out.
 const CHUNK: usize = 64 << 10;
 
-/// A folder for memory and states, which goes when it is dropped: in memory if there is room.
+/// A directory for memory and states, which is removed when it is dropped: in memory if there is
+/// room.
 pub fn folder(layout: &Layout) -> Result<TempDir> {
     let shm = Path::new("/dev/shm");
     let room =
@@ -42,7 +43,8 @@ pub fn folder(layout: &Layout) -> Result<TempDir> {
         .with_context(|| format!("cannot write to {}", parent.display()))
 }
 
-/// Removes the folders of processes that were killed: in memory they would stay until the next boot.
+/// Removes the directories of processes that were killed: in memory they would stay until the next
+/// boot.
 fn remove_left(parent: &Path) -> Result<()> {
     for entry in fs::read_dir(parent)? {
         let entry = entry?;
@@ -56,7 +58,7 @@ fn remove_left(parent: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The process that a folder belongs to.
+/// The process that a directory belongs to.
 fn owner(name: &str) -> Option<u32> {
     name.strip_prefix(PREFIX)?.split_once('-')?.0.parse().ok()
 }
@@ -68,7 +70,7 @@ pub fn create(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Copies a machine's memory; what is zero takes no room.
+/// Copies a machine's memory; zeros take no room.
 pub fn copy(from: &Path, to: &Path) -> Result<()> {
     create(to)?;
     let mut from = File::open(from)?;
@@ -113,7 +115,7 @@ mod tests {
             std::fs::create_dir(&path).unwrap();
             path
         };
-        // No process has a number that large.
+        // No process has such a large number.
         let dead = make(format!("{}{}-x", super::PREFIX, u32::MAX));
         let ours = make(format!("{}{}-x", super::PREFIX, std::process::id()));
         let other = make("other-4294967295-x".to_owned());

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! A client of QEMU's machine protocol: a JSON object in each line.
+//! A client of QEMU's machine protocol: one JSON object per line.
 //!
-//! Of a thousand commands eight are used here; a crate with all of them costs minutes to compile.
+//! It uses eight of a thousand commands; a crate with all of them takes minutes to compile.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
@@ -13,10 +13,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
-/// How often a migration is asked whether it is done.
+/// How often to ask whether a migration is done.
 const POLL: Duration = Duration::from_millis(2);
 
-/// Migration leaves out memory that lies in a shared file.
+/// Makes migration leave out memory that is in a shared file.
 const IGNORE_SHARED: &str = "x-ignore-shared";
 
 /// A connection that can take commands.
@@ -43,7 +43,7 @@ impl Qmp {
         Ok(qmp)
     }
 
-    /// Saves the state of the stopped machine, all but the memory that lies in a shared file.
+    /// Saves the state of the stopped machine, except the memory that is in a shared file.
     pub fn save(&mut self, to: &Path) -> Result<()> {
         self.ignore_shared()?;
         self.execute("migrate", json!({ "uri": uri(to) }))?;
@@ -57,19 +57,19 @@ impl Qmp {
         self.migrated()
     }
 
-    /// Carries out a command that is meant for people; returns what it prints.
+    /// Runs a command of the monitor for people. Returns its output.
     pub fn monitor(&mut self, command: &str) -> Result<String> {
         let printed = self.execute("human-monitor-command", json!({ "command-line": command }))?;
         Ok(printed.as_str().unwrap_or_default().to_owned())
     }
 
-    /// Sets what the end of a watchdog's time does: `reset` the machine, or `none`.
+    /// Sets what happens when a watchdog expires: `reset` the machine, or `none`.
     pub fn set_watchdog_action(&mut self, action: &str) -> Result<()> {
         self.execute("watchdog-set-action", json!({ "action": action }))
             .map(drop)
     }
 
-    /// Why QEMU ended: `reason` of its event `SHUTDOWN`. Only to be asked once it has.
+    /// Why QEMU ended: `reason` of its event `SHUTDOWN`. Call this only after QEMU has ended.
     pub fn shutdown_reason(&mut self) -> Result<String> {
         while let Some(event) = self.line()? {
             self.events.push(event);
@@ -82,8 +82,8 @@ impl Qmp {
             .context("QEMU ended without a reason")
     }
 
-    /// How many instructions the machine has executed. Only a machine that records its execution
-    /// knows.
+    /// The number of instructions that the machine has executed. Only a machine that records its
+    /// execution knows it.
     pub fn instructions(&mut self) -> Result<u64> {
         let replay = self.execute("query-replay", json!({}))?;
         replay["icount"]

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Where things lie in a kernel that runs at its link address (`nokaslr`).
+//! Addresses in a kernel that runs at its link address (`nokaslr`).
 
 use std::fs;
 use std::path::Path;

@@ -8,13 +8,12 @@ use anyhow::Result;
 
 const PRESENT: u64 = 1 << 0;
 const WRITE: u64 = 1 << 1;
-/// The entry maps memory, rather than naming a table of the next level.
+/// The entry maps memory instead of naming a table of the next level.
 const LARGE: u64 = 1 << 7;
 const NO_EXECUTE: u64 = 1 << 63;
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 
-/// Bits of an address that an entry of the lowest level leaves to the offset, and that each level
-/// decides.
+/// Bits of an address that are the offset in a page, and bits that each level decides.
 const PAGE_BITS: u32 = 12;
 const LEVEL_BITS: u32 = 9;
 

@@ -17,8 +17,8 @@ const CR4_OSXSAVE: u64 = 1 << 18;
 
 const XGETBV: &[u8] = &[0x0f, 0x01, 0xd0];
 
-/// Registers and what they hold, each as it is printed. An address is told by what lies there, as
-/// images do not lie at the same place in every kernel.
+/// Registers and their values, as printed. An address is described by what is there, because images
+/// are at different places in different kernels.
 pub type State = BTreeMap<&'static str, String>;
 
 const GENERAL: &[&str] = &[
@@ -26,21 +26,22 @@ const GENERAL: &[&str] = &[
     "r14", "r15", "rip",
 ];
 
-/// What QEMU's monitor calls them: selector, base, limit and flags.
+/// The names in QEMU's monitor, which prints selector, base, limit and flags.
 const SEGMENTS: &[&str] = &["CS", "DS", "ES", "SS", "FS", "GS", "LDT", "TR"];
 
-/// `CR2`, the address of the last page fault, is not among them: it is another one each time.
+/// Without `CR2`, the address of the last page fault, which differs each time.
 const OTHERS: &[&str] = &[
     "RFL", "CR0", "CR4", "EFER", "DR0", "DR1", "DR2", "DR3", "DR6", "DR7",
 ];
 
-/// Reads the state of a machine that is stopped at the next kernel's entry. Of no use afterwards.
+/// Reads the state of a machine that is stopped at the next kernel's entry. The machine cannot be
+/// used afterwards.
 pub fn read(setting: &Setting<'_>, machine: &mut Machine, image: &Loaded) -> Result<State> {
     let printed = machine.monitor("info registers")?;
     let registers = machine.gdb.registers()?;
     let mut state = State::new();
 
-    // Every kernel leaves with its IDT in the control page, which tells where that is.
+    // Every kernel leaves with its IDT in the control page, so the IDT shows where that page is.
     let (idt, idt_limit) = table(&printed, "IDT")?;
     let offset = |symbol| -> Result<u64> {
         let start = setting.symbols.address("__relocate_kernel_start")?;
@@ -51,7 +52,7 @@ pub fn read(setting: &Setting<'_>, machine: &mut Machine, image: &Loaded) -> Res
         .filter(|control| control.is_multiple_of(PAGE))
         .context("the IDT is not that of relocate_kernel")?;
     let place = |address: u64| match address {
-        // The stack of relocate_kernel ends where the page does.
+        // The stack of relocate_kernel ends at the end of the page.
         address if (control..=control + PAGE).contains(&address) => {
             "in the control page".to_owned()
         }
@@ -111,8 +112,8 @@ pub fn read(setting: &Setting<'_>, machine: &mut Machine, image: &Loaded) -> Res
     Ok(state)
 }
 
-/// Has the processor execute an instruction that reads the register; there is no other way to
-/// see it.
+/// Makes the processor execute an instruction that reads the register; there is no other way to
+/// read it.
 fn xcr0(machine: &mut Machine) -> Result<String> {
     let before = machine.gdb.registers()?;
     let rip = before.get("rip")?;
@@ -131,8 +132,8 @@ fn xcr0(machine: &mut Machine) -> Result<String> {
     Ok(format!("{value:x}"))
 }
 
-/// The words that follow `<name>=` at the start of a line, up to those in letters. The name may be
-/// followed by blanks.
+/// The words that follow `<name>=` at the start of a line, at most four. Blanks may follow the
+/// name.
 fn line<'a>(printed: &'a str, name: &str) -> Result<Vec<&'a str>> {
     printed
         .lines()

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Whether a maintainer could take the series patch by patch.
+//! Checks whether a maintainer could apply the series patch by patch.
 
 use std::fs;
 use std::path::Path;
@@ -19,18 +19,19 @@ use crate::kexec::{self, Plan};
 use crate::layout::Layout;
 use crate::progress;
 
-/// Each patch is built with these.
+/// The states that are built after each patch.
 const STATES: &[Verify] = &[Verify::Norust, Verify::Y];
 
-/// Begins the subjects of the patches whose kernels are booted: the last of those that mend the kernel
-/// as released, and the one that has the new purgatory used.
+/// The beginnings of the subjects of the patches after which kernels are booted: the last fix of
+/// the released kernel, and the patch that makes the kernel use the new purgatory.
 const BOOTED: &[&str] = &[
     "x86/kexec: Refuse a bzImage that is not whole",
     "x86/kexec: Use the Rust purgatory where it is built",
 ];
 
-/// Applies the series to a pristine tree, builds and asks for maintainers after each patch, boots some,
-/// and compares the end with the grafted tree. Prints a table; says whether all was as it should be.
+/// Applies the series to a pristine tree. After each patch, builds it and asks for maintainers, and
+/// boots some kernels. Compares the end with the grafted tree. Prints a table. Returns whether
+/// everything was as it should be.
 pub fn run(layout: &Layout) -> Result<bool> {
     let grafted = graft::kernel_tree(layout)?;
     graft::graft(layout, &grafted)?;
@@ -79,12 +80,12 @@ pub fn run(layout: &Layout) -> Result<bool> {
     Ok(good)
 }
 
-/// The subject of a patch, without what is in front of it in brackets.
+/// The subject of a patch, without the brackets before it.
 fn subject(patch: &Path) -> Result<String> {
     let text =
         fs::read_to_string(patch).with_context(|| format!("cannot read {}", patch.display()))?;
     let (_, rest) = text.split_once("\nSubject: ").context("no subject")?;
-    // A long one goes on in the next line, which begins with a space.
+    // A long one continues in the next line, which begins with a space.
     let subject = rest.replace("\n ", " ");
     let subject = subject.lines().next().unwrap_or_default();
     let bracket = subject
@@ -93,16 +94,17 @@ fn subject(patch: &Path) -> Result<String> {
     Ok(bracket.map_or(subject, |(_, subject)| subject).to_owned())
 }
 
-/// Where in the series a kernel is built.
+/// A point in the series after which a kernel is built.
 struct After<'a> {
     number: usize,
-    /// It has all options of its fragments.
+    /// Whether the kernel has all options of its fragments.
     last: bool,
-    /// The kernel that it enters, if it is booted.
+    /// The kernel to enter, if this one is booted.
     next: Option<&'a DistributionKernel>,
 }
 
-/// Builds the kernel after a patch. With a kernel to enter, boots it and has it enter that.
+/// Builds the kernel after a patch. If there is a kernel to enter, boots the new one, which enters
+/// it.
 fn build(layout: &Layout, tree: &Path, verify: Verify, after: &After<'_>) -> Result<String> {
     let output = layout.build.join("series-check").join(verify.name());
     let name = format!("patch-{:02}-{}", after.number, verify.name());
@@ -118,7 +120,7 @@ fn build(layout: &Layout, tree: &Path, verify: Verify, after: &After<'_>) -> Res
     Ok("built, booted".to_owned())
 }
 
-/// How many people the kernel's own script would send a patch to; there is one at least.
+/// How many people the kernel's own script would send a patch to. Fails if there is nobody.
 fn maintainers(tree: &Path, patch: &Path) -> Result<String> {
     let listed = output(
         command("perl")
@@ -132,7 +134,7 @@ fn maintainers(tree: &Path, patch: &Path) -> Result<String> {
     Ok(people.to_string())
 }
 
-/// Fails unless what is in `tree` is in `grafted`, and the other way round.
+/// Fails unless `tree` and `grafted` have the same files.
 fn same(tree: &Path, grafted: &Path) -> Result<()> {
     let ours = |path: &Path| {
         let name = path.file_name().and_then(|name| name.to_str());
@@ -144,7 +146,7 @@ fn same(tree: &Path, grafted: &Path) -> Result<()> {
             .filter_entry(|entry| !ours(entry.path()));
         for entry in files {
             let path = entry?.into_path();
-            // Follows the links of a graft. The kernel has links to folders, too.
+            // Follows the links of a graft. The kernel also has links to directories.
             if !path.is_file() {
                 continue;
             }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Packets: `$<payload>#<sum>`, the sum that of the payload's bytes in two hexadecimal digits.
+//! Packets: `$<payload>#<sum>`, where the sum is that of the payload's bytes in two hexadecimal
+//! digits.
 
 use std::fmt::Write;
 
@@ -9,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 pub const ACKNOWLEDGED: u8 = b'+';
 pub const INTERRUPT: u8 = 0x03;
 
-/// The next byte is meant with this one's bit 5 turned over.
+/// The next byte is sent with its bit 5 flipped.
 const ESCAPE: u8 = b'}';
 const ESCAPED: u8 = 0x20;
 
@@ -18,8 +19,8 @@ pub fn frame(payload: &str) -> Vec<u8> {
     format!("${payload}#{:02x}", sum(payload.as_bytes())).into_bytes()
 }
 
-/// The payload of the packet at the start of `bytes`, and the packet's length; None if there is
-/// more to come.
+/// The payload of the packet at the start of `bytes`, and the packet's length; None if the packet
+/// is incomplete.
 pub fn parse(bytes: &[u8]) -> Result<Option<(String, usize)>> {
     let Some(&first) = bytes.first() else {
         return Ok(None);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The registers that the stub has, by the description that it gives of them.
+//! The registers of the stub, as it describes them.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use roxmltree::{Document, ParsingOptions};
 /// The description's first file; it includes the others.
 pub const TARGET: &str = "target.xml";
 
-/// Where registers lie in the reply to `g`, one after the other.
+/// Where registers are in the reply to `g`, which has one after the other.
 #[derive(Default)]
 pub struct Layout {
     registers: Vec<Register>,
@@ -42,7 +42,7 @@ pub fn included(target: &str) -> Result<Vec<String>> {
         allow_dtd: true,
         ..ParsingOptions::default()
     };
-    // The stub does not say what the prefix of this element stands for.
+    // The stub does not declare the prefix of this element.
     let target = target.replace("xi:include", "include");
     let document = Document::parse_with_options(&target, options)?;
     Ok(document
@@ -87,7 +87,7 @@ impl Layout {
             .with_context(|| format!("the gdb stub has no register {name}"))
     }
 
-    /// Reads the reply to `g`; what does not fit in 64 bits is left out.
+    /// Parses the reply to `g`. Leaves out registers of more than 64 bits.
     pub fn read(&self, bytes: &[u8]) -> Result<Registers> {
         ensure!(
             bytes.len() == self.size,
