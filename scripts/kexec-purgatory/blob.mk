@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Builds the purgatory without a kernel around it: with the purgatory's own
-# Makefile, and with the kernel's rules, of which it needs few.
+# Builds the purgatory without a kernel around it: with the purgatory's own Makefile, and
+# with the few rules of the kernel that it needs.
 #
-# make -f blob.mk KERNEL=<kernel tree> BLOB=<its sources> CRATES=<those of others>
+# make -f blob.mk KERNEL=<kernel tree> BLOB=<sources> CRATES=<third-party crates>
 #
-# In the current folder, which gets a folder "blob".
+# Builds in "blob", a directory that it makes in the current one.
 
 MAKEFLAGS += --no-builtin-rules --no-builtin-variables --no-print-directory
 
@@ -36,8 +36,8 @@ CONFIG_RUSTC_VERSION := $(shell $(srctree)/scripts/rustc-version.sh $(RUSTC))
 include $(srctree)/scripts/Kbuild.include
 include $(srctree)/scripts/Makefile.compiler
 
-# Without fixdep, which only matters to files that CONFIG_ symbols are in: the
-# compiler's list of sources as it is.
+# Without fixdep, which only matters for files with CONFIG_ symbols: the compiler's list
+# of sources is used unchanged.
 cmd_and_fixdep = $(cmd_and_savecmd)
 
 # As in scripts/Makefile.lib.

@@ -5,7 +5,7 @@
  * Compiled with the flags of arch/x86/boot/compressed and with what its misc.c gives
  * the decompressor, which is part of it.
  */
-/* Whatever the kernel that it is compiled beside is compressed with. */
+/* Set whatever compression the kernel that it is compiled with uses. */
 #define CONFIG_KERNEL_ZSTD 1
 
 #include "misc.h"
@@ -25,12 +25,12 @@ memptr free_mem_ptr, free_mem_end_ptr;
 
 static char boot_heap[BOOT_HEAP_SIZE] __aligned(8);
 
-/* The return value tells. */
+/* The caller uses the return value instead. */
 static void ignore(char *message)
 {
 }
 
-/* What string.c says of copies that overlap. */
+/* string.c calls this about overlapping copies. */
 void warn(const char *message)
 {
 }

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Has the kernel's own KTAP parser judge a stream.
+"""Makes the kernel's own KTAP parser judge a stream.
 
-Usage: ktap.py FOLDER <STREAM, where FOLDER is tools/testing/kunit of a kernel tree.
+Usage: ktap.py DIRECTORY <STREAM, where DIRECTORY is tools/testing/kunit of a kernel tree.
 
 Prints JSON: "errors", what is wrong with the stream as a whole, and "tests", the
-innermost tests in their order, each with "name" (those of the tests around it in
-front, with slashes), "status" (a name of the parser's TestStatus), "reason" (of
-a skip) and "log" (the lines before its result).
+innermost tests in their order, each with "name" (after the names of the tests
+around it, with slashes), "status" (a name of the parser's TestStatus), "reason"
+(of a skip) and "log" (the lines before its result).
 """
 
 import io
@@ -21,11 +21,11 @@ from kunit_printer import Printer  # pylint: disable=wrong-import-position
 
 
 def innermost(test, names):
-    """The tests below `test` that have none below them."""
+    """The innermost tests below `test`."""
     for below in test.subtests:
         path = names + [below.name]
         if not below.name:
-            # Stands for a test that is missing, which is an error of the stream.
+            # Stands for a missing test, which is an error of the stream.
             continue
         if below.subtests:
             yield from innermost(below, path)
@@ -39,9 +39,9 @@ def innermost(test, names):
 
 
 def counted(test):
-    """Whether KUnit tells at the end how often a test with parameters was run.
+    """Whether KUnit says at the end how often a test with parameters was run.
 
-    KUnit prints no plan in front of these where the parameters are generated.
+    KUnit prints no plan before these if the parameters are generated.
     """
     total = re.compile(rf'\s*# {re.escape(test.name)}: pass:.* total:([0-9]+)$')
     found = [match.group(1) for match in map(total.match, test.log) if match]
@@ -49,7 +49,7 @@ def counted(test):
 
 
 def without_plan(test, name):
-    """The parser accepts tests whose number nobody announced; this does not."""
+    """Reports tests without a plan, which the parser accepts."""
     if test.subtests and test.expected_count is None and not counted(test):
         yield f'{name}: no plan'
     for below in test.subtests:
@@ -57,7 +57,7 @@ def without_plan(test, name):
 
 
 def parse(stream):
-    """Parses lines; returns what is to be printed."""
+    """Parses lines; returns what to print."""
     output = io.StringIO()
     lines = kunit_parser.extract_tap_lines(stream)
     if not lines:
@@ -65,7 +65,7 @@ def parse(stream):
     main = kunit_parser.parse_test(lines, 0, [], False, Printer(output=output))
     errors = list(dict.fromkeys(re.findall(r'\[ERROR\] (.*)', output.getvalue())))
     errors += without_plan(main, 'main')
-    # The parser stops when it has as many tests as planned.
+    # The parser stops after it has as many tests as planned.
     more = [line for line in lines if re.match(r'(not )?ok [0-9]', line)]
     errors += [f'more tests than planned: {line}' for line in more]
     if main.counts.errors and not errors:

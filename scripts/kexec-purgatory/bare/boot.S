@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Stands for the previous kernel and its relocate_kernel: enters the purgatory
- * in the state that these leave.  QEMU enters it by the PVH boot protocol, in
- * 32-bit mode without paging.
+ * Stands in for the previous kernel and its relocate_kernel: enters the
+ * purgatory in the state that these leave.  QEMU enters this program by the PVH
+ * boot protocol, in 32-bit mode without paging.
  *
- * JOB is where src/bare/image.rs put what differs from run to run.
+ * JOB is where src/bare/image.rs puts what differs from run to run.
  */
 
 #define JOB_CR0		(JOB + 0)
@@ -41,7 +41,7 @@ _start:
 	cli
 	cld
 
-	/* The first 4 GiB one to one, in pages of 2 MiB, writable. */
+	/* Maps the first 4 GiB one to one, in writable pages of 2 MiB. */
 	movl	$pdpt + 3, pml4
 	movl	$pd + 3, %eax
 	xorl	%ecx, %ecx
@@ -102,7 +102,7 @@ long_mode:
 	lidt	none
 	jmp	2f
 
-	/* Handlers that halt, in a code segment that the purgatory has as well. */
+	/* Handlers that halt, in a code segment that the purgatory also has. */
 0:	movl	$handler, %eax
 	movl	$idt, %edi
 	movl	$VECTORS, %ecx
@@ -118,7 +118,7 @@ long_mode:
 	lidt	idt_pointer
 2:	lgdt	none
 
-	/* What the next kernel must find again, for src/bare/state.rs. */
+	/* The next kernel must find these values again, see src/bare/state.rs. */
 	movq	%cr3, %rax
 	movq	%rax, STATE + 232
 	movl	$MSR_EFER, %ecx
@@ -149,7 +149,7 @@ handler:
 	hlt
 	jmp	handler
 
-	/* Other selectors than the purgatory's and a 64-bit kernel's. */
+	/* The selectors differ from the purgatory's and from a 64-bit kernel's. */
 	.data
 	.balign	8
 gdt:

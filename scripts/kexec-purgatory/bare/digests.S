@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Runs in the purgatory's place: has the purgatory's code compute digests with
- * two engines, prints how many there are and how many differ, and enters the
- * next kernel.  Reading a page that the table at GUARD_TABLE leaves out is a
- * triple fault: boot.S leaves no IDT.
+ * Runs in place of the purgatory: makes the purgatory's code compute digests
+ * with two engines, prints how many there are and how many differ, and enters
+ * the next kernel.  Reading a page that the table at GUARD_TABLE leaves out
+ * causes a triple fault: boot.S leaves no IDT.
  *
- * DIGESTS is where src/bare/cases/digests.rs put what differs from run to run.
+ * DIGESTS is where src/bare/cases/digests.rs puts what differs from run to run.
  */
 
 #define DIGESTS_FUNCTION	(DIGESTS + 0)
@@ -49,7 +49,7 @@ _start:
 	xorl	%r15d, %r15d
 0:	cmpl	$0, (%rbx)
 	je	2f
-	/* What is there from before is no digest of this region. */
+	/* The old contents must not be a digest of this region. */
 	notq	found
 	movl	DIGESTS_REFERENCE, %edi
 	movl	$expected, %ecx
@@ -95,7 +95,10 @@ _start:
 	loop	3b
 	jmp	*DIGESTS_NEXT
 
-	/* Of one region, to %rcx, where there is room for DIGESTS_SIZE bytes. */
+	/*
+	 * Writes the digest of one region to %rcx, which has room for
+	 * DIGESTS_SIZE bytes.
+	 */
 digest:
 	movl	(%rbx), %eax
 	movq	%rax, region + REGION_START
@@ -105,7 +108,7 @@ digest:
 	movl	$1, %edx
 	jmp	*DIGESTS_FUNCTION
 
-	/* %eax as a decimal number that ends before %rdi */
+	/* Writes %eax as a decimal number that ends before %rdi */
 decimal:
 	movl	$10, %ecx
 5:	xorl	%edx, %edx

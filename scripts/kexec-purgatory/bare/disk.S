@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Boot sector for an emulator that knows no other boot protocol than the BIOS's:
- * fills the memory from the disk that it was read from, and goes on in boot.S.
+ * Boot sector for an emulator that only knows the BIOS boot protocol: fills the
+ * memory from the disk that it was read from, and continues in boot.S.
  *
- * The sector after this one is a table of three 32-bit words an entry, which
+ * The sector after this one is a table with three 32-bit words per entry, which
  * src/bare/bochs.rs writes: first sector, number of sectors, address.  The last
- * entry has no sectors, and the address to go on at.
+ * entry has no sectors, and the address to continue at.
  */
 
 #define TABLE		0x7e00
@@ -30,7 +30,7 @@ _start:
 	cld
 	xorl	%eax, %eax
 	movw	%ax, %ds
-	/* Address line 20 */
+	/* Enables address line 20 */
 	inb	$0x92, %al
 	orb	$2, %al
 	outb	%al, $0x92
@@ -67,7 +67,7 @@ protected:
 	jmp	0b
 1:	jmp	*%edi
 
-	/* %ebp sectors from %esi on, to %edi */
+	/* Reads %ebp sectors, from sector %esi on, to %edi */
 read:
 	movl	$ATA_COUNT, %edx
 	movb	$1, %al

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Stands for the next kernel: records the state that it was entered in at
- * STATE, for src/bare/state.rs to read, and ends QEMU.  In Bochs, the state goes
- * to the serial console, for src/bare/bochs.rs, before Bochs is ended.
+ * Stands in for the next kernel: records the state that it was entered in at
+ * STATE, for src/bare/state.rs, and ends QEMU.  In Bochs, it sends the state to
+ * the serial console, for src/bare/bochs.rs, and then ends Bochs.
  *
- * JOB is where src/bare/image.rs put what differs from run to run.
+ * JOB is where src/bare/image.rs puts what differs from run to run.
  */
 
 #define EXIT_PORT	0xf4
 #define EXIT_ENTERED	0x2a
 
-/* The last 16 bytes are bare/boot.S's. */
+/* bare/boot.S fills the last 16 bytes. */
 #define STATE_SIZE	248
 
 #define JOB_IN_BOCHS	(JOB + 40)
@@ -30,8 +30,8 @@
 	.globl	_start
 _start:
 	/*
-	 * An entry point whose lowest byte is another one hits a breakpoint,
-	 * which nothing handles: the machine resets.
+	 * An entry point with another lowest byte hits a breakpoint, which
+	 * nothing handles: the machine resets.
 	 */
 	jmp	0f
 	.balign	256, 0xcc
@@ -105,7 +105,7 @@ _start:
 3:	hlt
 	jmp	3b
 
-	/* Sends %rcx bytes from %rsi on, each when the one before is on its way. */
+	/* Sends %rcx bytes from %rsi on, each after the previous one was sent. */
 send:
 	movl	$UART_LSR, %edx
 1:	inb	%dx, %al

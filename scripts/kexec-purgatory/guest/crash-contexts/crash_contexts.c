@@ -2,8 +2,8 @@
 /*
  * Crashes the kernel in the context that is written to the parameter "crash",
  * while the other processors do what the parameter "others" says.  Pages with
- * known content, whose physical addresses the parameter "pattern" has, tell
- * whether a dump is right.
+ * known contents show whether a dump is right; the parameter "pattern" has
+ * their physical addresses.
  */
 
 #include <linux/atomic.h>
@@ -22,7 +22,7 @@
 #include <asm/nmi.h>
 
 #define PAGES		4
-/* A physical address in hexadecimal digits, and what separates two. */
+/* A physical address in hexadecimal digits, and the separator after it. */
 #define ADDRESS		17
 
 static char *others = "idle";
@@ -57,7 +57,7 @@ static int nmi_function(unsigned int type, struct pt_regs *regs)
 	return NMI_HANDLED;
 }
 
-/* Sends this processor an NMI, by the local APIC's register. */
+/* Sends this processor an NMI, through the local APIC's register. */
 static void send_nmi(void)
 {
 	void __iomem *registers = ioremap(APIC_DEFAULT_PHYS_BASE, PAGE_SIZE);
@@ -66,7 +66,7 @@ static void send_nmi(void)
 		writel(APIC_DEST_SELF | APIC_DM_NMI, registers + APIC_ICR);
 }
 
-/* Each call takes a part of the stack, and the last one more than there is. */
+/* Each call takes a part of the stack, and the last one more than is left. */
 static noinline unsigned long overflow(unsigned long depth)
 {
 	volatile char part[512];
@@ -92,10 +92,10 @@ static void shutdown_function(void *data)
 static const struct syscore_ops shutdown_ops = { .shutdown = shutdown_function };
 static struct syscore shutdown = { .ops = &shutdown_ops };
 
-/* How many other processors do what they have to. */
+/* How many other processors do their work. */
 static atomic_t at_work;
 
-/* What another processor does: it never ends. */
+/* The work of another processor: it never ends. */
 static int other(void *data)
 {
 	bool first = true;
@@ -125,7 +125,7 @@ static int other(void *data)
 	return 0;
 }
 
-/* Has the others begin, and waits until they have. */
+/* Starts the work of the others, and waits until it has begun. */
 static int start_others(void)
 {
 	unsigned int here = get_cpu(), started = 0, cpu;

@@ -2,7 +2,7 @@
 
 //! Loads an image with `kexec_file_load()` and `KEXEC_FILE_DEBUG`.
 //!
-//! The flag makes the purgatory say what it verified. kexec-tools pass it from 2.0.28 on only.
+//! The flag makes the purgatory say what it verified. kexec-tools pass it only from 2.0.28 on.
 
 use std::env;
 use std::ffi::CString;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Reads what sysfs says of decisions, over and over on every processor, until the kernel is told to
-//! crash in the middle of it.
+//! Reads the decisions in sysfs again and again on every processor, until it makes the kernel crash
+//! in the middle of that.
 
 use std::env;
 use std::fs::{self, File};
@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 /// Files below `/sys/kernel/kexec`.
 const FILES: [&str; 3] = ["verify_crash", "verify_loaded", "verify_policy"];
 
-/// More than a line of any of them.
+/// More than a line of any of them, in bytes.
 const LINE: usize = 256;
 
 fn main() -> Result<()> {
@@ -24,8 +24,8 @@ fn main() -> Result<()> {
         .iter()
         .map(|name| File::open(format!("/sys/kernel/kexec/{name}")).with_context(|| *name))
         .collect::<Result<Vec<File>>>()?;
-    // One more thread than there are processors, so that the one that ends in the crash leaves none
-    // without a reader.
+    // One more thread than there are processors, so that each has a reader even when one thread
+    // causes the crash.
     for _ in 0..thread::available_parallelism()?.get() {
         let mut files = files
             .iter()
@@ -34,7 +34,7 @@ fn main() -> Result<()> {
         thread::spawn(move || {
             loop {
                 files.rotate_left(1);
-                // Nobody is told of an error here; the thread below meets it as well.
+                // Ignores errors: the loop below meets them as well.
                 let _ = files[0].read_at(&mut [0; LINE], 0);
             }
         });
