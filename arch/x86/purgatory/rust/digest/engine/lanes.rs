@@ -6,9 +6,9 @@
 //! and no iterators over vectors: they would be separate functions, which do not enable it.
 
 use super::{
+    constants::K,
     States,
-    Streams,
-    K, //
+    Streams, //
 };
 use crate::engines::LANES_MAX;
 

@@ -12,12 +12,14 @@
 #![allow(clippy::missing_safety_doc)]
 
 use super::{
+    constants::{
+        Aligned,
+        K, //
+    },
     intrinsics::*,
-    Aligned,
     State,
     States,
-    Streams,
-    K, //
+    Streams, //
 };
 use core::{
     arch::{
