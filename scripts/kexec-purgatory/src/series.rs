@@ -3,10 +3,12 @@
 //! The whole project as a patch series against the kernel.
 //!
 //! `patches/series` names each patch of the overlay and, indented below it, the overlay's files
-//! that belong to the same commit; a path that ends in a slash stands for every file below it.
-//! `@crates` stands for the commits that import third-party crates, see [`Vendored`]. checkpatch
-//! checks all commits except those: upstream imports crates unchanged. The commits are made in a
-//! scratch repository that holds only the files they touch.
+//! that belong to the same commit. A directory stands for every file below it that no longer path
+//! in `patches/series` names. A patch in `patches/engines/` changes files of the overlay: the commits
+//! before it get these files without that change. `@crates` stands for the commits that import
+//! third-party crates, see [`Vendored`]. checkpatch checks all commits except those: upstream imports
+//! crates unchanged. The commits are made in a scratch repository that holds only the files they
+//! touch.
 
 pub mod check;
 
@@ -15,7 +17,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, ensure};
 
 use crate::command::{command, output};
 use crate::fetch;
@@ -28,6 +30,13 @@ use crate::vendor::{self, Vendored};
 /// The patches of the overlay.
 pub fn hooks(layout: &Layout) -> Result<Vec<PathBuf>> {
     patch::files(&layout.overlay.join("patches"))
+}
+
+/// All patches of the overlay: [`hooks`], and those that split the engines into commits.
+pub fn patch_files(layout: &Layout) -> Result<Vec<PathBuf>> {
+    let mut all = hooks(layout)?;
+    all.extend(patch::files(&layout.overlay.join("patches/engines"))?);
+    Ok(all)
 }
 
 /// The patches that `patches/series` names, in its order. Fails unless every file of the overlay is
@@ -46,13 +55,7 @@ pub fn patches(layout: &Layout) -> Result<Vec<PathBuf>> {
 pub fn touched(layout: &Layout) -> Result<Vec<String>> {
     let mut files = Vec::new();
     for patch in hooks(layout)? {
-        let text = fs::read_to_string(&patch)
-            .with_context(|| format!("cannot read {}", patch.display()))?;
-        files.extend(
-            text.lines()
-                .filter_map(|line| line.strip_prefix("--- a/"))
-                .map(str::to_owned),
-        );
+        files.extend(patch::changed(&patch)?);
     }
     files.sort();
     files.dedup();
@@ -116,6 +119,9 @@ struct Commit {
     files: BTreeMap<PathBuf, PathBuf>,
 }
 
+/// The same for every version of the series, so that tools such as b4 can find them all.
+const CHANGE_ID: &str = "20261123-kexec-purgatory-rust-7b1f0c9e4d52";
+
 /// The directory of the kernel tree that crates are imported to.
 const CRATES_FOLDER: &str = "rust";
 
@@ -160,7 +166,7 @@ fn cover_letter(layout: &Layout, repository: &Path, commits: usize) -> Result<St
     let stat = output(git(repository).args(["diff", "--stat=75", "--summary", &since]))?;
     Ok(format!(
         "Subject: [PATCH 00/{commits}] {subject}\n\n{}\n{log}\n{stat}\n\
-         For linux {}.\n",
+         ---\nbase: linux {}\nchange-id: {CHANGE_ID}\n",
         body.replace("@processors", &processors.join("\n")),
         fetch::source_version(layout)?
     ))
@@ -176,8 +182,8 @@ pub fn format(layout: &Layout, repository: &Path, folder: &Path) -> Result<Vec<P
 
 fn write(commits: &[Commit], repository: &Path, folder: &Path) -> Result<()> {
     start_repository(repository)?;
-    for commit in commits {
-        add(repository, commit)?;
+    for (index, commit) in commits.iter().enumerate() {
+        add(repository, commit, &commits[index + 1..])?;
     }
     if folder.exists() {
         fs::remove_dir_all(folder)?;
@@ -196,8 +202,9 @@ fn write(commits: &[Commit], repository: &Path, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Makes a commit.
-fn add(repository: &Path, commit: &Commit) -> Result<()> {
+/// Makes a commit. `later` are the commits after it: what their patches change in this commit's files
+/// is taken back.
+fn add(repository: &Path, commit: &Commit, later: &[Commit]) -> Result<()> {
     match &commit.start {
         Start::Patch(patch) => output(git(repository).args(["am", "--quiet"]).arg(patch))?,
         Start::Import(message) => output(
@@ -210,6 +217,21 @@ fn add(repository: &Path, commit: &Commit) -> Result<()> {
         let to = repository.join(path);
         fs::create_dir_all(to.parent().context("no folder")?)?;
         fs::copy(file, &to).with_context(|| format!("cannot copy {}", file.display()))?;
+    }
+    for later in later.iter().rev() {
+        let Start::Patch(patch) = &later.start else {
+            continue;
+        };
+        let mut revert = git(repository);
+        revert.args(["apply", "--reverse"]);
+        let changed: Vec<String> = patch::changed(patch)?
+            .into_iter()
+            .filter(|path| commit.files.contains_key(Path::new(path)))
+            .map(|path| format!("--include={path}"))
+            .collect();
+        if !changed.is_empty() {
+            output(revert.args(changed).arg(patch))?;
+        }
     }
     output(git(repository).args(["add", "--all", "--force"]))?;
     output(git(repository).args(["commit", "--quiet", "--amend", "--no-edit"]))?;
@@ -224,6 +246,8 @@ fn commits(layout: &Layout) -> Result<Vec<Commit>> {
         fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let mut left = map::links(layout)?;
     let mut commits: Vec<Commit> = Vec::new();
+    // A path of the overlay, and the index of the commit that names it.
+    let mut claims: Vec<(PathBuf, usize)> = Vec::new();
     for line in text.lines() {
         let line = line.split('#').next().unwrap_or_default().trim_end();
         let name = line.trim_start();
@@ -243,26 +267,26 @@ fn commits(layout: &Layout) -> Result<Vec<Commit>> {
             });
             continue;
         }
-        let wanted = layout.overlay.join(name);
-        let found: Vec<PathBuf> = left
-            .iter()
-            .filter(|(_, file)| file.starts_with(&wanted))
-            .map(|(path, _)| path.clone())
-            .collect();
-        if found.is_empty() {
-            bail!("{}: no file {name} is left for this commit", path.display());
-        }
-        let commit = commits
-            .last_mut()
-            .with_context(|| format!("{}: {name} comes before any patch", path.display()))?;
-        commit.files.extend(
-            found
-                .into_iter()
-                .filter_map(|path| left.remove_entry(&path)),
+        ensure!(
+            !commits.is_empty(),
+            "{}: {name} comes before any patch",
+            path.display()
         );
+        claims.push((layout.overlay.join(name), commits.len() - 1));
     }
-    if let Some(file) = left.values().next() {
-        bail!("{}: {} is in no commit", path.display(), file.display());
+    let mut used = vec![false; claims.len()];
+    for (path_in_tree, file) in left {
+        let (index, (_, commit)) = claims
+            .iter()
+            .enumerate()
+            .filter(|(_, (claim, _))| file.starts_with(claim))
+            .max_by_key(|(_, (claim, _))| claim.components().count())
+            .with_context(|| format!("{}: {} is in no commit", path.display(), file.display()))?;
+        used[index] = true;
+        commits[*commit].files.insert(path_in_tree, file);
+    }
+    for ((claim, _), used) in claims.iter().zip(used) {
+        ensure!(used, "{}: no file for {}", path.display(), claim.display());
     }
     Ok(commits)
 }

@@ -92,6 +92,17 @@ impl Patch {
     }
 }
 
+/// The files that a patch changes, by their paths in the kernel tree.
+pub fn changed(patch: &Path) -> Result<Vec<String>> {
+    let text =
+        fs::read_to_string(patch).with_context(|| format!("cannot read {}", patch.display()))?;
+    Ok(text
+        .lines()
+        .filter_map(|line| line.strip_prefix("--- a/"))
+        .map(str::to_owned)
+        .collect())
+}
+
 /// The patches in a directory, in the order in which they apply.
 pub fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut patches = Vec::new();

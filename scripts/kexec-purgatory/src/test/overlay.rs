@@ -116,7 +116,7 @@ fn whitespace(layout: &Layout) -> Result<()> {
 /// is a commit.
 fn complete(layout: &Layout) -> Result<()> {
     let listed: BTreeSet<PathBuf> = series::patches(layout)?.into_iter().collect();
-    let found: BTreeSet<PathBuf> = series::hooks(layout)?.into_iter().collect();
+    let found: BTreeSet<PathBuf> = series::patch_files(layout)?.into_iter().collect();
     ensure!(
         listed == found,
         "patches/series has {listed:?}, patches/ has {found:?}"
@@ -127,7 +127,7 @@ fn complete(layout: &Layout) -> Result<()> {
 /// `git am` accepts every patch: a mail with a subject, a sign-off, and changes that git can read
 /// and that have no blanks at the ends of lines.
 fn patches(layout: &Layout) -> Result<()> {
-    for patch in series::hooks(layout)? {
+    for patch in series::patch_files(layout)? {
         sound(layout, &patch).with_context(|| patch.display().to_string())?;
     }
     Ok(())
