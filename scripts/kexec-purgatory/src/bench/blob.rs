@@ -10,7 +10,7 @@ use memmap2::{Mmap, MmapMut};
 
 use super::image::Image;
 use crate::abi::{self, Header, Region};
-use crate::engines::{EngineKind, select, supports};
+use crate::engines::{EngineKind, Processor, select, supports};
 use crate::processors::{self, ThisMachine};
 
 /// The function that computes digests; see `purgatory_test.rs`.
@@ -45,13 +45,18 @@ impl Engine {
     }
 }
 
-/// What an engine needs, for a message.
-pub fn needs(kind: EngineKind) -> String {
-    let needs = kind
+/// Why this machine cannot run an engine, for a message.
+pub fn missing(kind: EngineKind) -> String {
+    let missing: Vec<&str> = kind
         .needs()
         .iter()
-        .map(|&feature| processors::name(feature));
-    needs.collect::<Vec<_>>().join(", ")
+        .filter(|&&feature| !ThisMachine.has(feature))
+        .map(|&feature| processors::name(feature))
+        .collect();
+    match missing.as_slice() {
+        [] => "not measured: the system does not enable its registers".to_owned(),
+        missing => format!("not measured: no {}", missing.join(", ")),
+    }
 }
 
 /// The blob, and the code that computes its digests.

@@ -2,11 +2,15 @@
 
 //! The way to the next kernel as stacked bars.
 
+use std::fs;
 use std::path::Path;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 use plotters::coord::Shift;
 use plotters::prelude::*;
+
+/// The first line of the picture.
+const LICENSE: &str = "<!-- SPDX-License-Identifier: GPL-2.0-only -->";
 
 /// Size of the picture in pixels.
 const WIDTH: u32 = 900;
@@ -72,7 +76,12 @@ pub fn draw(path: &Path, panels: &[Panel]) -> Result<()> {
         }
         root.present()
     });
-    drawn.map_err(failed)
+    drawn.map_err(failed)?;
+    drop(root);
+    // So that the picture can become a file of the documentation.
+    let picture = fs::read_to_string(path)?;
+    fs::write(path, format!("{LICENSE}\n{}\n", picture.trim_end()))
+        .with_context(|| format!("cannot write {}", path.display()))
 }
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;

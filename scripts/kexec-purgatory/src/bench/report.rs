@@ -13,7 +13,7 @@ use indexmap::IndexMap;
 use serde::Serialize;
 
 use self::machine::Machine;
-use super::blob::{Engine, needs};
+use super::blob::{Engine, missing};
 use super::copy::{Loop, Pages};
 use super::image::{Image, Segment};
 use super::instructions::Repeated;
@@ -257,7 +257,7 @@ impl PerByte {
                 per_byte_ratio_of_minima: None,
                 small_regions_ratio: None,
                 speed: None,
-                not_measured: Some(format!("not measured: no {}", needs(kind))),
+                not_measured: Some(missing(kind)),
             });
         }
         let name = names::verify(kind.name());

@@ -22,6 +22,7 @@ const TESTS: &[(&str, Test)] = &[
     ("pages/commands", commands),
     ("pages/paths", paths),
     ("pages/figures", figures),
+    ("pages/picture", picture),
     ("pages/guide", guide),
     ("pages/headings", headings),
     ("pages/abi", abi),
@@ -155,6 +156,29 @@ fn figures(layout: &Layout) -> Result<()> {
         }
     }
     ensure!(found >= 2, "README.md has no times of two processors");
+    Ok(())
+}
+
+/// The times in the picture are in the page on performance, which has the median first.
+fn picture(layout: &Layout) -> Result<()> {
+    let page = fs::read_to_string(layout.overlay.join(figures::PAGE))?;
+    let path = Path::new(figures::PAGE).with_extension("svg");
+    let picture = fs::read_to_string(layout.overlay.join(&path))?;
+    let mut found = 0;
+    for label in picture.lines().filter(|line| line.contains("median ")) {
+        let (min, median) = label
+            .strip_suffix(" ms")
+            .and_then(|label| label.split_once(" ms, median "))
+            .with_context(|| format!("{}: {label}", path.display()))?;
+        let figures = format!(" {median}, {min} ");
+        ensure!(
+            page.contains(&figures),
+            "{} does not have{figures}",
+            figures::PAGE
+        );
+        found += 1;
+    }
+    ensure!(found >= 2, "{} has no two times", path.display());
     Ok(())
 }
 

@@ -47,6 +47,14 @@ impl Machine {
         })
     }
 
+    /// The processor, so that others can be told from it.
+    pub fn name(&self) -> String {
+        format!(
+            "{}, family {}, model {}",
+            self.processor, self.family, self.model
+        )
+    }
+
     /// Describes it in a line or two.
     pub fn describe(&self) -> String {
         format!(

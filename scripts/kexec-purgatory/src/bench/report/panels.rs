@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use indexmap::IndexMap;
 
 use super::{Report, millions};
-use crate::bench::blob::needs;
+use crate::bench::blob::missing;
 use crate::bench::copy::Loop;
 use crate::bench::instructions::Repeated;
 use crate::bench::measure::Spread;
@@ -30,14 +30,18 @@ impl Report {
                 Some(time) => time_bar(kind.name(), time),
                 None => Bar {
                     name: kind.name().to_owned(),
-                    parts: Err(format!("not measured: no {}", needs(kind))),
+                    parts: Err(missing(kind)),
                     label: None,
                 },
             });
         }
         bars.push(time_bar("direct (copy only)", direct.ms));
         let mut panels = vec![Panel {
-            title: format!("Copy and verify, measured on {}", self.machine.processor),
+            title: format!(
+                "Copy and verify an image of {:.1} MB, measured on {}",
+                self.work.loaded as f64 / 1e6,
+                self.machine.name()
+            ),
             unit: "ms",
             parts: vec!["fastest run", "median"],
             bars,
