@@ -3,28 +3,30 @@
 //! Damages images from outside the guest, and checks how the purgatory reacts.
 
 mod at_rest;
+pub mod damage_point;
 mod dump;
 mod fault;
-pub mod image;
 mod mmio;
 mod outcome;
 mod plan;
 mod purgatory;
 mod record;
-pub mod stage;
+mod stopped;
 mod trial;
 
 use std::fmt;
 
 use anyhow::Result;
 
+use self::damage_point::DamagePoint;
 use self::plan::{Planned, plan};
-use self::stage::{Scenario, Scenes, Setting};
+use self::stopped::StoppedGuests;
 use self::trial::{Class, Trial};
 use crate::graft;
 use crate::guest::{self, Purpose};
 use crate::kernel::{self, Built, Verify};
 use crate::layout::Layout;
+use crate::machine::guest_setup::GuestSetup;
 use crate::machine::memory;
 use crate::parallel::in_parallel;
 use crate::processors::qemu_engines;
@@ -158,18 +160,18 @@ pub fn inject(
 ) -> Result<Tally> {
     let folder = memory::folder(layout)?;
     let guest = guest::commanded(layout, verified.image(), "")?;
-    let setting = Setting::new(folder.path(), verified, &guest)?;
+    let setup = GuestSetup::new(folder.path(), verified, &guest)?;
     let engines: Vec<_> = qemu_engines().collect();
     let planned: Vec<Planned> = plan(seed, &engines).take(count).collect();
     let at_rest = count.div_ceil(FAULTS_PER_FAULT_AT_REST);
     let mut tally = Tally::default();
     for (index, &engine) in engines.iter().enumerate() {
-        let scenes = setting.scenes(engine)?;
+        let guests = StoppedGuests::prepare(&setup, engine)?;
         let mut trials = trial::fixed();
         // These trials do not depend on the engine.
         if index == 0 {
             trials.extend(trial::purgatory());
-            trials.extend(trial::at_rest(&planned, at_rest, &Scenario::AT_REST));
+            trials.extend(trial::at_rest(&planned, at_rest, &DamagePoint::AT_REST));
             trials.extend(trial::dumps(&planned, count.div_ceil(FAULTS_PER_DUMP)));
             trials.extend(trial::records());
         }
@@ -182,42 +184,42 @@ pub fn inject(
         trials.extend(trial::clean(
             count.div_ceil(FAULTS_PER_CLEAN_RUN * engines.len()),
         ));
-        execute(&setting, &scenes, &trials, &mut tally)?;
+        execute(&setup, &guests, &trials, &mut tally)?;
     }
 
-    let setting = Setting::new(folder.path(), direct, &guest)?;
+    let setup = GuestSetup::new(folder.path(), direct, &guest)?;
     let mut trials: Vec<Trial> = plan(seed, &engines)
-        .filter(|planned| planned.scenario == Scenario::NORMAL_BEFORE_COPY)
+        .filter(|planned| planned.point == DamagePoint::NORMAL_BEFORE_COPY)
         .map(Trial::Direct)
         .take(DIRECT)
         .collect();
     trials.extend(trial::at_rest(
         &planned,
         at_rest,
-        &[Scenario::NORMAL_AT_REST],
+        &[DamagePoint::NORMAL_AT_REST],
     ));
     trials.push(Trial::CleanLoad(Purpose::Enter));
-    execute(&setting, &setting.direct()?, &trials, &mut tally)?;
+    execute(&setup, &StoppedGuests::direct(&setup)?, &trials, &mut tally)?;
     Ok(tally)
 }
 
 /// Runs trials, as many at a time as there are processors.
 fn execute(
-    setting: &Setting<'_>,
-    scenes: &Scenes,
+    setup: &GuestSetup<'_>,
+    guests: &StoppedGuests,
     trials: &[Trial],
     tally: &mut Tally,
 ) -> Result<()> {
-    let mut step = Step::start(format!("{} runs, engine {}", trials.len(), scenes.name));
+    let mut step = Step::start(format!("{} runs, engine {}", trials.len(), guests.name));
     // A failed trial is a result like any other.
-    let run = |trial: &Trial| Ok(trial.run(setting, scenes));
+    let run = |trial: &Trial| Ok(trial.run(setup, guests));
     let results = in_parallel(trials, run, |number, result| {
         let ended = if result.is_ok() { "ok" } else { "FAILED" };
         step.line(&format!("{}: {ended}", trials[number].name()));
     })?;
     let ran = trials.iter().zip(results).map(|(&trial, result)| Ran {
         trial,
-        engine: scenes.name,
+        engine: guests.name,
         result,
     });
     tally.0.extend(ran);

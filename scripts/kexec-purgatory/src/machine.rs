@@ -7,6 +7,8 @@
 //! sees what another one writes.
 
 pub mod gdb;
+pub mod guest_setup;
+pub mod loaded;
 pub mod memory;
 pub mod qmp;
 pub mod symbols;

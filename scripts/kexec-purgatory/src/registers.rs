@@ -11,11 +11,11 @@ use comfy_table::{Table, presets::ASCII_MARKDOWN};
 
 use self::state::State;
 use crate::engines::EngineKind;
-use crate::faults::stage::{DIRECT_CPU, Setting, check_engine};
 use crate::graft;
 use crate::guest::{self, Purpose};
 use crate::kernel::{self, Built, Verify};
 use crate::layout::Layout;
+use crate::machine::guest_setup::{DIRECT_CPU, GuestSetup, check_engine};
 use crate::machine::memory;
 use crate::processors::{self, qemu_engines};
 use crate::progress::Step;
@@ -133,16 +133,16 @@ pub fn enter(layout: &Layout, kernels: &Kernels) -> Result<(Entered, Vec<Entered
     let mut step = Step::start("enter the next kernel");
     let mut enter = |name: String, kernel, cpu: &str, engine, direct| -> Result<Entered> {
         step.line(&name);
-        let setting = Setting::new(folder.path(), kernel, &guest)?;
+        let setup = GuestSetup::new(folder.path(), kernel, &guest)?;
         // A path in QEMU's options must not have a comma.
-        let mut machine = setting.boot(&name.replace(", ", "-"), cpu)?.spawn()?;
-        let image = setting.load(&mut machine, Purpose::Enter)?;
+        let mut machine = setup.boot(&name.replace(", ", "-"), cpu)?.spawn()?;
+        let image = setup.load(&mut machine, Purpose::Enter)?;
         if let Some(engine) = engine {
             check_engine(&machine, &[Purpose::Enter], engine)?;
         }
-        setting.leave(&mut machine, Purpose::Enter)?;
+        setup.leave(&mut machine, Purpose::Enter)?;
         machine.run_to(image.entry()?)?;
-        let state = state::read(&setting, &mut machine, &image).with_context(|| name.clone())?;
+        let state = state::read(&setup, &mut machine, &image).with_context(|| name.clone())?;
         Ok(Entered {
             name,
             direct,

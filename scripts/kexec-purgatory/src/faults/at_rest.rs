@@ -6,11 +6,11 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
 
-use super::image::Segment;
 use super::outcome::range;
 use crate::expected;
 use crate::guest::Purpose;
 use crate::machine::Machine;
+use crate::machine::loaded::Segment;
 use crate::qemu::SerialLog;
 
 /// Makes a stopped guest check an image. Checks that sysfs and the log name exactly these regions
@@ -62,8 +62,8 @@ pub fn check_logged(log: &SerialLog, purpose: Purpose, damaged: &[Segment]) -> R
 #[cfg(test)]
 mod tests {
     use super::{check_logged, check_result};
-    use crate::faults::image::Segment;
     use crate::guest::Purpose;
+    use crate::machine::loaded::Segment;
     use crate::qemu::SerialLog;
 
     const KERNEL: Segment = Segment::KERNEL;

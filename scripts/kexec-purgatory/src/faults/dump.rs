@@ -4,9 +4,9 @@
 
 use anyhow::{Context, Result, ensure};
 
-use super::image::Segment;
 use super::outcome;
 use crate::expected;
+use crate::machine::loaded::Segment;
 use crate::machine::{Machine, Stop};
 use crate::qemu::SerialLog;
 
@@ -64,7 +64,7 @@ pub fn check_entered(said: &[String]) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::check_log;
-    use crate::faults::image::Segment;
+    use crate::machine::loaded::Segment;
     use crate::qemu::SerialLog;
 
     const KERNEL: Segment = Segment::KERNEL;

@@ -7,8 +7,8 @@ use std::fmt;
 use anyhow::Result;
 use fastrand::Rng;
 
-use super::image::{PAGE, Segment};
 use crate::abi::LEAF_SIZE;
+use crate::machine::loaded::{PAGE, Segment};
 
 /// What happens to memory.
 #[derive(Clone, Copy, Debug, PartialEq)]

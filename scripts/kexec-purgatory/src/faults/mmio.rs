@@ -8,12 +8,13 @@
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::image::PAGE;
 use super::outcome::{End, Outcome};
-use super::stage::{Scenes, Setting};
+use super::stopped::StoppedGuests;
 use crate::abi::RegionKind;
 use crate::guest::Purpose;
 use crate::machine::gdb::{Break, Space};
+use crate::machine::guest_setup::GuestSetup;
+use crate::machine::loaded::PAGE;
 use crate::machine::{Machine, Stop};
 
 /// Offset of the line status register, where registers are 32 bits apart, and its bit that says
@@ -21,18 +22,18 @@ use crate::machine::{Machine, Stop};
 const LINE_STATUS: u64 = 5 * 4;
 const READY: u8 = 0x20;
 
-pub fn run(setting: &Setting<'_>, scenes: &Scenes) -> Result<()> {
+pub fn run(setup: &GuestSetup<'_>, guests: &StoppedGuests) -> Result<()> {
     // Loads the image again, so that the loader finds this 8250.
-    let registers = setting.symbols.physical("machine_kexec")? & !(PAGE - 1);
-    let mut machine = scenes.ready.spawn()?;
+    let registers = setup.symbols.physical("machine_kexec")? & !(PAGE - 1);
+    let mut machine = guests.ready.spawn()?;
     let mut set = |symbol: &str, value: &[u8]| {
-        let address = setting.symbols.physical(symbol)?;
+        let address = setup.symbols.physical(symbol)?;
         machine.gdb.write(Space::Physical, address, value)
     };
     set("kexec_debug_8250_port", &0u16.to_le_bytes())?;
     set("kexec_debug_8250_mmio32", &registers.to_le_bytes())?;
-    let image = setting.load(&mut machine, Purpose::Crash)?;
-    let (_, start) = setting.leave(&mut machine, Purpose::Crash)?;
+    let image = setup.load(&mut machine, Purpose::Crash)?;
+    let (_, start) = setup.leave(&mut machine, Purpose::Crash)?;
     machine.run_to(start)?;
 
     let region = image.segment(RegionKind::Initramfs)?;

@@ -6,9 +6,9 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::image::Segment;
 use crate::expected;
 use crate::machine::gdb::Break;
+use crate::machine::loaded::Segment;
 use crate::machine::{Machine, Stop};
 use crate::qemu::{SILENCE, SerialLog};
 
@@ -200,7 +200,7 @@ fn check_digests(text: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::{End, Outcome};
-    use crate::faults::image::Segment;
+    use crate::machine::loaded::Segment;
 
     const KERNEL: Segment = Segment::KERNEL;
     const LINE: &str =

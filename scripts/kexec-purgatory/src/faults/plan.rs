@@ -4,8 +4,8 @@
 
 use fastrand::Rng;
 
+use super::damage_point::DamagePoint;
 use super::fault::{Fault, Kind, Place};
-use super::stage::Scenario;
 use crate::engines::EngineKind;
 
 /// Regions that every image has: kernel, initramfs and boot_params.
@@ -18,7 +18,7 @@ const PANIC: &[i32] = &[0, -1, 0, -1, 0, -1, 0, -1, 0, 1];
 #[derive(Clone, Copy, Debug)]
 pub struct Planned {
     pub number: usize,
-    pub scenario: Scenario,
+    pub point: DamagePoint,
     pub engine: EngineKind,
     pub fault: Fault,
     /// `panic_timeout` of the kernel that is left, in seconds.
@@ -27,7 +27,7 @@ pub struct Planned {
 
 /// The endless sequence of faults of a seed.
 ///
-/// Any 60 in a row have every kind at every place of every region, any 12 every scenario on every
+/// Any 60 in a row have every kind at every place of every region, any 12 every point on every
 /// engine, and any 720 every combination of all these. Every other choice is random.
 pub fn plan(seed: u64, engines: &[EngineKind]) -> impl Iterator<Item = Planned> {
     let mut random = Rng::with_seed(seed);
@@ -38,12 +38,12 @@ pub fn plan(seed: u64, engines: &[EngineKind]) -> impl Iterator<Item = Planned> 
     random.shuffle(&mut deck);
     (0..).map(move |number| {
         let (kind, place, region) = deck[number % deck.len()];
-        // Moves on by one in each round, so that a card meets another scenario and engine.
+        // Moves on by one in each round, so that a card meets another point and engine.
         let turn = number + number / deck.len();
         Planned {
             number,
-            scenario: Scenario::ALL[turn % Scenario::ALL.len()],
-            engine: engines[turn / Scenario::ALL.len() % engines.len()],
+            point: DamagePoint::ALL[turn % DamagePoint::ALL.len()],
+            engine: engines[turn / DamagePoint::ALL.len() % engines.len()],
             fault: Fault {
                 kind,
                 place,
@@ -76,7 +76,7 @@ mod tests {
     }
 
     fn when(planned: &Planned) -> String {
-        format!("{:?} {:?}", planned.scenario, planned.engine)
+        format!("{:?} {:?}", planned.point, planned.engine)
     }
 
     #[test]

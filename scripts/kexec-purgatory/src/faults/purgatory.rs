@@ -7,10 +7,10 @@ use std::mem::offset_of;
 use anyhow::{Context, Result, ensure};
 use sha2::{Digest, Sha256};
 
-use super::image::{PAGE, Segment};
-use super::stage::Scene;
+use super::stopped::StoppedGuest;
 use crate::abi::{Header, MAGIC, Params, REGIONS_MAX, Region, RegionKind};
 use crate::expected::reason;
+use crate::machine::loaded::{PAGE, Segment};
 
 /// The purgatory of an image that is about to be checked.
 pub struct Purgatory {
@@ -22,20 +22,20 @@ pub struct Purgatory {
 }
 
 impl Purgatory {
-    /// Finds the purgatory that a scene is about to enter.
-    pub fn read(scene: &Scene) -> Result<Self> {
-        let base = scene.start & !(PAGE - 1);
-        let header = scene.read(base, size_of::<Header>())?;
+    /// Finds the purgatory that a stopped guest is about to enter.
+    pub fn read(guest: &StoppedGuest) -> Result<Self> {
+        let base = guest.start & !(PAGE - 1);
+        let header = guest.read(base, size_of::<Header>())?;
         ensure!(
             number(&header, offset_of!(Header, magic), 8)? == MAGIC
-                && base + number(&header, offset_of!(Header, entry), 4)? == scene.start,
+                && base + number(&header, offset_of!(Header, entry), 4)? == guest.start,
             "no purgatory at {base:#x}"
         );
         let code = number(&header, offset_of!(Header, params), 4)? as usize;
         Ok(Self {
             base,
-            code: scene.read(base, code)?,
-            params: scene.read(base + code as u64, size_of::<Params>())?,
+            code: guest.read(base, code)?,
+            params: guest.read(base + code as u64, size_of::<Params>())?,
         })
     }
 

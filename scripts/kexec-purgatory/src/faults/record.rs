@@ -4,7 +4,7 @@
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::stage::NO_ENGINE;
+use super::stopped::NO_ENGINE;
 use crate::machine::Machine;
 use crate::machine::gdb::Space;
 use crate::qemu::SerialLog;

@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, ensure};
 
 use super::paging;
-use crate::faults::image::{Loaded, PAGE};
-use crate::faults::stage::Setting;
 use crate::machine::Machine;
 use crate::machine::gdb::Space;
+use crate::machine::guest_setup::GuestSetup;
+use crate::machine::loaded::{Loaded, PAGE};
 
 const CR4_LA57: u64 = 1 << 12;
 const CR4_OSXSAVE: u64 = 1 << 18;
@@ -36,7 +36,7 @@ const OTHERS: &[&str] = &[
 
 /// Reads the state of a machine that is stopped at the next kernel's entry. The machine cannot be
 /// used afterwards.
-pub fn read(setting: &Setting<'_>, machine: &mut Machine, image: &Loaded) -> Result<State> {
+pub fn read(setup: &GuestSetup<'_>, machine: &mut Machine, image: &Loaded) -> Result<State> {
     let printed = machine.monitor("info registers")?;
     let registers = machine.gdb.registers()?;
     let mut state = State::new();
@@ -44,8 +44,8 @@ pub fn read(setting: &Setting<'_>, machine: &mut Machine, image: &Loaded) -> Res
     // Every kernel leaves with its IDT in the control page, so the IDT shows where that page is.
     let (idt, idt_limit) = table(&printed, "IDT")?;
     let offset = |symbol| -> Result<u64> {
-        let start = setting.symbols.address("__relocate_kernel_start")?;
-        Ok(setting.symbols.address(symbol)? - start)
+        let start = setup.symbols.address("__relocate_kernel_start")?;
+        Ok(setup.symbols.address(symbol)? - start)
     };
     let control = idt
         .checked_sub(offset("kexec_debug_idt")?)

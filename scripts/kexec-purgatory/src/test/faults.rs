@@ -8,7 +8,7 @@ use anyhow::{Result, anyhow, ensure};
 
 use super::{Kernels, Report};
 use crate::faults;
-use crate::faults::stage::Scenario;
+use crate::faults::damage_point::DamagePoint;
 use crate::kernel::Verify;
 use crate::processors::qemu_engines;
 
@@ -17,7 +17,7 @@ use crate::processors::qemu_engines;
 const COUNT: usize = 60;
 const SEED: u64 = 1;
 
-/// The groups that trials are reported in, besides the moments of [`Scenario`]: with each engine,
+/// The groups that trials are reported in, besides the moments of [`DamagePoint`]: with each engine,
 /// and once.
 const EACH: &[&str] = &[
     "clean image",
@@ -40,8 +40,8 @@ const ONCE: &[&str] = &[
 pub fn names() -> Vec<String> {
     let mut names: Vec<String> = ONCE.iter().map(|part| name(part)).collect();
     for engine in qemu_engines() {
-        let scenarios = Scenario::ALL.map(Scenario::name);
-        for part in scenarios
+        let points = DamagePoint::ALL.map(DamagePoint::name);
+        for part in points
             .iter()
             .map(String::as_str)
             .chain(EACH.iter().copied())

@@ -11,10 +11,10 @@ use anyhow::{Result, bail, ensure};
 
 use super::{Kernels, Report};
 use crate::checksum;
-use crate::faults::stage::{DIRECT_CPU, Setting};
 use crate::guest::{self, Purpose};
 use crate::kernel::{Built, Verify};
 use crate::layout::Layout;
+use crate::machine::guest_setup::{DIRECT_CPU, GuestSetup};
 use crate::machine::{Stop, memory};
 use crate::parallel::in_order;
 use crate::progress::Step;
@@ -63,11 +63,11 @@ fn enter(layout: &Layout, kernel: &Built, name: &str, next: &Path, arguments: &s
     let step = Step::start(name);
     let folder = memory::folder(layout)?;
     let guest = guest::commanded(layout, next, arguments)?;
-    let setting = Setting::new(folder.path(), kernel, &guest)?;
+    let setup = GuestSetup::new(folder.path(), kernel, &guest)?;
     let path = folder.path().join("tail");
-    let mut machine = setting.boot("ready", DIRECT_CPU)?.copy(&path)?;
-    let image = setting.load(&mut machine, Purpose::Enter)?;
-    setting.leave(&mut machine, Purpose::Enter)?;
+    let mut machine = setup.boot("ready", DIRECT_CPU)?.copy(&path)?;
+    let image = setup.load(&mut machine, Purpose::Enter)?;
+    setup.leave(&mut machine, Purpose::Enter)?;
 
     let segment = image.segment(crate::abi::RegionKind::Kernel)?;
     let start = segment.end().next_multiple_of(PAGE);

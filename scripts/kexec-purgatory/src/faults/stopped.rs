@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Guests with an image, stopped at the moments when it is damaged.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+
+use super::damage_point::DamagePoint;
+use crate::engines::EngineKind;
+use crate::guest::Purpose;
+use crate::machine::gdb::Space;
+use crate::machine::guest_setup::{DIRECT_CPU, GuestSetup, check_engine};
+use crate::machine::loaded::{Loaded, PAGE, Pages};
+use crate::machine::{Machine, Template};
+use crate::processors;
+use crate::progress::Step;
+
+/// Replaces the engine's name where there is none.
+pub const NO_ENGINE: &str = "none";
+
+/// A stopped guest with an image.
+pub struct StoppedGuest {
+    pub point: DamagePoint,
+    pub template: Template,
+    pub image: Loaded,
+    /// The address that the kernel enters, `kimage::start`; 0 while it is not known.
+    pub start: u64,
+    /// Where the image's pages are now.
+    pub pages: Pages,
+}
+
+impl StoppedGuest {
+    /// Reads memory by its address after the copy.
+    pub fn read(&self, address: u64, length: usize) -> Result<Vec<u8>> {
+        let mut bytes = Vec::with_capacity(length);
+        for (part, source) in self.pieces(address, length) {
+            bytes.extend(self.template.read(source, part)?);
+        }
+        Ok(bytes)
+    }
+
+    /// Replaces memory of a machine made of this guest, by its address after the copy.
+    pub fn write(&self, machine: &mut Machine, address: u64, bytes: &[u8]) -> Result<()> {
+        let mut rest = bytes;
+        for (part, source) in self.pieces(address, bytes.len()) {
+            let (piece, more) = rest.split_at(part);
+            machine.gdb.write(Space::Physical, source, piece)?;
+            rest = more;
+        }
+        Ok(())
+    }
+
+    /// Splits a range at page boundaries. Returns lengths, and addresses before the copy.
+    fn pieces(&self, address: u64, length: usize) -> Vec<(usize, u64)> {
+        let (mut at, end) = (address, address + length as u64);
+        let mut pieces = Vec::new();
+        while at < end {
+            let next = (at / PAGE + 1) * PAGE;
+            pieces.push(((next.min(end) - at) as usize, self.pages.source(at)));
+            at = next;
+        }
+        pieces
+    }
+}
+
+/// The stopped guests of one engine.
+pub struct StoppedGuests {
+    /// The engine's name.
+    pub name: &'static str,
+    /// A guest that has loaded nothing yet.
+    pub ready: Template,
+    guests: Vec<StoppedGuest>,
+}
+
+impl StoppedGuests {
+    /// Boots guests whose loader picks this engine, and stops them at every damage point.
+    pub fn prepare(setup: &GuestSetup<'_>, engine: EngineKind) -> Result<StoppedGuests> {
+        let name = engine.name();
+        let mut step = Step::start(format!("prepare guests, engine {name}"));
+        let memory = |which: &str| setup.folder.join(format!("{name}-{which}"));
+        let processor = processors::that_picks(engine).context("QEMU has no such processor")?;
+        let ready = setup.boot(name, &processor)?;
+
+        step.line("load the images");
+        let mut machine = ready.copy(&memory("loaded"))?;
+        let crash = setup.load(&mut machine, Purpose::Crash)?;
+        let normal = setup.load(&mut machine, Purpose::Enter)?;
+        let head = setup.loaded_head(&mut machine)?;
+        check_engine(&machine, &[Purpose::Crash, Purpose::Enter], engine)?;
+        let at_rest = StoppedGuest {
+            point: DamagePoint::CRASH_AT_REST,
+            template: machine.save(&memory("loaded"))?,
+            image: crash.clone(),
+            start: 0,
+            pages: Pages::default(),
+        };
+
+        let normal_at_rest = normal_at_rest(
+            at_rest.template.copy(&memory("at-rest"))?,
+            &memory("at-rest"),
+            normal.clone(),
+            head,
+        )?;
+
+        step.line("crash");
+        let mut machine = at_rest.template.copy(&memory("crash"))?;
+        let (_, start) = setup.leave(&mut machine, Purpose::Crash)?;
+        machine.run_to(start)?;
+        let crashed = StoppedGuest {
+            point: DamagePoint::CRASH_BEFORE_CHECK,
+            template: machine.save(&memory("crash"))?,
+            image: crash,
+            start,
+            pages: Pages::default(),
+        };
+
+        step.line("kexec");
+        let machine = at_rest.template.copy(&memory("kexec"))?;
+        let before_copy = before_copy(setup, machine, &memory("kexec"), normal)?;
+        let mut machine = before_copy.template.copy(&memory("normal"))?;
+        machine.run_to(before_copy.start)?;
+        let copied = StoppedGuest {
+            point: DamagePoint::NORMAL_BEFORE_CHECK,
+            template: machine.save(&memory("normal"))?,
+            image: before_copy.image.clone(),
+            start: before_copy.start,
+            pages: Pages::default(),
+        };
+        step.done();
+        Ok(StoppedGuests {
+            name,
+            ready,
+            guests: vec![at_rest, normal_at_rest, crashed, before_copy, copied],
+        })
+    }
+
+    /// Boots a guest that enters a normal image directly, and stops it at rest and before the copy.
+    pub fn direct(setup: &GuestSetup<'_>) -> Result<StoppedGuests> {
+        let step = Step::start("prepare a guest, direct");
+        let memory = |which: &str| setup.folder.join(format!("direct-{which}"));
+        let ready = setup.boot("direct", DIRECT_CPU)?;
+        let mut machine = ready.copy(&memory("loaded"))?;
+        let image = setup.load(&mut machine, Purpose::Enter)?;
+        let head = setup.loaded_head(&mut machine)?;
+        let at_rest = normal_at_rest(machine, &memory("loaded"), image.clone(), head)?;
+        let machine = at_rest.template.copy(&memory("kexec"))?;
+        let guest = before_copy(setup, machine, &memory("kexec"), image)?;
+        ensure!(
+            guest.start == guest.image.entry()?,
+            "the next kernel is not entered directly, but {:#x}",
+            guest.start
+        );
+        step.done();
+        Ok(StoppedGuests {
+            name: NO_ENGINE,
+            ready,
+            guests: vec![at_rest, guest],
+        })
+    }
+
+    pub fn get(&self, point: DamagePoint) -> Result<&StoppedGuest> {
+        self.guests
+            .iter()
+            .find(|guest| guest.point == point)
+            .context("no guest was stopped there")
+    }
+}
+
+/// Describes a stopped guest with a normal image at rest. The guest's memory is in `memory`,
+/// and the image's list of pages begins with `head`.
+fn normal_at_rest(
+    machine: Machine,
+    memory: &Path,
+    image: Loaded,
+    head: u64,
+) -> Result<StoppedGuest> {
+    let template = machine.save(memory)?;
+    let pages = pages(&template, head)?;
+    Ok(StoppedGuest {
+        point: DamagePoint::NORMAL_AT_REST,
+        template,
+        image,
+        start: 0,
+        pages,
+    })
+}
+
+/// Makes a stopped guest with a normal image, whose memory is in `memory`, enter it, and stops
+/// it before the copy.
+fn before_copy(
+    setup: &GuestSetup<'_>,
+    mut machine: Machine,
+    memory: &Path,
+    image: Loaded,
+) -> Result<StoppedGuest> {
+    let (head, start) = setup.leave(&mut machine, Purpose::Enter)?;
+    let template = machine.save(memory)?;
+    let pages = pages(&template, head)?;
+    Ok(StoppedGuest {
+        point: DamagePoint::NORMAL_BEFORE_COPY,
+        template,
+        image,
+        start,
+        pages,
+    })
+}
+
+/// Where the pages of a normal image are, from its `kimage::head`.
+fn pages(template: &Template, head: u64) -> Result<Pages> {
+    let pages = Pages::walk(head, |address| {
+        let bytes = template.read(address, 8)?;
+        Ok(bytes.try_into().map_or(0, u64::from_le_bytes))
+    })?;
+    ensure!(!pages.is_empty(), "the normal image is not copied");
+    Ok(pages)
+}

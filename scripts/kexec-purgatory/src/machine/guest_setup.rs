@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Guests that load an image and leave their kernel on command.
+
+use std::path::Path;
+
+use anyhow::{Result, ensure};
+
+use super::gdb::Space;
+use super::loaded::{Loaded, Segment};
+use super::symbols::Symbols;
+use super::{Boot, Machine, Template};
+use crate::abi::RegionKind;
+use crate::checksum;
+use crate::engines::EngineKind;
+use crate::guest::{self, EVERY_KERNEL, Guest, Purpose};
+use crate::kernel::Built;
+use crate::processors;
+
+/// Offsets of `head` and `start` in `struct kimage` of include/linux/kexec.h.
+const KIMAGE_HEAD: u64 = 0;
+const KIMAGE_START: u64 = 24;
+
+/// Bytes of the record at the end of the segment with `boot_params`.
+const RECORD: u64 = 336;
+
+/// The processor of a guest whose image no engine verifies.
+pub const DIRECT_CPU: &str = processors::MAX;
+
+impl Purpose {
+    /// Words for the guest's console: the one that loads such an image, and the one that enters it.
+    pub fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Enter => ("load-normal", "enter"),
+            Self::Crash => ("load-crash", "crash"),
+        }
+    }
+
+    fn loaded(self) -> String {
+        format!("guest: loaded {}", self.name())
+    }
+
+    /// The word for the guest's console that makes the kernel check such an image.
+    pub fn check_word(self) -> &'static str {
+        match self {
+            Self::Enter => "check-normal",
+            Self::Crash => "check-crash",
+        }
+    }
+}
+
+/// What all guests have in common.
+pub struct GuestSetup<'a> {
+    /// The directory of the files with memory and states.
+    pub folder: &'a Path,
+    pub kernel: &'a Built,
+    pub symbols: Symbols,
+    pub guest: &'a Guest,
+    /// What the next kernel's `/init` prints if the image reached it intact.
+    pub arrival: String,
+}
+
+impl<'a> GuestSetup<'a> {
+    pub fn new(folder: &'a Path, kernel: &'a Built, guest: &'a Guest) -> Result<Self> {
+        let payload = guest::small_payload();
+        Ok(Self {
+            folder,
+            kernel,
+            arrival: format!(
+                "guest: payload {} {}",
+                payload.len(),
+                checksum::of_bytes(&payload)
+            ),
+            symbols: Symbols::read(&kernel.vmlinux())?,
+            guest,
+        })
+    }
+
+    /// Boots a guest until it takes commands.
+    pub fn boot(&self, name: &str, cpu: &str) -> Result<Template> {
+        let memory = self.folder.join(name);
+        let cmdline = format!(
+            "{EVERY_KERNEL} earlyprintk=ttyS0,115200 {}",
+            self.guest.arguments
+        );
+        let boot = Boot {
+            kernel: self.kernel.image(),
+            initramfs: &self.guest.initramfs,
+            cmdline: &cmdline,
+        };
+        let mut machine = Machine::boot(cpu, &memory, &boot)?;
+        machine.run_until("guest: ready")?;
+        machine.save(&memory)
+    }
+
+    /// Makes a stopped guest that takes commands load an image, then stops it.
+    pub fn load(&self, machine: &mut Machine, purpose: Purpose) -> Result<Loaded> {
+        let (word, _) = purpose.words();
+        machine.type_line(word)?;
+        machine.run_until(&purpose.loaded())?;
+        Loaded::parse(&machine.log(), &purpose.loaded())
+    }
+
+    /// Makes a stopped guest enter its image, and stops it at the entry of `machine_kexec()`.
+    /// Returns `kimage::head` and `kimage::start`.
+    pub fn leave(&self, machine: &mut Machine, purpose: Purpose) -> Result<(u64, u64)> {
+        let (_, word) = purpose.words();
+        machine.type_line(word)?;
+        machine.run_to(self.symbols.address("machine_kexec")?)?;
+        let image = machine.gdb.registers()?.get("rdi")?;
+        let mut field = |offset| {
+            let bytes = machine.gdb.read(Space::Virtual, image + offset, 8)?;
+            Ok::<_, anyhow::Error>(bytes.try_into().map_or(0, u64::from_le_bytes))
+        };
+        Ok((field(KIMAGE_HEAD)?, field(KIMAGE_START)?))
+    }
+
+    /// `kimage::head` of the normal image that a stopped guest has loaded.
+    pub fn loaded_head(&self, machine: &mut Machine) -> Result<u64> {
+        let pointer = self.symbols.address("kexec_image")?;
+        let mut word = |address| {
+            let bytes = machine.gdb.read(Space::Virtual, address, 8)?;
+            Ok::<_, anyhow::Error>(bytes.try_into().map_or(0, u64::from_le_bytes))
+        };
+        let image = word(pointer)?;
+        word(image + KIMAGE_HEAD)
+    }
+
+    /// The segments of an image that are verified, without the record after `boot_params`, which
+    /// changes until the next kernel is entered.
+    pub fn regions(&self, image: &Loaded) -> Vec<Segment> {
+        let mut verified: Vec<Segment> = image.segments.clone();
+        for segment in &mut verified {
+            if segment.kind == RegionKind::BootParams {
+                segment.length -= RECORD;
+            }
+        }
+        verified.retain(|segment| segment.length > 0);
+        verified
+    }
+}
+
+/// Checks that the loader chose the engine for images that a machine has loaded.
+pub fn check_engine(machine: &Machine, images: &[Purpose], engine: EngineKind) -> Result<()> {
+    let log = machine.log();
+    let name = format!(" bytes to verify, engine {}", engine.name());
+    for purpose in images {
+        let line = format!("kexec: {} image: ", purpose.name());
+        let said = log
+            .lines()
+            .filter_map(|text| text.strip_prefix(&line))
+            .any(|text| text.ends_with(&name));
+        ensure!(
+            said,
+            "the {} image is not verified with {}:\n{}",
+            purpose.name(),
+            engine.name(),
+            log.tail()
+        );
+    }
+    Ok(())
+}
