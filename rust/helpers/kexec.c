@@ -2,18 +2,11 @@
 
 #ifdef CONFIG_KEXEC_PURGATORY_RUST
 
-#include <crypto/sha2.h>
 #include <linux/cc_platform.h>
 #include <linux/cpufeature.h>
 #include <linux/io.h>
 #include <linux/kexec_handover.h>
 #include <linux/sched.h>
-
-__rust_helper void rust_helper_sha256_update(struct sha256_ctx *ctx,
-					     const u8 *data, size_t len)
-{
-	sha256_update(ctx, data, len);
-}
 
 __rust_helper bool rust_helper_boot_cpu_has(unsigned int feature)
 {

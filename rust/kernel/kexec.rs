@@ -17,7 +17,6 @@ mod loaded;
 mod machine;
 mod parallel;
 mod policy;
-pub mod sha256;
 
 pub use crash::CrashImage;
 pub use decision::{

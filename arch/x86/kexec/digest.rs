@@ -9,7 +9,7 @@ use crate::abi::{
     Digest,
     LEAF_SIZE, //
 };
-use kernel::kexec::sha256::{
+use kernel::crypto::sha256::{
     digest,
     digest_pair,
     Sha256, //

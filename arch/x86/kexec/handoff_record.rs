@@ -15,10 +15,10 @@ use crate::{
 use core::fmt::Write;
 use kernel::{
     bindings,
+    crypto::sha256,
     fmt,
     kexec::{
         self,
-        sha256,
         Decision,
         LoadedImage,
         LoadingImage,

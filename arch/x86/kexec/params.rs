@@ -24,10 +24,10 @@ use crate::{
 };
 use kernel::{
     alloc::AllocError,
+    crypto::sha256,
     fmt,
     kexec::{
         self,
-        sha256,
         CpuFeature,
         LoadingImage,
         Machine,

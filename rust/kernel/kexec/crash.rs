@@ -3,13 +3,13 @@
 //! A loaded crash image.
 
 use super::{
-    sha256::Digest,
     Decision,
     RawImage,
     SEGMENT_MAX, //
 };
 use crate::{
     bindings,
+    crypto::sha256::Digest,
     types::Opaque, //
 };
 

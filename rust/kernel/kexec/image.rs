@@ -5,13 +5,13 @@
 use super::{
     current_state,
     handover_is_on,
-    sha256::Digest,
     Circumstances,
     Decision,
     Kind, //
 };
 use crate::{
     bindings,
+    crypto::sha256::Digest,
     error::to_result,
     fmt,
     prelude::*,

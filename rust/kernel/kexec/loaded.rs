@@ -3,12 +3,12 @@
 //! An image that was loaded with `kexec_file_load()` and waits to be entered.
 
 use super::{
-    sha256::Digest,
     RawImage,
     SEGMENT_MAX, //
 };
 use crate::{
     bindings,
+    crypto::sha256::Digest,
     error::from_err_ptr,
     page::PAGE_SIZE,
     prelude::*,

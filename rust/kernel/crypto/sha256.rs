@@ -17,6 +17,18 @@ pub type Digest = [u8; DIGEST_SIZE];
 
 /// A SHA-256 computation over a message that comes in pieces.
 ///
+/// # Examples
+///
+/// ```
+/// use kernel::crypto::sha256::{digest, Sha256};
+///
+/// let mut pieces = Sha256::new();
+///
+/// pieces.update(b"a");
+/// pieces.update(b"bc");
+/// assert_eq!(pieces.finish(), digest(b"abc"));
+/// ```
+///
 /// # Invariants
 ///
 /// The context was set up by `sha256_init()`.

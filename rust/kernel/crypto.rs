@@ -1,0 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Cryptographic algorithms of `lib/crypto`.
+
+pub mod sha256;
