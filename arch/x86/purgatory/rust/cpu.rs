@@ -73,56 +73,57 @@ pub(crate) struct EmptyIdt {
 type IdtPointer = [u16; 5];
 
 impl EmptyIdt {
-    /// Loads an empty IDT.
+    /// Replaces the IDT that is in force.
     ///
     /// # Safety
     ///
-    /// Nothing may rely on the handlers of the previous IDT while this value lives.
+    /// Nothing may rely on the handlers of that IDT while this value lives.
     pub(crate) unsafe fn load() -> EmptyIdt {
-        let mut previous: IdtPointer = [0; 5];
-
-        // SAFETY: The CPU writes ten bytes to the array.
-        unsafe {
-            asm!(
-                "sidt ({})",
-                in(reg) previous.as_mut_ptr(),
-                options(att_syntax, nostack, preserves_flags),
-            )
-        };
-        // SAFETY: The table is empty. By the safety requirements of this function, nothing relies
-        // on the handlers.
-        unsafe { load_idt(&[0; 5]) };
-        EmptyIdt { previous }
+        EmptyIdt {
+            // SAFETY: The table is empty. By the safety requirements of this function, nothing
+            // relies on the handlers of the other one.
+            previous: unsafe { replace_idt(&[0; 5]) },
+        }
     }
 }
 
 impl Drop for EmptyIdt {
     fn drop(&mut self) {
         // SAFETY: This is the table that was in force before.
-        unsafe { load_idt(&self.previous) };
+        unsafe { replace_idt(&self.previous) };
     }
 }
 
+/// Loads an IDT. Returns the one that was in force.
+///
 /// # Safety
 ///
 /// `idt` must name a table that is empty, or whose handlers can run.
-unsafe fn load_idt(idt: &IdtPointer) {
-    // SAFETY: The CPU reads ten bytes from the array. The caller vouches for the table.
+unsafe fn replace_idt(idt: &IdtPointer) -> IdtPointer {
+    let mut previous: IdtPointer = [0; 5];
+
+    // SAFETY: The CPU writes ten bytes to one array and reads ten from the other. The caller vouches
+    // for the table.
     unsafe {
         asm!(
+            "sidt ({})",
             "lidt ({})",
+            in(reg) previous.as_mut_ptr(),
             in(reg) idt.as_ptr(),
             options(att_syntax, nostack, preserves_flags),
         )
     };
+    previous
 }
 
 /// Resets the CPU by a triple fault. In a guest, this ends the guest.
 pub(crate) fn triple_fault() -> ! {
-    // SAFETY: The table is empty.
-    unsafe { load_idt(&[0; 5]) };
-    // SAFETY: There is no handler for this exception, nor for the ones that follow from it.
-    unsafe { asm!("int3", options(nomem, nostack)) };
+    // SAFETY: The table is empty: there is no handler for `int3`, nor for the exceptions that follow
+    // from it.
+    unsafe {
+        replace_idt(&[0; 5]);
+        asm!("int3", options(nomem, nostack));
+    }
     halt()
 }
 
@@ -143,11 +144,15 @@ pub(crate) fn halt() -> ! {
 }
 
 /// States beyond SSE, enabled in `XCR0` while this value lives.
+///
+/// # Invariants
+///
+/// `CR4.OSXSAVE` is set, and the CPU accepts both values.
 pub(crate) struct ExtendedStates {
+    /// What `CR4` held before.
+    cr4: u64,
     /// What `XCR0` held before.
     xcr0: u64,
-    // Dropped after `drop()` has used `XCR0`.
-    xsave: Xsave,
 }
 
 impl ExtendedStates {
@@ -161,89 +166,70 @@ impl ExtendedStates {
             return None;
         }
 
-        // SAFETY: A CPU with states to enable has `CR4.OSXSAVE`.
-        let xsave = unsafe { Xsave::enable() };
-        let xcr0 = xsave.xcr0();
-        if xcr0 & bits != bits {
-            // SAFETY: The caller vouches for the bits that are added to those in force.
-            unsafe { xsave.set_xcr0(xcr0 | bits) };
-        }
-        Some(ExtendedStates { xcr0, xsave })
+        let cr4 = read_cr4();
+        // SAFETY: A CPU with states to enable has `CR4.OSXSAVE`, and `XCR0` once that is set. The
+        // caller vouches for the bits that are added to those in force.
+        let xcr0 = unsafe {
+            write_cr4(cr4 | CR4_OSXSAVE);
+
+            let xcr0 = read_xcr0();
+            if xcr0 & bits != bits {
+                write_xcr0(xcr0 | bits);
+            }
+            xcr0
+        };
+
+        // INVARIANT: The bit was set above, and only `drop()` writes `CR4`. The CPU held both values.
+        Some(ExtendedStates { cr4, xcr0 })
     }
 }
 
 impl Drop for ExtendedStates {
     fn drop(&mut self) {
-        if self.xsave.xcr0() != self.xcr0 {
-            // SAFETY: This is the value that was found.
-            unsafe { self.xsave.set_xcr0(self.xcr0) };
+        // SAFETY: By the type invariants, `XCR0` can be accessed, and these are values that the CPU
+        // accepts.
+        unsafe {
+            if read_xcr0() != self.xcr0 {
+                write_xcr0(self.xcr0);
+            }
+            write_cr4(self.cr4);
         }
     }
 }
 
-/// Access to `XCR0`.
+/// # Safety
 ///
-/// # Invariants
-///
-/// `CR4.OSXSAVE` is set while the value lives.
-struct Xsave {
-    /// What `CR4` held before.
-    cr4: u64,
+/// `CR4.OSXSAVE` must be set.
+unsafe fn read_xcr0() -> u64 {
+    let (low, high): (u32, u32);
+
+    // SAFETY: By the safety requirements of this function. Register 0 is `XCR0`.
+    unsafe {
+        asm!(
+            "xgetbv",
+            in("ecx") 0,
+            out("eax") low,
+            out("edx") high,
+            options(nomem, nostack, preserves_flags),
+        )
+    };
+    u64::from(high) << 32 | u64::from(low)
 }
 
-impl Xsave {
-    /// Sets `CR4.OSXSAVE`.
-    ///
-    /// # Safety
-    ///
-    /// The CPU must have `CR4.OSXSAVE` (CPUID leaf 1, XSAVE).
-    unsafe fn enable() -> Xsave {
-        let cr4 = read_cr4();
-
-        // SAFETY: By the safety requirements of this function. The other bits do not change.
-        unsafe { write_cr4(cr4 | CR4_OSXSAVE) };
-        // INVARIANT: The bit was just set, and nothing but `drop()` writes `CR4`.
-        Xsave { cr4 }
-    }
-
-    fn xcr0(&self) -> u64 {
-        let (low, high): (u32, u32);
-
-        // SAFETY: By the type's invariants, `CR4.OSXSAVE` is set. Register 0 exists then.
-        unsafe {
-            asm!(
-                "xgetbv",
-                in("ecx") 0,
-                out("eax") low,
-                out("edx") high,
-                options(nomem, nostack, preserves_flags),
-            )
-        };
-        u64::from(high) << 32 | u64::from(low)
-    }
-
-    /// # Safety
-    ///
-    /// The CPU must accept the value.
-    unsafe fn set_xcr0(&self, xcr0: u64) {
-        // SAFETY: By the type's invariants, `CR4.OSXSAVE` is set. The caller vouches for the value.
-        unsafe {
-            asm!(
-                "xsetbv",
-                in("ecx") 0,
-                in("eax") xcr0 as u32,
-                in("edx") (xcr0 >> 32) as u32,
-                options(nostack, preserves_flags),
-            )
-        };
-    }
-}
-
-impl Drop for Xsave {
-    fn drop(&mut self) {
-        // SAFETY: This is the value that was found.
-        unsafe { write_cr4(self.cr4) };
-    }
+/// # Safety
+///
+/// `CR4.OSXSAVE` must be set, and the CPU must accept the value.
+unsafe fn write_xcr0(xcr0: u64) {
+    // SAFETY: By the safety requirements of this function.
+    unsafe {
+        asm!(
+            "xsetbv",
+            in("ecx") 0,
+            in("eax") xcr0 as u32,
+            in("edx") (xcr0 >> 32) as u32,
+            options(nostack, preserves_flags),
+        )
+    };
 }
 
 fn read_cr4() -> u64 {

@@ -20,39 +20,65 @@ const PAGE_SIZE: u64 = 4096;
 
 /// What is needed to enter the purgatory of the crash image. The same kernel has loaded it and this
 /// purgatory, so that both have the same code. No field is read from memory that may be damaged.
+///
+/// # Invariants
+///
+/// `entry` is 0, or the entry point of the purgatory of a crash image, which this program's page
+/// tables map.
 pub(crate) struct Fallback {
-    pub(crate) handoff: Handoff,
+    handoff: Handoff,
     /// Entry point of the crash image's purgatory, a physical address; 0 if there is none.
-    pub(crate) entry: u64,
+    entry: u64,
     /// Entry point of this purgatory, a physical address.
-    pub(crate) own_entry: u64,
+    own_entry: u64,
     /// Physical address of this purgatory.
-    pub(crate) start: u64,
+    start: u64,
     /// Bytes of the header, code and constants of this purgatory.
-    pub(crate) code: usize,
+    code: usize,
     /// Digest of these bytes as they are.
-    pub(crate) digest: Digest,
+    digest: Digest,
 }
 
 impl Fallback {
+    /// Takes the entry points of the crash image's purgatory, or 0, and of this one; then where this
+    /// one starts, how many bytes of header, code and constants it has, and their digest. All
+    /// addresses are physical.
+    ///
+    /// # Safety
+    ///
+    /// `entry` must be as the type invariants require.
+    pub(crate) unsafe fn new(
+        handoff: Handoff,
+        entry: u64,
+        own_entry: u64,
+        start: u64,
+        code: usize,
+        digest: Digest,
+    ) -> Fallback {
+        // INVARIANT: By the safety requirements of this function.
+        Fallback {
+            handoff,
+            entry,
+            own_entry,
+            start,
+            code,
+            digest,
+        }
+    }
+
     /// What to enter because `mismatch`, numbered as in `record::Record::mismatch`, was damaged.
     /// `None` if there is no crash image, or if its purgatory differs from this one in header, code
     /// or constants: one of the two is damaged then. The purgatory of the crash image checks
     /// everything else itself.
-    ///
-    /// # Safety
-    ///
-    /// [`Self::entry`] must be 0, or the entry point of the purgatory of a crash image, which this
-    /// program's page tables map.
-    pub(crate) unsafe fn next(&self, console: &mut Console, mismatch: u64) -> Option<Next> {
+    pub(crate) fn next(&self, console: &mut Console, mismatch: u64) -> Option<Next> {
         let start = self.entry.checked_sub(self.own_entry - self.start)?;
         if start % PAGE_SIZE != 0 || start == self.start || start == 0 {
             return None;
         }
 
         let code = ptr::with_exposed_provenance(start as usize);
-        // SAFETY: By the safety requirements of this function, the other purgatory is mapped. It
-        // has the same size. Nothing else runs that could write to it.
+        // SAFETY: By the type invariants, the other purgatory is mapped. It has the same size.
+        // Nothing else runs that could write to it.
         let digest = unsafe { sha256(code, self.code) };
         if digest != self.digest {
             console.str("purgatory: the crash image has another purgatory\n");

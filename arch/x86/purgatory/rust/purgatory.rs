@@ -102,14 +102,10 @@ unsafe extern "C" fn purgatory_main(
     let mut console = unsafe { Console::port(handoff.console_port()) };
     // SAFETY: The header is constant.
     let extent = start..start + u64::from(unsafe { (*header).mem_size });
-    let fallback = Fallback {
-        handoff,
-        entry: crash_entry,
-        own_entry,
-        start,
-        code,
-        digest: own_digest,
-    };
+    // SAFETY: By the safety requirements of this function, `crash_entry` is what the previous kernel
+    // passed: 0, or `kimage::start` of the crash image.
+    let fallback =
+        unsafe { Fallback::new(handoff, crash_entry, own_entry, start, code, own_digest) };
 
     let checked = match check::check(&params, extent, &own_digest, &params_digest) {
         Ok(checked) => checked,
@@ -118,8 +114,7 @@ unsafe extern "C" fn purgatory_main(
                 .str("purgatory: not entering the next kernel: ")
                 .str(fault.describe())
                 .str("\n");
-            // SAFETY: By the safety requirements of this function.
-            if let Some(next) = unsafe { fallback.next(&mut console, record::MISMATCH_PURGATORY) } {
+            if let Some(next) = fallback.next(&mut console, record::MISMATCH_PURGATORY) {
                 return next;
             }
             // The reset register and the frequency in the parameters are not used: the parameters
@@ -139,8 +134,7 @@ unsafe extern "C" fn purgatory_main(
     if let Some(damaged) = unsafe { verify(&mut console, &checked) } {
         let damaged = u64::from(damaged.kind) + 1;
 
-        // SAFETY: By the safety requirements of this function.
-        if let Some(next) = unsafe { fallback.next(&mut console, damaged) } {
+        if let Some(next) = fallback.next(&mut console, damaged) {
             return next;
         }
         stop::stop(&mut console, handoff, &params.reset, params.tsc_khz);

@@ -62,12 +62,17 @@ pub(crate) fn stop(console: &mut Console, handoff: Handoff, reset: &Reset, tsc_k
     reset_machine(reset)
 }
 
+/// Waits about as many microseconds.
+fn delay(microseconds: u32) {
+    for _ in 0..microseconds {
+        // SAFETY: The port has no effect on memory.
+        unsafe { cpu::outb(DELAY_PORT, 0) };
+    }
+}
+
 fn wait_a_second(tsc_khz: u32) {
     if tsc_khz == 0 {
-        for _ in 0..1_000_000 {
-            // SAFETY: The port has no effect on memory.
-            unsafe { cpu::outb(DELAY_PORT, 0) };
-        }
+        delay(1_000_000);
         return;
     }
 
@@ -80,12 +85,7 @@ fn wait_a_second(tsc_khz: u32) {
 /// Tries each way to reset the machine, the least violent one first, and gives each about 0.1 s to
 /// take effect.
 fn reset_machine(reset: &Reset) -> ! {
-    let pause = || {
-        for _ in 0..100_000 {
-            // SAFETY: The port has no effect on memory.
-            unsafe { cpu::outb(DELAY_PORT, 0) };
-        }
-    };
+    let pause = || delay(100_000);
 
     // SAFETY: These either reset the machine or have no effect on memory.
     unsafe {
