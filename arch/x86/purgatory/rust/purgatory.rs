@@ -81,10 +81,10 @@ unsafe extern "C" fn purgatory_main(
     let handoff = Handoff::from_raw(handoff);
     let entered = cycles(handoff);
     let no_handlers = handoff.ends_machine().then(|| {
-        // SAFETY: This program handles no exceptions. With CONFIG_KEXEC_DEBUG, `relocate_kernel`
-        // has handlers that print the registers and halt, also for an NMI. Nothing relies on them:
-        // `panic=` asked for a reset instead of a halt, and in a guest without I/O the handlers
-        // would raise further exceptions.
+        // SAFETY: This program handles no exceptions. `relocate_kernel` has handlers that print the
+        // registers and halt, also for an NMI. Nothing relies on them: `panic=` asked for a reset
+        // instead of a halt, and in a guest without I/O the handlers would raise further
+        // exceptions.
         unsafe { EmptyIdt::load() }
     });
 
@@ -102,8 +102,8 @@ unsafe extern "C" fn purgatory_main(
     let mut console = unsafe { Console::port(handoff.console_port()) };
     // SAFETY: The header is constant.
     let extent = start..start + u64::from(unsafe { (*header).mem_size });
-    // SAFETY: By the safety requirements of this function, `crash_entry` is what the previous kernel
-    // passed: 0, or `kimage::start` of the crash image.
+    // SAFETY: By the safety requirements of this function, `crash_entry` is what the previous
+    // kernel passed: 0, or `kimage::start` of the crash image.
     let fallback =
         unsafe { Fallback::new(handoff, crash_entry, own_entry, start, code, own_digest) };
 
