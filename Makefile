@@ -37,7 +37,7 @@ KEXECS_ARGS := $(if $(KEXECS),--kexecs '$(KEXECS)')
 help:
 	@echo 'make run       build, boot in QEMU and enter a distribution kernel, for'
 	@echo '               KEXEC_PURGATORY_VERIFY=y, m and n; then crash under n'
-	@echo 'make test      every test; FILTER=<text> runs the tests whose names contain it, and'
+	@echo 'make test      the tests that take up to an hour; FILTER=<text> runs the tests whose names contain it, and'
 	@echo '               FILTER=options, toolchain, matrix, debian, debug, long or cargo-mutants those'
 	@echo '               groups, which take long and run only on request;'
 	@echo '               LIST=1 prints the names and builds nothing'
