@@ -184,7 +184,7 @@ static void test_list_damaged(struct kunit *test)
 		/* An end, no flag, two flags, and a list that never ends */
 		IND_DONE, 0, IND_SOURCE | IND_DESTINATION,
 		virt_to_phys(priv->list) | IND_INDIRECTION,
-		/* Addresses without memory, and one beyond the physical address space */
+		/* An address without memory, and two beyond the physical address space */
 		BIT(51) | IND_SOURCE, GENMASK(63, 12) | IND_SOURCE, BIT(62) | IND_INDIRECTION,
 		/* A wrong destination, and a wrong source page */
 		(KERNEL_ADDR + PAGE_SIZE) | IND_DESTINATION,

@@ -248,7 +248,7 @@ static void test_elfcorehdr_damaged(struct kunit *test)
 	struct kimage *image = priv->image;
 	const struct kexec_segment *purgatory = &image->segment[NR_SEGMENTS + 1];
 	u8 *memory = load_elfcorehdr(test, 256);
-	/* The last byte belongs to the parameters, which are no region with a digest. */
+	/* The last byte belongs to the parameters, which no verified region contains. */
 	u8 *damaged = memory + purgatory->bufsz - 1;
 	u8 *before;
 

@@ -269,7 +269,8 @@ pub(crate) fn seal(
         let Some(kind) = at_rest::region_kind(segment.kind) else {
             continue;
         };
-        // The page tables of the purgatory map the memory of the segment, and no more.
+        // `verify()` of the purgatory relies on this: its page tables map the memory of the
+        // segment, and need not map what follows.
         if segment.digest_len > segment.mem_size {
             return Err(EINVAL.into());
         }

@@ -20,7 +20,10 @@ pub type Digest = [u8; DIGEST_SIZE];
 /// # Examples
 ///
 /// ```
-/// use kernel::crypto::sha256::{digest, Sha256};
+/// use kernel::crypto::sha256::{
+///     digest,
+///     Sha256, //
+/// };
 ///
 /// let mut pieces = Sha256::new();
 ///

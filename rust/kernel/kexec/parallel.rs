@@ -7,7 +7,8 @@ use crate::{
     prelude::*, //
 };
 
-/// Number of parts that [`run_on_cpus`] runs at a time, at least 1.
+/// Number of parts into which work for [`run_on_cpus`] is best split: the online CPUs, but no more
+/// than it takes.
 pub fn cpu_count() -> usize {
     // SAFETY: The function has no preconditions.
     unsafe { bindings::kexec_purgatory_run_cpus() as usize }

@@ -39,7 +39,8 @@ struct kexec_purgatory_region {
  * @rdx:	For the purgatory, without &kexec_purgatory.no_io: the time stamp counter
  *		at the jump. Otherwise 0
  * @rcx:	For the purgatory of a normal image: kimage::start of the crash image, to
- *		enter if a region does not match. Otherwise 0
+ *		enter if the image or the purgatory is damaged; 0 if kexec_mismatch_crash
+ *		is off. Otherwise 0
  *
  * arch/x86/kernel/relocate_kernel_64.S uses the offsets of the fields.
  */
@@ -447,7 +448,7 @@ void kexec_purgatory_show_check(struct kimage *image, const char *text);
 /* Most calls that kexec_purgatory_run() makes */
 #define KEXEC_PURGATORY_CPUS	8
 
-/* Number of these calls that run at a time, at least 1 */
+/* Number of calls into which work is best split: online CPUs, at most KEXEC_PURGATORY_CPUS */
 unsigned int kexec_purgatory_run_cpus(void);
 
 /**

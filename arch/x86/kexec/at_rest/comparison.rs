@@ -135,8 +135,8 @@ impl Comparison {
         })
     }
 
-    /// Compares `image`, whose [`Size`] must be that of this comparison. Stops early when `ends` returns
-    /// true.
+    /// Compares `image`, whose [`Size`] must be that of this comparison. Stops early when `ends`
+    /// returns true.
     ///
     /// # Errors
     ///

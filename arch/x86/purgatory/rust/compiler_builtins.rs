@@ -7,7 +7,6 @@
 
 #![feature(compiler_builtins)]
 #![compiler_builtins]
-#![no_builtins]
 #![no_std]
 #![allow(internal_features)]
 

@@ -77,7 +77,8 @@ impl EmptyIdt {
     ///
     /// # Safety
     ///
-    /// Nothing may rely on the handlers of that IDT while this value lives.
+    /// Nothing may rely on the handlers of that IDT while this value lives. That IDT must be empty,
+    /// or its handlers must be able to run when the value is dropped.
     pub(crate) unsafe fn load() -> EmptyIdt {
         EmptyIdt {
             // SAFETY: The table is empty. By the safety requirements of this function, nothing
@@ -89,7 +90,7 @@ impl EmptyIdt {
 
 impl Drop for EmptyIdt {
     fn drop(&mut self) {
-        // SAFETY: This is the table that was in force before.
+        // SAFETY: By the safety requirements of `load()`, this table is as good as before.
         unsafe { replace_idt(&self.previous) };
     }
 }
@@ -102,8 +103,8 @@ impl Drop for EmptyIdt {
 unsafe fn replace_idt(idt: &IdtPointer) -> IdtPointer {
     let mut previous: IdtPointer = [0; 5];
 
-    // SAFETY: The CPU writes ten bytes to one array and reads ten from the other. The caller vouches
-    // for the table.
+    // SAFETY: The CPU writes ten bytes to one array and reads ten from the other. The caller
+    // vouches for the table.
     unsafe {
         asm!(
             "sidt ({})",
@@ -118,8 +119,8 @@ unsafe fn replace_idt(idt: &IdtPointer) -> IdtPointer {
 
 /// Resets the CPU by a triple fault. In a guest, this ends the guest.
 pub(crate) fn triple_fault() -> ! {
-    // SAFETY: The table is empty: there is no handler for `int3`, nor for the exceptions that follow
-    // from it.
+    // SAFETY: The table is empty: there is no handler for `int3`, nor for the exceptions that
+    // follow from it.
     unsafe {
         replace_idt(&[0; 5]);
         asm!("int3", options(nomem, nostack));
@@ -147,11 +148,10 @@ pub(crate) fn halt() -> ! {
 ///
 /// # Invariants
 ///
-/// `CR4.OSXSAVE` is set, and the CPU accepts both values.
+/// `CR4` differs from `cr4` in OSXSAVE at most, which is set. `cr4` and `xcr0` are what these
+/// registers held before.
 pub(crate) struct ExtendedStates {
-    /// What `CR4` held before.
     cr4: u64,
-    /// What `XCR0` held before.
     xcr0: u64,
 }
 
@@ -160,15 +160,17 @@ impl ExtendedStates {
     ///
     /// # Safety
     ///
-    /// The CPU must allow these bits in `XCR0` (CPUID leaf 0xd), unless there are none.
+    /// The CPU must allow these bits in `XCR0` (CPUID leaf 0xd), unless there are none. No other
+    /// value of this type may exist.
     pub(crate) unsafe fn enable(bits: u64) -> Option<ExtendedStates> {
         if bits == 0 {
             return None;
         }
 
         let cr4 = read_cr4();
-        // SAFETY: A CPU with states to enable has `CR4.OSXSAVE`, and `XCR0` once that is set. The
-        // caller vouches for the bits that are added to those in force.
+        // SAFETY: A CPU with states to enable has `CR4.OSXSAVE`, and `XCR0` once that is set. No
+        // other bit of `CR4` changes. The caller vouches for the bits that are added to those in
+        // force.
         let xcr0 = unsafe {
             write_cr4(cr4 | CR4_OSXSAVE);
 
@@ -179,15 +181,16 @@ impl ExtendedStates {
             xcr0
         };
 
-        // INVARIANT: The bit was set above, and only `drop()` writes `CR4`. The CPU held both values.
+        // INVARIANT: OSXSAVE was set above. Only this type writes `CR4`, and there is no other
+        // value of it.
         Some(ExtendedStates { cr4, xcr0 })
     }
 }
 
 impl Drop for ExtendedStates {
     fn drop(&mut self) {
-        // SAFETY: By the type invariants, `XCR0` can be accessed, and these are values that the CPU
-        // accepts.
+        // SAFETY: By the type invariants, OSXSAVE is set, the CPU held both values before, and no
+        // other bit of `CR4` changes.
         unsafe {
             if read_xcr0() != self.xcr0 {
                 write_xcr0(self.xcr0);

@@ -2,7 +2,7 @@
 
 //! Entry from `relocate_kernel`, exit to the next kernel.
 //!
-//! On entry (see `arch/x86/kernel/relocate_kernel_64.S`): 64-bit mode, interrupts off, identity
+//! On entry (see `arch/x86/kernel/relocate_kernel_64.S`): 64-bit mode, IF and DF clear, identity
 //! mapping, `CR4` = PAE and possibly LA57 and MCE, `%rsi`, `%rdx` and `%rcx` as in [`abi`], all
 //! other general registers except `%rsp` 0.
 //!

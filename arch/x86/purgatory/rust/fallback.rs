@@ -23,8 +23,10 @@ const PAGE_SIZE: u64 = 4096;
 ///
 /// # Invariants
 ///
-/// `entry` is 0, or the entry point of the purgatory of a crash image, which this program's page
-/// tables map.
+/// - `start`, `own_entry` and `code` are those of this program.
+/// - `entry` is 0, or the entry point of the purgatory of a crash image. That purgatory was loaded
+///   from the same file as this one, so that it begins at `entry - (own_entry - start)` and has
+///   `code` bytes before its parameters. This program's page tables map it.
 pub(crate) struct Fallback {
     handoff: Handoff,
     /// Entry point of the crash image's purgatory, a physical address; 0 if there is none.
@@ -40,13 +42,13 @@ pub(crate) struct Fallback {
 }
 
 impl Fallback {
-    /// Takes the entry points of the crash image's purgatory, or 0, and of this one; then where this
-    /// one starts, how many bytes of header, code and constants it has, and their digest. All
+    /// Takes the entry points of the crash image's purgatory, or 0, and of this one; then the start
+    /// of this one, the number of bytes of its header, code and constants, and their digest. All
     /// addresses are physical.
     ///
     /// # Safety
     ///
-    /// `entry` must be as the type invariants require.
+    /// The arguments must be as the type invariants require.
     pub(crate) unsafe fn new(
         handoff: Handoff,
         entry: u64,
@@ -77,8 +79,8 @@ impl Fallback {
         }
 
         let code = ptr::with_exposed_provenance(start as usize);
-        // SAFETY: By the type invariants, the other purgatory is mapped. It has the same size.
-        // Nothing else runs that could write to it.
+        // SAFETY: By the type invariants, the other purgatory begins at `start`, has `code` bytes
+        // before its parameters, and is mapped. Nothing else runs that could write to it.
         let digest = unsafe { sha256(code, self.code) };
         if digest != self.digest {
             console.str("purgatory: the crash image has another purgatory\n");

@@ -3,7 +3,7 @@
  * The memory functions that the compiler calls, for the ABI of System V.
  *
  * String instructions are slow for small sizes.  Speed does not matter here:
- * digests are computed in place.
+ * digests are computed in place.  DF is clear on entry and on return.
  *
  * The file that includes this one defines the macros "function" and "end", which
  * begin and end the function with the given name.
@@ -29,6 +29,7 @@
 	rep movsb
 	ret
 .Ldownwards:
+	/* n is not 0 here. */
 	leaq	-1(%rdi,%rdx), %rdi
 	leaq	-1(%rsi,%rdx), %rsi
 	std
@@ -47,7 +48,7 @@
 	ret
 	end memset
 
-	/* int bcmp(const void *a, const void *b, size_t n), which may order its result */
+	/* int bcmp(const void *a, const void *b, size_t n); a result like memcmp()'s is allowed */
 	function bcmp
 	jmp	.Lcompare
 	end bcmp

@@ -84,7 +84,7 @@ unsafe extern "C" fn purgatory_main(
         // SAFETY: This program handles no exceptions. `relocate_kernel` has handlers that print the
         // registers and halt, also for an NMI. Nothing relies on them: `panic=` asked for a reset
         // instead of a halt, and in a guest without I/O the handlers would raise further
-        // exceptions.
+        // exceptions. They stay in the control page, which is mapped.
         unsafe { EmptyIdt::load() }
     });
 
@@ -103,7 +103,11 @@ unsafe extern "C" fn purgatory_main(
     // SAFETY: The header is constant.
     let extent = start..start + u64::from(unsafe { (*header).mem_size });
     // SAFETY: By the safety requirements of this function, `crash_entry` is what the previous
-    // kernel passed: 0, or `kimage::start` of the crash image.
+    // kernel passed: `kexec_mismatch_entry` of `arch/x86/kexec/images.c`, which is 0 or
+    // `kimage::start` of a crash image that is verified, so that this is the entry point of its
+    // purgatory. That kernel loaded both purgatories, from one file. `init_pgtable()` maps the
+    // memory that is reserved for crash images, as it does all memory in `pfn_mapped`. The other
+    // arguments are about this program.
     let fallback =
         unsafe { Fallback::new(handoff, crash_entry, own_entry, start, code, own_digest) };
 
@@ -129,8 +133,8 @@ unsafe extern "C" fn purgatory_main(
         console = unsafe { Console::mmio32(params.console_mmio32) };
     }
     // SAFETY: `checked` is about parameters of the loader, which took the regions from the segments
-    // of the image, and by the safety requirements of this function the page tables are those that
-    // `init_pgtable()` made for them.
+    // of the image. The page tables are as this function requires. There are no other extended
+    // states.
     if let Some(damaged) = unsafe { verify(&mut console, &checked) } {
         let damaged = u64::from(damaged.kind) + 1;
 
@@ -208,11 +212,14 @@ fn params_digest(params: &mut Params) -> abi::Digest {
 ///
 /// # Safety
 ///
-/// Each region must lie in a segment of the image that is being entered, and the page tables must
-/// be those that `init_pgtable()` made for this image.
+/// - Each region must lie in a segment of the image that is being entered. The page tables must be
+///   those that `init_pgtable()` made for this image or, for a crash image, those that it made for
+///   the normal image whose purgatory has entered this one.
+/// - No [`cpu::ExtendedStates`] may exist.
 unsafe fn verify<'a>(console: &mut Console, checked: &Checked<'a>) -> Option<&'a Region> {
     // SAFETY: The loader chose an engine whose bits the CPU allows according to CPUID, and
-    // `check()` compared the bits in the parameters with those of the engine.
+    // `check()` compared the bits in the parameters with those of the engine. By the safety
+    // requirements of this function, this is the only value.
     let states = unsafe { cpu::ExtendedStates::enable(checked.engine().xcr0()) };
     let mut found = [[0; DIGEST_SIZE]; REGIONS_MAX];
     let mut damaged = None;
@@ -220,9 +227,10 @@ unsafe fn verify<'a>(console: &mut Console, checked: &Checked<'a>) -> Option<&'a
     // SAFETY:
     // - By the invariants of `Checked`, no region begins at address 0, each ends below 2^52, so
     //   that its length is less than `isize::MAX`, and lies apart from this program.
-    // - `init_pgtable()` maps every segment one to one, `kexec_segment::memsz` bytes from
-    //   `kexec_segment::mem`. The loader refuses an image with a region that is longer than the
-    //   `memsz` of its segment. So every byte of a region is mapped.
+    // - `init_pgtable()` maps every segment of its image one to one, `kexec_segment::memsz` bytes
+    //   from `kexec_segment::mem`, and all memory in `pfn_mapped`, in which the segments of a crash
+    //   image lie. The loader refuses an image with a region that is longer than the `memsz` of
+    //   its segment. So every byte of a region is mapped.
     // - Memory is initialized to whatever it holds. This CPU is the only one that runs, and this
     //   program writes to its own memory only. A device that still writes to a region changes the
     //   digest, and cannot make the engines access other memory.

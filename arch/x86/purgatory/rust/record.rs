@@ -7,8 +7,8 @@
 //! `arch/x86/include/uapi/asm/setup_data.h`. The loader fills it when it loads the image, except
 //! the [`Stamp`]s, which are written when the image is entered.
 //!
-//! Any kernel may read a record of any other kernel. Therefore the layout of a [`VERSION`] never
-//! changes, and a reader trusts nothing. All numbers are little endian.
+//! Any kernel may read a record of any other kernel. Therefore the layout and the meaning
+//! of a [`VERSION`] never change, and a reader trusts nothing. All numbers are little endian.
 
 use crate::abi::{
     Digest,

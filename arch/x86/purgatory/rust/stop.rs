@@ -62,7 +62,7 @@ pub(crate) fn stop(console: &mut Console, handoff: Handoff, reset: &Reset, tsc_k
     reset_machine(reset)
 }
 
-/// Waits about as many microseconds.
+/// Waits about `microseconds` us, by writes to [`DELAY_PORT`].
 fn delay(microseconds: u32) {
     for _ in 0..microseconds {
         // SAFETY: The port has no effect on memory.

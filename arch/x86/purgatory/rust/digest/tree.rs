@@ -93,9 +93,13 @@ impl<'a> Batch<'a> {
 
     /// Adds a leaf. The batch must not be full.
     fn push(&mut self, leaf: &'a [u8], end: Option<usize>) {
-        // The remainder keeps lane numbers within bounds, so that there is no panic path.
-        self.leaves[self.len % LANES_MAX] = leaf;
-        self.ends[self.len % LANES_MAX] = end;
+        // No panic path: indexing would have one.
+        if let (Some(slot), Some(slot_end)) =
+            (self.leaves.get_mut(self.len), self.ends.get_mut(self.len))
+        {
+            *slot = leaf;
+            *slot_end = end;
+        }
         self.len += 1;
     }
 

@@ -2,7 +2,7 @@
 
 //! The memory functions of the purgatory, compared with those of `core`.
 
-use std::arch::global_asm;
+use std::arch::{asm, global_asm};
 
 // Other names, so that the host's functions stay in use.
 global_asm!(
@@ -31,6 +31,15 @@ unsafe extern "C" {
 
 /// Bytes of the buffers.
 const SIZE: usize = 67;
+
+/// Whether string instructions count downwards, which a function must not leave behind.
+fn direction_flag() -> bool {
+    let flags: u64;
+
+    // SAFETY: Reads the flags.
+    unsafe { asm!("pushfq", "pop {}", out(reg) flags) };
+    flags & 1 << 10 != 0
+}
 
 /// No two neighbors are equal.
 fn pattern() -> [u8; SIZE] {
@@ -72,6 +81,7 @@ fn bytes_are_moved_within_a_buffer() {
             let (src, dst) = unsafe { (base.add(from), base.add(to)) };
             // SAFETY: As above.
             assert_eq!(unsafe { purgatory_memmove(dst, src, len) }, dst);
+            assert!(!direction_flag());
             assert_eq!(buffer, expected, "{len} bytes from {from} to {to}");
         }
     });
