@@ -12,10 +12,9 @@ usage() {
 	cat <<END
 Usage: kexec-metrics.sh [FILE]
 
-Prints what the kernel tells of kexec images that are loaded, and of the kexec that
-entered this kernel, as metrics of Prometheus. With FILE, replaces that file by it in
-one step: give a file with the suffix .prom in the folder of node_exporter's textfile
-collector.
+Prints what the kernel shows of loaded kexec images, and of the kexec that entered this
+kernel, as Prometheus metrics. With FILE, replaces that file in one step: give a file
+with the suffix .prom in the directory of node_exporter's textfile collector.
 
 Environment:
   KEXEC_SYSFS  where to read, instead of /sys/kernel/kexec
