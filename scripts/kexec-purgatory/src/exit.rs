@@ -16,6 +16,14 @@ pub enum Cause {
     Missing(String),
 }
 
+/// Returns an error that tells the user what to do instead: [`Cause::Use`].
+macro_rules! misuse {
+    ($($text:tt)+) => {
+        return Err($crate::exit::Cause::Use(format!($($text)+)).into())
+    };
+}
+pub(crate) use misuse;
+
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -13,9 +13,9 @@ use tempfile::TempDir;
 use crate::apt::{Package, PrivateApt};
 use crate::checksum;
 use crate::command::{command, logged, output};
-use crate::graft;
-use crate::layout::{Layout, SERIES, lock};
+use crate::layout::{Layout, lock};
 use crate::progress::Step;
+use crate::supported::{self, SERIES};
 
 /// The suite that has the series.
 const SUITE: &str = "trixie-backports";
@@ -49,7 +49,7 @@ pub fn series(layout: &Layout) -> Result<&'static str> {
         return Ok(series);
     }
     if let Some(dir) = &layout.kdir {
-        return graft::series(dir);
+        return supported::series(dir);
     }
     let _lock = lock(&layout.cache)?;
     let mut suite_has = None;

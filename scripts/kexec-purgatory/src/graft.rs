@@ -22,9 +22,9 @@ use anyhow::{Context, Result};
 use self::patch::Patch;
 pub use self::state::FILE as RECORD;
 use self::state::State;
-pub use self::tree::series;
 use crate::fetch;
 use crate::layout::Layout;
+use crate::supported;
 
 /// The tree to graft: the one that the user named, or the one that is fetched.
 pub fn kernel_tree(layout: &Layout) -> Result<PathBuf> {
@@ -36,7 +36,7 @@ pub fn kernel_tree(layout: &Layout) -> Result<PathBuf> {
 
 /// Grafts the overlay on a tree, or brings an earlier graft up to date.
 pub fn graft(layout: &Layout, tree: &Path) -> Result<()> {
-    series(tree)?;
+    supported::series(tree)?;
     let before = State::load(tree)?;
     if before.is_none() {
         tree::check_clean(tree)?;
@@ -55,7 +55,7 @@ pub fn graft(layout: &Layout, tree: &Path) -> Result<()> {
 
 /// Applies only the overlay's fixes of the kernel to a tree.
 pub fn mend(layout: &Layout, tree: &Path) -> Result<()> {
-    series(tree)?;
+    supported::series(tree)?;
     let fixes = Patch::fixes(&layout.overlay.join("patches"))?;
     replace(tree, State::load(tree)?, &BTreeMap::new(), &fixes)
 }
@@ -88,7 +88,7 @@ pub fn graft_changed(layout: &Layout, tree: &Path, change: Change) -> Result<()>
 
 /// Removes the overlay from a tree, which restores the tree.
 pub fn ungraft(tree: &Path) -> Result<()> {
-    series(tree)?;
+    supported::series(tree)?;
     match State::load(tree)? {
         None => eprintln!("{}: nothing is grafted", tree.display()),
         before => {

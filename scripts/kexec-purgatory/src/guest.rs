@@ -3,6 +3,7 @@
 //! The guests: what each does, and its initramfs.
 
 mod content;
+mod plan;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,12 +12,12 @@ use anyhow::Result;
 
 use self::content::{Content, DEBUG_LOADER, LOGON_KEY, READ_DECISIONS, TIME_STAMP};
 pub use self::content::{PAYLOAD, bytes, payload};
+pub use self::plan::Plan;
 use crate::checksum;
 use crate::fetch::DistributionKernel;
+use crate::hardware::{Hardware, MEMORY_MIB};
 use crate::initramfs::Initramfs;
-use crate::kexec::Plan;
 use crate::layout::Layout;
-use crate::qemu::{self, Hardware};
 
 /// On the command line of every kernel: the console, no waiting after a panic, no check of the
 /// timer by the clock, which fails on a busy host, and no KUnit tests, which take half of a boot.
@@ -38,7 +39,7 @@ pub const MEMORY_TO_ADD: &str = "memmap=128M%0x20000000-1";
 
 /// Minimum of a guest's memory that is dumped if that block was added, in MiB: all except the crash
 /// kernel's, and except what firmware and kernel keep, which is less than half of the block.
-pub const DUMPED_WITH_ADDED: u64 = qemu::MEMORY_MIB - 320 - 64;
+pub const DUMPED_WITH_ADDED: u64 = MEMORY_MIB - 320 - 64;
 
 /// Memory reserved for the crash kernel in a guest that takes commands; its images are small.
 const SMALL_CRASH_MEMORY: &str = "crashkernel=128M";

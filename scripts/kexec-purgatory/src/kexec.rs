@@ -4,18 +4,16 @@
 //! happened.
 
 use std::fmt;
-use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 
 use crate::bochs;
-use crate::engines::EngineKind;
 use crate::fetch::DistributionKernel;
-use crate::guest::{self, Extra, Loader, PAYLOAD, Payload, Purpose};
+use crate::guest::{self, Payload, Plan, Purpose};
 use crate::kernel::Built;
 use crate::layout::Layout;
 use crate::processors;
-use crate::qemu::{self, Hardware, SerialLog};
+use crate::qemu::{self, SerialLog};
 
 /// What the kernel decided about an image, and why.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,41 +48,6 @@ impl Decision {
 impl fmt::Display for Decision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.name(), self.reason)
-    }
-}
-
-/// How an image is loaded, and on what machine.
-pub struct Plan<'a> {
-    pub purpose: Purpose,
-    pub loader: Loader,
-    pub modules: &'a [PathBuf],
-    /// The engine that the loader picks on the guest's processor, if that matters.
-    pub engine: Option<EngineKind>,
-    /// Added to the first kernel's command line.
-    pub arguments: &'a str,
-    /// Added to the next kernel's command line.
-    pub next_arguments: &'a str,
-    /// What the guest does besides loading.
-    pub extra: Option<Extra>,
-    /// Bytes in the next kernel's initramfs that must arrive intact.
-    pub payload: u64,
-    pub hardware: Hardware,
-}
-
-impl Plan<'_> {
-    /// A plan with the distribution's kexec, on the usual machine.
-    pub const fn new(purpose: Purpose) -> Self {
-        Self {
-            purpose,
-            loader: Loader::Kexec,
-            modules: &[],
-            engine: None,
-            arguments: "",
-            next_arguments: "",
-            extra: None,
-            payload: PAYLOAD,
-            hardware: Hardware::USUAL,
-        }
     }
 }
 

@@ -10,9 +10,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::checksum;
 use crate::exit::Cause;
-
-/// The kernel series that the overlay is for, newest first.
-pub const SERIES: &[&str] = &["7.3", "7.2"];
+use crate::supported::{self, SERIES};
 
 /// The tool's own directory, relative to the top of the overlay.
 const TOOL: &str = "scripts/kexec-purgatory";
@@ -60,7 +58,9 @@ impl Layout {
                     .iter()
                     .copied()
                     .find(|known| *known == name)
-                    .ok_or_else(|| Cause::Use(format!("linux {name}: {}", unsupported())))
+                    .ok_or_else(|| {
+                        Cause::Use(format!("linux {name}: {}", supported::unsupported()))
+                    })
             })
             .transpose()?;
         // Objects of one tree are useless for another.
@@ -94,14 +94,6 @@ impl Layout {
         fs::create_dir_all(&logs)?;
         Ok(logs.join(format!("{name}.log")))
     }
-}
-
-/// The message for a series that is not in [`SERIES`].
-pub fn unsupported() -> String {
-    format!(
-        "the overlay is for {}.\nCONTRIBUTING.md tells how to port it to another kernel.",
-        SERIES.join(" and ")
-    )
 }
 
 /// Locks `dir` for this process, so that two runs do not build over each other.

@@ -26,6 +26,7 @@ mod figures;
 mod fuzz;
 mod graft;
 mod guest;
+mod hardware;
 mod initramfs;
 mod kernel;
 mod kexec;
@@ -44,6 +45,7 @@ mod same_code;
 mod series;
 mod setup;
 mod stack;
+mod supported;
 mod test;
 mod vendor;
 

@@ -26,38 +26,9 @@ pub const SILENCE: Duration = Duration::from_secs(600);
 /// How often to check whether a socket exists.
 const SOCKET_POLL: Duration = Duration::from_millis(10);
 
-/// The memory of most guests, in MiB.
-pub const MEMORY_MIB: u64 = 1536;
-
 /// UEFI firmware: its code, and its variables as in a new machine.
 pub const FIRMWARE: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
 pub const FIRMWARE_VARIABLES: &str = "/usr/share/OVMF/OVMF_VARS_4M.fd";
-
-/// The hardware of a guest's machine.
-#[derive(Clone, Copy)]
-pub struct Hardware {
-    /// In MiB.
-    pub memory: u64,
-    pub processors: u32,
-    /// Features that its processor lacks, of those that QEMU can provide here, as in `-cpu
-    /// max,-la57`.
-    pub without: &'static str,
-    /// UEFI instead of SeaBIOS.
-    pub uefi: bool,
-    /// An emulated TPM 2.0.
-    pub tpm: bool,
-}
-
-impl Hardware {
-    /// What most guests have.
-    pub const USUAL: Self = Self {
-        memory: MEMORY_MIB,
-        processors: 2,
-        without: "",
-        uefi: false,
-        tpm: false,
-    };
-}
 
 /// For `-accel`: emulation, without this machine's processor.
 const EMULATED: &str = "tcg";

@@ -7,9 +7,10 @@ use comfy_table::{Table, presets::ASCII_MARKDOWN};
 
 use crate::fetch;
 use crate::graft;
+use crate::guest::Plan;
 use crate::guest::Purpose;
 use crate::kernel::{self, VERIFY_MODULE, Verify};
-use crate::kexec::{self, Kexec, Plan};
+use crate::kexec::{self, Kexec};
 use crate::layout::Layout;
 
 /// A row of the table: a state, the module that is loaded, an image, and whether it is verified.

@@ -1,53 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Checks whether a directory is a kernel tree that the overlay can be grafted on.
+//! Checks whether a kernel tree is clean.
 
-use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 
 use crate::command::{command, output};
-use crate::exit::Cause;
-use crate::layout::{SERIES, unsupported};
-
-/// Returns an error about a tree that cannot be used.
-macro_rules! misuse {
-    ($($text:tt)+) => {
-        return Err(Cause::Use(format!($($text)+)).into())
-    };
-}
+use crate::exit::misuse;
 
 /// Files that an in-tree build leaves.
 const BUILT: &[&str] = &[".config", "include/config", "include/generated"];
-
-/// The series, one of [`SERIES`], of the kernel tree in a directory.
-pub fn series(tree: &Path) -> Result<&'static str> {
-    let text = fs::read_to_string(tree.join("Makefile")).unwrap_or_default();
-    let field = |key: &str| {
-        text.lines().take(10).find_map(|line| {
-            let (name, value) = line.split_once('=')?;
-            (name.trim() == key).then(|| value.trim())
-        })
-    };
-    let (Some(version), Some(patchlevel)) = (field("VERSION"), field("PATCHLEVEL")) else {
-        misuse!(
-            "{} is not a kernel tree; KDIR= takes the top of a source tree of linux {}",
-            tree.display(),
-            SERIES.join(" or ")
-        );
-    };
-    let found = format!("{version}.{patchlevel}");
-    let Some(series) = SERIES.iter().copied().find(|series| *series == found) else {
-        misuse!(
-            "{} is linux {found}.{}; {}",
-            tree.display(),
-            field("SUBLEVEL").unwrap_or("0"),
-            unsupported()
-        );
-    };
-    Ok(series)
-}
 
 /// Checks that nothing was changed or built in the tree.
 pub fn check_clean(tree: &Path) -> Result<()> {

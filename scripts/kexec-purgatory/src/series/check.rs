@@ -13,9 +13,10 @@ use super::{git, make, start_repository_with, touched};
 use crate::command::{command, output};
 use crate::fetch::{self, DistributionKernel};
 use crate::graft::{self, patch};
+use crate::guest::Plan;
 use crate::guest::Purpose;
 use crate::kernel::{self, Verify};
-use crate::kexec::{self, Plan};
+use crate::kexec;
 use crate::layout::Layout;
 use crate::progress;
 

@@ -14,11 +14,12 @@ use super::arm::{self, Arm};
 use super::ktap::{self, Stream};
 use super::{Kernels, Report};
 use crate::guest::{Extra, MEMORY_TO_ADD, Purpose};
+use crate::hardware::Hardware;
 use crate::kernel::{SAMPLE_MODULE, VERIFY_MODULE, Verify};
 use crate::kexec::Kexec;
 use crate::parallel::in_order;
 use crate::processors::qemu_engines;
-use crate::qemu::{Hardware, SerialLog};
+use crate::qemu::SerialLog;
 
 use Arm::{
     DirectCma, DirectConfig, DirectKho, DirectNoPolicy, DirectPolicy, VerifiedConfig,

@@ -9,9 +9,10 @@ use anyhow::{Context, Result, bail};
 
 use super::{Kernels, Report};
 use crate::command::logged;
+use crate::guest::Plan;
 use crate::guest::Purpose;
 use crate::kernel::{self, Built, config};
-use crate::kexec::{self, Plan};
+use crate::kexec;
 use crate::layout::Layout;
 use crate::progress::Step;
 

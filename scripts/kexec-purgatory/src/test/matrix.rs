@@ -12,8 +12,8 @@ use super::{Kernels, Report, crashes};
 use crate::engines::EngineKind;
 use crate::fetch::Release;
 use crate::guest::Purpose;
+use crate::hardware::Hardware;
 use crate::kernel::Verify;
-use crate::qemu::Hardware;
 
 use Arm::{DirectConfig, VerifiedConfig, VerifiedCrash};
 use EngineKind::Avx512X16;

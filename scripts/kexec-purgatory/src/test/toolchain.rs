@@ -14,10 +14,11 @@ use anyhow::{Context, Result};
 
 use super::boot::report_kunit;
 use super::{Kernels, Report, bare};
+use crate::guest::Plan;
 use crate::guest::{KUNIT, Purpose};
 use crate::kernel::toolchain::Toolchain;
 use crate::kernel::{self, Built, Verify};
-use crate::kexec::{self, Kexec, Plan};
+use crate::kexec::{self, Kexec};
 use crate::root::Rust;
 
 /// Kernels that other groups boot, and the tools that they must be built with.

@@ -9,11 +9,13 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::engines::EngineKind;
 use crate::fetch::{DistributionKernel as Next, Release};
+use crate::guest::Plan;
 use crate::guest::{DUMPED_WITH_ADDED, Extra, KUNIT, Loader, PAYLOAD, Purpose};
+use crate::hardware::Hardware;
 use crate::kernel::{Built, Verify};
-use crate::kexec::{self, Kexec, Plan};
+use crate::kexec::{self, Kexec};
 use crate::layout::Layout;
-use crate::qemu::{Hardware, SerialLog};
+use crate::qemu::SerialLog;
 use crate::test::arm::Arm;
 
 /// What a kexec should do with the image.

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The machines of guests.
+
+/// The memory of most guests, in MiB.
+pub const MEMORY_MIB: u64 = 1536;
+
+/// The hardware of a guest's machine.
+#[derive(Clone, Copy)]
+pub struct Hardware {
+    /// In MiB.
+    pub memory: u64,
+    pub processors: u32,
+    /// Features that its processor lacks, of those that QEMU can provide here, as in `-cpu
+    /// max,-la57`.
+    pub without: &'static str,
+    /// UEFI instead of SeaBIOS.
+    pub uefi: bool,
+    /// An emulated TPM 2.0.
+    pub tpm: bool,
+}
+
+impl Hardware {
+    /// What most guests have.
+    pub const USUAL: Self = Self {
+        memory: MEMORY_MIB,
+        processors: 2,
+        without: "",
+        uefi: false,
+        tpm: false,
+    };
+}
