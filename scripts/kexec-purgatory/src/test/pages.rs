@@ -31,6 +31,9 @@ const TESTS: &[(&str, Test)] = &[
 /// Targets of the Makefile that are not commands: the tool itself, and the list of commands.
 const NO_COMMANDS: &[&str] = &["tool", "help"];
 
+/// Columns of a terminal.
+const COLUMNS: usize = 80;
+
 /// The fields of a sysfs file's description, in this order.
 const FIELDS: &[&str] = &["Date", "KernelVersion", "Contact", "Description"];
 
@@ -63,6 +66,11 @@ fn commands(layout: &Layout) -> Result<()> {
         .filter(|line| line.starts_with("\t@echo '"))
         .map(|line| format!("{line}\n"))
         .collect();
+    for line in help.lines() {
+        let printed = line.trim_start_matches("\t@echo '").trim_end_matches('\'');
+        let width = printed.replace("'\\''", "'").chars().count();
+        ensure!(width <= COLUMNS, "make help: {width} columns: {printed}");
+    }
     let contributing = read("CONTRIBUTING.md")?;
     for (page, text) in [("README.md", &readme), ("make help", &help)] {
         let named = named(text);
