@@ -4,6 +4,7 @@
 
 mod content;
 mod plan;
+mod upstream;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,10 +14,10 @@ use anyhow::Result;
 use self::content::{Content, DEBUG_LOADER, LOGON_KEY, READ_DECISIONS, TIME_STAMP};
 pub use self::content::{PAYLOAD, bytes, payload};
 pub use self::plan::Plan;
+pub use self::upstream::{Upstream, upstream};
 use crate::checksum;
 use crate::fetch::DistributionKernel;
 use crate::hardware::{Hardware, MEMORY_MIB};
-use crate::initramfs::Initramfs;
 use crate::layout::Layout;
 
 /// On the command line of every kernel: the console, no waiting after a panic, no check of the
@@ -249,50 +250,6 @@ pub fn crash_reading(initramfs: &Path, reads: u32) -> Guest {
         ),
         hardware: Hardware::USUAL,
     }
-}
-
-/// A test of the kernel's own that comes with its `/init`.
-pub struct Upstream<'a> {
-    /// The name of its initramfs.
-    pub name: &'a str,
-    /// The kernel that is entered.
-    pub kernel: &'a Path,
-    pub init: &'a Path,
-    /// The program that it runs on both kernels, if any.
-    pub program: Option<&'a Path>,
-    /// The policy, and whether it makes the kernel verify images that are otherwise spared.
-    pub module: &'a Path,
-    pub verified: bool,
-}
-
-/// Makes a guest for such a test, with kexec handover and live update enabled.
-pub fn upstream(layout: &Layout, test: &Upstream<'_>) -> Result<Guest> {
-    // The initramfs of the second kernel. It has no program where the kernel itself tests.
-    let second = archive(layout, &format!("{}-second", test.name))?;
-    let mut inner = Initramfs::create(&second)?;
-    inner.folder("debugfs")?;
-    inner.program("init", test.init)?;
-    if let Some(program) = test.program {
-        inner.program("test_binary", program)?;
-    }
-    inner.finish()?;
-
-    let initramfs = archive(layout, test.name)?;
-    let mut content = Content::new(layout, &initramfs)?;
-    content.add_upstream(test, &second)?;
-    let module = content.add_modules(&[test.module.to_owned()])?;
-    content.finish()?;
-    let extra = match test.verified {
-        true => Extra::VerifySpared.name(),
-        false => "none",
-    };
-    Ok(Guest {
-        initramfs,
-        arguments: format!(
-            "kho=on liveupdate=on guest.job=upstream guest.modules={module} guest.extra={extra}"
-        ),
-        hardware: Hardware::USUAL,
-    })
 }
 
 /// How a kernel of [`crashing`] dies.

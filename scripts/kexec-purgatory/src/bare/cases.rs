@@ -7,6 +7,7 @@ mod damaged;
 mod digests;
 mod fallback;
 mod instructions;
+mod own;
 mod record;
 mod reset;
 
@@ -14,11 +15,11 @@ use std::mem::offset_of;
 
 use anyhow::{Context, Result, ensure};
 
-use super::expect::{cycles, ended, entered, fault, message, mismatch, printed, refused};
-use super::image::{BLOB, BOOT_PARAMS, Image, OTHERS, put, region_digest};
+use super::expect::{cycles, ended, entered, message, mismatch, printed, refused};
+use super::image::{BLOB, Image, put, region_digest};
 use super::machine::Bare;
 use super::run::Ending;
-use crate::abi::{Header, LEAF_SIZE, Params, REGIONS_MAX, Region};
+use crate::abi::{LEAF_SIZE, Params, REGIONS_MAX, Region};
 use crate::engines::EngineKind;
 use crate::processors::{MAX, in_qemu, qemu_engines, that_runs_only};
 
@@ -61,9 +62,9 @@ pub fn cases() -> Vec<Case> {
         Case::new("engines-differ", engines_differ),
         Case::new("xcr0-of-the-previous-kernel", xcr0_of_the_previous_kernel),
         Case::new("stack", stack),
-        Case::new("own-code-damaged", own_code_damaged),
-        Case::new("parameters-damaged", parameters_damaged),
-        Case::new("parameters-forged", parameters_forged),
+        Case::new("own-code-damaged", own::code_damaged),
+        Case::new("parameters-damaged", own::parameters_damaged),
+        Case::new("parameters-forged", own::parameters_forged),
         Case::new("damaged-console", damaged::console),
         Case::new("damaged-reset", damaged::reset),
         Case::new("overwritten-after-the-check", damaged::after_the_check),
@@ -263,117 +264,6 @@ fn stack(bare: &Bare) -> Result<()> {
             "{} leaves less than {UNUSED} bytes of the stack",
             engine.name()
         );
-    }
-    Ok(())
-}
-
-fn own_code_damaged(bare: &Bare) -> Result<()> {
-    let damaged = |byte: usize| {
-        let mut image = bare.image(0);
-        let flipped = bare.blob.bytes[byte] ^ 1;
-        image.damage.push((BLOB + byte as u64, vec![flipped]));
-        bare.run(MAX, &image)
-    };
-    // An unused field.
-    refused(
-        &damaged(offset_of!(Header, reserved))?,
-        &fault("the purgatory itself is damaged"),
-    )?;
-
-    // A constant of the digest code, so that every digest is wrong.
-    let run = damaged(bare.blob.params() - 1)?;
-    ensure!(
-        run.printed.starts_with(&fault("")[..fault("").len() - 1]),
-        "printed {:?}",
-        run.printed
-    );
-    ended(&run, Ending::Halted)
-}
-
-fn parameters_damaged(bare: &Bare) -> Result<()> {
-    let expected = [
-        (
-            offset_of!(Params, magic),
-            "its parameters have a bad magic number",
-        ),
-        (
-            offset_of!(Params, tsc_khz),
-            "the parameters of the purgatory are damaged",
-        ),
-        (
-            offset_of!(Params, params_digest) + 31,
-            "the parameters of the purgatory are damaged",
-        ),
-        (
-            size_of::<Params>() - 1,
-            "the parameters of the purgatory are damaged",
-        ),
-    ];
-    for (offset, message) in expected {
-        let mut image = bare.image(0);
-        image.damage_params(offset);
-        refused(&bare.run(MAX, &image)?, &fault(message))
-            .with_context(|| format!("damage in byte {offset} of the parameters"))?;
-    }
-    Ok(())
-}
-
-/// Parameters with a correct digest and wrong contents.
-fn parameters_forged(bare: &Bare) -> Result<()> {
-    let region = |index: usize, field: usize| {
-        offset_of!(Params, regions) + index * size_of::<Region>() + field
-    };
-    let start = offset_of!(Region, start);
-    let cases: [(usize, &[u8], &str); 9] = [
-        (
-            offset_of!(Params, version),
-            &[0xff],
-            "its parameters are of another version",
-        ),
-        (
-            offset_of!(Params, size),
-            &[0],
-            "its parameters have a bad size",
-        ),
-        (
-            offset_of!(Params, blob),
-            &(BLOB + 0x1000).to_le_bytes(),
-            "the purgatory is not where it was placed",
-        ),
-        (offset_of!(Params, engine), &[4], "there is no such engine"),
-        (
-            offset_of!(Params, nr_regions),
-            &[17],
-            "there are no regions, or too many",
-        ),
-        (
-            region(1, start),
-            &u64::MAX.to_le_bytes(),
-            "a region wraps or overlaps another one",
-        ),
-        (
-            region(1, start),
-            &BLOB.to_le_bytes(),
-            "a region wraps or overlaps another one",
-        ),
-        (
-            offset_of!(Params, entry),
-            &OTHERS.to_le_bytes(),
-            "its entry point or boot_params lie outside of what is verified",
-        ),
-        (
-            offset_of!(Params, boot_params),
-            &(BOOT_PARAMS - 1).to_le_bytes(),
-            "its entry point or boot_params lie outside of what is verified",
-        ),
-    ];
-    for (offset, bytes, message) in cases {
-        let mut image = bare.image(1);
-        let mut params = image.params();
-        put(&mut params, offset, bytes);
-        image.forge(params);
-        refused(&bare.run(MAX, &image)?, &fault(message))
-            .with_context(|| format!("{bytes:x?} at {offset} of the parameters"))?;
     }
     Ok(())
 }

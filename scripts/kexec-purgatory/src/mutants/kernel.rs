@@ -6,6 +6,8 @@
 //! They are built one after the other in the build directory of state `m`, where each rebuilds only
 //! what depends on the file that it changes. While one is built, those before it are booted.
 
+mod expected;
+
 use std::collections::VecDeque;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,16 +18,14 @@ use tempfile::NamedTempFile;
 
 use super::Fate;
 use super::list::Mutant;
-use crate::checksum;
 use crate::command::command;
 use crate::engines::EngineKind;
 use crate::graft::patch::Patch;
 use crate::graft::{self, Change};
 use crate::guest::{self, Guest};
 use crate::kernel::{self, SAMPLE_MODULE, VERIFY_MODULE, Verify};
-use crate::kexec;
 use crate::layout::Layout;
-use crate::qemu::{self, SerialLog};
+use crate::qemu::{self};
 use crate::test::build_selftests;
 
 const STATE: Verify = Verify::M;
@@ -249,7 +249,7 @@ impl Kernel<'_> {
             Some(ENGINE),
             &over,
         )?;
-        Ok(check(&log))
+        Ok(expected::check(&log))
     }
 }
 
@@ -268,160 +268,4 @@ impl Drop for Applied<'_> {
             eprintln!("cannot restore {}: {error:#}", self.tree.display());
         }
     }
-}
-
-/// Checks what the kernels of a guest printed; see `chain` in its `/init`.
-fn check(log: &SerialLog) -> Result<(), String> {
-    for line in log.lines().map(str::trim_start) {
-        if let Some(failure) = FAILURES.iter().find(|failure| line.starts_with(**failure)) {
-            return Err(match *failure {
-                "not ok " => format!("KUnit: {line}"),
-                _ => line.trim_start_matches("guest: ").to_owned(),
-            });
-        }
-    }
-    for suite in SUITES {
-        let passed = |line: &str| line.starts_with("ok ") && line.ends_with(suite);
-        if !log.lines().any(passed) {
-            return Err(format!("KUnit: {suite} did not run"));
-        }
-    }
-    let exits = log
-        .lines()
-        .filter(|line| *line == "guest: ktap exit 0")
-        .count();
-    if exits != SELFTESTS.len() {
-        return Err(format!("{exits} kselftests passed"));
-    }
-    let mut rest: Vec<&str> = log
-        .lines()
-        .skip_while(|line| !line.starts_with("guest: chain "))
-        .collect();
-    rest.reverse();
-    facts().iter().try_for_each(|fact| fact.find(&mut rest))
-}
-
-/// What a chain of kernels must print, in this order.
-enum Fact {
-    /// A line.
-    Line(String),
-    /// The decision to verify an image of that kind, in this many regions, and the purgatory's line
-    /// that says that it did.
-    Verified(&'static str, u32),
-    /// A line that begins like this, with no line of a purgatory before it.
-    Direct(&'static str),
-    /// The beginning of a line.
-    Begin(&'static str),
-    /// What a kernel says about how it was entered: a part of the line, which ends with the time.
-    Entered(&'static str),
-}
-
-fn facts() -> Vec<Fact> {
-    let payload = guest::small_payload();
-    let arrived = format!(
-        "guest: chain arrived {} {}",
-        payload.len(),
-        checksum::of_bytes(&payload)
-    );
-    let line = |text: &str| Fact::Line(text.to_owned());
-    vec![
-        line("guest: chain unknown: loaded with kexec_load()"),
-        line(
-            "kexec: normal image: direct: KEXEC_PURGATORY_VERIFY=m and no policy module is loaded",
-        ),
-        line("guest: chain direct: KEXEC_PURGATORY_VERIFY=m and no policy module is loaded"),
-        Fact::Direct("Linux version "),
-        Fact::Entered(": direct: KEXEC_PURGATORY_VERIFY=m and no policy module is loaded: "),
-        Fact::Line(arrived.clone()),
-        Fact::Verified("normal", 3),
-        Fact::Entered(": verified 3 regions, "),
-        Fact::Line(arrived),
-        Fact::Verified("crash", 4),
-        Fact::Entered(": verified 4 regions, "),
-        Fact::Begin("guest: vmcore "),
-        line("guest: finished"),
-    ]
-}
-
-impl Fact {
-    /// Searches for it in `lines`, whose last one comes first, and removes the lines up to it.
-    fn find(&self, lines: &mut Vec<&str>) -> Result<(), String> {
-        match self {
-            Self::Line(text) => take(lines, |line| line == text).ok_or(format!("no line '{text}'")),
-            Self::Begin(text) => {
-                take(lines, |line| line.starts_with(text)).ok_or(format!("no line '{text}'"))
-            }
-            Self::Entered(text) => take(lines, |line| {
-                line.starts_with("kexec: entered by ")
-                    && line.contains(text)
-                    && line.ends_with(" ms since machine_kexec()")
-            })
-            .ok_or(format!("the next kernel does not tell '{text}'")),
-            Self::Direct(text) => {
-                let is_next =
-                    |line: &str| line.starts_with("purgatory: ") || line.starts_with(text);
-                match take_line(lines, is_next) {
-                    Some(line) if line.starts_with(text) => Ok(()),
-                    Some(line) => Err(format!("the image is direct, but '{line}'")),
-                    None => Err("no next kernel".to_owned()),
-                }
-            }
-            Self::Verified(kind, regions) => verified(lines, kind, *regions),
-        }
-        .map(drop)
-    }
-}
-
-/// Checks that an image was to be verified, according to the log and sysfs, and that the purgatory
-/// did it.
-fn verified(lines: &mut Vec<&str>, kind: &str, regions: u32) -> Result<(), String> {
-    let image = format!("kexec: {kind} image: ");
-    let work = take_line(lines, |line| {
-        line.strip_prefix(&image)
-            .and_then(kexec::to_verify)
-            .is_some()
-    })
-    .and_then(|line| kexec::to_verify(line.strip_prefix(&image)?))
-    .ok_or(format!("no {kind} image is to be verified"))?;
-    if work.regions != regions || work.engine != ENGINE.name() {
-        return Err(format!(
-            "{} regions are to be verified by {}",
-            work.regions, work.engine
-        ));
-    }
-    let decision = match kind {
-        "crash" => "verified: crash image",
-        _ => "verified: policy of kexec_purgatory_verify",
-    };
-    for line in [
-        format!("{image}{decision}"),
-        format!("guest: chain {decision}"),
-    ] {
-        take(lines, |found| found == line).ok_or(format!("no line '{line}'"))?;
-    }
-    let said = take_line(lines, |line| line.starts_with("purgatory: "))
-        .ok_or("the purgatory said nothing")?;
-    let done = format!(
-        "purgatory: verified {regions} regions, {} bytes, engine {},",
-        work.bytes, work.engine
-    );
-    match said.starts_with(&done) {
-        true => Ok(()),
-        false => Err(said.to_owned()),
-    }
-}
-
-/// Removes lines up to one for which `found` is true.
-fn take(lines: &mut Vec<&str>, found: impl Fn(&str) -> bool) -> Option<()> {
-    take_line(lines, found).map(drop)
-}
-
-/// Like [`take`]; returns the line.
-fn take_line<'a>(lines: &mut Vec<&'a str>, found: impl Fn(&str) -> bool) -> Option<&'a str> {
-    while let Some(line) = lines.pop() {
-        if found(line) {
-            return Some(line);
-        }
-    }
-    None
 }

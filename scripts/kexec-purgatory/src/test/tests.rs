@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Which groups run for a filter, and what is documented of them.
+
+use std::fs;
+use std::path::Path;
+
+use super::*;
+
+/// All groups except [`CRATES`], whose test names are known only after a build.
+fn groups() -> impl Iterator<Item = &'static Group> {
+    GROUPS.iter().filter(|group| group.name != CRATES)
+}
+
+/// The layout of this checkout. Creates nothing.
+fn layout() -> Layout {
+    let overlay = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    Layout {
+        build: overlay.join("build"),
+        cache: overlay.join("build"),
+        kdir: None,
+        series: None,
+        overlay,
+    }
+}
+
+/// The groups that a filter selects.
+fn wanted(text: &str) -> Vec<&'static str> {
+    let filter = Filter::new(Some(text.to_owned()), GROUPS.iter().map(|group| group.name));
+    groups()
+        .filter(|group| !group.wanted(&layout(), &filter).unwrap().is_empty())
+        .map(|group| group.name)
+        .collect()
+}
+
+#[test]
+fn groups_run_for_the_names_of_their_tests() {
+    for (text, expected) in [
+        ("added-lines", "patches"),
+        ("html", "documentation"),
+        ("prompt", "config"),
+        ("engine/avx512", "bare"),
+        ("magic-unchecked", "mutants"),
+        ("s390", "mainline"),
+        ("programs", "bench"),
+        ("y-normal", "boot"),
+        ("crashes/5", "crashes"),
+        ("y-shani-x3", "boot"),
+        ("y-kunit/rust_kexec_decision", "boot"),
+        ("clean load", "faults"),
+        ("registers/verified", "registers"),
+        ("stack-bound", "purgatory"),
+        ("own-nokaslr", "tail"),
+        ("as-mainline", "selftests"),
+        ("test_kexec_sysfs/", "selftests"),
+    ] {
+        assert_eq!(wanted(text), [expected], "{text}");
+    }
+    assert_eq!(
+        wanted("scalar"),
+        [
+            "bare",
+            "mutants",
+            "boot",
+            "faults",
+            "registers",
+            "purgatory"
+        ]
+    );
+}
+
+#[test]
+fn a_group_that_is_named_runs_alone() {
+    for group in groups() {
+        assert_eq!(wanted(group.name), [group.name]);
+    }
+    assert_eq!(wanted("purgatory/stack"), ["purgatory"]);
+    assert_eq!(wanted("debug/modinfo"), ["debug"]);
+    assert_eq!(wanted("long/build/lto-cfi"), ["long"]);
+}
+
+#[test]
+fn nothing_runs_for_what_no_name_has() {
+    for text in ["no such test", "boot/y-normale", "boot-y", "lto-cfi"] {
+        assert!(wanted(text).is_empty(), "{text}");
+    }
+}
+
+#[test]
+fn groups_on_request_are_documented() {
+    let read = |file| fs::read_to_string(layout().overlay.join(file)).unwrap();
+    let (last, others) = ON_REQUEST.split_last().unwrap();
+    let others = others.join(", ");
+    let readme = read("README.md");
+    let text = readme.replace('`', "");
+    let words: Vec<&str> = text.split_whitespace().collect();
+    assert!(
+        words
+            .join(" ")
+            .contains(&format!("The groups {others} and {last} are not part of"))
+    );
+    for name in ON_REQUEST {
+        assert!(readme.contains(&format!("`FILTER={name}` ")), "{name}");
+    }
+    let help: String = read("Makefile")
+        .lines()
+        .filter_map(|line| line.strip_prefix("\t@echo '")?.strip_suffix('\''))
+        .flat_map(str::split_whitespace)
+        .flat_map(|word| [word, " "])
+        .collect();
+    assert!(help.contains(&format!("FILTER={others} or {last} those")));
+    assert!(
+        read("scripts/kexec-purgatory/src/main.rs").contains(&format!("{others} and {last} only"))
+    );
+}
+
+#[test]
+fn a_plan_needs_all_names() {
+    let known = vec!["a/b".to_owned(), "a/c".to_owned()];
+    let below = vec!["b/c/".to_owned()];
+    assert_eq!(planned([Some(&known), Some(&known)].into_iter()), Some(4));
+    assert_eq!(planned([Some(&known), Some(&below)].into_iter()), None);
+    assert_eq!(planned([Some(&known), None].into_iter()), None);
+}
+
+#[test]
+fn a_test_that_was_not_run_is_a_failure() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut report = Report::start(Filter::new(None, [].into_iter()), 0, None);
+    report.record("a/b", Ok(()));
+    all_ran(&["a/b".to_owned(), "a/c/".to_owned()], &mut report);
+    assert!(!report.has("a/c/"));
+    all_ran(&["a/d".to_owned()], &mut report);
+    assert!(report.has("a/d"));
+    assert!(!report.finish(&folder.path().join("junit.xml")));
+}
+
+#[test]
+fn names_begin_with_that_of_the_group() {
+    for group in groups() {
+        for name in (group.names)(&layout()).unwrap() {
+            let rest = name.strip_prefix(group.name).unwrap_or(&name);
+            assert!(rest.is_empty() || rest.starts_with('/'), "{name}");
+        }
+    }
+}
