@@ -30,7 +30,12 @@ const MEMORY: u64 = 1024;
 /// How often to check whether the guest has ended.
 const POLL: Duration = Duration::from_secs(1);
 
-/// Boots `kernel` with a guest, and waits until the guest says that it has finished.
+/// The beginnings of a guest's last line: of `/init`, and of a purgatory that found damage. The
+/// machine is then reset, and would boot again.
+const LAST_LINES: &[&str] = &["guest: finished", "purgatory: resetting the machine"];
+
+/// Boots `kernel` with a guest, and waits until the guest says that it has finished, or the
+/// purgatory that it resets the machine.
 pub fn boot(layout: &Layout, name: &str, kernel: &Path, guest: &Guest) -> Result<SerialLog> {
     let root = Root::with_bochs(layout)?;
     let mut step = Step::start(format!("boot {name} in Bochs"));
@@ -65,7 +70,7 @@ pub fn boot(layout: &Layout, name: &str, kernel: &Path, guest: &Guest) -> Result
                 step.line(line);
             }
         }
-        if log.after("guest: finished").is_some() {
+        if LAST_LINES.iter().any(|last| log.after(last).is_some()) {
             break Ok(log);
         }
         if bochs.has_ended()? || since.elapsed() > SILENCE {

@@ -259,8 +259,8 @@ pub struct Death {
     pub context: &'static str,
     /// What the module makes the other processors do.
     pub others: &'static str,
-    /// What changes between the load and the crash: `image`, `headers` or nothing.
-    pub replace: &'static str,
+    /// What changes between the load and the crash: `image`, `headers`, `damage` or nothing.
+    pub change: &'static str,
     /// Added to the command line.
     pub arguments: &'static str,
 }
@@ -286,8 +286,8 @@ pub fn crash_in(initramfs: &Path, death: &Death) -> Guest {
         initramfs: initramfs.to_owned(),
         arguments: format!(
             "guest.job=crash_context guest.loader={DEBUG_LOADER} guest.modules={name} \
-             guest.crash={} guest.others={} guest.replace={} {} {SMALL_CRASH_MEMORY}",
-            death.context, death.others, death.replace, death.arguments
+             guest.crash={} guest.others={} guest.change={} {} {SMALL_CRASH_MEMORY}",
+            death.context, death.others, death.change, death.arguments
         ),
         hardware: Hardware::USUAL,
     }

@@ -7,13 +7,12 @@ use std::fmt;
 
 use anyhow::{Context, Result, bail};
 
-use crate::bochs;
+use crate::emulators;
 use crate::fetch::DistributionKernel;
 use crate::guest::{self, Payload, Plan, Purpose};
 use crate::kernel::Built;
 use crate::layout::Layout;
-use crate::processors;
-use crate::qemu::{self, SerialLog};
+use crate::qemu::SerialLog;
 
 /// What the kernel decided about an image, and why.
 #[derive(Clone, Debug, PartialEq)]
@@ -97,16 +96,11 @@ pub fn run(
 ) -> Result<Kexec> {
     let purpose = plan.purpose;
     let (guest, payload) = guest::loading(layout, next, plan)?;
-    let log = match plan.engine {
-        Some(engine) if !processors::in_qemu(engine) => {
-            bochs::boot(layout, name, kernel.image(), &guest)?
-        }
-        engine => qemu::boot(layout, name, kernel.image(), &guest, engine)?,
-    };
-    let image = format!("kexec: {} image: ", purpose.name());
-    let said = || log.lines().filter_map(|line| line.strip_prefix(&image));
-    let decision = said().filter_map(Decision::parse).last();
-    let work = said().filter_map(to_verify).last();
+    let log = emulators::boot(layout, name, kernel.image(), &guest, plan.engine)?;
+    let image = about(purpose);
+    let said = log.lines().filter_map(|line| line.strip_prefix(&image));
+    let decision = said.filter_map(Decision::parse).last();
+    let work = work(&log, purpose);
     let sysfs = decision_in_sysfs(&log, purpose);
     let outcome = match purpose {
         Purpose::Enter => arrival(&log, next, &payload),
@@ -122,6 +116,18 @@ pub fn run(
         outcome,
         log,
     })
+}
+
+/// The beginning of the kernel's lines about an image.
+fn about(purpose: Purpose) -> String {
+    format!("kexec: {} image: ", purpose.name())
+}
+
+/// What the kernel said last that it will verify.
+pub fn work(log: &SerialLog, purpose: Purpose) -> Option<Work> {
+    let image = about(purpose);
+    let said = log.lines().filter_map(|line| line.strip_prefix(&image));
+    said.filter_map(to_verify).last()
 }
 
 /// The decision in sysfs, from the last line that shows it: a crash interrupts what the console

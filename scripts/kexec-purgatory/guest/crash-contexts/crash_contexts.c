@@ -3,7 +3,8 @@
  * Crashes the kernel in the context that is written to the parameter "crash",
  * while the other processors do what the parameter "others" says.  Pages with
  * known contents show whether a dump is right; the parameter "pattern" has
- * their physical addresses.
+ * their physical addresses.  Writing a physical address to the parameter
+ * "damage" inverts one bit of the byte there.
  */
 
 #include <linux/atomic.h>
@@ -12,11 +13,13 @@
 #include <linux/io.h>
 #include <linux/irq_work.h>
 #include <linux/kthread.h>
+#include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/nmi.h>
 #include <linux/reboot.h>
 #include <linux/syscore_ops.h>
 #include <linux/timer.h>
+#include <linux/vmalloc.h>
 #include <asm/apic.h>
 #include <asm/fpu/api.h>
 #include <asm/nmi.h>
@@ -185,6 +188,30 @@ static int crash_set(const char *value, const struct kernel_param *param)
 static const struct kernel_param_ops crash_ops = { .set = crash_set };
 module_param_cb(crash, &crash_ops, NULL, 0200);
 
+static int damage_set(const char *value, const struct kernel_param *param)
+{
+	unsigned long address;
+	struct page *page;
+	char *mapped;
+	int error = kstrtoul(value, 0, &address);
+
+	if (error)
+		return error;
+	if (!pfn_valid(PHYS_PFN(address)))
+		return -EINVAL;
+	/* The kernel's own mapping of a crash image is read-only. */
+	page = pfn_to_page(PHYS_PFN(address));
+	mapped = vmap(&page, 1, VM_MAP, PAGE_KERNEL);
+	if (!mapped)
+		return -ENOMEM;
+	mapped[offset_in_page(address)] ^= 1;
+	vunmap(mapped);
+	return 0;
+}
+
+static const struct kernel_param_ops damage_ops = { .set = damage_set };
+module_param_cb(damage, &damage_ops, NULL, 0200);
+
 static int __init crash_contexts_init(void)
 {
 	char *end = pattern;
@@ -204,5 +231,5 @@ static int __init crash_contexts_init(void)
 }
 module_init(crash_contexts_init);
 
-MODULE_DESCRIPTION("Crashes the kernel in many contexts");
+MODULE_DESCRIPTION("Crashes the kernel in many contexts, and damages memory");
 MODULE_LICENSE("GPL");

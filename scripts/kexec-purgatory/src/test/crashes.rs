@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Crashes in every context, and in the middle of reads of the decisions: each must leave a dump.
+//! Crashes in every context, and in the middle of reads of the decisions. Each must leave a dump,
+//! except those that on mainline leave none, and those of a damaged crash image.
 
 mod contexts;
 

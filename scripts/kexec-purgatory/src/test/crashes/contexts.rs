@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Crashes in every context, and counts how many leave a correct dump.
+//! Crashes in every context, and counts how many leave a correct dump. Also crashes after the crash
+//! image was damaged.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,11 +10,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use comfy_table::{Table, presets::ASCII_MARKDOWN};
 
-use crate::guest::{self, CRASH_CONTEXTS, Death};
+use crate::emulators;
+use crate::engines::EngineKind;
+use crate::guest::{self, CRASH_CONTEXTS, Death, Purpose};
 use crate::kernel::{self, Built, Verify};
+use crate::kexec::work;
 use crate::parallel::in_order;
 use crate::progress;
-use crate::qemu::{self, SerialLog};
+use crate::qemu::SerialLog;
 use crate::test::{Kernels, Report};
 
 /// Where a kernel dies: the module's name for it, and what the kernel prints there.
@@ -33,7 +37,7 @@ const OTHERS: &[&str] = &["idle", "busy", "avx", "hung"];
 const STATES: &[Verify] = &[Verify::Y, Verify::N, Verify::M];
 
 /// What is changed between the load and the crash.
-const REPLACED: &[&str] = &["nothing", "image", "headers"];
+const CHANGES: &[&str] = &["nothing", "image", "headers"];
 
 /// With each of these, an oops ends in a panic.
 const ARGUMENTS: &[&str] = &["oops=panic", "oops=panic crash_kexec_post_notifiers"];
@@ -48,6 +52,23 @@ const ENTERING: &[(&str, &str)] = &[
     ("syscore", "crash_contexts: syscore shutdown"),
 ];
 
+/// The beginning of what the purgatory prints before it enters a kernel.
+const VERIFIED: &str = "purgatory: verified ";
+
+/// The change of a loaded image that the purgatory must find.
+const DAMAGE: &str = "damage";
+
+/// What happens after a crash.
+#[derive(Clone, Copy)]
+enum Outcome {
+    /// The crash kernel starts.
+    CrashKernel,
+    /// Nothing is entered, as on a mainline kernel.
+    Nothing,
+    /// The purgatory finds the damage and resets the machine.
+    Mismatch,
+}
+
 /// A crash.
 struct Crash {
     name: String,
@@ -55,12 +76,13 @@ struct Crash {
     death: Death,
     /// What the kernel prints when it dies.
     says: &'static str,
-    /// Whether a crash kernel starts.
-    starts: bool,
+    outcome: Outcome,
+    /// The engine that must verify the image; None for any engine that the processor has.
+    engine: Option<EngineKind>,
 }
 
-/// The crashes of every run of the tests: one in each context, and some while another image is
-/// entered.
+/// The crashes of every run of the tests: one in each context, some while another image is entered,
+/// and one after the crash image was damaged.
 fn few() -> Vec<Crash> {
     let contexts = (0..CONTEXTS.len()).map(|number| crash("crashes", number, number));
     let entering = ENTERING.iter().flat_map(|&(context, says)| {
@@ -70,20 +92,43 @@ fn few() -> Vec<Crash> {
             death: Death {
                 context,
                 others: OTHERS[0],
-                replace: REPLACED[0],
+                change: CHANGES[0],
                 arguments: ARGUMENTS[0],
             },
             says,
-            starts: false,
+            outcome: Outcome::Nothing,
+            engine: None,
         })
     });
-    contexts.chain(entering).collect()
+    let damaged = damaged("crashes/damaged", None);
+    contexts.chain(entering).chain([damaged]).collect()
 }
 
 fn many() -> Vec<Crash> {
+    let engine = EngineKind::Avx512X16;
+    let damaged = damaged("matrix/avx512-x16-damaged", Some(engine));
     (0..MANY)
         .map(|number| crash("matrix/crash", number, number / CONTEXTS.len()))
+        .chain([damaged])
         .collect()
+}
+
+/// A crash after the crash image was damaged, on a processor for `engine`.
+fn damaged(name: &str, engine: Option<EngineKind>) -> Crash {
+    let (context, says) = CONTEXTS[0];
+    Crash {
+        name: name.to_owned(),
+        verify: Verify::Y,
+        death: Death {
+            context,
+            others: OTHERS[0],
+            change: DAMAGE,
+            arguments: ARGUMENTS[0],
+        },
+        says,
+        outcome: Outcome::Mismatch,
+        engine,
+    }
 }
 
 /// The crash with a number. `number` selects the context, `turn` everything else.
@@ -98,8 +143,8 @@ fn crash(folder: &str, number: usize, turn: usize) -> Crash {
     let death = Death {
         context,
         others,
-        replace: pick(REPLACED, turn / STATES.len()),
-        arguments: pick(ARGUMENTS, turn / STATES.len() / REPLACED.len()),
+        change: pick(CHANGES, turn / STATES.len()),
+        arguments: pick(ARGUMENTS, turn / STATES.len() / CHANGES.len()),
     };
     Crash {
         name: format!(
@@ -110,7 +155,8 @@ fn crash(folder: &str, number: usize, turn: usize) -> Crash {
         verify,
         death,
         says,
-        starts: true,
+        outcome: Outcome::CrashKernel,
+        engine: None,
     }
 }
 
@@ -173,20 +219,28 @@ fn crash_all(kernels: &mut Kernels, report: &mut Report, crashes: &[Crash]) -> R
         |crash| -> Result<SerialLog> {
             let (kernel, initramfs) = &guests[crash.verify.name()];
             let guest = guest::crash_in(initramfs, &crash.death);
-            qemu::boot(
+            emulators::boot(
                 layout,
                 &crash.name.replace('/', "-"),
                 kernel.image(),
                 &guest,
-                None,
+                crash.engine,
             )
         },
         |crash, log| {
-            let rates = rates.entry(crash.death.context).or_default();
+            let mut none = Rates::default();
+            let rates = match crash.outcome {
+                Outcome::CrashKernel => rates.entry(crash.death.context).or_default(),
+                Outcome::Nothing | Outcome::Mismatch => &mut none,
+            };
+            rates.crashes += 1;
             let result = log.and_then(|log| judge(crash, &log, rates).with_context(|| log.tail()));
             report.record(&crash.name, result);
         },
     );
+    if rates.is_empty() {
+        return Ok(());
+    }
     let mut table = Table::new();
     table
         .load_style(ASCII_MARKDOWN)
@@ -228,24 +282,35 @@ fn copy_changed(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Checks that the kernel died where it had to, and what the crash kernel found.
+/// Checks that the kernel died where it had to, and what followed.
 fn judge(crash: &Crash, log: &SerialLog, rates: &mut Rates) -> Result<()> {
-    rates.crashes += 1;
     ensure!(
         log.lines().any(|line| line.contains(crash.says)),
         "the kernel did not die in {}",
         crash.death.context
     );
-    let started = log.after("purgatory: verified ").is_some();
-    rates.started += usize::from(started);
-    if !crash.starts {
+    if let Some(engine) = crash.engine {
+        let found = work(log, Purpose::Crash).map(|work| work.engine);
         ensure!(
-            !started && log.after("guest: release ").is_none(),
-            "a crash kernel was started, which a mainline kernel does not"
+            found.as_deref() == Some(engine.name()),
+            "the engine is {found:?}, not {}",
+            engine.name()
         );
-        return Ok(());
     }
-    ensure!(started, "the crash kernel was not started, or not verified");
+    match crash.outcome {
+        Outcome::CrashKernel => dumped(log, rates),
+        Outcome::Nothing => nothing_entered(log),
+        Outcome::Mismatch => nothing_entered(log).and_then(|()| found_damage(log)),
+    }
+}
+
+/// Checks that the crash kernel was verified, and what it found.
+fn dumped(log: &SerialLog, rates: &mut Rates) -> Result<()> {
+    ensure!(
+        log.after(VERIFIED).is_some(),
+        "the crash kernel was not started, or not verified"
+    );
+    rates.started += 1;
     if let Some(failure) = log.after("guest: failed: ") {
         bail!("{failure}");
     }
@@ -255,5 +320,31 @@ fn judge(crash: &Crash, log: &SerialLog, rates: &mut Rates) -> Result<()> {
     let pattern = log.after("guest: pattern in ");
     ensure!(pattern == Some("4 pages"), "the pattern is in {pattern:?}");
     rates.right += 1;
+    Ok(())
+}
+
+/// Checks that no crash kernel was started.
+fn nothing_entered(log: &SerialLog) -> Result<()> {
+    ensure!(
+        log.after(VERIFIED).is_none() && log.after("guest: release ").is_none(),
+        "a crash kernel was started"
+    );
+    Ok(())
+}
+
+/// Checks that the running kernel and the purgatory found the damage, and that the purgatory said
+/// that it resets the machine.
+fn found_damage(log: &SerialLog) -> Result<()> {
+    let check = log.after("guest: check ");
+    ensure!(
+        check == Some("fails: damaged: kernel"),
+        "the check {check:?}"
+    );
+    for begin in ["MISMATCH in kernel 0x", "resetting the machine"] {
+        ensure!(
+            log.after(&format!("purgatory: {begin}")).is_some(),
+            "the purgatory did not print '{begin}'"
+        );
+    }
     Ok(())
 }
