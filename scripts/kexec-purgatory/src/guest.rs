@@ -91,6 +91,8 @@ pub enum Extra {
     DmCryptKey,
     /// Makes the module verify images that are otherwise spared.
     VerifySpared,
+    /// Hands the machine's device tree on to the next kernel. Needs [`Loader::Debug`].
+    DeviceTree,
 }
 
 impl Extra {
@@ -101,6 +103,7 @@ impl Extra {
             Self::MemoryHotplug => "memory_hotplug",
             Self::DmCryptKey => "dm_crypt_key",
             Self::VerifySpared => "verify_spared",
+            Self::DeviceTree => "device_tree",
         }
     }
 }

@@ -5,6 +5,9 @@
 /// The memory of most guests, in MiB.
 pub const MEMORY_MIB: u64 = 1536;
 
+/// The model in a machine's device tree.
+pub const MODEL: &str = "kexec-purgatory,guest";
+
 /// The hardware of a guest's machine.
 #[derive(Clone, Copy)]
 pub struct Hardware {
@@ -18,6 +21,8 @@ pub struct Hardware {
     pub uefi: bool,
     /// An emulated TPM 2.0.
     pub tpm: bool,
+    /// A device tree with nothing but the model [`MODEL`].
+    pub device_tree: bool,
 }
 
 impl Hardware {
@@ -28,5 +33,6 @@ impl Hardware {
         without: "",
         uefi: false,
         tpm: false,
+        device_tree: false,
     };
 }

@@ -15,6 +15,7 @@ mod bochs;
 mod checksum;
 mod command;
 mod debian;
+mod device_tree;
 mod emulators;
 #[expect(dead_code, reason = "shared with the purgatory")]
 #[path = "../../../arch/x86/purgatory/rust/digest/engines.rs"]

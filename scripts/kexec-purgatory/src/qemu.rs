@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::command::{Running, emulator, tail};
+use crate::device_tree;
 use crate::engines::EngineKind;
 use crate::guest::{EVERY_KERNEL, Guest};
 use crate::layout::Layout;
@@ -112,6 +113,13 @@ pub fn boot_until(
     let mut step = Step::start(format!("boot {name}"));
     // The firmware writes its variables to this directory.
     let folder = tempfile::tempdir_in(&layout.build)?;
+    let mut kernel = kernel.to_owned();
+    if hardware.device_tree {
+        let mut image = fs::read(&kernel)?;
+        device_tree::append_to(&mut image)?;
+        kernel = folder.path().join("kernel");
+        fs::write(&kernel, image)?;
+    }
     let mut qemu = emulator("qemu-system-x86_64");
     qemu.args(["-nodefaults", "-display", "none", "-no-reboot"])
         .args(["-accel", accelerator, "-cpu", &processor])

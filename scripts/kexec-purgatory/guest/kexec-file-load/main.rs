@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Loads an image with `kexec_file_load()` and `KEXEC_FILE_DEBUG`.
+//! Loads an image with `kexec_file_load()` and `KEXEC_FILE_DEBUG`, and on request with
+//! `KEXEC_FILE_FORCE_DTB`.
 //!
-//! The flag makes the purgatory say what it verified. kexec-tools pass it only from 2.0.28 on.
+//! `KEXEC_FILE_DEBUG` makes the purgatory say what it verified. kexec-tools pass it only from 2.0.28 on.
 
 use std::env;
 use std::ffi::CString;
@@ -15,15 +16,25 @@ use anyhow::{Context, Result, bail};
 // From include/uapi/linux/kexec.h.
 const KEXEC_FILE_ON_CRASH: libc::c_ulong = 0x2;
 const KEXEC_FILE_DEBUG: libc::c_ulong = 0x8;
+const KEXEC_FILE_FORCE_DTB: libc::c_ulong = 0x20;
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    match words[..] {
-        ["-l", kernel, initrd, cmdline] => load(kernel, initrd, cmdline, 0),
-        ["-p", kernel, initrd, cmdline] => load(kernel, initrd, cmdline, KEXEC_FILE_ON_CRASH),
-        _ => bail!("usage: kexec-file-load -l|-p KERNEL INITRD COMMAND-LINE"),
+    let [kind, kernel, initrd, cmdline, ref more @ ..] = words[..] else {
+        bail!("usage: kexec-file-load -l|-p KERNEL INITRD COMMAND-LINE [device-tree]");
+    };
+    let mut flags = match kind {
+        "-l" => 0,
+        "-p" => KEXEC_FILE_ON_CRASH,
+        _ => bail!("no kind of image {kind}"),
+    };
+    match more {
+        [] => {}
+        ["device-tree"] => flags |= KEXEC_FILE_FORCE_DTB,
+        _ => bail!("no option {}", more.join(" ")),
     }
+    load(kernel, initrd, cmdline, flags)
 }
 
 fn load(kernel: &str, initrd: &str, cmdline: &str, flags: libc::c_ulong) -> Result<()> {

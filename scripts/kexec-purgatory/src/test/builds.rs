@@ -5,12 +5,13 @@
 use std::path::Path;
 use std::{fs, iter, thread};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
+use super::boot::case::Target;
 use super::{Kernels, Report};
 use crate::command::logged;
-use crate::guest::Plan;
-use crate::guest::Purpose;
+use crate::guest::{Extra, Loader, Plan, Purpose};
+use crate::hardware::MODEL;
 use crate::kernel::{self, Built, config};
 use crate::kexec;
 use crate::layout::Layout;
@@ -26,6 +27,8 @@ struct Build {
     arguments: &'static [&'static str],
     /// The purposes that it supports.
     purposes: &'static [Purpose],
+    /// Whether it enters itself, on a machine with a device tree that the next kernel must get.
+    device_tree: bool,
 }
 
 const ENTER: &[Purpose] = &[Purpose::Enter];
@@ -38,6 +41,7 @@ const BUILDS: &[Build] = &[
         fragments: &["base", "rust", "y", "lto-cfi"],
         arguments: &[],
         purposes: BOTH,
+        device_tree: false,
     },
     Build {
         name: "long/build/checks",
@@ -45,6 +49,7 @@ const BUILDS: &[Build] = &[
         fragments: &["base", "rust", "y", "checks"],
         arguments: &[],
         purposes: BOTH,
+        device_tree: false,
     },
     Build {
         name: "long/build/autofdo",
@@ -52,6 +57,7 @@ const BUILDS: &[Build] = &[
         fragments: &["base", "rust", "y", "autofdo"],
         arguments: &[],
         purposes: BOTH,
+        device_tree: false,
     },
     Build {
         name: "long/build/x86-64-v3",
@@ -62,6 +68,15 @@ const BUILDS: &[Build] = &[
             "KRUSTFLAGS=-Ctarget-cpu=x86-64-v3",
         ],
         purposes: BOTH,
+        device_tree: false,
+    },
+    Build {
+        name: "long/build/device-tree",
+        configure: &["tinyconfig"],
+        fragments: &["base", "rust", "y", "device-tree"],
+        arguments: &[],
+        purposes: ENTER,
+        device_tree: true,
     },
     Build {
         name: "long/build/no-crash-dump",
@@ -69,6 +84,7 @@ const BUILDS: &[Build] = &[
         fragments: &["base", "rust", "y", "no-crash-dump"],
         arguments: &[],
         purposes: ENTER,
+        device_tree: false,
     },
     Build {
         name: "long/build/defconfig",
@@ -76,6 +92,7 @@ const BUILDS: &[Build] = &[
         fragments: &["kexec_file", "y"],
         arguments: &[],
         purposes: BOTH,
+        device_tree: false,
     },
 ];
 
@@ -110,24 +127,42 @@ impl Build {
         format!("{}-{}", self.name.replace("build", "boot"), purpose.name())
     }
 
-    /// Makes it enter the distribution's kernel for each purpose.
-    fn boot(&self, kernels: &Kernels, kernel: &Built, report: &mut Report) {
+    /// Makes it enter the next kernel for each purpose.
+    fn boot(&self, kernels: &mut Kernels, kernel: &Built, report: &mut Report) {
         for &purpose in self.purposes {
             let name = self.boot_name(purpose);
-            report.test(&name, || {
-                let kexec = kexec::run(
-                    kernels.layout,
-                    &name.replace('/', "-"),
-                    kernel,
-                    &kernels.next,
-                    &Plan::new(purpose),
-                )?;
-                kexec
-                    .check(true)
-                    .map(drop)
-                    .with_context(|| kexec.log.tail())
-            });
+            report.test(&name, || self.boot_once(kernels, kernel, purpose, &name));
         }
+    }
+
+    fn boot_once(
+        &self,
+        kernels: &mut Kernels,
+        kernel: &Built,
+        purpose: Purpose,
+        name: &str,
+    ) -> Result<()> {
+        let mut plan = Plan::new(purpose);
+        let mut target = Target::Distribution;
+        if self.device_tree {
+            plan.loader = Loader::Debug;
+            plan.extra = Some(Extra::DeviceTree);
+            plan.hardware.device_tree = true;
+            target = Target::Own;
+        }
+        let next = kernels.target(target, kernel)?;
+        let name = name.replace('/', "-");
+        let kexec = kexec::run(kernels.layout, &name, kernel, &next, &plan)?;
+        let log = &kexec.log;
+        kexec.check(true).with_context(|| log.tail())?;
+        if self.device_tree {
+            let found = log.after("guest: device tree of ");
+            ensure!(
+                found == Some(MODEL),
+                "the next kernel has the device tree of {found:?}"
+            );
+        }
+        Ok(())
     }
 
     /// Builds the kernel in its own directory, which is large and is removed after the build.
