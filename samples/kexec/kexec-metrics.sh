@@ -108,11 +108,12 @@ metrics() {
 
 # Prints how the previous kernel entered this one. A time that is not known is left out.
 entered() {
-	metric kexec_entered_nanoseconds \
+	metric kexec_entered_seconds \
 		"Time of the kexec that entered this kernel, from machine_kexec() on."
 	for part in copy verify handoff total; do
 		ns=$(line "entered_${part}_ns")
-		[ "$ns" = -1 ] || printf 'kexec_entered_nanoseconds{part="%s"} %s\n' "$part" "$ns"
+		[ "$ns" = -1 ] || printf 'kexec_entered_seconds{part="%s"} %d.%09d\n' "$part" \
+			$((ns / 1000000000)) $((ns % 1000000000))
 	done
 	metric kexec_entered_info "How this kernel was entered."
 	printf 'kexec_entered_info{by="%s",decision="%s",engine="%s",mismatch="%s"} 1\n' \

@@ -60,6 +60,9 @@ const BOCHS: &[&str] = &[
     "xorriso",
 ];
 
+/// Has promtool, which tests alerts.
+const PROMETHEUS: &[&str] = &["prometheus"];
+
 /// The Rust compilers of the release.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Rust {
@@ -107,6 +110,11 @@ impl Root {
     /// A root with Bochs, and with programs that make a bootable CD.
     pub fn with_bochs(layout: &Layout) -> Result<Self> {
         Self::with(layout, "bochs", BOCHS)
+    }
+
+    /// A root with Prometheus, which is not started.
+    pub fn with_prometheus(layout: &Layout) -> Result<Self> {
+        Self::with(layout, "prometheus", PROMETHEUS)
     }
 
     /// Makes a root, unless the cache has it.

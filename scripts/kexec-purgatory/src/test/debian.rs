@@ -5,11 +5,12 @@
 //! The commands come from the administrator's guide, which names each of its blocks in a comment,
 //! `.. run: <name>`.
 
+mod alerts;
 mod damage;
 mod machine;
 mod secure_boot;
 
-use std::fs;
+use std::{fs, iter};
 
 use anyhow::{Context, Result, ensure};
 use comfy_table::{Table, presets::ASCII_MARKDOWN};
@@ -63,11 +64,16 @@ const fn step(name: &'static str, run: fn(&mut Machine) -> Result<()>) -> Step {
     Step { name, run }
 }
 
+/// Needs no machine.
+const ALERTS: &str = "debian/alerts";
+
 pub fn names() -> Vec<String> {
-    STEPS.iter().map(|step| step.name.to_owned()).collect()
+    let steps = STEPS.iter().map(|step| step.name);
+    iter::once(ALERTS).chain(steps).map(str::to_owned).collect()
 }
 
 pub fn run(layout: &Layout, report: &mut Report) -> Result<()> {
+    report.test(ALERTS, || alerts::run(layout));
     let Some(last) = STEPS.iter().rposition(|step| report.wants(step.name)) else {
         return Ok(());
     };

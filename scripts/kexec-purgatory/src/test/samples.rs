@@ -7,13 +7,15 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use anyhow::{Result, ensure};
+use tempfile::TempDir;
 
 use super::Report;
 use crate::command::command;
 use crate::layout::Layout;
 
 /// Their directory in the overlay.
-const FOLDER: &str = "samples/kexec";
+pub const FOLDER: &str = "samples/kexec";
+const SCRIPT: &str = "kexec-metrics.sh";
 
 const METRICS: &str = "samples/kexec-metrics";
 const UNITS: &str = "samples/units";
@@ -37,10 +39,10 @@ const FILES: &[(&str, &str)] = &[
     ("entered_decision", "direct: KEXEC_PURGATORY_VERIFY=n"),
     ("entered_engine", "none"),
     ("entered_mismatch", "none"),
-    ("entered_copy_ns", "-1"),
+    ("entered_copy_ns", "5012345"),
     ("entered_verify_ns", "-1"),
     ("entered_handoff_ns", "-1"),
-    ("entered_total_ns", "128300000"),
+    ("entered_total_ns", "1128300000"),
 ];
 
 /// The values that must be printed for these files.
@@ -58,7 +60,8 @@ kexec_image_check_timestamp_seconds{image="normal"} 1795795200
 kexec_image_check_timestamp_seconds{image="crash"} 0
 kexec_image_info{image="normal",decision="verified: policy of \"a\\b\"",engine="shani-x3",check="damaged: kernel, initramfs"} 1
 kexec_image_info{image="crash",decision="none",engine="none",check="none"} 1
-kexec_entered_nanoseconds{part="total"} 128300000
+kexec_entered_seconds{part="copy"} 0.005012345
+kexec_entered_seconds{part="total"} 1.128300000
 kexec_entered_info{by="7.3.4",decision="direct: KEXEC_PURGATORY_VERIFY=n",engine="none",mismatch="none"} 1
 "#;
 
@@ -68,7 +71,7 @@ pub fn names() -> Vec<String> {
 
 pub fn run(layout: &Layout, report: &mut Report) -> Result<()> {
     let folder = layout.overlay.join(FOLDER);
-    report.test(METRICS, || metrics(&folder.join("kexec-metrics.sh")));
+    report.test(METRICS, || metrics(&folder.join(SCRIPT)));
     match command("systemd-analyze").arg("--version").output() {
         Ok(_) => report.test(UNITS, || units(&folder)),
         Err(_) => report.skip(UNITS, "systemd-analyze is not installed"),
@@ -78,10 +81,7 @@ pub fn run(layout: &Layout, report: &mut Report) -> Result<()> {
 
 /// Runs the script on files in a temporary directory.
 fn metrics(script: &Path) -> Result<()> {
-    let sysfs = tempfile::tempdir()?;
-    for (name, line) in FILES {
-        fs::write(sysfs.path().join(name), format!("{line}\n"))?;
-    }
+    let sysfs = sysfs()?;
     let run = |arguments: &[&Path]| -> Result<Output> {
         Ok(Command::new(script)
             .env("KEXEC_SYSFS", sysfs.path())
@@ -127,6 +127,25 @@ fn metrics(script: &Path) -> Result<()> {
         "a kernel without the files is taken"
     );
     Ok(())
+}
+
+/// A directory with the [`FILES`].
+fn sysfs() -> Result<TempDir> {
+    let sysfs = tempfile::tempdir()?;
+    for (name, line) in FILES {
+        fs::write(sysfs.path().join(name), format!("{line}\n"))?;
+    }
+    Ok(sysfs)
+}
+
+/// What the script prints for a damaged normal image.
+pub fn printed_metrics(layout: &Layout) -> Result<String> {
+    let sysfs = sysfs()?;
+    succeeded(
+        Command::new(layout.overlay.join(FOLDER).join(SCRIPT))
+            .env("KEXEC_SYSFS", sysfs.path())
+            .output()?,
+    )
 }
 
 fn succeeded(output: Output) -> Result<String> {
