@@ -30,8 +30,8 @@ FUZZ_ARGS := $(if $(SECONDS),--seconds '$(SECONDS)') $(if $(RUNS),--runs '$(RUNS
 
 # make deb PROFILE=<full|guest>
 DEB_ARGS := $(if $(PROFILE),--profile '$(PROFILE)')
-# make test-debian KEXECS=<in a row>
-KEXECS_ARGS := $(if $(KEXECS),--kexecs '$(KEXECS)')
+# make test-debian KEXECS=<in a row> PROFILE=<full|guest>; make test takes them too
+GUEST_ARGS := $(if $(KEXECS),--kexecs '$(KEXECS)') $(DEB_ARGS)
 
 .PHONY: help
 help:
@@ -75,6 +75,7 @@ help:
 	@echo 'make test-debian'
 	@echo '               install these packages in a Debian 13 guest, and run the commands'
 	@echo '               of the administrator'\''s guide there; KEXECS=<in a row>'
+	@echo '               PROFILE=full|guest, by default guest'
 	@echo 'make debian-patches'
 	@echo '               the series as patches for Debian'\''s source package linux, with the'
 	@echo '               lines for its configuration, in build/debian-patches'
@@ -93,7 +94,7 @@ run: tool
 
 .PHONY: test
 test: tool
-	@$(TOOL) test $(FILTER_ARGS) $(LIST_ARGS) $(TREE_ARGS)
+	@$(TOOL) test $(FILTER_ARGS) $(LIST_ARGS) $(GUEST_ARGS) $(TREE_ARGS)
 
 .PHONY: check
 check:
@@ -142,7 +143,7 @@ deb: tool
 
 .PHONY: test-debian
 test-debian: tool
-	@$(TOOL) test --filter debian $(KEXECS_ARGS) $(TREE_ARGS)
+	@$(TOOL) test --filter debian $(GUEST_ARGS) $(TREE_ARGS)
 
 .PHONY: matrix
 matrix: tool

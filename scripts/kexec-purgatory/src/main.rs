@@ -59,6 +59,7 @@ use clap::{Parser, Subcommand};
 
 use crate::bench::instructions::LEAST_RUNS;
 use crate::bench::processor::{Caches, SIZES};
+use crate::debian::DebianOptions;
 use crate::debian::packages::Profile;
 use crate::fuzz::Effort;
 use crate::kernel::Verify;
@@ -224,9 +225,8 @@ enum Action {
         /// Prints the names of the tests, one per line; builds and runs nothing
         #[arg(long)]
         list: bool,
-        /// How many kexecs in a row the guest of the group debian must survive
-        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(2..))]
-        kexecs: u16,
+        #[command(flatten)]
+        guest: DebianOptions,
     },
 }
 
@@ -351,10 +351,10 @@ fn run(arguments: Arguments) -> Result<bool> {
             return faults::run(&layout, count, seed);
         }
         Action::Check { filter } => return test::check(&layout, filter),
-        Action::Test { filter, kexecs, .. } => {
+        Action::Test { filter, guest, .. } => {
             setup::install(&layout)?;
             setup::install_for_guests(&layout)?;
-            return test::run(&layout, filter, kexecs.into());
+            return test::run(&layout, filter, guest);
         }
     }
     Ok(true)

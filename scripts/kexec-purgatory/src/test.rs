@@ -41,6 +41,7 @@ use self::filter::Filter;
 use self::kernels::Kernels;
 use self::report::Report;
 pub use self::selftests::build as build_selftests;
+use crate::debian::DebianOptions;
 use crate::exit::Cause;
 use crate::layout::Layout;
 
@@ -222,16 +223,16 @@ pub fn list(layout: &Layout, filter: Option<String>) -> Result<bool> {
     Ok(true)
 }
 
-/// Runs the tests that `filter` selects. Returns whether all passed. `kexecs` is the number of
-/// kexecs in a row that a Debian guest must survive.
-pub fn run(layout: &Layout, filter: Option<String>, kexecs: usize) -> Result<bool> {
-    run_of(layout, filter, kexecs, GROUPS.iter(), "test")
+/// Runs the tests that `filter` selects. Returns whether all passed. `guest` has the
+/// options of the group debian.
+pub fn run(layout: &Layout, filter: Option<String>, guest: DebianOptions) -> Result<bool> {
+    run_of(layout, filter, Some(guest), GROUPS.iter(), "test")
 }
 
 /// Like [`run`], for the tests that need no root and no kernel.
 pub fn check(layout: &Layout, filter: Option<String>) -> Result<bool> {
     let groups = GROUPS.iter().filter(|group| CHECK.contains(&group.name));
-    run_of(layout, filter, 0, groups, "check")
+    run_of(layout, filter, None, groups, "check")
 }
 
 /// Runs tests of some groups. `folder` is the directory for the JUnit file, below the build
@@ -239,7 +240,7 @@ pub fn check(layout: &Layout, filter: Option<String>) -> Result<bool> {
 fn run_of(
     layout: &Layout,
     filter: Option<String>,
-    kexecs: usize,
+    guest: Option<DebianOptions>,
     groups: impl Iterator<Item = &'static Group>,
     folder: &str,
 ) -> Result<bool> {
@@ -250,7 +251,7 @@ fn run_of(
         .collect();
     ensure!(!wanted.is_empty(), none_of(&filter));
     let names = wanted.iter().map(|(_, names)| names.as_ref().ok());
-    let mut report = Report::start(filter, kexecs, planned(names));
+    let mut report = Report::start(filter, guest, planned(names));
     let mut kernels = None;
     for (group, names) in wanted {
         // An error that keeps a group from running counts as a failure.

@@ -99,6 +99,8 @@ pub fn make(layout: &Layout, profile: Profile) -> Result<Vec<PathBuf>> {
     build
         .env("KDEB_CHANGELOG_DIST", SUITE)
         .env("KDEB_PKGVERSION", version(&make)?)
+        // The default, xz, takes minutes for the debug symbols.
+        .env("KDEB_COMPRESS", "zstd")
         .arg(format!("-j{}", thread::available_parallelism()?))
         .arg("bindeb-pkg");
     if profile == Profile::Guest {
@@ -126,7 +128,14 @@ fn version(make: &dyn Fn() -> Result<Command>) -> Result<String> {
 pub fn release(package: &Path) -> Option<String> {
     let name = package.file_name()?.to_str()?;
     let (release, _) = name.strip_prefix("linux-image-")?.split_once('_')?;
-    (!release.ends_with("-dbg")).then(|| release.to_owned())
+    (!has_symbols(package)).then(|| release.to_owned())
+}
+
+/// Whether it is the package of debug symbols.
+pub fn has_symbols(package: &Path) -> bool {
+    let name = package.file_name().and_then(|name| name.to_str());
+    name.and_then(|name| name.split_once('_'))
+        .is_some_and(|(name, _)| name.ends_with("-dbg"))
 }
 
 /// The kernel of the packages as ELF, with its debug symbols.
@@ -329,7 +338,7 @@ fn collect(objects: &Path, work: &Path, folder: &Path) -> Result<Vec<PathBuf>> {
 mod tests {
     use std::path::Path;
 
-    use super::{check_config, check_space, config, lsmod, release};
+    use super::{check_config, check_space, config, has_symbols, lsmod, release};
 
     const DEBIAN: &str = "CONFIG_A=y\nCONFIG_B=m\nCONFIG_C=\"text\"\n# CONFIG_D is not set\n";
 
@@ -369,6 +378,13 @@ mod tests {
         );
         assert_eq!(of("a/linux-image-7.3.4-new-dbg_7.3.4-2_amd64.deb"), None);
         assert_eq!(of("a/linux-headers-7.3.4-new_7.3.4-2_amd64.deb"), None);
+    }
+
+    #[test]
+    fn debug_symbols_are_in_a_package_with_that_name() {
+        let of = |name| has_symbols(Path::new(name));
+        assert!(of("a/linux-image-7.3.4-new-dbg_7.3.4-2_amd64.deb"));
+        assert!(!of("a/linux-image-7.3.4-new_7.3.4-2_amd64.deb"));
     }
 
     #[test]

@@ -40,6 +40,7 @@ const STEPS: &[Step] = &[
     step("debian/systemctl-kexec/distribution", kexec_distribution),
     step("debian/systemctl-kexec/back", kexec_back),
     step("debian/systemctl-kexec/direct", kexec_direct),
+    step("debian/systemctl-reboot", systemctl_reboot),
     step("debian/kdump/load", kdump_load),
     step("debian/kdump/crash", kdump_crash),
     step("debian/kdump/dump", kdump_dump),
@@ -55,7 +56,7 @@ const STEPS: &[Step] = &[
     step("debian/secure-boot/unsigned", secure_boot::unsigned),
     step("debian/secure-boot/module", secure_boot::module),
     step("debian/secure-boot/distribution", secure_boot::distribution),
-    step("debian/update", update),
+    step(UPDATE, update),
     step("debian/remove", remove),
     step("debian/guide", whole_guide),
 ];
@@ -63,6 +64,9 @@ const STEPS: &[Step] = &[
 const fn step(name: &'static str, run: fn(&mut Machine) -> Result<()>) -> Step {
     Step { name, run }
 }
+
+/// Needs the packages of a second build.
+const UPDATE: &str = "debian/update";
 
 /// Needs no machine.
 const ALERTS: &str = "debian/alerts";
@@ -77,7 +81,9 @@ pub fn run(layout: &Layout, report: &mut Report) -> Result<()> {
     let Some(last) = STEPS.iter().rposition(|step| report.wants(step.name)) else {
         return Ok(());
     };
-    let mut machine = Machine::make(layout, report.kexecs())?;
+    let guest = report.guest().context("no options for the guest")?;
+    let update = STEPS[..=last].iter().any(|step| step.name == UPDATE);
+    let mut machine = Machine::make(layout, guest, update)?;
     for step in &STEPS[..=last] {
         let result = (step.run)(&mut machine);
         let failed = result.is_err();
@@ -252,6 +258,23 @@ fn kexec_direct(machine: &mut Machine) -> Result<()> {
     machine.expect_state("entered_decision", DIRECT)
 }
 
+/// `systemctl reboot` enters an image that is loaded, and goes through the firmware if none is.
+fn systemctl_reboot(machine: &mut Machine) -> Result<()> {
+    let ours = machine.ours.clone();
+    machine.follow("load", &ours)?;
+    machine.leave_by("systemctl reboot", "reboot with an image loaded")?;
+    machine.expect_release(&ours)?;
+    machine.expect_state("entered_by", &ours)?;
+    machine.follow("load", &ours)?;
+    machine.follow("unload", &ours)?;
+    machine.expect_state("verify_loaded", "none")?;
+    machine.leave_by("systemctl reboot", "reboot without one")?;
+    machine.expect_release(&ours)?;
+    machine
+        .sh("test ! -e /sys/kernel/kexec/entered_by")
+        .map(drop)
+}
+
 fn kdump_load(machine: &mut Machine) -> Result<()> {
     machine.follow("kdump", &machine.ours)?;
     machine.expect_state("verify_crash", "verified: crash image")?;
@@ -281,7 +304,8 @@ fn kdump_dump(machine: &mut Machine) -> Result<()> {
     ] {
         ensure!(log.contains(line), "the dump's log has no {line:?}");
     }
-    // The path that the package of debug symbols, which takes long to build, would install.
+    // The path that the package of debug symbols would install. The guest does not get that
+    // package, because it is large.
     machine.sh(&machine.in_packages(&format!(
         "mkdir -p /usr/lib/debug; cp vmlinux /usr/lib/debug/vmlinux-{}",
         machine.ours

@@ -186,7 +186,7 @@ mod tests {
             tests.join(",")
         );
         let folder = tempfile::tempdir().unwrap();
-        let mut report = Report::start(Filter::new(None, [].into_iter()), 0, None);
+        let mut report = Report::start(Filter::new(None, [].into_iter()), None, None);
         stream(&text).report(&mut report, "boot/y-kunit", CPU);
         report.finish(&folder.path().join("junit.xml"))
     }

@@ -12,13 +12,14 @@ use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite, XmlString
 
 use super::filter::Filter;
 use super::passed::Passed;
+use crate::debian::DebianOptions;
 use crate::progress;
 
 /// The results so far.
 pub struct Report {
     filter: Filter,
-    /// How many kexecs in a row a Debian guest must survive.
-    kexecs: usize,
+    /// The options of the group debian, if it can be selected.
+    guest: Option<DebianOptions>,
     /// The number of tests, if it is known.
     planned: Option<usize>,
     passed: usize,
@@ -38,14 +39,14 @@ pub struct Report {
 
 impl Report {
     /// Prints the head of the KTAP stream: its version, and a plan if the number of tests is known.
-    pub fn start(filter: Filter, kexecs: usize, planned: Option<usize>) -> Self {
+    pub fn start(filter: Filter, guest: Option<DebianOptions>, planned: Option<usize>) -> Self {
         println!("KTAP version 1");
         if let Some(planned) = planned {
             println!("1..{planned}");
         }
         Self {
             filter,
-            kexecs,
+            guest,
             planned,
             passed: 0,
             failed: 0,
@@ -63,8 +64,8 @@ impl Report {
         &self.filter
     }
 
-    pub fn kexecs(&self) -> usize {
-        self.kexecs
+    pub fn guest(&self) -> Option<DebianOptions> {
+        self.guest
     }
 
     /// Whether a test is selected, see [`Filter::wants`], and has still to run.
@@ -236,7 +237,7 @@ mod tests {
     use super::*;
 
     fn report(planned: Option<usize>) -> Report {
-        Report::start(Filter::new(None, [].into_iter()), 0, planned)
+        Report::start(Filter::new(None, [].into_iter()), None, planned)
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::debian::DebianOptions;
 use crate::debian::disk::{self, FILES_LABEL};
 use crate::debian::guide::Guide;
 use crate::debian::packages::{self, Profile};
@@ -17,13 +18,11 @@ use crate::fetch;
 use crate::guest::Purpose;
 use crate::layout::Layout;
 use crate::qemu::{FIRMWARE_VARIABLES, SerialLog};
+use crate::test::samples;
 
 /// The directories with the packages of two builds, on the guest's second disk.
 const FIRST: &str = "first";
 const SECOND: &str = "second";
-
-/// The part of the kernel's source that the guide uses.
-const SAMPLES: &str = "samples/kexec";
 
 const PAGE: usize = 4096;
 
@@ -47,17 +46,20 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Builds the packages twice and the disk, and starts the guest, which boots the distribution's
-    /// kernel.
-    pub fn make(layout: &Layout, kexecs: usize) -> Result<Self> {
+    /// Builds the packages, twice for an update, and the disk, and starts the guest, which boots the
+    /// distribution's kernel.
+    pub fn make(layout: &Layout, options: DebianOptions, update: bool) -> Result<Self> {
         let folder = layout.build.join("debian-guest");
         fetch::remove(&folder)?;
         let file = |name: &str| folder.join(name);
         let files = file("files");
-        let ours = build(layout, &files.join(FIRST))?;
-        let page = page_of_kernel(&packages::image(layout, Profile::Guest))?;
-        let same = build(layout, &files.join(SECOND))?;
-        ensure!(ours == same, "the second build is of {same}, not {ours}");
+        let profile = options.profile;
+        let ours = build(layout, profile, &files.join(FIRST))?;
+        let page = page_of_kernel(&packages::image(layout, profile))?;
+        if update {
+            let same = build(layout, profile, &files.join(SECOND))?;
+            ensure!(ours == same, "the second build is of {same}, not {ours}");
+        }
 
         disk::copy(&disk::make(layout)?, &file("disk.img"))?;
         copy_samples(layout, &files.join(FIRST))?;
@@ -83,7 +85,7 @@ impl Machine {
             ours,
             distribution: fetch::distribution_kernel(layout)?.release,
             page,
-            kexecs,
+            kexecs: options.kexecs.into(),
         })
     }
 
@@ -211,24 +213,27 @@ fn page_of_kernel(image: &Path) -> Result<Vec<u8>> {
 }
 
 fn copy_samples(layout: &Layout, to: &Path) -> Result<()> {
-    let to = to.join(SAMPLES);
+    // The part of the kernel's source that the guide uses.
+    let to = to.join(samples::FOLDER);
     fs::create_dir_all(&to)?;
-    for entry in layout.overlay.join(SAMPLES).read_dir()? {
+    for entry in layout.overlay.join(samples::FOLDER).read_dir()? {
         let entry = entry?;
         fs::copy(entry.path(), to.join(entry.file_name()))?;
     }
     Ok(())
 }
 
-/// Builds the packages, and copies them to `folder`, with the kernel as ELF. Returns what `uname
-/// -r` prints on that kernel.
-fn build(layout: &Layout, folder: &Path) -> Result<String> {
-    let mut files = packages::make(layout, Profile::Guest)?;
+/// Builds the packages, and copies them to `folder`, with the kernel as ELF in place of the package
+/// of debug symbols, which would fill the guest's disk. Returns what `uname -r` prints on that
+/// kernel.
+fn build(layout: &Layout, profile: Profile, folder: &Path) -> Result<String> {
+    let mut files = packages::make(layout, profile)?;
+    files.retain(|file| !packages::has_symbols(file));
     let release = files
         .iter()
         .find_map(|file| packages::release(file))
         .context("no package of a kernel")?;
-    files.push(packages::vmlinux(layout, Profile::Guest));
+    files.push(packages::vmlinux(layout, profile));
     fs::create_dir_all(folder)?;
     for file in &files {
         let name = file.file_name().context("a file without a name")?;
