@@ -12,6 +12,11 @@ use crate::hardware::Hardware;
 use crate::initramfs::Initramfs;
 use crate::layout::Layout;
 
+/// Kexec handover. The next kernel boots in the memory that this reserves, with KASAN's shadow, which
+/// is an eighth of all memory. By default the kernel reserves twice of what it took itself, which
+/// KASAN makes more than there is.
+const HANDOVER: &str = "kho=on kho_scratch=16M,512M,16M";
+
 /// A test of the kernel's own that comes with its `/init`.
 pub struct Upstream<'a> {
     /// The name of its initramfs.
@@ -50,7 +55,7 @@ pub fn upstream(layout: &Layout, test: &Upstream<'_>) -> Result<Guest> {
     Ok(Guest {
         initramfs,
         arguments: format!(
-            "kho=on liveupdate=on guest.job=upstream guest.modules={module} guest.extra={extra}"
+            "{HANDOVER} liveupdate=on guest.job=upstream guest.modules={module} guest.extra={extra}"
         ),
         hardware: Hardware::USUAL,
     })
