@@ -16,7 +16,7 @@ mod trial;
 
 use std::fmt;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use self::damage_point::DamagePoint;
 use self::plan::{Planned, plan};
@@ -24,7 +24,7 @@ use self::stopped::StoppedGuests;
 use self::trial::{Class, Trial};
 use crate::graft;
 use crate::guest::{self, Purpose};
-use crate::kernel::{self, Built, Verify};
+use crate::kernel::{self, Built, VERIFY_MODULE, Verify};
 use crate::layout::Layout;
 use crate::machine::guest_setup::GuestSetup;
 use crate::machine::memory;
@@ -41,6 +41,9 @@ const FAULTS_PER_FAULT_AT_REST: usize = 5;
 /// Number of faults per additional fault in a normal image that is loaded beside a crash image.
 const FAULTS_PER_DUMP: usize = 5;
 
+/// Faults in images with kexec handover.
+const HANDOVER: usize = 6;
+
 /// Faults in images that are entered directly, which nothing detects.
 const DIRECT: usize = 6;
 
@@ -52,8 +55,10 @@ pub fn run(layout: &Layout, count: usize, seed: Option<u64>) -> Result<bool> {
     let tree = graft::kernel_tree(layout)?;
     graft::graft(layout, &tree)?;
     let verified = kernel::build(layout, &tree, None, Verify::Y)?;
+    let policy = kernel::build(layout, &tree, None, Verify::M)?;
     let direct = kernel::build(layout, &tree, None, Verify::N)?;
-    let tally = inject(layout, &verified, &direct, count, seed)?;
+    let kernels = [&verified, &policy, &direct];
+    let tally = inject(layout, kernels, count, seed)?;
     println!("{tally}");
     Ok(tally.is_good())
 }
@@ -149,12 +154,11 @@ impl fmt::Display for Tally {
     }
 }
 
-/// Injects faults, the engines one after the other. `verified` is a kernel that verifies normal
-/// images, `direct` one that does not.
+/// Injects faults, the engines one after the other. The kernels are one that verifies normal images,
+/// one where a module decides, and one that does not verify them.
 pub fn inject(
     layout: &Layout,
-    verified: &Built,
-    direct: &Built,
+    [verified, policy, direct]: [&Built; 3],
     count: usize,
     seed: u64,
 ) -> Result<Tally> {
@@ -186,6 +190,19 @@ pub fn inject(
         ));
         execute(&setup, &guests, &trials, &mut tally)?;
     }
+
+    let module = policy.module(VERIFY_MODULE)?;
+    let handover = guest::commanded_with_handover(layout, policy.image(), &module)?;
+    let setup = GuestSetup::new(folder.path(), policy, &handover)?;
+    let engine = *engines.first().context("no engine")?;
+    let mut trials: Vec<Trial> = plan(seed, &[engine])
+        .filter(|planned| planned.point.purpose == Purpose::Enter)
+        .map(Trial::Fault)
+        .take(HANDOVER)
+        .collect();
+    trials.push(Trial::Clean(DamagePoint::NORMAL_BEFORE_COPY));
+    let guests = StoppedGuests::handover(&setup, engine)?;
+    execute(&setup, &guests, &trials, &mut tally)?;
 
     let setup = GuestSetup::new(folder.path(), direct, &guest)?;
     let mut trials: Vec<Trial> = plan(seed, &engines)

@@ -35,6 +35,12 @@ const TESTABLE: &str = "nokaslr";
 /// Memory reserved for the crash kernel: 320 MiB.
 const CRASH_MEMORY: &str = "crashkernel=320M";
 
+/// Kexec handover for a guest that takes commands; its images are small, and it has less memory.
+const SMALL_KHO: &str = "kho=on kho_scratch=16M,64M,16M";
+
+/// Kexec handover, with room for the image in the memory that it reserves.
+pub const KHO: &str = "kho=on kho_scratch=16M,192M,16M";
+
 /// Hides a block of its memory from the kernel, 128 MiB at 512 MiB.
 pub const MEMORY_TO_ADD: &str = "memmap=128M%0x20000000-1";
 
@@ -213,6 +219,25 @@ impl Selftests<'_> {
 /// `next`, an image of a few megabytes, and enter it. `arguments` are added to the image's command
 /// line.
 pub fn commanded(layout: &Layout, next: &Path, arguments: &str) -> Result<Guest> {
+    commanded_with(layout, next, arguments, &[], "")
+}
+
+/// Makes such a guest with kexec handover on, whose policy, the module `policy`, nevertheless has
+/// normal images verified.
+pub fn commanded_with_handover(layout: &Layout, next: &Path, policy: &Path) -> Result<Guest> {
+    let extra = Extra::VerifySpared.name();
+    let first = format!("{SMALL_KHO} guest.extra={extra}");
+    commanded_with(layout, next, "", &[policy.to_owned()], &first)
+}
+
+/// `first` is added to the first kernel's command line, `arguments` to the next kernel's.
+fn commanded_with(
+    layout: &Layout,
+    next: &Path,
+    arguments: &str,
+    modules: &[PathBuf],
+    first: &str,
+) -> Result<Guest> {
     let mut second = second(layout, Purpose::Enter, &small_payload())?;
     second.cmdline += arguments;
     let initramfs = archive(layout, "commands")?;
@@ -220,11 +245,13 @@ pub fn commanded(layout: &Layout, next: &Path, arguments: &str) -> Result<Guest>
     content.add_kexec()?;
     content.add_boot(next, &second)?;
     content.add_own(layout, DEBUG_LOADER)?;
+    let modules = content.add_modules(modules)?;
     content.finish()?;
     Ok(Guest {
         initramfs,
         arguments: format!(
-            "{TESTABLE} guest.job=commands guest.loader={DEBUG_LOADER} {SMALL_CRASH_MEMORY}"
+            "{TESTABLE} guest.job=commands guest.loader={DEBUG_LOADER} {SMALL_CRASH_MEMORY} \
+             guest.modules={modules} {first}"
         ),
         hardware: Hardware::USUAL,
     })

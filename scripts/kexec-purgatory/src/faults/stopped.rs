@@ -9,12 +9,20 @@ use anyhow::{Context, Result, ensure};
 use super::damage_point::DamagePoint;
 use crate::engines::EngineKind;
 use crate::guest::Purpose;
+use crate::kexec::work;
 use crate::machine::gdb::Space;
 use crate::machine::guest_setup::{DIRECT_CPU, GuestSetup, check_engine};
 use crate::machine::loaded::{Loaded, PAGE, Pages};
 use crate::machine::{Machine, Template};
 use crate::processors;
 use crate::progress::Step;
+
+/// The regions of a normal image with kexec handover: kernel, initramfs, `boot_params`, and the list
+/// of the scratch areas.
+const REGIONS_WITH_HANDOVER: u32 = 4;
+
+/// Replaces the engine's name where kexec handover is on.
+pub const HANDOVER: &str = "handover";
 
 /// Replaces the engine's name where there is none.
 pub const NO_ENGINE: &str = "none";
@@ -118,20 +126,37 @@ impl StoppedGuests {
         step.line("kexec");
         let machine = at_rest.template.copy(&memory("kexec"))?;
         let before_copy = before_copy(setup, machine, &memory("kexec"), normal)?;
-        let mut machine = before_copy.template.copy(&memory("normal"))?;
-        machine.run_to(before_copy.start)?;
-        let copied = StoppedGuest {
-            point: DamagePoint::NORMAL_BEFORE_CHECK,
-            template: machine.save(&memory("normal"))?,
-            image: before_copy.image.clone(),
-            start: before_copy.start,
-            pages: Pages::default(),
-        };
+        let copied = copied(&before_copy, &memory("normal"))?;
         step.done();
         Ok(StoppedGuests {
             name,
             ready,
             guests: vec![at_rest, normal_at_rest, crashed, before_copy, copied],
+        })
+    }
+
+    /// Boots a guest with kexec handover whose loader picks this engine, and stops it before the copy
+    /// of a normal image, and before its check.
+    pub fn handover(setup: &GuestSetup<'_>, engine: EngineKind) -> Result<StoppedGuests> {
+        let step = Step::start("prepare a guest, handover");
+        let memory = |which: &str| setup.folder.join(format!("handover-{which}"));
+        let processor = processors::that_picks(engine).context("QEMU has no such processor")?;
+        let ready = setup.boot(HANDOVER, &processor)?;
+        let mut machine = ready.copy(&memory("kexec"))?;
+        let image = setup.load(&mut machine, Purpose::Enter)?;
+        check_engine(&machine, &[Purpose::Enter], engine)?;
+        let regions = work(&machine.log(), Purpose::Enter).map(|work| work.regions);
+        ensure!(
+            regions == Some(REGIONS_WITH_HANDOVER),
+            "the image has {regions:?} regions, as if handover were off"
+        );
+        let before_copy = before_copy(setup, machine, &memory("kexec"), image)?;
+        let copied = copied(&before_copy, &memory("normal"))?;
+        step.done();
+        Ok(StoppedGuests {
+            name: HANDOVER,
+            ready,
+            guests: vec![before_copy, copied],
         })
     }
 
@@ -203,6 +228,19 @@ fn before_copy(
         image,
         start,
         pages,
+    })
+}
+
+/// Makes a guest that is stopped before the copy copy its image, and stops it before the check.
+fn copied(before_copy: &StoppedGuest, memory: &Path) -> Result<StoppedGuest> {
+    let mut machine = before_copy.template.copy(memory)?;
+    machine.run_to(before_copy.start)?;
+    Ok(StoppedGuest {
+        point: DamagePoint::NORMAL_BEFORE_CHECK,
+        template: machine.save(memory)?,
+        image: before_copy.image.clone(),
+        start: before_copy.start,
+        pages: Pages::default(),
     })
 }
 

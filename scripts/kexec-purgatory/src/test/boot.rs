@@ -13,7 +13,7 @@ use self::case::{Case, Expected, boot, check};
 use super::arm::{self, Arm};
 use super::ktap::{self, Stream};
 use super::{Kernels, Report};
-use crate::guest::{Extra, MEMORY_TO_ADD, Purpose};
+use crate::guest::{Extra, KHO, MEMORY_TO_ADD, Purpose};
 use crate::hardware::Hardware;
 use crate::kernel::{SAMPLE_MODULE, VERIFY_MODULE, Verify};
 use crate::kexec::Kexec;
@@ -33,9 +33,6 @@ use Verify::{M, N, Norust, Options, OptionsM, Y};
 const ABSENT: Expected = Undecided("absent");
 /// What sysfs shows on the overlay's kernel for an image that `kexec_load()` loaded.
 const UNKNOWN: Expected = Undecided("unknown: loaded with kexec_load()");
-
-/// Kexec handover, with room for the image in the memory that it reserves.
-const KHO: &str = "kho=on kho_scratch=16M,192M,16M";
 
 /// The regions of a normal image: kernel, `boot_params` and initramfs. The IMA list is not
 /// verified, because it changes after the load.

@@ -29,6 +29,9 @@ const EACH: &[&str] = &[
 const ONCE: &[&str] = &[
     "purgatory",
     "direct image",
+    "normal image before the copy, handover",
+    "normal image before the check, handover",
+    "clean image, handover",
     "checked crash image at rest",
     "checked normal image at rest",
     "checked direct normal image at rest",
@@ -59,8 +62,9 @@ fn name(part: &str) -> String {
 
 pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
     let verified = kernels.get(Verify::Y)?;
+    let policy = kernels.get(Verify::M)?;
     let direct = kernels.get(Verify::N)?;
-    let tally = faults::inject(kernels.layout, &verified, &direct, COUNT, SEED)?;
+    let tally = faults::inject(kernels.layout, [&verified, &policy, &direct], COUNT, SEED)?;
     let names = names();
     let mut groups: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for ran in &tally.0 {
