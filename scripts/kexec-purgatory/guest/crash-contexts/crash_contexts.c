@@ -16,6 +16,7 @@
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/nmi.h>
+#include <linux/proc_fs.h>
 #include <linux/reboot.h>
 #include <linux/syscore_ops.h>
 #include <linux/timer.h>
@@ -35,7 +36,7 @@ static unsigned long pages[PAGES];
 static char pattern[PAGES * ADDRESS];
 module_param_string(pattern, pattern, sizeof(pattern), 0444);
 
-static void die(const char *where)
+static void __noreturn die(const char *where)
 {
 	panic("crash_contexts: %s", where);
 }
@@ -90,6 +91,25 @@ static struct notifier_block reboot_block = { .notifier_call = reboot_function }
 static void shutdown_function(void *data)
 {
 	die("syscore shutdown");
+}
+
+/* Reads a file that kexec_file_load() takes for a kernel. */
+static ssize_t load_function(struct kiocb *iocb, struct iov_iter *to)
+{
+	die("load");
+}
+
+static const struct proc_ops load_ops = { .proc_read_iter = load_function };
+
+static int make_file(void)
+{
+	struct proc_dir_entry *file = proc_create("crash_contexts", 0400, NULL,
+						  &load_ops);
+
+	if (!file)
+		return -ENOMEM;
+	proc_set_size(file, PAGE_SIZE);
+	return 0;
 }
 
 static const struct syscore_ops shutdown_ops = { .shutdown = shutdown_function };
@@ -175,6 +195,8 @@ static int crash_set(const char *value, const struct kernel_param *param)
 		send_nmi();
 	} else if (sysfs_streq(value, "stack")) {
 		return overflow(0);
+	} else if (sysfs_streq(value, "load")) {
+		return make_file();
 	} else if (sysfs_streq(value, "notifier")) {
 		return register_reboot_notifier(&reboot_block);
 	} else if (sysfs_streq(value, "syscore")) {

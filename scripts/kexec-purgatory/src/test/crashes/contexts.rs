@@ -45,9 +45,10 @@ const ARGUMENTS: &[&str] = &["oops=panic", "oops=panic crash_kexec_post_notifier
 /// The number of crashes on request.
 const MANY: usize = 200;
 
-/// Where no crash kernel starts, as on a mainline kernel: `kexec -e` holds the lock that a crash
-/// must take.
-const ENTERING: &[(&str, &str)] = &[
+/// Where no crash kernel starts, as on a mainline kernel: a load and `kexec -e` hold the lock that a
+/// crash must take.
+const LOCKED: &[(&str, &str)] = &[
+    ("load", "crash_contexts: load"),
     ("notifier", "crash_contexts: reboot notifier"),
     ("syscore", "crash_contexts: syscore shutdown"),
 ];
@@ -81,11 +82,11 @@ struct Crash {
     engine: Option<EngineKind>,
 }
 
-/// The crashes of every run of the tests: one in each context, some while another image is entered,
-/// and one after the crash image was damaged.
+/// The crashes of every run of the tests: one in each context, some while another image is
+/// loaded or entered, and one after the crash image was damaged.
 fn few() -> Vec<Crash> {
     let contexts = (0..CONTEXTS.len()).map(|number| crash("crashes", number, number));
-    let entering = ENTERING.iter().flat_map(|&(context, says)| {
+    let locked = LOCKED.iter().flat_map(|&(context, says)| {
         [Verify::Norust, Verify::Y].map(|verify| Crash {
             name: format!("crashes/{context}-{}", verify.name()),
             verify,
@@ -101,7 +102,7 @@ fn few() -> Vec<Crash> {
         })
     });
     let damaged = damaged("crashes/damaged", None);
-    contexts.chain(entering).chain([damaged]).collect()
+    contexts.chain(locked).chain([damaged]).collect()
 }
 
 fn many() -> Vec<Crash> {
