@@ -10,6 +10,7 @@
 #include <linux/atomic.h>
 #include <linux/cpu.h>
 #include <linux/gfp.h>
+#include <linux/interrupt.h>
 #include <linux/io.h>
 #include <linux/irq_work.h>
 #include <linux/kthread.h>
@@ -19,7 +20,6 @@
 #include <linux/proc_fs.h>
 #include <linux/reboot.h>
 #include <linux/syscore_ops.h>
-#include <linux/timer.h>
 #include <linux/vmalloc.h>
 #include <asm/apic.h>
 #include <asm/fpu/api.h>
@@ -41,12 +41,13 @@ static void __noreturn die(const char *where)
 	panic("crash_contexts: %s", where);
 }
 
-static void timer_function(struct timer_list *timer)
+static void tasklet_function(struct tasklet_struct *tasklet)
 {
 	die(in_softirq() ? "softirq" : "no softirq");
 }
 
-static DEFINE_TIMER(timer, timer_function);
+/* A timer might not expire: jiffies may stop with a processor that hangs. */
+static DECLARE_TASKLET(tasklet, tasklet_function);
 
 static void work_function(struct irq_work *work)
 {
@@ -186,7 +187,7 @@ static int crash_set(const char *value, const struct kernel_param *param)
 		local_irq_disable();
 		die("interrupts off");
 	} else if (sysfs_streq(value, "softirq")) {
-		mod_timer(&timer, jiffies + 1);
+		tasklet_schedule(&tasklet);
 	} else if (sysfs_streq(value, "hardirq")) {
 		irq_work_queue(&work);
 	} else if (sysfs_streq(value, "nmi")) {
