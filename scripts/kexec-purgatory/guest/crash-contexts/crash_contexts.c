@@ -157,6 +157,9 @@ static int start_others(void)
 	put_cpu();
 	if (!strcmp(others, "idle"))
 		return 0;
+	/* On another processor, this task would wait for one that never ends. */
+	if (set_cpus_allowed_ptr(current, cpumask_of(here)))
+		return -EBUSY;
 	for_each_online_cpu(cpu) {
 		struct task_struct *task;
 
