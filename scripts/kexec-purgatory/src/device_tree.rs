@@ -5,7 +5,8 @@
 use anyhow::{Context, Result};
 use vm_fdt::FdtWriter;
 
-use crate::hardware::MODEL;
+/// The model in the device tree.
+pub const MODEL: &str = "kexec-purgatory,guest";
 
 // Offsets of fields in a bzImage, and the type of a `struct setup_data`.
 // Source: Documentation/arch/x86/boot.rst and arch/x86/include/uapi/asm/setup_data.h.

@@ -5,9 +5,6 @@
 /// The memory of most guests, in MiB.
 pub const MEMORY_MIB: u64 = 1536;
 
-/// The model in a machine's device tree.
-pub const MODEL: &str = "kexec-purgatory,guest";
-
 /// The hardware of a guest's machine.
 #[derive(Clone, Copy)]
 pub struct Hardware {
@@ -21,7 +18,7 @@ pub struct Hardware {
     pub uefi: bool,
     /// An emulated TPM 2.0.
     pub tpm: bool,
-    /// A device tree with nothing but the model [`MODEL`].
+    /// A device tree with nothing but the model [`MODEL`](crate::device_tree::MODEL).
     pub device_tree: bool,
 }
 

@@ -217,7 +217,7 @@ enum Action {
     /// inside kselftests are known only when they run. A filter for such a test starts with the
     /// part of its name that is known before, or with the end of that part, as in
     /// boot/y-kunit/rust_kexec or y-kunit/rust_kexec.
-    #[command(after_help = needs!("50 min; options, matrix, toolchain and debug half an hour each, long an hour, debian an hour or more plus the time to build packages", "10 GB"))]
+    #[command(after_help = needs!("50 min; options, matrix, toolchain and debug half an hour each, long an hour (not measured), debian an hour or more plus the time to build packages", "10 GB"))]
     Test {
         /// GROUP or GROUP/PREFIX selects tests of that group; other text matches anywhere in a name
         #[arg(long)]

@@ -3,7 +3,8 @@
 //! Loads an image with `kexec_file_load()` and `KEXEC_FILE_DEBUG`, and on request with
 //! `KEXEC_FILE_FORCE_DTB`.
 //!
-//! `KEXEC_FILE_DEBUG` makes the purgatory say what it verified. kexec-tools pass it only from 2.0.28 on.
+//! `KEXEC_FILE_DEBUG` makes the purgatory say what it verified. kexec-tools pass it only from 2.0.28
+//! on.
 
 use std::env;
 use std::ffi::CString;

@@ -13,6 +13,9 @@ use crate::kernel::Verify;
 use crate::parallel::in_order;
 use crate::qemu::{self, SerialLog};
 
+/// The beginning of what the purgatory prints before it enters a kernel.
+const VERIFIED: &str = "purgatory: verified ";
+
 /// The number of crashes in every run of the tests, and on request.
 const CRASHES: u32 = 5;
 const MANY_CRASHES: u32 = 50;
@@ -77,7 +80,7 @@ fn dumped(log: &SerialLog) -> Result<()> {
         bail!("{failure}");
     }
     ensure!(
-        log.after("purgatory: verified ").is_some(),
+        log.after(VERIFIED).is_some(),
         "the crash image was not entered through the purgatory"
     );
     ensure!(log.after("guest: vmcore ").is_some(), "no dump was left");

@@ -9,11 +9,11 @@ mod alerts;
 mod damage;
 mod machine;
 mod secure_boot;
+mod soak;
 
 use std::{fs, iter};
 
 use anyhow::{Context, Result, ensure};
-use comfy_table::{Table, presets::ASCII_MARKDOWN};
 
 use self::machine::Machine;
 use super::Report;
@@ -49,7 +49,7 @@ const STEPS: &[Step] = &[
     step("debian/damage/dump", damage::dump),
     step("debian/damage/reset", damage::reset),
     step("debian/damage/watchdog", damage::watchdog),
-    step("debian/soak", soak),
+    step("debian/soak", soak::run),
     step("debian/secure-boot/enrol", secure_boot::enrol),
     step("debian/secure-boot/boot", secure_boot::boot),
     step("debian/secure-boot/signed", secure_boot::signed),
@@ -333,42 +333,6 @@ fn in_dump(expression: &str) -> String {
         "drgn --quiet --core $(ls -t /var/crash/*/dump.* | head -n 1) --symbols /var/tmp/vmlinux \
          -e 'print({expression})'"
     )
-}
-
-/// Many kexecs in a row, of two kernels and both decisions.
-fn soak(machine: &mut Machine) -> Result<()> {
-    let mut table = Table::new();
-    table
-        .load_style(ASCII_MARKDOWN)
-        .set_header(["kexec", "from", "to", "decision", "memory, kB"]);
-    for number in 1..=machine.kexecs {
-        let ours = machine.sh("uname -r")? == machine.ours;
-        let (from, to) = match ours {
-            true => (machine.ours.clone(), machine.distribution.clone()),
-            false => (machine.distribution.clone(), machine.ours.clone()),
-        };
-        let decision = match (ours, number % 4 < 2) {
-            (false, _) => None,
-            (true, true) => Some(VERIFIED),
-            (true, false) => {
-                machine.follow("unload-module", &from)?;
-                Some(DIRECT)
-            }
-        };
-        kexec(machine, &to, decision).with_context(|| format!("kexec {number}"))?;
-        let memory = machine.sh("sed -n 's/^MemTotal: *\\([0-9]*\\) kB/\\1/p' /proc/meminfo")?;
-        table.add_row([
-            number.to_string(),
-            from,
-            to,
-            decision.unwrap_or("purgatory in C").to_owned(),
-            memory,
-        ]);
-    }
-    for line in table.to_string().lines() {
-        progress::print(&format!("# {line}"));
-    }
-    Ok(())
 }
 
 /// The packages of a second build replace those of the first.

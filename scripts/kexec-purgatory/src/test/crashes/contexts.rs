@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use comfy_table::{Table, presets::ASCII_MARKDOWN};
 
+use super::VERIFIED;
 use crate::emulators;
 use crate::engines::EngineKind;
 use crate::guest::{self, CRASH_CONTEXTS, Death, Purpose};
@@ -52,9 +53,6 @@ const LOCKED: &[(&str, &str)] = &[
     ("notifier", "crash_contexts: reboot notifier"),
     ("syscore", "crash_contexts: syscore shutdown"),
 ];
-
-/// The beginning of what the purgatory prints before it enters a kernel.
-const VERIFIED: &str = "purgatory: verified ";
 
 /// The change of a loaded image that the purgatory must find.
 const DAMAGE: &str = "damage";
