@@ -13,6 +13,7 @@ use super::{
     },
     lanes::{
         self,
+        Blocks,
         Words, //
     },
     States,
@@ -50,27 +51,21 @@ impl Words<16> for Vector {
     }
 
     #[inline(always)]
-    unsafe fn load_quarter(
+    fn load_quarter<const QUARTER: usize, const FIRST: usize>(
         self,
-        streams: &Streams<'_>,
-        block: usize,
-        quarter: usize,
-        first: usize,
+        blocks: &Blocks<'_, 16>,
     ) -> Self {
-        // SAFETY: By the type invariants, the CPU has the instructions. By the safety requirements,
-        // `first` is less than 4, so that the numbers of the streams are less than 16, each stream
-        // has the block, and `quarter` is less than 4, so that the 16 bytes from there are part of
-        // the block. They are read at any alignment. INVARIANT: As for `self`.
-        unsafe {
-            let address = |lane: usize| -> *const __m128i {
-                let block = streams.get_unchecked(lane).as_ptr().add(block);
+        const { assert!(FIRST < 4) };
 
-                block.cast::<__m128i>().add(quarter)
-            };
-            let words = _mm512_castsi128_si512(_mm_loadu_si128(address(first)));
-            let words = _mm512_inserti32x4::<1>(words, _mm_loadu_si128(address(first + 4)));
-            let words = _mm512_inserti32x4::<2>(words, _mm_loadu_si128(address(first + 8)));
-            let words = _mm512_inserti32x4::<3>(words, _mm_loadu_si128(address(first + 12)));
+        // SAFETY: By the type invariants, the CPU has the instructions. They read the 16 bytes at
+        // each address, which are part of a block, at any alignment. `FIRST` is less than 4, so
+        // that the numbers of the streams are less than 16. INVARIANT: As for `self`.
+        unsafe {
+            let address = |lane| blocks.quarter::<QUARTER>(lane).cast::<__m128i>();
+            let words = _mm512_castsi128_si512(_mm_loadu_si128(address(FIRST)));
+            let words = _mm512_inserti32x4::<1>(words, _mm_loadu_si128(address(FIRST + 4)));
+            let words = _mm512_inserti32x4::<2>(words, _mm_loadu_si128(address(FIRST + 8)));
+            let words = _mm512_inserti32x4::<3>(words, _mm_loadu_si128(address(FIRST + 12)));
 
             Vector(words)
         }

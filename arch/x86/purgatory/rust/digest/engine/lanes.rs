@@ -2,15 +2,42 @@
 
 //! SHA-256 of as many streams as a vector has elements, word by word as in FIPS 180-4.
 //!
-//! Everything here is inlined into functions that enable the instruction set. There are no closures
-//! and no iterators over vectors: they would be separate functions, which do not enable it.
+//! Everything that handles vectors is inlined into functions that enable the instruction set. No
+//! closure and no iterator handles vectors: it would be a separate function, which does not enable
+//! it.
 
 use super::{
     constants::K,
+    Block,
     States,
-    Streams, //
+    Streams,
+    BLOCK_SIZE, //
 };
 use crate::engines::LANES_MAX;
+
+/// One block of each stream.
+///
+/// # Invariants
+///
+/// `number` is less than the number of blocks in each stream.
+pub(super) struct Blocks<'a, const LANES: usize> {
+    streams: &'a [&'a [Block]; LANES],
+    number: usize,
+}
+
+impl<const LANES: usize> Blocks<'_, LANES> {
+    /// The address of the words `4 * QUARTER` to `4 * QUARTER + 3` of the block of a stream: 16
+    /// bytes that are part of the block, at any alignment. `lane` must be less than `LANES`.
+    #[inline(always)]
+    pub(super) fn quarter<const QUARTER: usize>(&self, lane: usize) -> *const [u8; 16] {
+        const { assert!(QUARTER < BLOCK_SIZE / 16) };
+
+        // By the type invariants, nothing wraps, and the address is in the block.
+        let block = self.streams[lane].as_ptr().wrapping_add(self.number);
+
+        block.cast::<[u8; 16]>().wrapping_add(QUARTER)
+    }
+}
 
 /// A vector of one word for each of `LANES` streams.
 ///
@@ -22,20 +49,12 @@ pub(super) trait Words<const LANES: usize>: Copy {
     /// Loads a word for each stream. The value of `self` is ignored.
     fn load(self, words: &[u32; LANES]) -> Self;
 
-    /// Loads the words `4 * quarter` to `4 * quarter + 3` of block number `block` from `LANES / 4`
-    /// streams: `first`, `first + 4` and so on, one stream after the other. Keeps the order of the
-    /// bytes. The value of `self` is ignored.
-    ///
-    /// # Safety
-    ///
-    /// - `block` is less than the number of blocks in each of the first `LANES` streams.
-    /// - `quarter` and `first` are less than 4.
-    unsafe fn load_quarter(
+    /// Loads the words `4 * QUARTER` to `4 * QUARTER + 3` of `LANES / 4` blocks: `FIRST`,
+    /// `FIRST + 4` and so on, one block after the other. `FIRST` must be less than 4. Keeps the
+    /// order of the bytes. The value of `self` is ignored.
+    fn load_quarter<const QUARTER: usize, const FIRST: usize>(
         self,
-        streams: &Streams<'_>,
-        block: usize,
-        quarter: usize,
-        first: usize,
+        blocks: &Blocks<'_, LANES>,
     ) -> Self;
 
     fn store(self, words: &mut [u32; LANES]);
@@ -84,11 +103,9 @@ pub(super) fn compress<W: Words<LANES>, const LANES: usize>(
 ) {
     const { assert!(LANES <= LANES_MAX) };
 
-    let mut blocks = usize::MAX;
-
-    for stream in streams.iter().take(LANES) {
-        blocks = usize::min(blocks, stream.len());
-    }
+    let Some(used) = streams.first_chunk() else {
+        return;
+    };
 
     // Word by word, so that one vector holds a word of each stream.
     let mut words = [[0; LANES]; 8];
@@ -102,11 +119,20 @@ pub(super) fn compress<W: Words<LANES>, const LANES: usize>(
     // The message words of the next 16 rounds. Each block overwrites them all.
     let mut w = [any; 16];
 
-    for block in 0..blocks {
+    let lengths = used.iter().map(|stream| stream.len());
+
+    for number in 0..lengths.min().unwrap_or(0) {
+        // INVARIANT: `number` is less than the number of blocks in the shortest stream.
+        let blocks = Blocks {
+            streams: used,
+            number,
+        };
         let mut state = load_state(any, &words);
 
-        // SAFETY: `block` is less than the number of blocks of the shortest stream.
-        unsafe { load_block(&mut w, streams, block) };
+        load_quarters::<0, W, LANES>(&mut w, &blocks);
+        load_quarters::<1, W, LANES>(&mut w, &blocks);
+        load_quarters::<2, W, LANES>(&mut w, &blocks);
+        load_quarters::<3, W, LANES>(&mut w, &blocks);
 
         for (i, k) in K.0.as_chunks().0.iter().enumerate() {
             if i > 0 {
@@ -157,42 +183,29 @@ fn add_state<W: Words<LANES>, const LANES: usize>(words: &mut [[u32; LANES]; 8],
     state[7].add(h).store(&mut words[7]);
 }
 
-/// Loads block number `block` of each stream, and transposes the blocks: `w[i]` gets word `i` of
-/// each.
-///
-/// # Safety
-///
-/// `block` is less than the number of blocks in each of the first `LANES` streams.
+/// Loads the words `4 * QUARTER` to `4 * QUARTER + 3` of each block, and transposes them: `w[i]`
+/// gets word `i` of each.
 #[inline(always)]
-unsafe fn load_block<W: Words<LANES>, const LANES: usize>(
+fn load_quarters<const QUARTER: usize, W: Words<LANES>, const LANES: usize>(
     w: &mut [W; 16],
-    streams: &Streams<'_>,
-    block: usize,
+    blocks: &Blocks<'_, LANES>,
 ) {
-    for (quarter, w) in w.as_chunks_mut::<4>().0.iter_mut().enumerate() {
-        let any = w[0];
-        // SAFETY: By this function's requirements, `block` is in range. `quarter` is less than 4,
-        // since `w` has four quarters, and so are the numbers of the streams.
-        let [a, b, c, d] = unsafe {
-            [
-                any.load_quarter(streams, block, quarter, 0).swap_bytes(),
-                any.load_quarter(streams, block, quarter, 1).swap_bytes(),
-                any.load_quarter(streams, block, quarter, 2).swap_bytes(),
-                any.load_quarter(streams, block, quarter, 3).swap_bytes(),
-            ]
-        };
+    let any = w[0];
+    let a = any.load_quarter::<QUARTER, 0>(blocks).swap_bytes();
+    let b = any.load_quarter::<QUARTER, 1>(blocks).swap_bytes();
+    let c = any.load_quarter::<QUARTER, 2>(blocks).swap_bytes();
+    let d = any.load_quarter::<QUARTER, 3>(blocks).swap_bytes();
 
-        // The first two words of two streams each, and the last two.
-        let ab_low = a.interleave_low_words(b);
-        let ab_high = a.interleave_high_words(b);
-        let cd_low = c.interleave_low_words(d);
-        let cd_high = c.interleave_high_words(d);
+    // The first two words of two blocks each, and the last two.
+    let ab_low = a.interleave_low_words(b);
+    let ab_high = a.interleave_high_words(b);
+    let cd_low = c.interleave_low_words(d);
+    let cd_high = c.interleave_high_words(d);
 
-        w[0] = ab_low.interleave_low_pairs(cd_low);
-        w[1] = ab_low.interleave_high_pairs(cd_low);
-        w[2] = ab_high.interleave_low_pairs(cd_high);
-        w[3] = ab_high.interleave_high_pairs(cd_high);
-    }
+    w[4 * QUARTER] = ab_low.interleave_low_pairs(cd_low);
+    w[4 * QUARTER + 1] = ab_low.interleave_high_pairs(cd_low);
+    w[4 * QUARTER + 2] = ab_high.interleave_low_pairs(cd_high);
+    w[4 * QUARTER + 3] = ab_high.interleave_high_pairs(cd_high);
 }
 
 /// Replaces the message words of 16 rounds by those of the next 16.
