@@ -122,25 +122,23 @@ impl Console {
     }
 
     fn read(&self, register: u16) -> u8 {
-        match *self {
-            Console::None => XMTRDY,
-            // SAFETY: The caller of `Console::port()` vouched for the port.
-            Console::Port(port) => unsafe { cpu::inb(port.wrapping_add(register)) },
-            Console::Mmio32(base) => {
-                // SAFETY: The caller of `Console::mmio32()` vouched for the registers.
-                unsafe { ptr::read_volatile(register_at(base, register)) }
+        // SAFETY: The caller of `Console::port()` or `Console::mmio32()` vouched for the registers.
+        unsafe {
+            match *self {
+                Console::None => XMTRDY,
+                Console::Port(port) => cpu::inb(port.wrapping_add(register)),
+                Console::Mmio32(base) => ptr::read_volatile(register_at(base, register)),
             }
         }
     }
 
     fn write(&self, register: u16, byte: u8) {
-        match *self {
-            Console::None => {}
-            // SAFETY: The caller of `Console::port()` vouched for the port.
-            Console::Port(port) => unsafe { cpu::outb(port.wrapping_add(register), byte) },
-            Console::Mmio32(base) => {
-                // SAFETY: The caller of `Console::mmio32()` vouched for the registers.
-                unsafe { ptr::write_volatile(register_at(base, register), byte) }
+        // SAFETY: The caller of `Console::port()` or `Console::mmio32()` vouched for the registers.
+        unsafe {
+            match *self {
+                Console::None => {}
+                Console::Port(port) => cpu::outb(port.wrapping_add(register), byte),
+                Console::Mmio32(base) => ptr::write_volatile(register_at(base, register), byte),
             }
         }
     }

@@ -148,11 +148,11 @@ pub(crate) fn halt() -> ! {
 ///
 /// # Invariants
 ///
-/// `CR4` differs from `cr4` in OSXSAVE at most, which is set. `cr4` and `xcr0` are what these
-/// registers held before.
+/// - `CR4` differs from `cr4` in OSXSAVE at most, which is set. `cr4` is what it held before.
+/// - `xcr0` is what `XCR0` held before, or `None` if it was not written.
 pub(crate) struct ExtendedStates {
     cr4: u64,
-    xcr0: u64,
+    xcr0: Option<u64>,
 }
 
 impl ExtendedStates {
@@ -167,18 +167,33 @@ impl ExtendedStates {
             return None;
         }
 
-        let cr4 = read_cr4();
-        // SAFETY: A CPU with states to enable has `CR4.OSXSAVE`, and `XCR0` once that is set. No
-        // other bit of `CR4` changes. The caller vouches for the bits that are added to those in
-        // force.
-        let xcr0 = unsafe {
-            write_cr4(cr4 | CR4_OSXSAVE);
+        let cr4: u64;
+        let (low, high): (u32, u32);
 
-            let xcr0 = read_xcr0();
-            if xcr0 & bits != bits {
+        // SAFETY: A CPU with states to enable has `CR4.OSXSAVE`, and register 0, which is `XCR0`,
+        // once that is set. No other bit of `CR4` changes. The caller vouches for the bits that are
+        // added to those in force.
+        let xcr0 = unsafe {
+            asm!(
+                "movq %cr4, %rax",
+                "movq %rax, {cr4}",
+                "orq ${osxsave}, %rax",
+                "movq %rax, %cr4",
+                "xgetbv",
+                cr4 = out(reg) cr4,
+                osxsave = const CR4_OSXSAVE,
+                in("ecx") 0,
+                out("eax") low,
+                out("edx") high,
+                options(att_syntax, nostack),
+            );
+
+            let xcr0 = u64::from(high) << 32 | u64::from(low);
+            let lacks = xcr0 & bits != bits;
+            if lacks {
                 write_xcr0(xcr0 | bits);
             }
-            xcr0
+            lacks.then_some(xcr0)
         };
 
         // INVARIANT: OSXSAVE was set above. Only this type writes `CR4`, and there is no other
@@ -189,34 +204,15 @@ impl ExtendedStates {
 
 impl Drop for ExtendedStates {
     fn drop(&mut self) {
-        // SAFETY: By the type invariants, OSXSAVE is set, the CPU held both values before, and no
-        // other bit of `CR4` changes.
+        // SAFETY: By the type invariants, OSXSAVE is set, the registers held both values before, if
+        // there are two, and no other bit of `CR4` changes.
         unsafe {
-            if read_xcr0() != self.xcr0 {
-                write_xcr0(self.xcr0);
+            if let Some(xcr0) = self.xcr0 {
+                write_xcr0(xcr0);
             }
-            write_cr4(self.cr4);
+            asm!("movq {}, %cr4", in(reg) self.cr4, options(att_syntax, nostack));
         }
     }
-}
-
-/// # Safety
-///
-/// `CR4.OSXSAVE` must be set.
-unsafe fn read_xcr0() -> u64 {
-    let (low, high): (u32, u32);
-
-    // SAFETY: By the safety requirements of this function. Register 0 is `XCR0`.
-    unsafe {
-        asm!(
-            "xgetbv",
-            in("ecx") 0,
-            out("eax") low,
-            out("edx") high,
-            options(nomem, nostack, preserves_flags),
-        )
-    };
-    u64::from(high) << 32 | u64::from(low)
 }
 
 /// # Safety
@@ -233,22 +229,4 @@ unsafe fn write_xcr0(xcr0: u64) {
             options(nostack, preserves_flags),
         )
     };
-}
-
-fn read_cr4() -> u64 {
-    let cr4;
-
-    // SAFETY: Reads a register; this program runs in ring 0.
-    unsafe {
-        asm!("movq %cr4, {}", out(reg) cr4, options(att_syntax, nomem, nostack, preserves_flags))
-    };
-    cr4
-}
-
-/// # Safety
-///
-/// The CPU must accept the value, and paging must stay as it is.
-unsafe fn write_cr4(cr4: u64) {
-    // SAFETY: By the safety requirements of this function.
-    unsafe { asm!("movq {}, %cr4", in(reg) cr4, options(att_syntax, nostack, preserves_flags)) };
 }

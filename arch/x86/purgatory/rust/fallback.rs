@@ -6,7 +6,10 @@ use crate::{
     console::Console,
     Next, //
 };
-use core::ptr;
+use core::{
+    ptr,
+    slice, //
+};
 use purgatory_digest::{
     abi::{
         Digest,
@@ -78,11 +81,12 @@ impl Fallback {
             return None;
         }
 
-        let code = ptr::with_exposed_provenance(start as usize);
-        // SAFETY: By the type invariants, the other purgatory begins at `start`, has `code` bytes
-        // before its parameters, and is mapped. Nothing else runs that could write to it.
-        let digest = unsafe { sha256(code, self.code) };
-        if digest != self.digest {
+        let start = ptr::with_exposed_provenance(start as usize);
+        // SAFETY: By the type invariants, the other purgatory begins at `start`, which is not 0,
+        // has `self.code` bytes before its parameters, and is mapped. Nothing else runs that could
+        // write to it.
+        let code = unsafe { slice::from_raw_parts(start, self.code) };
+        if sha256(code) != self.digest {
             console.str("purgatory: the crash image has another purgatory\n");
             return None;
         }

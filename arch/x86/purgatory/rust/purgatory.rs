@@ -20,7 +20,8 @@ use core::{
         self,
         MaybeUninit, //
     },
-    ptr, //
+    ptr,
+    slice, //
 };
 use cpu::EmptyIdt;
 use fallback::Fallback;
@@ -93,15 +94,21 @@ unsafe extern "C" fn purgatory_main(
     // SAFETY: By the safety requirements of this function.
     let mut params = unsafe { read_once(params) };
     // SAFETY: The linker script puts the parameters after the code and constants of this program,
-    // and the header before these.
-    let own_digest = unsafe { sha256(header.cast(), code) };
+    // and the header before these. The bytes from the header up to the parameters are initialized,
+    // and never written.
+    let (own, mem_size) = unsafe {
+        (
+            slice::from_raw_parts(header.cast(), code),
+            (*header).mem_size,
+        )
+    };
+    let own_digest = sha256(own);
     let params_digest = params_digest(&mut params);
 
     // SAFETY: By the safety requirements of this function, the register holds what the previous
     // kernel knew of its console.
     let mut console = unsafe { Console::port(handoff.console_port()) };
-    // SAFETY: The header is constant.
-    let extent = start..start + u64::from(unsafe { (*header).mem_size });
+    let extent = start..start + u64::from(mem_size);
     // SAFETY: By the safety requirements of this function, `crash_entry` is what the previous
     // kernel passed: `kexec_mismatch_entry` of `arch/x86/kexec/images.c`, which is 0 or
     // `kimage::start` of a crash image that is verified, so that this is the entry point of its
@@ -187,21 +194,24 @@ unsafe fn read_once(params: *const Params) -> Params {
     let mut copy = MaybeUninit::<Params>::uninit();
     let (from, to) = (params.cast::<u64>(), copy.as_mut_ptr().cast::<u64>());
 
-    for i in 0..size_of::<Params>() / size_of::<u64>() {
-        // SAFETY: `i` is within both structures, which are aligned to words. A volatile read is not
-        // repeated.
-        unsafe { to.add(i).write(from.add(i).read_volatile()) };
-    }
-    // SAFETY: Every word was written, as `abi.rs` asserts that the size is a multiple of a word's.
+    // SAFETY: `i` is within both structures, which are aligned to words. A volatile read is not
+    // repeated. Every word is written, as `abi.rs` asserts that the size is a multiple of a word's.
     // The fields are integers, of which every bit pattern is a value.
-    unsafe { copy.assume_init() }
+    unsafe {
+        for i in 0..size_of::<Params>() / size_of::<u64>() {
+            to.add(i).write(from.add(i).read_volatile());
+        }
+        copy.assume_init()
+    }
 }
 
 /// The digest of the parameters as [`Params::params_digest`] defines it.
 fn params_digest(params: &mut Params) -> abi::Digest {
     let recorded = mem::take(&mut params.params_digest);
-    // SAFETY: `params` is an initialized value without padding.
-    let found = unsafe { sha256(ptr::from_ref(params).cast(), size_of::<Params>()) };
+    // SAFETY: `params` is an initialized value without padding, and `bytes` is not used after the
+    // next statement, before `params` is written.
+    let bytes = unsafe { slice::from_raw_parts(ptr::from_ref(params).cast(), size_of::<Params>()) };
+    let found = sha256(bytes);
 
     params.params_digest = recorded;
     found

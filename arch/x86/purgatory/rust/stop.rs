@@ -105,21 +105,20 @@ fn reset_machine(reset: &Reset) -> ! {
 ///
 /// `reset` must be the machine's reset register, or none.
 unsafe fn acpi_reset(reset: &Reset) {
-    match reset.space {
-        // SAFETY: By the safety requirements of this function.
-        abi::RESET_IO => unsafe { cpu::outb(reset.address as u16, reset.value as u8) },
-        abi::RESET_PCI => {
-            let device = (reset.address >> 32 & 0x1f) as u32;
-            let function = (reset.address >> 16 & 0x7) as u32;
-            let register = (reset.address & 0xff) as u32;
-            let address = 1 << 31 | device << 11 | function << 8 | register & !3;
+    // SAFETY: By the safety requirements of this function.
+    unsafe {
+        match reset.space {
+            abi::RESET_IO => cpu::outb(reset.address as u16, reset.value as u8),
+            abi::RESET_PCI => {
+                let device = (reset.address >> 32 & 0x1f) as u32;
+                let function = (reset.address >> 16 & 0x7) as u32;
+                let register = (reset.address & 0xff) as u32;
+                let address = 1 << 31 | device << 11 | function << 8 | register & !3;
 
-            // SAFETY: By the safety requirements of this function.
-            unsafe {
                 cpu::outl(PCI_ADDRESS, address);
                 cpu::outb(PCI_DATA + (register & 3) as u16, reset.value as u8);
             }
+            _ => {}
         }
-        _ => {}
     }
 }

@@ -20,6 +20,8 @@ pub mod engines;
 pub mod record;
 mod tree;
 
+pub use tree::sha256;
+
 use abi::{
     Digest,
     Region,
@@ -77,18 +79,4 @@ pub unsafe fn region_digests_with_leaf<const LEAF: usize>(
     });
 
     tree::region_digests::<LEAF>(engine, memory, digests.iter_mut());
-}
-
-/// Computes the SHA-256 of `len` bytes at `start`.
-///
-/// # Safety
-///
-/// `start` is not null, and the `len` bytes from there, at most `isize::MAX`, are initialized,
-/// readable, and not written while this function runs.
-pub unsafe fn sha256(start: *const u8, len: usize) -> Digest {
-    // SAFETY: By the safety requirements, the range is valid for reads and does not change. Bytes
-    // need no alignment.
-    let data = unsafe { slice::from_raw_parts(start, len) };
-
-    tree::sha256(data)
 }

@@ -67,7 +67,7 @@ pub(crate) fn region_digests<'a, const LEAF: usize>(
 /// Computes the SHA-256 of `data`.
 // Not inlined, since the code is large.
 #[inline(never)]
-pub(crate) fn sha256(data: &[u8]) -> Digest {
+pub fn sha256(data: &[u8]) -> Digest {
     Sha256::digest(data).into()
 }
 
