@@ -5,15 +5,16 @@
 //! GRUB loads the kernel from a CD. Bochs comes from a Debian 13 root: the kernel does not boot in
 //! older versions.
 
+use std::fmt;
 use std::fs;
 use std::path::Path;
 use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, ensure};
 
-use crate::command::{Running, output};
+use crate::command::{Running, output, tail};
 use crate::guest::{EVERY_KERNEL, Guest};
 use crate::layout::Layout;
 use crate::progress::Step;
@@ -34,21 +35,84 @@ const POLL: Duration = Duration::from_secs(1);
 /// machine is then reset, and would boot again.
 const LAST_LINES: &[&str] = &["guest: finished", "purgatory: resetting the machine"];
 
+/// The instruction `xchg %bx, %bx`, at which Bochs stops if that is enabled.
+pub const BREAKPOINT: &[u8] = &[0x66, 0x87, 0xdb];
+
+/// Commands for Bochs's debugger.
+const PRINT_AT_BREAKPOINT: &str = "continue\nregs\nsreg\ncreg\ndreg\ninfo tab\nquit\n";
+
+/// The file with what the debugger prints.
+const DEBUGGER_LOG: &str = "debugger";
+
 /// Boots `kernel` with a guest, and waits until the guest says that it has finished, or the
 /// purgatory that it resets the machine.
 pub fn boot(layout: &Layout, name: &str, kernel: &Path, guest: &Guest) -> Result<SerialLog> {
+    let run = run(layout, name, kernel, guest, None)?;
+    ensure!(run.has_last_line(), "the guest did not finish:\n{run}");
+    Ok(run.log)
+}
+
+/// Boots `kernel` with a guest that enters a kernel with a [`BREAKPOINT`] at its entry point. Also
+/// returns what Bochs's debugger prints there about the registers and the page tables.
+pub fn boot_to_breakpoint(
+    layout: &Layout,
+    name: &str,
+    kernel: &Path,
+    guest: &Guest,
+) -> Result<(SerialLog, String)> {
+    let run = run(layout, name, kernel, guest, Some(PRINT_AT_BREAKPOINT))?;
+    ensure!(
+        !run.has_last_line() && !run.debugger.is_empty(),
+        "the breakpoint was not reached:\n{run}"
+    );
+    Ok((run.log, run.debugger))
+}
+
+/// A run that has ended.
+struct Run {
+    log: SerialLog,
+    /// What the debugger printed.
+    debugger: String,
+    /// The log of Bochs itself.
+    own: String,
+}
+
+impl Run {
+    fn has_last_line(&self) -> bool {
+        LAST_LINES.iter().any(|last| self.log.after(last).is_some())
+    }
+}
+
+impl fmt::Display for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}\n{}", self.log.tail(), tail(&self.own))
+    }
+}
+
+/// Boots `kernel` with a guest. With `commands`, starts Bochs's debugger, which follows them. Waits
+/// until the guest prints one of the [`LAST_LINES`], or Bochs ends.
+fn run(
+    layout: &Layout,
+    name: &str,
+    kernel: &Path,
+    guest: &Guest,
+    commands: Option<&str>,
+) -> Result<Run> {
     let root = Root::with_bochs(layout)?;
     let mut step = Step::start(format!("boot {name} in Bochs"));
     let folder = tempfile::tempdir_in(&layout.build)?;
     let path = |name: &str| folder.path().join(name);
     write_cd(&root, folder.path(), kernel, guest)?;
     fs::write(path("bochsrc"), configuration())?;
-    // Debian's Bochs waits for a debugger's commands before the first instruction.
-    fs::write(path("commands"), "continue\n")?;
+    fs::write(path("commands"), commands.unwrap_or_default())?;
+    let debugger = match commands {
+        Some(_) => "-debugger -rc commands",
+        None => "",
+    };
 
     // Bochs needs a terminal; script provides one. Bochs may survive its terminal, hence setpriv.
     let run = format!(
-        "cd '{}' && exec setpriv --pdeathsig KILL bochs -q -f bochsrc -rc commands",
+        "cd '{}' && exec setpriv --pdeathsig KILL bochs -q -f bochsrc {debugger}",
         folder.path().display()
     );
     let mut bochs = Running::new(
@@ -61,38 +125,35 @@ pub fn boot(layout: &Layout, name: &str, kernel: &Path, guest: &Guest) -> Result
     let kept = layout.log(name)?;
     let mut printed = 0;
     let mut since = Instant::now();
-    let ended = loop {
+    loop {
+        // What was written before the end is read after it.
+        let ended = bochs.has_ended()?;
         let serial = fs::read(path("serial")).unwrap_or_default();
-        let log = SerialLog::new(&serial);
+        let text = |name| fs::read(path(name)).unwrap_or_default();
+        let run = Run {
+            log: SerialLog::new(&serial),
+            debugger: String::from_utf8_lossy(&text(DEBUGGER_LOG)).into_owned(),
+            own: String::from_utf8_lossy(&text("log")).into_owned(),
+        };
         if serial.len() != printed {
             (printed, since) = (serial.len(), Instant::now());
-            if let Some(line) = log.lines().filter(|line| !line.is_empty()).last() {
+            if let Some(line) = run.log.lines().filter(|line| !line.is_empty()).last() {
                 step.line(line);
             }
         }
-        if LAST_LINES.iter().any(|last| log.after(last).is_some()) {
-            break Ok(log);
-        }
-        if bochs.has_ended()? || since.elapsed() > SILENCE {
-            let own = fs::read_to_string(path("log")).unwrap_or_default();
-            let own: Vec<&str> = own.lines().rev().take(5).collect();
-            break Err(format!(
-                "the guest did not finish:\n{}\n{}",
-                log.tail(),
-                own.join("\n")
-            ));
+        let silent = since.elapsed() > SILENCE;
+        if ended || silent || run.has_last_line() {
+            fs::write(&kept, serial)?;
+            ensure!(
+                !silent,
+                "{}: nothing was printed for {} s\n{run}",
+                kept.display(),
+                SILENCE.as_secs()
+            );
+            step.done();
+            return Ok(run);
         }
         thread::sleep(POLL);
-    };
-    // Ends Bochs.
-    drop(bochs);
-    fs::write(&kept, fs::read(path("serial")).unwrap_or_default())?;
-    match ended {
-        Ok(log) => {
-            step.done();
-            Ok(log)
-        }
-        Err(error) => bail!("{}: {error}", kept.display()),
     }
 }
 
@@ -129,6 +190,8 @@ ata0-master: type=cdrom, path=cd, status=inserted
 com1: enabled=1, mode=file, dev=serial
 display_library: term
 log: log
+debugger_log: {DEBUGGER_LOG}
+magic_break: enabled=1
 panic: action=fatal
 "
     )

@@ -3,12 +3,14 @@
 //! Compares the registers that the next kernel finds with those that it finds after mainline's
 //! purgatory.
 
+mod in_bochs;
 mod paging;
 mod state;
 
 use anyhow::{Context, Result, ensure};
 use comfy_table::{Table, presets::ASCII_MARKDOWN};
 
+pub use self::in_bochs::enter as enter_in_bochs;
 use self::state::State;
 use crate::engines::EngineKind;
 use crate::graft;
@@ -23,8 +25,6 @@ use crate::progress::Step;
 /// A register that may differ from mainline's, and why. All others must be equal.
 struct Allowed {
     register: &'static str,
-    /// Whether it differs in a kernel that is entered directly, or in one after the Rust purgatory.
-    direct: bool,
     reason: &'static str,
 }
 
@@ -32,30 +32,30 @@ struct Allowed {
 const ACCESSED: &str = "marked as accessed before it is loaded: a processor marks it itself, QEMU's \
     emulator does not in a far return";
 
-const ALLOWED: &[Allowed] = &[
+/// In a kernel after the Rust purgatory, in QEMU.
+const AFTER_PURGATORY: &[Allowed] = &[
     Allowed {
         register: "CS",
-        direct: false,
         reason: ACCESSED,
     },
     Allowed {
         register: "GDT[0x10]",
-        direct: false,
         reason: ACCESSED,
     },
+];
+
+/// In a kernel that is entered directly.
+const ENTERED_DIRECTLY: &[Allowed] = &[
     Allowed {
         register: "CS",
-        direct: true,
         reason: "that of the kernel that was left, marked as accessed when it was loaded",
     },
     Allowed {
         register: "GDT",
-        direct: true,
         reason: "that of relocate_kernel, with the same descriptors; there is no purgatory",
     },
     Allowed {
         register: "rsp",
-        direct: true,
         reason: "the stack of relocate_kernel; there is no purgatory",
     },
 ];
@@ -73,7 +73,8 @@ pub struct Kernels {
 /// The state that the next kernel finds when it is entered in one of the ways.
 pub struct Entered {
     pub name: String,
-    direct: bool,
+    /// Each of these differs, and no other register.
+    allowed: &'static [Allowed],
     state: State,
 }
 
@@ -131,7 +132,7 @@ pub fn enter(layout: &Layout, kernels: &Kernels) -> Result<(Entered, Vec<Entered
     let folder = memory::folder(layout)?;
     let guest = guest::commanded(layout, kernels.verified.image(), "")?;
     let mut step = Step::start("enter the next kernel");
-    let mut enter = |name: String, kernel, cpu: &str, engine, direct| -> Result<Entered> {
+    let mut enter = |name: String, kernel, cpu: &str, engine, allowed| -> Result<Entered> {
         step.line(&name);
         let setup = GuestSetup::new(folder.path(), kernel, &guest)?;
         // A path in QEMU's options must not have a comma.
@@ -145,7 +146,7 @@ pub fn enter(layout: &Layout, kernels: &Kernels) -> Result<(Entered, Vec<Entered
         let state = state::read(&setup, &mut machine, &image).with_context(|| name.clone())?;
         Ok(Entered {
             name,
-            direct,
+            allowed,
             state,
         })
     };
@@ -154,7 +155,7 @@ pub fn enter(layout: &Layout, kernels: &Kernels) -> Result<(Entered, Vec<Entered
         &kernels.mainline,
         DIRECT_CPU,
         None,
-        false,
+        &[],
     )?;
     let mut others = Vec::new();
     for engine in qemu_engines() {
@@ -164,7 +165,7 @@ pub fn enter(layout: &Layout, kernels: &Kernels) -> Result<(Entered, Vec<Entered
             &kernels.verified,
             &processor,
             Some(engine),
-            false,
+            AFTER_PURGATORY,
         )?);
     }
     others.push(enter(
@@ -172,7 +173,7 @@ pub fn enter(layout: &Layout, kernels: &Kernels) -> Result<(Entered, Vec<Entered
         &kernels.direct,
         DIRECT_CPU,
         None,
-        true,
+        ENTERED_DIRECTLY,
     )?);
     step.done();
     Ok((mainline, others))
@@ -182,9 +183,9 @@ impl Entered {
     /// The registers that differ from mainline's.
     pub fn differences(&self, mainline: &Entered) -> Vec<Difference> {
         let reason = |register| {
-            ALLOWED
+            self.allowed
                 .iter()
-                .find(|allowed| allowed.register == register && allowed.direct == self.direct)
+                .find(|allowed| allowed.register == register)
                 .map(|allowed| allowed.reason)
         };
         mainline
@@ -212,10 +213,7 @@ impl Entered {
             .map(Difference::to_string)
             .collect();
         ensure!(unexplained.is_empty(), "{}", unexplained.join("\n"));
-        for allowed in ALLOWED
-            .iter()
-            .filter(|allowed| allowed.direct == self.direct)
-        {
+        for allowed in self.allowed {
             ensure!(
                 differences
                     .iter()

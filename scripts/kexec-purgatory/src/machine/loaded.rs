@@ -16,9 +16,6 @@ use crate::qemu::SerialLog;
 
 pub const PAGE: u64 = 4096;
 
-/// Offset of a kernel's 64-bit entry point in what is loaded, see Documentation/arch/x86/boot.rst.
-const ENTRY_OFFSET: u64 = 0x200;
-
 /// Flags of an entry in the indirection list, `IND_*` in include/linux/kexec.h.
 const DESTINATION: u64 = 1 << 0;
 const INDIRECTION: u64 = 1 << 1;
@@ -96,6 +93,9 @@ fn memory(line: &str) -> Option<Range<u64>> {
 }
 
 impl Loaded {
+    /// Offset of a kernel's 64-bit entry point in its segment, see Documentation/arch/x86/boot.rst.
+    pub const ENTRY_OFFSET: u64 = 0x200;
+
     /// Parses the log of a guest that loaded an image and then printed `marker`.
     pub fn parse(log: &SerialLog, marker: &str) -> Result<Self> {
         let lines: Vec<&str> = log.lines().collect();
@@ -149,7 +149,7 @@ impl Loaded {
 
     /// The first instruction of the next kernel.
     pub fn entry(&self) -> Result<u64> {
-        Ok(self.segment(RegionKind::Kernel)?.start + ENTRY_OFFSET)
+        Ok(self.segment(RegionKind::Kernel)?.start + Self::ENTRY_OFFSET)
     }
 }
 

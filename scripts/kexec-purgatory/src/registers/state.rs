@@ -3,6 +3,7 @@
 //! The state of a processor at the first instruction of the next kernel.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use anyhow::{Context, Result, ensure};
 
@@ -11,8 +12,9 @@ use crate::machine::Machine;
 use crate::machine::gdb::Space;
 use crate::machine::guest_setup::GuestSetup;
 use crate::machine::loaded::{Loaded, PAGE};
+use crate::machine::symbols::Symbols;
 
-const CR4_LA57: u64 = 1 << 12;
+pub const CR4_LA57: u64 = 1 << 12;
 const CR4_OSXSAVE: u64 = 1 << 18;
 
 const XGETBV: &[u8] = &[0x0f, 0x01, 0xd0];
@@ -21,7 +23,7 @@ const XGETBV: &[u8] = &[0x0f, 0x01, 0xd0];
 /// are at different places in different kernels.
 pub type State = BTreeMap<&'static str, String>;
 
-const GENERAL: &[&str] = &[
+pub const GENERAL: &[&str] = &[
     "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp", "r8", "r9", "r10", "r11", "r12", "r13",
     "r14", "r15", "rip",
 ];
@@ -41,23 +43,9 @@ pub fn read(setup: &GuestSetup<'_>, machine: &mut Machine, image: &Loaded) -> Re
     let registers = machine.gdb.registers()?;
     let mut state = State::new();
 
-    // Every kernel leaves with its IDT in the control page, so the IDT shows where that page is.
     let (idt, idt_limit) = table(&printed, "IDT")?;
-    let offset = |symbol| -> Result<u64> {
-        let start = setup.symbols.address("__relocate_kernel_start")?;
-        Ok(setup.symbols.address(symbol)? - start)
-    };
-    let control = idt
-        .checked_sub(offset("kexec_debug_idt")?)
-        .filter(|control| control.is_multiple_of(PAGE))
-        .context("the IDT is not that of relocate_kernel")?;
-    let place = |address: u64| match address {
-        // The stack of relocate_kernel ends at the end of the page.
-        address if (control..=control + PAGE).contains(&address) => {
-            "in the control page".to_owned()
-        }
-        address => image.place(address),
-    };
+    let places = Places::new(&setup.symbols, idt, image)?;
+    let place = |address| places.of(address);
 
     for &name in GENERAL {
         let value = registers.get(name)?;
@@ -100,16 +88,48 @@ pub fn read(setup: &GuestSetup<'_>, machine: &mut Machine, image: &Loaded) -> Re
             segment.kind.name()
         );
     }
+    state.insert("CR3", page_tables(levels, &mapped));
+    state.insert("XCR0", xcr0(machine)?);
+    Ok(state)
+}
+
+/// What is where in the machine's memory.
+pub struct Places<'a> {
+    /// Physical address of the control page.
+    control: u64,
+    image: &'a Loaded,
+}
+
+impl<'a> Places<'a> {
+    /// `symbols` are those of the kernel that was left, `idt` is the address of the IDT. Every
+    /// kernel leaves with its IDT in the control page, so the IDT shows where that page is.
+    pub fn new(symbols: &Symbols, idt: u64, image: &'a Loaded) -> Result<Self> {
+        let start = symbols.address("__relocate_kernel_start")?;
+        let offset = symbols.address("kexec_debug_idt")? - start;
+        let control = idt
+            .checked_sub(offset)
+            .filter(|control| control.is_multiple_of(PAGE))
+            .context("the IDT is not that of relocate_kernel")?;
+        Ok(Self { control, image })
+    }
+
+    /// Describes an address.
+    pub fn of(&self, address: u64) -> String {
+        // The stack of relocate_kernel ends at the end of the page.
+        match (self.control..=self.control + PAGE).contains(&address) {
+            true => "in the control page".to_owned(),
+            false => self.image.place(address),
+        }
+    }
+}
+
+/// Describes page tables by their levels and by what they map one to one.
+pub fn page_tables(levels: u32, mapped: &[Range<u64>]) -> String {
     let mapped: Vec<String> = mapped
         .iter()
         .map(|range| format!("{:#x}-{:#x}", range.start, range.end - 1))
         .collect();
-    state.insert(
-        "CR3",
-        format!("{levels} levels, one to one {}", mapped.join(" ")),
-    );
-    state.insert("XCR0", xcr0(machine)?);
-    Ok(state)
+    format!("{levels} levels, one to one {}", mapped.join(" "))
 }
 
 /// Makes the processor execute an instruction that reads the register; there is no other way to

@@ -5,6 +5,7 @@
 use anyhow::Result;
 
 use super::{Kernels, Report};
+use crate::engines::EngineKind;
 use crate::kernel::Verify;
 use crate::registers;
 
@@ -17,15 +18,39 @@ fn name(way: &str) -> String {
     format!("registers/{way}")
 }
 
-pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
-    let built = registers::Kernels {
+fn built(kernels: &mut Kernels) -> Result<registers::Kernels> {
+    Ok(registers::Kernels {
         mainline: kernels.get(Verify::Norust)?,
         verified: kernels.get(Verify::Y)?,
         direct: kernels.get(Verify::N)?,
-    };
+    })
+}
+
+pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
+    let built = built(kernels)?;
     let (mainline, others) = registers::enter(kernels.layout, &built)?;
     for entered in &others {
         report.record(&name(&entered.name), entered.check(&mainline));
     }
+    Ok(())
+}
+
+/// The name of the comparison in Bochs, which is a row of the matrix.
+const IN_BOCHS: &str = "matrix/avx512-x16-registers";
+
+pub fn names_in_bochs() -> Vec<String> {
+    vec![IN_BOCHS.to_owned()]
+}
+
+pub fn run_in_bochs(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
+    if !report.wants(IN_BOCHS) {
+        return Ok(());
+    }
+    let built = built(kernels)?;
+    report.test(IN_BOCHS, || {
+        let engine = EngineKind::Avx512X16;
+        let (mainline, verified) = registers::enter_in_bochs(kernels.layout, &built, engine)?;
+        verified.check(&mainline)
+    });
     Ok(())
 }
