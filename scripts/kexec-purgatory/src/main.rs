@@ -228,6 +228,18 @@ enum Action {
         #[command(flatten)]
         guest: DebianOptions,
     },
+    /// Boots on many machines, kernels of many configurations and compilers into many kernels, and
+    /// crashes 200 times; ends with a table
+    ///
+    /// These are the groups options, toolchain, matrix and long of the command test. A run that was
+    /// interrupted goes on where it ended; a group starts again once it is complete, or after any
+    /// file was changed. Writes JUnit XML to build/matrix/junit.xml.
+    #[command(after_help = needs!("2 to 3 hours", "20 GB"))]
+    Matrix {
+        /// Only tests that this text selects, as for test
+        #[arg(long)]
+        filter: Option<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -355,6 +367,11 @@ fn run(arguments: Arguments) -> Result<bool> {
             setup::install(&layout)?;
             setup::install_for_guests(&layout)?;
             return test::run(&layout, filter, guest);
+        }
+        Action::Matrix { filter } => {
+            setup::install(&layout)?;
+            setup::install_for_guests(&layout)?;
+            return test::run_matrix(&layout, filter);
         }
     }
     Ok(true)

@@ -39,6 +39,7 @@ use anyhow::{Result, anyhow, ensure};
 
 use self::filter::Filter;
 use self::kernels::Kernels;
+use self::passed::Passed;
 use self::report::Report;
 pub use self::selftests::build as build_selftests;
 use crate::debian::DebianOptions;
@@ -166,6 +167,13 @@ const ON_REQUEST: &[&str] = &[
     mutants::GENERATED,
 ];
 
+/// The groups of `make matrix`: machines, kernels, compilers and crashes. A run that was interrupted
+/// goes on where it ended.
+const MATRIX: &[&str] = &["options", "toolchain", "matrix", "long"];
+
+/// The directory for the JUnit file of `make matrix`, below the build directory.
+const MATRIX_FOLDER: &str = "matrix";
+
 /// The groups that need no root, no kernel, and no package except git, a C compiler and Rust.
 const CHECK: &[&str] = &[CRATES, "overlay", "pages", "shell"];
 
@@ -173,11 +181,12 @@ const CHECK: &[&str] = &[CRATES, "overlay", "pages", "shell"];
 const CRATES: &str = "crates";
 
 impl Group {
-    /// The names of the tests that `filter` selects.
-    fn wanted(&self, layout: &Layout, filter: &Filter) -> Result<Vec<String>> {
+    /// The names of the tests that `filter` selects. Unless `on_request`, a group of [`ON_REQUEST`]
+    /// has to be named.
+    fn wanted(&self, layout: &Layout, filter: &Filter, on_request: bool) -> Result<Vec<String>> {
         match filter.group() {
             Some(group) if group != self.name => return Ok(Vec::new()),
-            None if ON_REQUEST.contains(&self.name) => return Ok(Vec::new()),
+            None if ON_REQUEST.contains(&self.name) && !on_request => return Ok(Vec::new()),
             _ => {}
         }
         let mut names = (self.names)(layout)?;
@@ -208,12 +217,12 @@ impl Group {
 /// Prints the names of the tests that `filter` selects, one per line, and builds nothing. A name
 /// that ends in a slash stands for tests below it, whose names are known only when they run.
 pub fn list(layout: &Layout, filter: Option<String>) -> Result<bool> {
-    let filter = Filter::new(filter, GROUPS.iter().map(|group| group.name));
+    let filter = new_filter(filter);
     let mut names = Vec::new();
     for group in GROUPS {
         match group.name {
             CRATES => names.extend(crates::folders().filter(|name| filter.wants(name))),
-            _ => names.extend(group.wanted(layout, &filter)?),
+            _ => names.extend(group.wanted(layout, &filter, false)?),
         }
     }
     ensure!(!names.is_empty(), none_of(&filter));
@@ -226,29 +235,56 @@ pub fn list(layout: &Layout, filter: Option<String>) -> Result<bool> {
 /// Runs the tests that `filter` selects. Returns whether all passed. `guest` has the
 /// options of the group debian.
 pub fn run(layout: &Layout, filter: Option<String>, guest: DebianOptions) -> Result<bool> {
-    run_of(layout, filter, Some(guest), GROUPS.iter(), "test")
+    let filter = new_filter(filter);
+    let wanted = wanted(layout, &filter, GROUPS.iter(), false);
+    run_of(layout, filter, Some(guest), wanted, "test")
+}
+
+/// Like [`run`], for the groups in [`MATRIX`]. Prints a table of the results.
+pub fn run_matrix(layout: &Layout, filter: Option<String>) -> Result<bool> {
+    let filter = new_filter(filter);
+    let groups = GROUPS.iter().filter(|group| MATRIX.contains(&group.name));
+    let wanted = wanted(layout, &filter, groups, true);
+    run_of(layout, filter, None, wanted, MATRIX_FOLDER)
 }
 
 /// Like [`run`], for the tests that need no root and no kernel.
 pub fn check(layout: &Layout, filter: Option<String>) -> Result<bool> {
+    let filter = new_filter(filter);
     let groups = GROUPS.iter().filter(|group| CHECK.contains(&group.name));
-    run_of(layout, filter, None, groups, "check")
+    let wanted = wanted(layout, &filter, groups, false);
+    run_of(layout, filter, None, wanted, "check")
+}
+
+fn new_filter(text: Option<String>) -> Filter {
+    Filter::new(text, GROUPS.iter().map(|group| group.name))
+}
+
+/// A group, and the names of its tests that are selected.
+type Wanted = (&'static Group, Result<Vec<String>>);
+
+/// Those of `groups` of which tests are selected.
+fn wanted(
+    layout: &Layout,
+    filter: &Filter,
+    groups: impl Iterator<Item = &'static Group>,
+    on_request: bool,
+) -> Vec<Wanted> {
+    groups
+        .map(|group| (group, group.wanted(layout, filter, on_request)))
+        .filter(|(_, names)| !names.as_ref().is_ok_and(Vec::is_empty))
+        .collect()
 }
 
 /// Runs tests of some groups. `folder` is the directory for the JUnit file, below the build
 /// directory.
 fn run_of(
     layout: &Layout,
-    filter: Option<String>,
+    filter: Filter,
     guest: Option<DebianOptions>,
-    groups: impl Iterator<Item = &'static Group>,
+    wanted: Vec<Wanted>,
     folder: &str,
 ) -> Result<bool> {
-    let filter = Filter::new(filter, GROUPS.iter().map(|group| group.name));
-    let wanted: Vec<(&Group, Result<Vec<String>>)> = groups
-        .map(|group| (group, group.wanted(layout, &filter)))
-        .filter(|(_, names)| !names.as_ref().is_ok_and(Vec::is_empty))
-        .collect();
     ensure!(!wanted.is_empty(), none_of(&filter));
     let names = wanted.iter().map(|(_, names)| names.as_ref().ok());
     let mut report = Report::start(filter, guest, planned(names));
@@ -256,8 +292,16 @@ fn run_of(
     for (group, names) in wanted {
         // An error that keeps a group from running counts as a failure.
         let ran = names.and_then(|names| {
+            let whole = names == (group.names)(layout)?;
+            let resumes = whole && MATRIX.contains(&group.name);
+            if resumes {
+                report.resume(Passed::of(layout, group.name)?, &names);
+            }
             group.run(layout, &mut kernels, &mut report)?;
             all_ran(&names, &mut report);
+            if resumes {
+                report.ran(&names)?;
+            }
             Ok(())
         });
         if let Err(error) = ran {
@@ -265,6 +309,9 @@ fn run_of(
         }
     }
     ensure!(!report.is_empty(), none_of(report.filter()));
+    if folder == MATRIX_FOLDER {
+        report.print_table();
+    }
     Ok(report.finish(&layout.build.join(folder).join("junit.xml")))
 }
 

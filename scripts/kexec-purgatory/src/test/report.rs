@@ -2,18 +2,22 @@
 
 //! Counts tests, prints a KTAP line as each ends, and writes JUnit XML at the end.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Error, Result, anyhow};
+use comfy_table::{Table, presets::ASCII_MARKDOWN};
 use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite, XmlString};
 
 use super::filter::Filter;
 use super::passed::Passed;
 use crate::debian::DebianOptions;
 use crate::progress;
+
+/// The result of a test in the table.
+const FAILED: &str = "failed";
 
 /// The results so far.
 pub struct Report {
@@ -28,6 +32,8 @@ pub struct Report {
     /// Skipped parts of tests, which are not in the plan.
     skipped_parts: usize,
     names: BTreeSet<String>,
+    /// Each test's name and result, for a table.
+    results: Vec<(String, String)>,
     /// The record of what has passed, if one is kept.
     kept: Option<Passed>,
     /// Tests that an earlier run has passed.
@@ -53,6 +59,7 @@ impl Report {
             skipped: 0,
             skipped_parts: 0,
             names: BTreeSet::new(),
+            results: Vec::new(),
             kept: None,
             before: BTreeSet::new(),
             junit: TestSuite::new("kexec-purgatory"),
@@ -175,9 +182,43 @@ impl Report {
     }
 
     /// Prints a result line.
-    fn line(&self, result: &str, name: &str, directive: &str) {
+    fn line(&mut self, result: &str, name: &str, directive: &str) {
         let number = self.count();
         progress::print(&format!("{result} {number} {name}{directive}"));
+        let remark = directive.trim_start_matches(" # ");
+        let result = match result {
+            "ok" if remark.is_empty() => "passed",
+            "ok" => remark,
+            _ => FAILED,
+        };
+        self.results.push((name.to_owned(), result.to_owned()));
+    }
+
+    /// Prints a table of the results, with one row for the tests of a folder that have numbers in
+    /// place of names, and for KUnit tests, unless they failed.
+    pub fn print_table(&self) {
+        let mut rows: BTreeMap<(String, &str), usize> = BTreeMap::new();
+        for (name, result) in &self.results {
+            let row = match (name.split_once("-kunit/"), name.rsplit_once('/')) {
+                _ if result == FAILED => name.clone(),
+                (Some((kernel, _)), _) => format!("{kernel}-kunit"),
+                (None, Some((folder, last)))
+                    if folder.contains('/') && last.starts_with(char::is_numeric) =>
+                {
+                    folder.to_owned()
+                }
+                _ => name.clone(),
+            };
+            *rows.entry((row, result)).or_default() += 1;
+        }
+        let mut table = Table::new();
+        table
+            .load_style(ASCII_MARKDOWN)
+            .set_header(["test", "tests", "result"]);
+        for ((row, result), number) in rows {
+            table.add_row([row, number.to_string(), result.to_owned()]);
+        }
+        println!("{table}");
     }
 
     /// Adds a test to the JUnit file. Its time counts from the end of the previous test.

@@ -28,7 +28,7 @@ fn layout() -> Layout {
 fn wanted(text: &str) -> Vec<&'static str> {
     let filter = Filter::new(Some(text.to_owned()), GROUPS.iter().map(|group| group.name));
     groups()
-        .filter(|group| !group.wanted(&layout(), &filter).unwrap().is_empty())
+        .filter(|group| !group.wanted(&layout(), &filter, false).unwrap().is_empty())
         .map(|group| group.name)
         .collect()
 }
