@@ -19,6 +19,7 @@ use crate::checksum;
 use crate::fetch::DistributionKernel;
 use crate::hardware::{Hardware, MEMORY_MIB};
 use crate::layout::Layout;
+use crate::root::Root;
 
 /// On the command line of every kernel: the console, no waiting after a panic, no check of the
 /// timer by the clock, which fails on a busy host, and no KUnit tests, which take half of a boot.
@@ -31,6 +32,9 @@ pub const KUNIT: &str = "kunit.enable=1";
 /// On the command line of a guest that is inspected from outside: the kernel runs where it was
 /// linked to.
 const TESTABLE: &str = "nokaslr";
+
+/// Reserves memory for a crash kernel.
+const CRASH_MEMORY_PARAMETER: &str = "crashkernel=";
 
 /// Memory reserved for the crash kernel: 320 MiB.
 const CRASH_MEMORY: &str = "crashkernel=320M";
@@ -47,6 +51,8 @@ pub const MEMORY_TO_ADD: &str = "memmap=128M%0x20000000-1";
 /// Minimum of a guest's memory that is dumped if that block was added, in MiB: all except the crash
 /// kernel's, and except what firmware and kernel keep, which is less than half of the block.
 pub const DUMPED_WITH_ADDED: u64 = MEMORY_MIB - 320 - 64;
+/// The same for a guest of [`crashing`].
+pub const SMALL_DUMPED_WITH_ADDED: u64 = MEMORY_MIB - 128 - 64;
 
 /// Memory reserved for the crash kernel in a guest that takes commands; its images are small.
 const SMALL_CRASH_MEMORY: &str = "crashkernel=128M";
@@ -88,7 +94,7 @@ pub enum Loader {
 /// What a guest does besides loading an image.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Extra {
-    /// Takes a processor offline and back online after the load.
+    /// Adds a processor after the load, with `maxcpus=1` on the command line.
     Hotplug,
     /// Adds memory after the load: the block of [`MEMORY_TO_ADD`], which must be on the command
     /// line.
@@ -130,6 +136,7 @@ pub fn loading(
 ) -> Result<(Guest, Payload)> {
     let (job, arguments) = match plan.purpose {
         Purpose::Enter => ("enter", ""),
+        Purpose::Crash if plan.arguments.contains(CRASH_MEMORY_PARAMETER) => ("crash", ""),
         Purpose::Crash => ("crash", CRASH_MEMORY),
     };
     let payload = content::bytes(plan.payload);
@@ -293,12 +300,24 @@ pub struct Death {
     pub change: &'static str,
     /// Added to the command line.
     pub arguments: &'static str,
+    /// Of the machine.
+    pub processors: u32,
 }
 
 /// Makes a guest that loads `kernel`, which it also runs, as a crash kernel, and crashes in a
 /// context; `module` is `crash_contexts`. Returns its initramfs. See [`crash_in`].
-pub fn crashing(layout: &Layout, kernel: &Path, module: &Path) -> Result<PathBuf> {
-    let second = second(layout, Purpose::Crash, &small_payload())?;
+///
+/// The crash kernel has makedumpfile if there is a root with it.
+pub fn crashing(
+    layout: &Layout,
+    kernel: &Path,
+    module: &Path,
+    makedumpfile: Option<&Root>,
+) -> Result<PathBuf> {
+    let second = match makedumpfile {
+        Some(root) => dumping(layout, root)?,
+        None => second(layout, Purpose::Crash, &small_payload())?,
+    };
     let initramfs = archive(layout, "crash-contexts")?;
     let mut content = Content::new(layout, &initramfs)?;
     content.add_kexec()?;
@@ -312,14 +331,21 @@ pub fn crashing(layout: &Layout, kernel: &Path, module: &Path) -> Result<PathBuf
 /// A guest of [`crashing`] that dies in that way.
 pub fn crash_in(initramfs: &Path, death: &Death) -> Guest {
     let name = CRASH_CONTEXTS;
+    let crash_memory = match death.arguments.contains(CRASH_MEMORY_PARAMETER) {
+        true => "",
+        false => SMALL_CRASH_MEMORY,
+    };
     Guest {
         initramfs: initramfs.to_owned(),
         arguments: format!(
             "guest.job=crash_context guest.loader={DEBUG_LOADER} guest.modules={name} \
-             guest.crash={} guest.others={} guest.change={} {} {SMALL_CRASH_MEMORY}",
+             guest.crash={} guest.others={} guest.change={} {} {crash_memory} {MEMORY_TO_ADD}",
             death.context, death.others, death.change, death.arguments
         ),
-        hardware: Hardware::USUAL,
+        hardware: Hardware {
+            processors: death.processors,
+            ..Hardware::USUAL
+        },
     }
 }
 
@@ -369,9 +395,9 @@ struct Second {
 }
 
 fn second(layout: &Layout, purpose: Purpose, payload: &[u8]) -> Result<Second> {
-    let (job, arguments) = match purpose {
-        Purpose::Enter => ("arrived", ""),
-        Purpose::Crash => ("vmcore", "nr_cpus=1 reset_devices"),
+    let job = match purpose {
+        Purpose::Enter => "arrived",
+        Purpose::Crash => "vmcore",
     };
     let initramfs = archive(layout, job)?;
     let mut content = Content::new(layout, &initramfs)?;
@@ -380,8 +406,28 @@ fn second(layout: &Layout, purpose: Purpose, payload: &[u8]) -> Result<Second> {
     content.finish()?;
     Ok(Second {
         initramfs,
-        cmdline: format!("{EVERY_KERNEL} guest.job={job} {arguments}"),
+        cmdline: second_cmdline(purpose, job),
     })
+}
+
+/// A crash kernel that can write a dump with makedumpfile.
+fn dumping(layout: &Layout, root: &Root) -> Result<Second> {
+    let initramfs = archive(layout, "dumping")?;
+    let mut content = Content::new(layout, &initramfs)?;
+    content.add_makedumpfile(root)?;
+    content.finish()?;
+    Ok(Second {
+        initramfs,
+        cmdline: second_cmdline(Purpose::Crash, "vmcore"),
+    })
+}
+
+fn second_cmdline(purpose: Purpose, job: &str) -> String {
+    let arguments = match purpose {
+        Purpose::Enter => "",
+        Purpose::Crash => "nr_cpus=1 reset_devices",
+    };
+    format!("{EVERY_KERNEL} guest.job={job} {arguments}")
 }
 
 /// The path of a guest's initramfs. Guests that several threads make at the same time, see

@@ -14,6 +14,8 @@ pub struct Hardware {
     /// Features that its processor lacks, of those that QEMU can provide here, as in `-cpu
     /// max,-la57`.
     pub without: &'static str,
+    /// Whether the processor is QEMU's own, even where this machine's could be used.
+    pub emulated: bool,
     /// UEFI instead of SeaBIOS.
     pub uefi: bool,
     /// An emulated TPM 2.0.
@@ -28,6 +30,7 @@ impl Hardware {
         memory: MEMORY_MIB,
         processors: 2,
         without: "",
+        emulated: false,
         uefi: false,
         tpm: false,
         device_tree: false,

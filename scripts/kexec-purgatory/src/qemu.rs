@@ -106,6 +106,7 @@ pub fn boot_until(
                 .with_context(|| format!("QEMU has no processor for {}", engine.name()))?;
             (EMULATED, processor)
         }
+        None if hardware.emulated => (EMULATED, processors::MAX.to_owned()),
         None => (fastest_accelerator(), processors::MAX.to_owned()),
     };
     processor += hardware.without;

@@ -12,7 +12,7 @@ use std::process::Command;
 use anyhow::{Result, ensure};
 
 use crate::apt;
-use crate::command::{emulator, logged};
+use crate::command::{emulator, logged, output};
 use crate::fetch;
 use crate::layout::{Layout, lock};
 use crate::progress::Step;
@@ -59,6 +59,9 @@ const BOCHS: &[&str] = &[
     "vgabios",
     "xorriso",
 ];
+
+/// Its version in Debian 12 is older than the kernels here.
+const MAKEDUMPFILE: &[&str] = &["makedumpfile"];
 
 /// Has promtool, which tests alerts.
 const PROMETHEUS: &[&str] = &["prometheus"];
@@ -110,6 +113,25 @@ impl Root {
     /// A root with Bochs, and with programs that make a bootable CD.
     pub fn with_bochs(layout: &Layout) -> Result<Self> {
         Self::with(layout, "bochs", BOCHS)
+    }
+
+    /// A root with makedumpfile, to be copied into guests.
+    pub fn with_makedumpfile(layout: &Layout) -> Result<Self> {
+        Self::with(layout, "makedumpfile", MAKEDUMPFILE)
+    }
+
+    /// The libraries that a program of the root is linked to, as paths in the root.
+    pub fn libraries(&self, program: &str) -> Result<Vec<PathBuf>> {
+        let printed = output(self.command(&[], "ldd")?.arg(program))?;
+        let paths = printed
+            .split_whitespace()
+            .filter(|word| word.starts_with('/'));
+        Ok(paths.map(PathBuf::from).collect())
+    }
+
+    /// Where the file at a path in the root is outside of it.
+    pub fn outside(&self, path: &Path) -> Result<PathBuf> {
+        Ok(self.folder.join(path.strip_prefix("/")?))
     }
 
     /// A root with Prometheus, which is not started.

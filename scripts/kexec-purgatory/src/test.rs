@@ -297,12 +297,14 @@ fn run_of(
             if resumes {
                 report.resume(Passed::of(layout, group.name)?, &names);
             }
-            group.run(layout, &mut kernels, &mut report)?;
-            all_ran(&names, &mut report);
+            let ran = group.run(layout, &mut kernels, &mut report);
+            if ran.is_ok() {
+                all_ran(&names, &mut report);
+            }
             if resumes {
                 report.ran(&names)?;
             }
-            Ok(())
+            ran
         });
         if let Err(error) = ran {
             report.fail(group.name, &error);

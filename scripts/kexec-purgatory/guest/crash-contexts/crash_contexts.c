@@ -149,6 +149,8 @@ static int other(void *data)
 	return 0;
 }
 
+static struct task_struct *tasks[NR_CPUS];
+
 /* Starts the work of the others, and waits until it has begun. */
 static int start_others(void)
 {
@@ -160,16 +162,18 @@ static int start_others(void)
 	/* On another processor, this task would wait for one that never ends. */
 	if (set_cpus_allowed_ptr(current, cpumask_of(here)))
 		return -EBUSY;
+	/* All are made first: one that hangs may keep others from being made. */
 	for_each_online_cpu(cpu) {
-		struct task_struct *task;
-
 		if (cpu == here)
 			continue;
-		task = kthread_create_on_cpu(other, NULL, cpu, "other/%u");
-		if (IS_ERR(task))
-			return PTR_ERR(task);
-		wake_up_process(task);
+		tasks[cpu] = kthread_create_on_cpu(other, NULL, cpu, "other/%u");
+		if (IS_ERR(tasks[cpu]))
+			return PTR_ERR(tasks[cpu]);
 		started++;
+	}
+	for_each_online_cpu(cpu) {
+		if (cpu != here)
+			wake_up_process(tasks[cpu]);
 	}
 	while (atomic_read(&at_work) < started)
 		cpu_relax();
@@ -199,6 +203,11 @@ static int crash_set(const char *value, const struct kernel_param *param)
 		send_nmi();
 	} else if (sysfs_streq(value, "stack")) {
 		return overflow(0);
+	} else if (sysfs_streq(value, "softlockup")) {
+		pr_emerg("crash_contexts: softlockup\n");
+		preempt_disable();
+		for (;;)
+			cpu_relax();
 	} else if (sysfs_streq(value, "load")) {
 		return make_file();
 	} else if (sysfs_streq(value, "notifier")) {

@@ -12,8 +12,12 @@ use super::{Second, Upstream};
 use crate::command::{cargo, command, output};
 use crate::initramfs::Initramfs;
 use crate::layout::Layout;
+use crate::root::Root;
 
 const BUSYBOX: &str = "/bin/busybox";
+
+/// Writes a dump.
+const MAKEDUMPFILE: &str = "/usr/bin/makedumpfile";
 
 /// Reads extended attributes.
 const GETFATTR: &str = "/usr/bin/getfattr";
@@ -116,6 +120,19 @@ impl Content {
             let module = nss.with_file_name(module);
             self.add_library(&module)?;
             self.add_libraries(&module)?;
+        }
+        Ok(())
+    }
+
+    /// Adds makedumpfile of a Debian 13 root, with the libraries that it is linked to. Only for an
+    /// initramfs without other linked programs, whose libraries these would replace.
+    pub fn add_makedumpfile(&mut self, root: &Root) -> Result<()> {
+        let program = root.outside(Path::new(MAKEDUMPFILE))?;
+        self.archive.program("bin/makedumpfile", &program)?;
+        for library in root.libraries(MAKEDUMPFILE)? {
+            let path = library.to_string_lossy();
+            self.archive
+                .program(path.trim_start_matches('/'), &root.outside(&library)?)?;
         }
         Ok(())
     }

@@ -115,10 +115,12 @@ fn read(printed: &str, symbols: &Symbols, image: &Loaded) -> Result<State> {
         let (from, to) = line.split_once(" -> ")?;
         let (start, end) = from.trim().split_once('-')?;
         let (to, _) = to.split_once('-')?;
-        let range = hexadecimal(start).ok()?..hexadecimal(end).ok()? + 1;
+        let range = hexadecimal(start).ok()?..hexadecimal(end).ok()?.checked_add(1)?;
         (hexadecimal(to).ok()? == range.start).then_some(range)
     });
-    state.insert("CR3", page_tables(levels, &one_to_one.collect::<Vec<_>>()));
+    let one_to_one: Vec<_> = one_to_one.collect();
+    ensure!(!one_to_one.is_empty(), "nothing is mapped one to one");
+    state.insert("CR3", page_tables(levels, &one_to_one));
     Ok(state)
 }
 

@@ -8,7 +8,7 @@ use std::iter;
 
 use anyhow::{Context, Result, anyhow};
 
-use self::case::{Case, Expected, boot, check};
+use self::case::{Case, Expected, Target, boot, check};
 
 use super::arm::{self, Arm};
 use super::ktap::{self, Stream};
@@ -27,6 +27,7 @@ use Arm::{
 };
 use Expected::{Decided, Undecided};
 use Purpose::{Crash, Enter};
+use Target::Own;
 use Verify::{M, N, Norust, Options, OptionsM, Y};
 
 /// What sysfs shows on a mainline kernel.
@@ -76,6 +77,9 @@ const CASES: &[Case] = &[
         .modules(&[VERIFY_MODULE]).extra(Extra::VerifySpared).debug().regions(PLAIN + 1),
     Case::new("boot/m-cma", M, Enter, Decided(DirectCma)).debug().arguments("cma=256M")
         .modules(&[VERIFY_MODULE]),
+    Case::new("boot/m-cma-spared", M, Enter, Decided(VerifiedPolicy)).arguments("cma=256M")
+        .modules(&[VERIFY_MODULE]).extra(Extra::VerifySpared).debug().regions(PLAIN),
+    Case::new("boot/n-kho", N, Enter, Decided(DirectKho)).debug().arguments(KHO),
     Case::new("boot/m-cma-crash", M, Crash, Decided(VerifiedCrash)).debug().arguments("cma=256M")
         .regions(DUMP),
 ];
@@ -92,11 +96,12 @@ const OPTIONS: &[Case] = &[
         .hardware(Hardware { tpm: true, ..Hardware::USUAL }).regions(PLAIN),
     Case::new("options/crash", Options, Crash, Decided(VerifiedCrash)).kunit_reported(),
     Case::new("options/hotplug", Options, Crash, Decided(VerifiedCrash)).debug()
-        .extra(Extra::Hotplug).regions(DUMP),
+        .arguments("maxcpus=1").extra(Extra::Hotplug).regions(DUMP),
     Case::new("options/memory-hotplug", Options, Crash, Decided(VerifiedCrash)).debug()
         .arguments(MEMORY_TO_ADD).extra(Extra::MemoryHotplug).regions(DUMP),
     Case::new("options/dm-crypt", Options, Crash, Decided(VerifiedCrash)).debug()
-        .extra(Extra::DmCryptKey).regions(DUMP + 1),
+        .extra(Extra::DmCryptKey).regions(DUMP + 1).target(Own)
+        .next_arguments("guest.restore=1"),
     Case::new("options/kho", Options, Enter, Decided(DirectKho)).debug().arguments(KHO),
     Case::new("options/kho-off", Options, Enter, Decided(VerifiedConfig)).arguments("kho=off"),
     Case::new("options/kho-crash", Options, Crash, Decided(VerifiedCrash)).debug()

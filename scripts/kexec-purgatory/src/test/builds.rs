@@ -8,7 +8,7 @@ use std::{fs, iter, thread};
 use anyhow::{Context, Result, bail, ensure};
 
 use super::boot::case::Target;
-use super::{Kernels, Report};
+use super::{Kernels, Report, debug};
 use crate::command::logged;
 use crate::device_tree::MODEL;
 use crate::guest::{Extra, Loader, Plan, Purpose};
@@ -155,6 +155,9 @@ impl Build {
         let kexec = kexec::run(kernels.layout, &name, kernel, &next, &plan)?;
         let log = &kexec.log;
         kexec.check(true).with_context(|| log.tail())?;
+        if purpose == Purpose::Enter {
+            debug::first_is_quiet(log)?;
+        }
         if self.device_tree {
             let found = log.after("guest: device tree of ");
             ensure!(

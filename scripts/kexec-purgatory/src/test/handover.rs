@@ -49,6 +49,18 @@ const TESTS: &[Test] = &[
         program: Some("luo_multi_session"),
         passes: "TEST PASSED",
     },
+    Test {
+        name: "liveupdate-many-files",
+        folder: "liveupdate",
+        program: Some("luo_stress_files"),
+        passes: "TEST PASSED",
+    },
+    Test {
+        name: "liveupdate-many-sessions",
+        folder: "liveupdate",
+        program: Some("luo_stress_sessions"),
+        passes: "TEST PASSED",
+    },
 ];
 
 /// A name, whether the policy is told to verify the image, and the decision.

@@ -2,6 +2,7 @@
 
 //! The kernels that tests boot, each built once.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
@@ -11,6 +12,9 @@ use crate::graft;
 use crate::kernel::{self, Built, Verify};
 use crate::layout::Layout;
 use crate::test::boot::case::Target;
+
+/// Bytes that a [`Target::Longer`] has at its end.
+const LONGER: usize = 1 << 20;
 
 /// The grafted tree, and the kernels built from it so far.
 pub struct Kernels<'a> {
@@ -60,6 +64,14 @@ impl<'a> Kernels<'a> {
                 of(&kernel::build_compressed(self.layout, &self.tree, how)?)?
             }
             Target::Other(release) => fetch::kernel_of(self.layout, release)?,
+            Target::Longer => {
+                let mut longer = of(first)?;
+                let mut content = fs::read(&longer.image)?;
+                content.resize(content.len() + LONGER, 0xa5);
+                longer.image = self.layout.build.join("longer-kernel");
+                fs::write(&longer.image, content)?;
+                longer
+            }
         };
         self.targets.push((target, kernel.clone()));
         Ok(kernel)

@@ -7,23 +7,28 @@ use anyhow::Result;
 use super::arm::Arm;
 use super::boot::boot_all;
 use super::boot::case::{Case, Expected, Target};
-use super::passed::Passed;
-use super::{Kernels, Report, crashes};
+use super::{Kernels, Report, crashes, registers};
 use crate::engines::EngineKind;
 use crate::fetch::Release;
 use crate::guest::Purpose;
 use crate::hardware::Hardware;
-use crate::kernel::Verify;
+use crate::kernel::{VERIFY_MODULE, Verify};
 
-use Arm::{DirectConfig, VerifiedConfig, VerifiedCrash};
+use Arm::{DirectConfig, DirectNoPolicy, VerifiedConfig, VerifiedCrash, VerifiedPolicy};
 use EngineKind::Avx512X16;
 use Expected::Decided;
 use Purpose::{Crash, Enter};
-use Target::{Compressed, Other, Own};
-use Verify::{N, Y};
+use Target::{Compressed, Longer, Other, Own};
+use Verify::{M, N, Y};
 
 const UEFI: Hardware = Hardware {
     uefi: true,
+    ..Hardware::USUAL
+};
+
+/// Page tables with five levels, which this machine's own processor may lack.
+const FIVE_LEVELS: Hardware = Hardware {
+    emulated: true,
     ..Hardware::USUAL
 };
 
@@ -67,19 +72,31 @@ const ROWS: &[Case] = &[
         .target(Own),
     Case::new("matrix/uefi-direct", N, Enter, Decided(DirectConfig)).hardware(UEFI).target(Own),
     Case::new("matrix/uefi-crash", Y, Crash, Decided(VerifiedCrash)).debug().hardware(UEFI),
-    // QEMU's processor has paging with five levels.
+    Case::new("matrix/uefi-m", M, Enter, Decided(VerifiedPolicy)).debug()
+        .modules(&[VERIFY_MODULE]).hardware(UEFI).target(Own),
     Case::new("matrix/paging-4", Y, Enter, Decided(VerifiedConfig)).debug()
-        .hardware(FOUR_LEVELS),
-    Case::new("matrix/paging-4-direct", N, Enter, Decided(DirectConfig)).hardware(FOUR_LEVELS),
-    Case::new("matrix/paging-4-crash", Y, Crash, Decided(VerifiedCrash)).hardware(FOUR_LEVELS),
+        .hardware(FOUR_LEVELS).levels(4, 4),
+    Case::new("matrix/paging-4-direct", N, Enter, Decided(DirectConfig)).hardware(FOUR_LEVELS)
+        .levels(4, 4),
+    Case::new("matrix/paging-4-crash", Y, Crash, Decided(VerifiedCrash)).hardware(FOUR_LEVELS)
+        .levels(4, 4),
+    Case::new("matrix/paging-5", Y, Enter, Decided(VerifiedConfig)).debug()
+        .hardware(FIVE_LEVELS).levels(5, 5),
     Case::new("matrix/paging-5-to-4", Y, Enter, Decided(VerifiedConfig)).debug()
-        .next_arguments("no5lvl"),
+        .hardware(FIVE_LEVELS).next_arguments("no5lvl").levels(5, 4),
     Case::new("matrix/paging-5-to-4-direct", N, Enter, Decided(DirectConfig))
-        .next_arguments("no5lvl"),
+        .hardware(FIVE_LEVELS).next_arguments("no5lvl").levels(5, 4),
+    Case::new("matrix/paging-5-to-4-m", M, Enter, Decided(VerifiedPolicy)).debug()
+        .modules(&[VERIFY_MODULE]).hardware(FIVE_LEVELS).next_arguments("no5lvl")
+        .levels(5, 4),
+    Case::new("matrix/paging-5-to-4-crash", Y, Crash, Decided(VerifiedCrash))
+        .hardware(FIVE_LEVELS).next_arguments("no5lvl").levels(5, 4),
     Case::new("matrix/paging-4-to-5", Y, Enter, Decided(VerifiedConfig)).debug()
-        .arguments("no5lvl"),
-    Case::new("matrix/paging-4-to-5-direct", N, Enter, Decided(DirectConfig)).arguments("no5lvl"),
-    Case::new("matrix/paging-4-to-5-crash", Y, Crash, Decided(VerifiedCrash)).arguments("no5lvl"),
+        .hardware(FIVE_LEVELS).arguments("no5lvl").levels(4, 5),
+    Case::new("matrix/paging-4-to-5-direct", N, Enter, Decided(DirectConfig))
+        .hardware(FIVE_LEVELS).arguments("no5lvl").levels(4, 5),
+    Case::new("matrix/paging-4-to-5-crash", Y, Crash, Decided(VerifiedCrash))
+        .hardware(FIVE_LEVELS).arguments("no5lvl").levels(4, 5),
     Case::new("matrix/nokaslr", Y, Enter, Decided(VerifiedConfig)).debug().arguments("nokaslr"),
     Case::new("matrix/nokaslr-next", Y, Enter, Decided(VerifiedConfig)).debug()
         .next_arguments("nokaslr"),
@@ -87,25 +104,34 @@ const ROWS: &[Case] = &[
         .next_arguments("nokaslr"),
     Case::new("matrix/nokaslr-crash", N, Crash, Decided(VerifiedCrash)).arguments("nokaslr"),
     Case::new("matrix/1-processor", Y, Enter, Decided(VerifiedConfig)).debug()
-        .hardware(processors(1)),
+        .hardware(processors(1)).processors(1, 1),
+    Case::new("matrix/1-processor-direct", N, Enter, Decided(DirectConfig))
+        .hardware(processors(1)).processors(1, 1),
     Case::new("matrix/1-processor-crash", N, Crash, Decided(VerifiedCrash))
-        .hardware(processors(1)),
+        .hardware(processors(1)).processors(1, 1),
     Case::new("matrix/4-processors", Y, Enter, Decided(VerifiedConfig)).debug()
-        .hardware(processors(4)),
+        .hardware(processors(4)).processors(4, 4),
     Case::new("matrix/4-processors-direct", N, Enter, Decided(DirectConfig))
-        .hardware(processors(4)),
+        .hardware(processors(4)).processors(4, 4),
+    Case::new("matrix/4-processors-m", M, Enter, Decided(DirectNoPolicy))
+        .hardware(processors(4)).processors(4, 4),
     Case::new("matrix/4-processors-crash", N, Crash, Decided(VerifiedCrash))
-        .hardware(processors(4)),
+        .hardware(processors(4)).processors(4, 1),
     // Processors that the first kernel does not start.
     Case::new("matrix/nr_cpus", Y, Enter, Decided(VerifiedConfig)).debug()
-        .hardware(processors(4)).arguments("nr_cpus=2"),
-    // A broadcast would wake those that wait in SeaBIOS, whose memory the kernel uses by then. The
-    // machine would be reset, as with a mainline kernel.
+        .hardware(processors(4)).arguments("nr_cpus=2").processors(2, 4),
+    // Without no_ipi_broadcast=1, the machine is reset, see the crashes "broadcast".
     Case::new("matrix/nr_cpus-crash", N, Crash, Decided(VerifiedCrash))
-        .hardware(processors(4)).arguments("nr_cpus=2 no_ipi_broadcast=1"),
-    Case::new("matrix/6-gib", Y, Enter, Decided(VerifiedConfig)).debug().hardware(LARGE),
-    Case::new("matrix/6-gib-direct", N, Enter, Decided(DirectConfig)).hardware(LARGE),
+        .hardware(processors(4)).arguments("nr_cpus=2 no_ipi_broadcast=1")
+        .processors(2, 1),
+    Case::new("matrix/6-gib", Y, Enter, Decided(VerifiedConfig)).debug().hardware(LARGE).high(),
+    Case::new("matrix/6-gib-direct", N, Enter, Decided(DirectConfig)).debug().hardware(LARGE)
+        .high(),
+    Case::new("matrix/6-gib-m", M, Enter, Decided(VerifiedPolicy)).debug()
+        .modules(&[VERIFY_MODULE]).hardware(LARGE).high(),
     Case::new("matrix/6-gib-crash", Y, Crash, Decided(VerifiedCrash)).hardware(LARGE),
+    Case::new("matrix/6-gib-crash-high", Y, Crash, Decided(VerifiedCrash)).debug()
+        .hardware(LARGE).arguments("crashkernel=320M,high").high(),
     Case::new("matrix/image-16-mib", Y, Enter, Decided(VerifiedConfig)).debug().payload(0),
     Case::new("matrix/image-256-mib", Y, Enter, Decided(VerifiedConfig)).debug()
         .payload(240 * MIB).hardware(LARGE),
@@ -113,6 +139,8 @@ const ROWS: &[Case] = &[
         .payload(1008 * MIB).hardware(LARGE),
     Case::new("matrix/image-1-gib-direct", N, Enter, Decided(DirectConfig))
         .payload(1008 * MIB).hardware(LARGE),
+    Case::new("matrix/image-1-gib-m", M, Enter, Decided(VerifiedPolicy)).debug()
+        .modules(&[VERIFY_MODULE]).payload(1008 * MIB).hardware(LARGE),
     // In Bochs, because QEMU has no such processor.
     Case::new("matrix/avx512-x16", Y, Enter, Decided(VerifiedConfig)).debug().picking(Avx512X16),
     Case::new("matrix/avx512-x16-crash", N, Crash, Decided(VerifiedCrash)).debug()
@@ -126,6 +154,9 @@ const ROWS: &[Case] = &[
     Case::new("matrix/lzo", Y, Enter, Decided(VerifiedConfig)).target(Compressed("LZO")),
     Case::new("matrix/lz4", Y, Enter, Decided(VerifiedConfig)).target(Compressed("LZ4")),
     Case::new("matrix/zstd", Y, Enter, Decided(VerifiedConfig)).target(Compressed("ZSTD")),
+    Case::new("matrix/zstd-direct", N, Enter, Decided(DirectConfig))
+        .target(Compressed("ZSTD")),
+    Case::new("matrix/longer", Y, Enter, Decided(VerifiedConfig)).debug().target(Longer),
     Case::new("matrix/debian-7.2", Y, Enter, Decided(VerifiedConfig)).debug()
         .target(Other(&DEBIAN_7_2)),
     Case::new("matrix/debian-7.2-direct", N, Enter, Decided(DirectConfig))
@@ -171,16 +202,15 @@ pub fn run_few(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
 
 pub fn names() -> Vec<String> {
     let rows = ROWS.iter().flat_map(Case::names);
-    rows.chain(crashes::context_names()).collect()
+    rows.chain(registers::names_in_bochs())
+        .chain(crashes::context_names())
+        .collect()
 }
 
 pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
-    if names().iter().all(|name| report.wants(name)) {
-        report.resume(Passed::of(kernels.layout, "matrix")?, &names());
-    }
     boot_all(kernels, report, ROWS);
-    crashes::run_contexts(kernels, report)?;
-    report.ran(&names())
+    registers::run_in_bochs(kernels, report)?;
+    crashes::run_contexts(kernels, report)
 }
 
 #[cfg(test)]

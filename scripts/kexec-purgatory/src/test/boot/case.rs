@@ -15,8 +15,10 @@ use crate::hardware::Hardware;
 use crate::kernel::{Built, Verify};
 use crate::kexec::{self, Kexec};
 use crate::layout::Layout;
+use crate::machine::loaded::Loaded;
 use crate::qemu::SerialLog;
 use crate::test::arm::Arm;
+use crate::test::debug;
 
 /// What a kexec should do with the image.
 #[derive(Clone, Copy)]
@@ -38,6 +40,8 @@ pub enum Target {
     Compressed(&'static str),
     /// A kernel of the distribution from another series.
     Other(&'static Release),
+    /// The kernel that also runs first, in a file with a MiB of other bytes at the end.
+    Longer,
 }
 
 /// One kexec in a guest.
@@ -68,6 +72,13 @@ pub struct Case {
     /// Bytes in its initramfs that must arrive intact.
     payload: u64,
     hardware: Hardware,
+    /// How many levels of page tables the first kernel and the next one must use, if the case says
+    /// so.
+    levels: Option<[u32; 2]>,
+    /// How many processors they must use.
+    processors: Option<[u32; 2]>,
+    /// Whether the image must lie above 4 GiB.
+    high: bool,
 }
 
 impl Case {
@@ -93,6 +104,9 @@ impl Case {
             next_arguments: "",
             payload: PAYLOAD,
             hardware: Hardware::USUAL,
+            levels: None,
+            processors: None,
+            high: false,
             kunit: false,
         }
     }
@@ -202,6 +216,24 @@ impl Case {
         self
     }
 
+    /// The first kernel and the next one must use this many levels of page tables.
+    pub const fn levels(mut self, first: u32, next: u32) -> Self {
+        self.levels = Some([first, next]);
+        self
+    }
+
+    /// The first kernel and the next one must use this many processors.
+    pub const fn processors(mut self, first: u32, next: u32) -> Self {
+        self.processors = Some([first, next]);
+        self
+    }
+
+    /// All segments of the image must lie above 4 GiB. Needs [`Case::debug`].
+    pub const fn high(mut self) -> Self {
+        self.high = true;
+        self
+    }
+
     /// Reports the KUnit tests that ran at boot. Some need memory for a crash kernel.
     pub const fn kunit_reported(mut self) -> Self {
         self.kunit = true;
@@ -211,10 +243,13 @@ impl Case {
 
 /// Boots the kernel of a case.
 pub fn boot(layout: &Layout, case: &Case, kernel: &Built, next: &Next) -> Result<Kexec> {
-    let arguments = match case.kunit {
+    let mut arguments = match case.kunit {
         true => [case.arguments, KUNIT].join(" "),
         false => case.arguments.to_owned(),
     };
+    if case.verify == Verify::OptionsM {
+        arguments += debug::FOUR_LEVELS;
+    }
     kexec::run(
         layout,
         &case.name.replace('/', "-"),
@@ -276,11 +311,35 @@ pub fn check(kexec: &Kexec, case: &Case) -> Result<()> {
         let verified = matches!(case.expected, Expected::Decided(arm) if arm.is_verified());
         purgatory_spoke(kexec, verified)?;
     }
-    if let Some(Extra::MemoryHotplug | Extra::DmCryptKey) = case.extra {
+    if case.verify == Verify::OptionsM && case.purpose == Purpose::Enter {
+        debug::first_is_quiet(&kexec.log)?;
+    }
+    for (what, wanted) in [("levels", case.levels), ("processors", case.processors)] {
+        for (which, wanted) in iter::zip(["first", "next"], wanted.into_iter().flatten()) {
+            let found = kexec
+                .log
+                .after(&format!("guest: {which} kernel uses {what} "));
+            ensure!(
+                found == Some(&wanted.to_string()),
+                "the {which} kernel uses {found:?} {what}, not {wanted}"
+            );
+        }
+    }
+    if case.high {
+        lies_high(kexec)?;
+    }
+    if let Some(Extra::Hotplug | Extra::MemoryHotplug | Extra::DmCryptKey) = case.extra {
         found_intact(&kexec.log)?;
     }
+    if case.extra == Some(Extra::DmCryptKey) {
+        let restored = kexec.log.after("guest: restored keys ");
+        ensure!(
+            restored == Some("1"),
+            "the crash kernel restored {restored:?} keys"
+        );
+    }
     if case.extra == Some(Extra::MemoryHotplug) {
-        memory_added(&kexec.log)?;
+        memory_added(&kexec.log, DUMPED_WITH_ADDED)?;
     }
     if case.hardware.uefi && case.purpose == Purpose::Enter {
         let variables = kexec.log.after("guest: EFI variables ");
@@ -303,22 +362,39 @@ pub fn check(kexec: &Kexec, case: &Case) -> Result<()> {
     Ok(())
 }
 
+/// Checks that all segments lie above 4 GiB.
+fn lies_high(kexec: &Kexec) -> Result<()> {
+    let loaded = format!("guest: {} ", kexec.purpose.sysfs());
+    let decision = kexec.log.after(&loaded).context("nothing was loaded")?;
+    let image = Loaded::parse(&kexec.log, &(loaded + decision))?;
+    for segment in &image.segments {
+        ensure!(
+            segment.start >= 4 << 30,
+            "the segment {} lies at {:#x}",
+            segment.kind.name(),
+            segment.start
+        );
+    }
+    Ok(())
+}
+
 /// Checks that the running kernel found the image intact.
-fn found_intact(log: &SerialLog) -> Result<()> {
+pub fn found_intact(log: &SerialLog) -> Result<()> {
     let check = log.after("guest: check ");
     ensure!(check == Some("succeeds: intact"), "the check {check:?}");
     Ok(())
 }
 
-/// Checks that the dump has the memory that was added after the crash image was loaded.
-fn memory_added(log: &SerialLog) -> Result<()> {
+/// Checks that the dump has the memory that was added after the crash image was loaded: at least
+/// `minimum` MiB.
+pub fn memory_added(log: &SerialLog, minimum: u64) -> Result<()> {
     let dumped = log
         .after("guest: vmcore ")
         .and_then(|rest| rest.split_once(" MiB,"))
         .and_then(|(number, _)| number.parse::<u64>().ok());
     ensure!(
-        dumped.is_some_and(|dumped| dumped >= DUMPED_WITH_ADDED),
-        "{dumped:?} MiB were dumped, not {DUMPED_WITH_ADDED} or more"
+        dumped.is_some_and(|dumped| dumped >= minimum),
+        "{dumped:?} MiB were dumped, not {minimum} or more"
     );
     Ok(())
 }

@@ -11,14 +11,18 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use comfy_table::{Table, presets::ASCII_MARKDOWN};
 
 use super::VERIFIED;
+use crate::abi::RegionKind;
 use crate::emulators;
 use crate::engines::EngineKind;
-use crate::guest::{self, CRASH_CONTEXTS, Death, Purpose};
+use crate::expected;
+use crate::guest::{self, CRASH_CONTEXTS, Death, Purpose, SMALL_DUMPED_WITH_ADDED};
 use crate::kernel::{self, Built, Verify};
 use crate::kexec::work;
 use crate::parallel::in_order;
 use crate::progress;
 use crate::qemu::SerialLog;
+use crate::root::Root;
+use crate::test::boot::case::{found_intact, memory_added};
 use crate::test::{Kernels, Report};
 
 /// Where a kernel dies: the module's name for it, and what the kernel prints there.
@@ -30,6 +34,7 @@ const CONTEXTS: &[(&str, &str)] = &[
     ("hardirq", "crash_contexts: hardirq"),
     ("nmi", "crash_contexts: nmi"),
     ("stack", "stack guard page"),
+    ("softlockup", "crash_contexts: softlockup"),
 ];
 
 /// What the other processors do meanwhile.
@@ -38,10 +43,20 @@ const OTHERS: &[&str] = &["idle", "busy", "avx", "hung"];
 const STATES: &[Verify] = &[Verify::Y, Verify::N, Verify::M];
 
 /// What is changed between the load and the crash.
-const CHANGES: &[&str] = &["nothing", "image", "headers"];
+const CHANGES: &[&str] = &["nothing", IMAGE, HEADERS];
 
 /// With each of these, an oops ends in a panic.
 const ARGUMENTS: &[&str] = &["oops=panic", "oops=panic crash_kexec_post_notifiers"];
+
+/// With this, a panic calls its notifiers before it starts the crash kernel.
+const POST_NOTIFIERS: &str = "crash_kexec_post_notifiers";
+
+/// What one of them prints.
+const NOTIFIED: &str = "Kernel Offset: ";
+
+/// The machine of most crashes, and of some.
+const PROCESSORS: u32 = 2;
+const MANY_PROCESSORS: u32 = 4;
 
 /// The number of crashes on request.
 const MANY: usize = 200;
@@ -54,8 +69,27 @@ const LOCKED: &[(&str, &str)] = &[
     ("syscore", "crash_contexts: syscore shutdown"),
 ];
 
-/// The change of a loaded image that the purgatory must find.
+/// The changes of a loaded image: it is loaded again, its ELF headers are updated because memory is
+/// added, or each of its segments is damaged, which the purgatory must find.
+const IMAGE: &str = "image";
+const HEADERS: &str = "headers";
 const DAMAGE: &str = "damage";
+
+/// The damaged segments, in the order in which the kernel names them.
+const DAMAGED: [RegionKind; 4] = [
+    RegionKind::ElfCoreHdr,
+    RegionKind::BootParams,
+    RegionKind::Kernel,
+    RegionKind::Initramfs,
+];
+
+/// Makes the crash kernel write a dump with makedumpfile, for which it needs memory.
+const DUMP: &str = "oops=panic guest.dump=1 crashkernel=384M";
+
+/// The crash of a machine with processors that the kernel did not start. The broadcast that stops
+/// the others wakes these where they wait in SeaBIOS, whose memory the kernel uses by then. The
+/// machine is reset, as with a mainline kernel.
+const BROADCAST: &str = "oops=panic nr_cpus=2";
 
 /// What happens after a crash.
 #[derive(Clone, Copy)]
@@ -88,12 +122,7 @@ fn few() -> Vec<Crash> {
         [Verify::Norust, Verify::Y].map(|verify| Crash {
             name: format!("crashes/{context}-{}", verify.name()),
             verify,
-            death: Death {
-                context,
-                others: OTHERS[0],
-                change: CHANGES[0],
-                arguments: ARGUMENTS[0],
-            },
+            death: plain(context),
             says,
             outcome: Outcome::Nothing,
             engine: None,
@@ -106,10 +135,47 @@ fn few() -> Vec<Crash> {
 fn many() -> Vec<Crash> {
     let engine = EngineKind::Avx512X16;
     let damaged = damaged("matrix/avx512-x16-damaged", Some(engine));
+    let (context, says) = CONTEXTS[0];
+    let dumps = STATES.iter().map(|&verify| Crash {
+        name: format!("matrix/makedumpfile-{}", verify.name()),
+        verify,
+        death: Death {
+            arguments: DUMP,
+            ..plain(context)
+        },
+        says,
+        outcome: Outcome::CrashKernel,
+        engine: None,
+    });
+    let broadcast = [Verify::Norust, Verify::Y].map(|verify| Crash {
+        name: format!("matrix/broadcast-{}", verify.name()),
+        verify,
+        death: Death {
+            arguments: BROADCAST,
+            processors: MANY_PROCESSORS,
+            ..plain(context)
+        },
+        says,
+        outcome: Outcome::Nothing,
+        engine: None,
+    });
     (0..MANY)
         .map(|number| crash("matrix/crash", number, number / CONTEXTS.len()))
+        .chain(dumps)
+        .chain(broadcast)
         .chain([damaged])
         .collect()
+}
+
+/// A crash in a context, and nothing else.
+fn plain(context: &'static str) -> Death {
+    Death {
+        context,
+        others: OTHERS[0],
+        change: CHANGES[0],
+        arguments: ARGUMENTS[0],
+        processors: PROCESSORS,
+    }
 }
 
 /// A crash after the crash image was damaged, on a processor for `engine`.
@@ -119,10 +185,8 @@ fn damaged(name: &str, engine: Option<EngineKind>) -> Crash {
         name: name.to_owned(),
         verify: Verify::Y,
         death: Death {
-            context,
-            others: OTHERS[0],
             change: DAMAGE,
-            arguments: ARGUMENTS[0],
+            ..plain(context)
         },
         says,
         outcome: Outcome::Mismatch,
@@ -143,7 +207,8 @@ fn crash(folder: &str, number: usize, turn: usize) -> Crash {
         context,
         others,
         change: pick(CHANGES, turn / STATES.len()),
-        arguments: pick(ARGUMENTS, turn / STATES.len() / CHANGES.len()),
+        arguments: pick(ARGUMENTS, turn / STATES.len()),
+        processors: pick(&[PROCESSORS, MANY_PROCESSORS], turn / OTHERS.len()),
     };
     Crash {
         name: format!(
@@ -176,13 +241,24 @@ pub fn run_many(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
     crash_all(kernels, report, &many())
 }
 
-/// The results of the crashes in one context.
+/// The results of the crashes in one context, of this run.
 #[derive(Default)]
 struct Rates {
     crashes: usize,
+    /// The crash kernel was verified and came up.
     started: usize,
+    /// Pages from all parts of the dump can be read, and it has all memory.
     complete: usize,
+    /// The pattern is in the dump.
     right: usize,
+}
+
+impl Rates {
+    fn row(&self, name: &str) -> Vec<String> {
+        let numbers = [self.crashes, self.started, self.complete, self.right];
+        let numbers = numbers.map(|number| number.to_string());
+        [name.to_owned()].into_iter().chain(numbers).collect()
+    }
 }
 
 fn crash_all(kernels: &mut Kernels, report: &mut Report, crashes: &[Crash]) -> Result<()> {
@@ -193,6 +269,10 @@ fn crash_all(kernels: &mut Kernels, report: &mut Report, crashes: &[Crash]) -> R
     if wanted.is_empty() {
         return Ok(());
     }
+    let dumps = wanted.iter().any(|crash| crash.death.arguments == DUMP);
+    let makedumpfile = dumps
+        .then(|| Root::with_makedumpfile(kernels.layout))
+        .transpose()?;
     let mut module = None;
     let mut guests: BTreeMap<&str, (Built, PathBuf)> = BTreeMap::new();
     for crash in &wanted {
@@ -206,7 +286,12 @@ fn crash_all(kernels: &mut Kernels, report: &mut Report, crashes: &[Crash]) -> R
             Some(module) => module,
             None => module.insert(build_module(kernels, crash.verify)?),
         };
-        let made = guest::crashing(kernels.layout, kernel.image(), module)?;
+        let made = guest::crashing(
+            kernels.layout,
+            kernel.image(),
+            module,
+            makedumpfile.as_ref(),
+        )?;
         let initramfs = made.with_file_name(format!("crash-contexts-{state}.cpio"));
         fs::rename(made, &initramfs)?;
         guests.insert(state, (kernel, initramfs));
@@ -240,15 +325,19 @@ fn crash_all(kernels: &mut Kernels, report: &mut Report, crashes: &[Crash]) -> R
     if rates.is_empty() {
         return Ok(());
     }
+    let mut all = Rates::default();
     let mut table = Table::new();
     table
         .load_style(ASCII_MARKDOWN)
         .set_header(["context", "crashes", "started", "complete", "right"]);
     for (context, rates) in &rates {
-        let numbers = [rates.crashes, rates.started, rates.complete, rates.right];
-        let numbers = numbers.map(|number| number.to_string());
-        table.add_row([(*context).to_owned()].into_iter().chain(numbers));
+        table.add_row(rates.row(context));
+        all.crashes += rates.crashes;
+        all.started += rates.started;
+        all.complete += rates.complete;
+        all.right += rates.right;
     }
+    table.add_row(all.row("all"));
     for line in table.to_string().lines() {
         progress::print(&format!("# {line}"));
     }
@@ -297,27 +386,52 @@ fn judge(crash: &Crash, log: &SerialLog, rates: &mut Rates) -> Result<()> {
         );
     }
     match crash.outcome {
-        Outcome::CrashKernel => dumped(log, rates),
+        Outcome::CrashKernel => dumped(crash, log, rates),
         Outcome::Nothing => nothing_entered(log),
         Outcome::Mismatch => nothing_entered(log).and_then(|()| found_damage(log)),
     }
 }
 
 /// Checks that the crash kernel was verified, and what it found.
-fn dumped(log: &SerialLog, rates: &mut Rates) -> Result<()> {
+fn dumped(crash: &Crash, log: &SerialLog, rates: &mut Rates) -> Result<()> {
     ensure!(
-        log.after(VERIFIED).is_some(),
+        log.after(VERIFIED).is_some() && log.after("guest: release ").is_some(),
         "the crash kernel was not started, or not verified"
     );
     rates.started += 1;
     if let Some(failure) = log.after("guest: failed: ") {
         bail!("{failure}");
     }
+    let death = &crash.death;
+    let notified = log.lines().any(|line| line.starts_with(NOTIFIED));
+    ensure!(
+        notified == death.arguments.contains(POST_NOTIFIERS),
+        "the notifiers of a panic were called: {notified}"
+    );
+    let second = log.after("guest: second image").is_some();
+    ensure!(
+        second == (death.change == IMAGE),
+        "the second image was entered: {second}"
+    );
     log.after("guest: vmcore ")
         .ok_or_else(|| anyhow!("no dump was left"))?;
+    if death.change == HEADERS {
+        found_intact(log)?;
+        memory_added(log, SMALL_DUMPED_WITH_ADDED)?;
+    }
     rates.complete += 1;
-    let pattern = log.after("guest: pattern in ");
-    ensure!(pattern == Some("4 pages"), "the pattern is in {pattern:?}");
+    let wanted: &[&str] = match death.arguments == DUMP {
+        true => &["/proc/vmcore", "/tmp/dump"],
+        false => &["/proc/vmcore"],
+    };
+    let found: Vec<&str> = log
+        .lines()
+        .filter_map(|line| line.strip_prefix("guest: pattern in 4 pages of "))
+        .collect();
+    ensure!(
+        found == wanted,
+        "the pattern is in {found:?}, not {wanted:?}"
+    );
     rates.right += 1;
     Ok(())
 }
@@ -334,12 +448,16 @@ fn nothing_entered(log: &SerialLog) -> Result<()> {
 /// Checks that the running kernel and the purgatory found the damage, and that the purgatory said
 /// that it resets the machine.
 fn found_damage(log: &SerialLog) -> Result<()> {
+    let names = DAMAGED.map(expected::region);
     let check = log.after("guest: check ");
-    ensure!(
-        check == Some("fails: damaged: kernel"),
-        "the check {check:?}"
-    );
-    for begin in ["MISMATCH in kernel 0x", "resetting the machine"] {
+    let wanted = format!("fails: damaged: {}", names.join(", "));
+    ensure!(check == Some(&wanted), "the check {check:?}, not {wanted}");
+    let mismatches = names.map(|name| format!("MISMATCH in {name} 0x"));
+    for begin in mismatches
+        .iter()
+        .map(String::as_str)
+        .chain(["resetting the machine"])
+    {
         ensure!(
             log.after(&format!("purgatory: {begin}")).is_some(),
             "the purgatory did not print '{begin}'"
