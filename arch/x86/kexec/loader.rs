@@ -147,11 +147,12 @@ unsafe extern "C" fn kexec_purgatory_policy() -> *const c_char {
 }
 
 fn place(image: &mut LoadingImage, entry: u64, boot_params: u64) -> Result<(), Refusal> {
+    // A policy sees which segment holds them.
+    image.set_boot_params(boot_params);
     let decision = kexec::decide(image.circumstances(), || kexec::ask_policy(image));
 
     let machine = Machine::current();
     image.leave_kernel_tail();
-    image.set_boot_params(boot_params);
     image.set_no_io(machine.no_io);
     if !decision.is_verified() {
         image.set_handoff(decision, entry, boot_params);

@@ -71,7 +71,7 @@ case $(cat $SYSFS/verify_policy) in
 esac
 
 # How many tests follow; two of them depend on the environment.
-planned=20
+planned=21
 large=0
 if [ -n "$KEXEC_INITRD" ] && [ "$(wc -c <"$KEXEC_INITRD")" -gt $((16 << 20)) ]; then
 	large=1
@@ -119,6 +119,8 @@ if [ $large -eq 1 ]; then
 fi
 KEXEC_INITRD="" load
 is verify_loaded "verified: policy of rust_kexec_policy"
+dmesg | grep -q 'rust_kexec_policy: .* BootParams, '
+say $? "the policy sees which segment holds boot_params"
 
 if [ "$reserved" != 0 ]; then
 	kexec -s -p "$KERNEL" ${KEXEC_INITRD:+--initrd="$KEXEC_INITRD"} \
