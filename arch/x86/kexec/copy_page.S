@@ -9,9 +9,10 @@
  * On entry: %rsi source page, %rdi destination page, %rbx the entry of the
  * indirection list after that of the source page, %r11 flags: RELOC_KERNEL_*.
  * Page tables map one to one. Only the general registers may be used.
- * Continues at \next with %rdi at the next destination page. If the pages have
- * to be swapped instead (RELOC_KERNEL_PRESERVE_CONTEXT), changes nothing and
- * falls through.
+ * Continues at \next with %rdi at the next destination page. Changes nothing and
+ * falls through if the pages have to be swapped instead
+ * (RELOC_KERNEL_PRESERVE_CONTEXT), or copied by stores to the cache
+ * (RELOC_KERNEL_CACHED_COPY).
  *
  * Clobbers %rax, %rcx, %rdx, %rsi, %r9, %r10, %r12, %r13, %r14.
  *
@@ -21,11 +22,15 @@
  * busy from one page to the next. The gain is measured in
  * Documentation/arch/x86/kexec-purgatory-performance.rst. The caller executes
  * a serializing instruction, which orders the stores.
+ *
+ * The CPU may write a line in parts. With X86_BUG_TDX_PW_MCE, that poisons a
+ * line of memory that is private to TDX, which this kernel or one before it may
+ * have left behind; a later read raises #MC. See Documentation/arch/x86/tdx.rst.
  */
 .macro KEXEC_COPY_PAGE next:req
 #ifdef CONFIG_KEXEC_PURGATORY_RUST
-	testb	$RELOC_KERNEL_PRESERVE_CONTEXT, %r11b
-	jnz	.Lswap\@
+	testb	$(RELOC_KERNEL_PRESERVE_CONTEXT | RELOC_KERNEL_CACHED_COPY), %r11b
+	jnz	.Lother\@
 
 	/* Offset of the next page; any address will do if there is none. */
 	movq	(%rbx), %rax
@@ -55,6 +60,6 @@
 	decl	%ecx
 	jnz	.Lline\@
 	jmp	\next
-.Lswap\@:
+.Lother\@:
 #endif
 .endm

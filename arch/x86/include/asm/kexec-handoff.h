@@ -2,6 +2,7 @@
 #ifndef _ASM_X86_KEXEC_HANDOFF_H
 #define _ASM_X86_KEXEC_HANDOFF_H
 
+#include <linux/cpufeature.h>
 #include <linux/io.h>
 #include <linux/kexec.h>
 #include <linux/panic.h>
@@ -19,7 +20,7 @@
  * fills in the current panic_timeout, so that the purgatory stops as panic() would even
  * if its parameters are damaged, the time stamp counter, and the entry point of the
  * crash image. For a next kernel that is entered directly, writes the time stamp counter
- * to its record.
+ * to its record. Adds RELOC_KERNEL_CACHED_COPY to @flags on a CPU whose copy needs it.
  *
  * The kernel's segments are gone when this runs: it calls no function except @relocate,
  * and does nothing that can fail.
@@ -35,6 +36,13 @@ kexec_handoff(relocate_kernel_fn *relocate, struct kimage *image,
 	struct kexec_purgatory *purgatory = &image->arch.purgatory;
 	struct kexec_registers *registers = &purgatory->registers;
 
+	/* relocate_kernel_64.S reads these fields. */
+	static_assert(offsetof(struct kexec_registers, rsi) == 0);
+	static_assert(offsetof(struct kexec_registers, rdx) == 8);
+	static_assert(offsetof(struct kexec_registers, rcx) == 16);
+
+	if (boot_cpu_has_bug(X86_BUG_TDX_PW_MCE))
+		flags |= RELOC_KERNEL_CACHED_COPY;
 	if (purgatory->verified) {
 		registers->rsi |= (u32)panic_timeout;
 		if (!purgatory->no_io)

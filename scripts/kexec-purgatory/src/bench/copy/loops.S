@@ -7,7 +7,12 @@
  * between two kernels CR4.OSFXSR is off.
  */
 
-/* swap_pages of arch/x86/kernel/relocate_kernel_64.S without the swap */
+/*
+ * swap_pages of arch/x86/kernel/relocate_kernel_64.S without the swap
+ *
+ * Takes the head of the list and the flags RELOC_KERNEL_*.  Returns 1 if \copy
+ * falls through, else 0.
+ */
 .macro WALK name:req copy:req
 	.globl	\name
 	.hidden	\name
@@ -18,7 +23,7 @@
 	pushq	%r13
 	pushq	%r14
 	movq	%rdi, %rcx
-	xorl	%r11d, %r11d
+	movq	%rsi, %r11
 	jmp	.Lentry_\name
 .Lnext_\name:
 	movq	(%rbx), %rcx
@@ -43,10 +48,13 @@
 	movq	%rcx, %rsi
 	andq	$-PAGE_SIZE, %rsi
 	\copy	.Lnext_\name
-	ud2
+	movl	$1, %eax
+	jmp	4f
 3:
 	/* Waits until non-temporal stores are visible, so that they count. */
 	sfence
+	xorl	%eax, %eax
+4:
 	popq	%r14
 	popq	%r13
 	popq	%r12
