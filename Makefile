@@ -12,7 +12,7 @@ RELEASE_TOOL := build/tool/release/kexec-purgatory
 # SERIES=<series to fetch in place of the newest that is supported>
 SERIES_ARGS := $(if $(SERIES),--series '$(SERIES)')
 TREE_ARGS := $(if $(KDIR),--kdir '$(KDIR)') $(SERIES_ARGS)
-# make kernel O=<build directory> VERIFY=<y|m|n|norust|watch|options|options-m>
+# make kernel O=<build directory> VERIFY=<y|m|n|norust|options|options-m>
 KERNEL_ARGS := $(if $(O),--output '$(O)') $(if $(VERIFY),--verify '$(VERIFY)')
 # make bench ROUNDS=<of each piece of work> RUNS=<of each way to /init, in QEMU>
 # CACHES=<warm|cold> QEMU=0
@@ -61,7 +61,7 @@ help:
 	@echo 'make registers compare the registers that the next kernel finds with those that'
 	@echo '               it finds after the C purgatory'
 	@echo 'make kernel    build the grafted kernel; O=<build directory>'
-	@echo '               VERIFY=y|m|n|norust|watch|options|options-m'
+	@echo '               VERIFY=y|m|n|norust|options|options-m'
 	@echo 'make graft     link the overlay into the kernel tree'
 	@echo 'make ungraft   remove it again'
 	@echo 'make series    the project as a patch series in build/series, checked by'

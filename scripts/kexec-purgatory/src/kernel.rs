@@ -27,8 +27,6 @@ pub enum Verify {
     N,
     /// `RUST=n`: mainline's own purgatory.
     Norust,
-    /// `m` with debugging options that find leaks, wrong locking and bad accesses.
-    Watch,
     /// `y` with every option that affects what is loaded, and with debugging options that find
     /// leaks and wrong locking. Built with GCC, GNU ld and the oldest Rust.
     Options,
@@ -44,7 +42,6 @@ impl Verify {
             Self::M => "m",
             Self::N => "n",
             Self::Norust => "norust",
-            Self::Watch => "watch",
             Self::Options => "options",
             Self::OptionsM => "options-m",
         }
@@ -53,7 +50,7 @@ impl Verify {
     /// The toolchain that builds it.
     pub fn toolchain(self) -> Toolchain {
         match self {
-            Self::Y | Self::M | Self::N | Self::Norust | Self::Watch => Toolchain::Machine,
+            Self::Y | Self::M | Self::N | Self::Norust => Toolchain::Machine,
             Self::Options => Toolchain::GCC_OLDEST,
             Self::OptionsM => Toolchain::CLANG_OLDEST,
         }
@@ -66,7 +63,6 @@ impl Verify {
             Self::M => &["base", "rust", "m"],
             Self::N => &["base", "rust", "n"],
             Self::Norust => &["base", "norust"],
-            Self::Watch => &["base", "rust", "m", "watch", "kasan"],
             Self::Options => &["base", "rust", "y", "watch", "options"],
             Self::OptionsM => &["base", "rust", "m", "watch", "kasan", "options"],
         }
@@ -78,7 +74,6 @@ impl Verify {
 pub fn folder(layout: &Layout, verify: Verify) -> PathBuf {
     layout.build.join(match verify {
         Verify::Y | Verify::M | Verify::N | Verify::Norust => "kernel",
-        Verify::Watch => "kernel-watch",
         Verify::Options => "kernel-options",
         Verify::OptionsM => "kernel-options-m",
     })

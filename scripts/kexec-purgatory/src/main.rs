@@ -114,9 +114,9 @@ enum Action {
         /// Build directory
         #[arg(long)]
         output: Option<PathBuf>,
-        /// CONFIG_KEXEC_PURGATORY_VERIFY: y, m or n; norust builds a kernel without Rust, watch
-        /// builds m with KASAN, lockdep and kmemleak, options and options-m build y and m with all
-        /// options that the tests try, options-m with KASAN
+        /// CONFIG_KEXEC_PURGATORY_VERIFY: y, m or n; norust builds a kernel without Rust. The
+        /// states options and options-m build y and m with all options that the tests try, lockdep
+        /// and kmemleak; options-m also has KASAN
         #[arg(long, value_enum, default_value = "y")]
         verify: Verify,
     },

@@ -123,6 +123,11 @@ const GROUPS: &[Group] = &[
         |_| Ok(mainline::names()),
         |kernels, report| mainline::run(kernels, report),
     ),
+    group(
+        "compilers",
+        |_| Ok(toolchain::few_names()),
+        |kernels, report| toolchain::run_few(kernels, report),
+    ),
     group("bench", |_| Ok(bench::names()), bench::run),
     group("boot", |_| Ok(boot::names()), boot::run),
     group("machines", |_| Ok(matrix::few_names()), matrix::run_few),
@@ -218,14 +223,15 @@ impl Group {
 /// that ends in a slash stands for tests below it, whose names are known only when they run.
 pub fn list(layout: &Layout, filter: Option<String>) -> Result<bool> {
     let filter = new_filter(filter);
+    let groups: Vec<&Group> = GROUPS.iter().collect();
     let mut names = Vec::new();
-    for group in GROUPS {
+    for group in &groups {
         match group.name {
             CRATES => names.extend(crates::folders().filter(|name| filter.wants(name))),
             _ => names.extend(group.wanted(layout, &filter, false)?),
         }
     }
-    ensure!(!names.is_empty(), none_of(&filter));
+    ensure!(!names.is_empty(), none_of(&filter, &groups));
     for name in names {
         println!("{name}");
     }
@@ -235,25 +241,25 @@ pub fn list(layout: &Layout, filter: Option<String>) -> Result<bool> {
 /// Runs the tests that `filter` selects. Returns whether all passed. `guest` has the
 /// options of the group debian.
 pub fn run(layout: &Layout, filter: Option<String>, guest: DebianOptions) -> Result<bool> {
-    let filter = new_filter(filter);
-    let wanted = wanted(layout, &filter, GROUPS.iter(), false);
-    run_of(layout, filter, Some(guest), wanted, "test")
+    run_of(layout, filter, Some(guest), GROUPS.iter().collect(), "test")
 }
 
 /// Like [`run`], for the groups in [`MATRIX`]. Prints a table of the results.
 pub fn run_matrix(layout: &Layout, filter: Option<String>) -> Result<bool> {
-    let filter = new_filter(filter);
-    let groups = GROUPS.iter().filter(|group| MATRIX.contains(&group.name));
-    let wanted = wanted(layout, &filter, groups, true);
-    run_of(layout, filter, None, wanted, MATRIX_FOLDER)
+    run_of(layout, filter, None, of_names(MATRIX), MATRIX_FOLDER)
 }
 
 /// Like [`run`], for the tests that need no root and no kernel.
 pub fn check(layout: &Layout, filter: Option<String>) -> Result<bool> {
-    let filter = new_filter(filter);
-    let groups = GROUPS.iter().filter(|group| CHECK.contains(&group.name));
-    let wanted = wanted(layout, &filter, groups, false);
-    run_of(layout, filter, None, wanted, "check")
+    run_of(layout, filter, None, of_names(CHECK), "check")
+}
+
+/// The groups of these names.
+fn of_names(names: &[&str]) -> Vec<&'static Group> {
+    GROUPS
+        .iter()
+        .filter(|group| names.contains(&group.name))
+        .collect()
 }
 
 fn new_filter(text: Option<String>) -> Filter {
@@ -267,11 +273,12 @@ type Wanted = (&'static Group, Result<Vec<String>>);
 fn wanted(
     layout: &Layout,
     filter: &Filter,
-    groups: impl Iterator<Item = &'static Group>,
+    groups: &[&'static Group],
     on_request: bool,
 ) -> Vec<Wanted> {
     groups
-        .map(|group| (group, group.wanted(layout, filter, on_request)))
+        .iter()
+        .map(|group| (*group, group.wanted(layout, filter, on_request)))
         .filter(|(_, names)| !names.as_ref().is_ok_and(Vec::is_empty))
         .collect()
 }
@@ -280,12 +287,14 @@ fn wanted(
 /// directory.
 fn run_of(
     layout: &Layout,
-    filter: Filter,
+    filter: Option<String>,
     guest: Option<DebianOptions>,
-    wanted: Vec<Wanted>,
+    groups: Vec<&'static Group>,
     folder: &str,
 ) -> Result<bool> {
-    ensure!(!wanted.is_empty(), none_of(&filter));
+    let filter = new_filter(filter);
+    let wanted = wanted(layout, &filter, &groups, folder == MATRIX_FOLDER);
+    ensure!(!wanted.is_empty(), none_of(&filter, &groups));
     let names = wanted.iter().map(|(_, names)| names.as_ref().ok());
     let mut report = Report::start(filter, guest, planned(names));
     let mut kernels = None;
@@ -310,9 +319,9 @@ fn run_of(
             report.fail(group.name, &error);
         }
     }
-    ensure!(!report.is_empty(), none_of(report.filter()));
+    ensure!(!report.is_empty(), none_of(report.filter(), &groups));
     if folder == MATRIX_FOLDER {
-        report.print_table();
+        println!("{}", report.table());
     }
     Ok(report.finish(&layout.build.join(folder).join("junit.xml")))
 }
@@ -339,16 +348,23 @@ fn all_ran(names: &[String], report: &mut Report) {
     }
 }
 
-/// The error if the filter selects no test.
-fn none_of(filter: &Filter) -> Cause {
-    let groups: Vec<&str> = GROUPS.iter().map(|group| group.name).collect();
-    Cause::Use(format!(
-        "no test matches {:?}; groups are: {}. A filter for tests of {}, or for tests that only a run \
-         reveals, starts with the beginning of their names, as in long/build and boot/y-kunit",
+/// The error if the filter selects no test of these groups.
+fn none_of(filter: &Filter, groups: &[&Group]) -> Cause {
+    let names: Vec<&str> = groups.iter().map(|group| group.name).collect();
+    let mut text = format!(
+        "no test matches {:?}; groups are: {}",
         filter.text(),
-        groups.join(", "),
-        ON_REQUEST.join(", ")
-    ))
+        names.join(", ")
+    );
+    // Other commands have no groups that have to be named.
+    if groups.len() == GROUPS.len() {
+        text += &format!(
+            ". A filter for tests of {}, or for tests that only a run reveals, starts with the \
+             beginning of their names, as in long/build and boot/y-kunit",
+            ON_REQUEST.join(", ")
+        );
+    }
+    Cause::Use(text)
 }
 
 #[cfg(test)]

@@ -14,6 +14,21 @@ use crate::command::logged;
 use crate::layout::Layout;
 use crate::progress::Step;
 
+/// The overlay's directories with objects, and what its patches touch. `rust/` is built with every
+/// object.
+pub const OF_OVERLAY: &[&str] = &[
+    "arch/x86/kexec/",
+    "arch/x86/purgatory/rust/",
+    "samples/rust/",
+    "arch/x86/kernel/crash.o",
+    "arch/x86/kernel/kexec-bzimage64.o",
+    "arch/x86/kernel/machine_kexec_64.o",
+    "arch/x86/kernel/relocate_kernel_64.o",
+    "kernel/kexec.o",
+    "kernel/kexec_core.o",
+    "kernel/kexec_file.o",
+];
+
 /// What objects are built from, and where.
 pub struct Objects<'a> {
     /// The name of the directory in `build/` and of the log.

@@ -39,6 +39,12 @@ const UNKNOWN: Expected = Undecided("unknown: loaded with kexec_load()");
 /// verified, because it changes after the load.
 const PLAIN: u32 = 3;
 
+/// A machine with a TPM.
+const TPM: Hardware = Hardware {
+    tpm: true,
+    ..Hardware::USUAL
+};
+
 /// The regions of a crash image: also the ELF core header.
 const DUMP: u32 = PLAIN + 1;
 
@@ -49,6 +55,10 @@ const CASES: &[Case] = &[
     Case::new("boot/norust-crash", Norust, Crash, ABSENT),
     Case::new("boot/y-normal", Y, Enter, Decided(VerifiedConfig)),
     Case::new("boot/y-normal-debug", Y, Enter, Decided(VerifiedConfig)).debug().regions(PLAIN),
+    // The kernel copies with mainline's loop. The log does not show that.
+    Case::new("boot/y-tdx-erratum", Y, Enter, Decided(VerifiedConfig)).debug()
+        .arguments("setcpuid=tdx_pw_mce")
+        .logs("setcpuid: force-enabling CPU bug flag: tdx_pw_mce"),
     Case::new("boot/y-kexec-load", Y, Enter, UNKNOWN).kexec_load(),
     Case::new("boot/y-crash", Y, Crash, Decided(VerifiedCrash)).kunit_reported(),
     Case::new("boot/m-normal", M, Enter, Decided(DirectNoPolicy)),
@@ -63,7 +73,6 @@ const CASES: &[Case] = &[
     // The same kernels with kexec handover on, or with memory for CMA. CMA aligns less than the
     // next kernel asks for in y, and enough in m.
     Case::new("boot/y-kho", Y, Enter, Decided(DirectKho)).debug().arguments(KHO),
-    Case::new("boot/y-kho-off", Y, Enter, Decided(VerifiedConfig)).arguments("kho=off"),
     Case::new("boot/y-kho-crash", Y, Crash, Decided(VerifiedCrash)).debug().arguments(KHO)
         .regions(DUMP),
     Case::new("boot/y-cma-unaligned", Y, Enter, Decided(VerifiedConfig)).debug()
@@ -86,20 +95,25 @@ const CASES: &[Case] = &[
 
 /// On kernels with more options, which also check memory and locks. They take long to build.
 #[rustfmt::skip] // a table
-const OPTIONS: &[Case] = &[
+pub const OPTIONS: &[Case] = &[
     // In each, the kernel checks signatures, treats an untrusted one as none, and passes the IMA
     // list on.
     Case::new("options/normal", Options, Enter, Decided(VerifiedConfig)).debug().regions(PLAIN),
     Case::new("options/ima", Options, Enter, Decided(VerifiedConfig)).ima().debug()
         .regions(PLAIN),
     Case::new("options/ima-tpm", Options, Enter, Decided(VerifiedConfig)).ima().debug()
-        .hardware(Hardware { tpm: true, ..Hardware::USUAL }).regions(PLAIN),
+        .hardware(TPM).regions(PLAIN),
+    Case::new("options/m-ima-tpm", OptionsM, Enter, Decided(VerifiedPolicy)).ima().debug()
+        .modules(&[VERIFY_MODULE]).hardware(TPM).regions(PLAIN),
     Case::new("options/crash", Options, Crash, Decided(VerifiedCrash)).kunit_reported(),
     Case::new("options/hotplug", Options, Crash, Decided(VerifiedCrash)).debug()
         .arguments("maxcpus=1").extra(Extra::Hotplug).regions(DUMP),
     Case::new("options/memory-hotplug", Options, Crash, Decided(VerifiedCrash)).debug()
         .arguments(MEMORY_TO_ADD).extra(Extra::MemoryHotplug).regions(DUMP),
     Case::new("options/dm-crypt", Options, Crash, Decided(VerifiedCrash)).debug()
+        .extra(Extra::DmCryptKey).regions(DUMP + 1).target(Own)
+        .next_arguments("guest.restore=1"),
+    Case::new("options/m-dm-crypt", OptionsM, Crash, Decided(VerifiedCrash)).debug()
         .extra(Extra::DmCryptKey).regions(DUMP + 1).target(Own)
         .next_arguments("guest.restore=1"),
     Case::new("options/kho", Options, Enter, Decided(DirectKho)).debug().arguments(KHO),

@@ -155,9 +155,7 @@ impl Build {
         let kexec = kexec::run(kernels.layout, &name, kernel, &next, &plan)?;
         let log = &kexec.log;
         kexec.check(true).with_context(|| log.tail())?;
-        if purpose == Purpose::Enter {
-            debug::first_is_quiet(log)?;
-        }
+        debug::are_quiet(log, purpose, target == Target::Own)?;
         if self.device_tree {
             let found = log.after("guest: device tree of ");
             ensure!(

@@ -10,7 +10,7 @@ use anyhow::{Result, anyhow, bail, ensure};
 use super::selftests::{self, MODULES};
 use super::{Kernels, Report};
 use crate::command::{command, output};
-use crate::guest::{self, KUNIT, Selftests};
+use crate::guest::{self, KUNIT, Purpose, Selftests};
 use crate::kernel::{self, Built, SAMPLE_MODULE, Verify};
 use crate::qemu::{self, SerialLog};
 
@@ -58,6 +58,9 @@ const HARMLESS: &str = "kmemleak: Cannot allocate a scan area, scanning the full
 
 /// The beginning of a kernel's first line.
 const FIRST_LINE: &str = "Linux version ";
+
+/// The beginning of a guest's last line before it crashes.
+const CRASHES: &str = "guest: verify_crash ";
 
 /// Not a complaint if nothing turned it on.
 const KMEMLEAK_OFF: &str = "kmemleak: Kernel memory leak detector disabled";
@@ -130,7 +133,7 @@ pub fn few_names() -> Vec<String> {
 
 pub fn run_few(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
     let programs = selftests::build(kernels.layout, kernels.tree())?;
-    let kernel = kernels.get(Verify::Watch)?;
+    let kernel = kernels.get(Verify::OptionsM)?;
     let modules = kernel.modules(MODULES)?;
     boot(
         kernels,
@@ -283,11 +286,16 @@ fn quiet(log: &SerialLog) -> Result<()> {
     quiet_with(&log.lines().collect::<Vec<_>>(), "")
 }
 
-/// The same for a kernel in which kmemleak is off, before it enters another one.
-pub fn first_is_quiet(log: &SerialLog) -> Result<()> {
+/// The same for a kernel in which kmemleak is off. The next kernel is checked as well if it is
+/// entered without a crash, and is the `same` one.
+pub fn are_quiet(log: &SerialLog, purpose: Purpose, same: bool) -> Result<()> {
     let lines: Vec<&str> = log.lines().collect();
-    let next = lines.iter().rposition(|line| line.starts_with(FIRST_LINE));
-    quiet_with(&lines[..next.unwrap_or(lines.len())], KMEMLEAK_OFF)
+    let end = match (purpose, same) {
+        (Purpose::Crash, _) => lines.iter().position(|line| line.starts_with(CRASHES)),
+        (Purpose::Enter, true) => None,
+        (Purpose::Enter, false) => lines.iter().rposition(|line| line.starts_with(FIRST_LINE)),
+    };
+    quiet_with(&lines[..end.unwrap_or(lines.len())], KMEMLEAK_OFF)
 }
 
 /// Checks that the kernel did not complain, except in the line `harmless`.

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use super::arm::Arm;
 use super::{Kernels, Report};
 use crate::command::{command, logged, output};
-use crate::guest::{self, Upstream};
+use crate::guest::{self, Guest, Upstream};
 use crate::kernel::{self, VERIFY_MODULE, Verify};
 use crate::layout::Layout;
 use crate::parallel::in_order;
@@ -69,19 +69,66 @@ const DECISIONS: &[(&str, bool, Arm)] = &[
     ("verified", true, Arm::VerifiedPolicy),
 ];
 
-fn name(test: &Test, decision: &str) -> String {
-    format!("options/{}-selftest-{decision}", test.name)
+/// A test, and the decision about its image.
+struct Row {
+    name: String,
+    test: &'static Test,
+    /// Whether the policy is told to verify the image.
+    verified: bool,
+    arm: Arm,
 }
 
-pub fn names() -> Vec<String> {
+/// Every test with every decision.
+fn rows() -> Vec<Row> {
+    let row = |test: &'static Test, &(decision, verified, arm): &(&str, bool, Arm)| Row {
+        name: format!("options/{}-selftest-{decision}", test.name),
+        test,
+        verified,
+        arm,
+    };
     TESTS
         .iter()
-        .flat_map(|test| DECISIONS.iter().map(|(decision, ..)| name(test, decision)))
+        .flat_map(|test| DECISIONS.iter().map(move |decision| row(test, decision)))
         .collect()
 }
 
+/// The row that is part of every run of the tests as well.
+const ONE: &str = "options/kho-selftest-verified";
+
+fn few() -> Vec<Row> {
+    rows()
+        .into_iter()
+        .filter(|row| row.name == ONE)
+        .map(|row| Row {
+            name: row.name.replace("options/", "machines/"),
+            ..row
+        })
+        .collect()
+}
+
+fn names_of(rows: Vec<Row>) -> Vec<String> {
+    rows.into_iter().map(|row| row.name).collect()
+}
+
+pub fn names() -> Vec<String> {
+    names_of(rows())
+}
+
+pub fn few_names() -> Vec<String> {
+    names_of(few())
+}
+
 pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
-    if !report.wants_any(&names()) {
+    run_rows(kernels, report, rows())
+}
+
+pub fn run_few(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
+    run_rows(kernels, report, few())
+}
+
+fn run_rows(kernels: &mut Kernels, report: &mut Report, mut rows: Vec<Row>) -> Result<()> {
+    rows.retain(|row| report.wants(&row.name));
+    if rows.is_empty() {
         return Ok(());
     }
     let kernel = kernels.get(STATE)?;
@@ -91,58 +138,54 @@ pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
     fs::create_dir_all(&folder)?;
     let headers = headers(layout, kernels.tree(), &folder)?;
 
-    let mut jobs = Vec::new();
-    for test in TESTS {
-        let source = kernels
-            .tree()
-            .join("tools/testing/selftests")
-            .join(test.folder);
-        let built = build(kernels.tree(), &source, &headers, &folder, test);
-        for (decision, verified, arm) in DECISIONS {
-            let name = name(test, decision);
-            if !report.wants(&name) {
-                continue;
-            }
-            let guest = match &built {
-                Ok((init, program)) => guest::upstream(
+    let selftests = kernels.tree().join("tools/testing/selftests");
+    let jobs: Vec<(Row, Result<Guest>)> = rows
+        .into_iter()
+        .map(|row| {
+            let source = selftests.join(row.test.folder);
+            let built = build(kernels.tree(), &source, &headers, &folder, row.test);
+            let guest = built.and_then(|(init, program)| {
+                guest::upstream(
                     layout,
                     &Upstream {
-                        name: &name.replace('/', "-"),
+                        name: &row.name.replace('/', "-"),
                         kernel: kernel.image(),
-                        init,
+                        init: &init,
                         program: program.as_deref(),
                         module: &module,
-                        verified: *verified,
+                        verified: row.verified,
                     },
-                ),
-                Err(error) => Err(anyhow!("{error:#}")),
-            };
-            jobs.push((name, test, *arm, guest));
-        }
-    }
+                )
+            });
+            (row, guest)
+        })
+        .collect();
     in_order(
         &jobs,
-        |(name, .., guest)| match guest {
-            Ok(guest) => qemu::boot(layout, &name.replace('/', "-"), kernel.image(), guest, None),
+        |(row, guest)| match guest {
+            Ok(guest) => {
+                let log = row.name.replace('/', "-");
+                qemu::boot(layout, &log, kernel.image(), guest, None)
+            }
             Err(error) => Err(anyhow!("{error:#}")),
         },
-        |(name, test, arm, _), log| {
-            let result = log.and_then(|log| judge(test, *arm, &log).with_context(|| log.tail()));
-            report.record(name, result);
+        |(row, _), log| {
+            let judged = |log: SerialLog| judge(row, &log).with_context(|| log.tail());
+            report.record(&row.name, log.and_then(judged));
         },
     );
     Ok(())
 }
 
 /// Checks that the image was treated as decided, and that the data arrived.
-fn judge(test: &Test, arm: Arm, log: &SerialLog) -> Result<()> {
-    let decided = format!("kexec: normal image: {}", arm.text());
+fn judge(row: &Row, log: &SerialLog) -> Result<()> {
+    let decided = format!("kexec: normal image: {}", row.arm.text());
     ensure!(
         log.lines().any(|line| line == decided),
         "the log has no {decided:?}"
     );
     // The next kernel knows how it was entered.
-    let entered = match arm.is_verified() {
+    let entered = match row.arm.is_verified() {
         true => ": verified ",
         false => ": direct: ",
     };
@@ -152,9 +195,9 @@ fn judge(test: &Test, arm: Arm, log: &SerialLog) -> Result<()> {
         "the next kernel does not tell that it was entered{entered}"
     );
     ensure!(
-        log.lines().any(|line| line.contains(test.passes)),
+        log.lines().any(|line| line.contains(row.test.passes)),
         "the log has no {:?}",
-        test.passes
+        row.test.passes
     );
     Ok(())
 }

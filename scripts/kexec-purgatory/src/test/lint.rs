@@ -15,6 +15,7 @@ use anyhow::{Context, Result, ensure};
 use super::{Kernels, Report};
 use crate::command::{command, logged};
 use crate::graft::map;
+use crate::kernel::objects::OF_OVERLAY;
 use crate::kernel::{self, Verify};
 use crate::layout::Layout;
 use crate::progress::Step;
@@ -22,21 +23,6 @@ use crate::series;
 
 /// The state that includes the modules.
 const STATE: Verify = Verify::M;
-
-/// The overlay's directories with objects, and what its patches touch. `rust/` is built with every
-/// object.
-const OBJECTS: &[&str] = &[
-    "arch/x86/kexec/",
-    "arch/x86/purgatory/rust/",
-    "samples/rust/",
-    "arch/x86/kernel/crash.o",
-    "arch/x86/kernel/kexec-bzimage64.o",
-    "arch/x86/kernel/machine_kexec_64.o",
-    "arch/x86/kernel/relocate_kernel_64.o",
-    "kernel/kexec.o",
-    "kernel/kexec_core.o",
-    "kernel/kexec_file.o",
-];
 
 /// The name of a test for reports, and whether a complaint belongs to it.
 type Test = (&'static str, fn(&Complaint) -> bool);
@@ -136,7 +122,7 @@ fn build(layout: &Layout, tree: &Path, folder: &Path, check: &Check) -> Result<S
         kernel::make(layout, tree, folder, "x86_64")?
             .arg(format!("-j{}", thread::available_parallelism()?))
             .args(check.variables)
-            .args(OBJECTS),
+            .args(OF_OVERLAY),
         &log,
         &mut step,
     )?;

@@ -5,9 +5,9 @@
 use anyhow::Result;
 
 use super::arm::Arm;
-use super::boot::boot_all;
 use super::boot::case::{Case, Expected, Target};
-use super::{Kernels, Report, crashes, registers};
+use super::boot::{self, boot_all};
+use super::{Kernels, Report, crashes, handover, registers};
 use crate::engines::EngineKind;
 use crate::fetch::Release;
 use crate::guest::Purpose;
@@ -97,12 +97,14 @@ const ROWS: &[Case] = &[
         .hardware(FIVE_LEVELS).arguments("no5lvl").levels(4, 5),
     Case::new("matrix/paging-4-to-5-crash", Y, Crash, Decided(VerifiedCrash))
         .hardware(FIVE_LEVELS).arguments("no5lvl").levels(4, 5),
-    Case::new("matrix/nokaslr", Y, Enter, Decided(VerifiedConfig)).debug().arguments("nokaslr"),
+    Case::new("matrix/nokaslr", Y, Enter, Decided(VerifiedConfig)).debug().arguments("nokaslr")
+        .kaslr(0, 1),
     Case::new("matrix/nokaslr-next", Y, Enter, Decided(VerifiedConfig)).debug()
-        .next_arguments("nokaslr"),
+        .next_arguments("nokaslr").kaslr(1, 0),
     Case::new("matrix/nokaslr-direct", N, Enter, Decided(DirectConfig)).arguments("nokaslr")
-        .next_arguments("nokaslr"),
-    Case::new("matrix/nokaslr-crash", N, Crash, Decided(VerifiedCrash)).arguments("nokaslr"),
+        .next_arguments("nokaslr").kaslr(0, 0),
+    Case::new("matrix/nokaslr-crash", N, Crash, Decided(VerifiedCrash)).arguments("nokaslr")
+        .kaslr(0, 1),
     Case::new("matrix/1-processor", Y, Enter, Decided(VerifiedConfig)).debug()
         .hardware(processors(1)).processors(1, 1),
     Case::new("matrix/1-processor-direct", N, Enter, Decided(DirectConfig))
@@ -171,33 +173,39 @@ const ROWS: &[Case] = &[
         .target(Other(&DEBIAN_6_12)),
 ];
 
-/// One row of each kind, which is part of every run of the tests as well.
+/// One row of each kind, and rows on the kernel with all options. Every run of the tests has them.
 const FEW: &[&str] = &[
-    "uefi-verified",
-    "paging-5-to-4",
-    "nokaslr-direct",
-    "4-processors-crash",
-    "6-gib",
-    "zstd",
-    "debian-6.12",
+    "matrix/uefi-verified",
+    "matrix/paging-5-to-4",
+    "matrix/nokaslr-direct",
+    "matrix/4-processors-crash",
+    "matrix/6-gib",
+    "matrix/avx512-x16",
+    "matrix/zstd",
+    "matrix/debian-6.12",
+    "options/m-ima-tpm",
+    "options/m-dm-crypt",
 ];
 
+/// The rows of [`FEW`], in a group of their own.
 fn few() -> Vec<Case> {
-    let named = |name: &&str| {
-        let of_matrix = format!("matrix/{name}");
-        let row = ROWS.iter().find(|row| row.name == of_matrix)?;
-        Some(row.clone().named(format!("machines/{name}")))
+    let rows = || ROWS.iter().chain(boot::OPTIONS);
+    let renamed = |name: &&str| {
+        let (_, row) = name.split_once('/')?;
+        let case = rows().find(|case| case.name == *name)?;
+        Some(case.clone().named(format!("machines/{row}")))
     };
-    FEW.iter().filter_map(named).collect()
+    FEW.iter().filter_map(renamed).collect()
 }
 
 pub fn few_names() -> Vec<String> {
-    few().iter().flat_map(Case::names).collect()
+    let rows = few().iter().flat_map(Case::names).collect();
+    [rows, handover::few_names()].concat()
 }
 
 pub fn run_few(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
     boot_all(kernels, report, &few());
-    Ok(())
+    handover::run_few(kernels, report)
 }
 
 pub fn names() -> Vec<String> {
@@ -215,10 +223,11 @@ pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{FEW, few};
+    use super::{FEW, few, handover};
 
     #[test]
     fn each_of_the_few_is_a_row() {
         assert_eq!(few().len(), FEW.len());
+        assert_eq!(handover::few_names().len(), 1);
     }
 }

@@ -51,6 +51,15 @@ impl Passed {
         })
     }
 
+    /// A record in a file, of a run with that key.
+    #[cfg(test)]
+    pub fn in_file(path: PathBuf, key: &str) -> Self {
+        Self {
+            path,
+            key: key.to_owned(),
+        }
+    }
+
     /// The names in the file; empty if something else was tested.
     pub fn names(&self) -> Vec<String> {
         let text = fs::read_to_string(&self.path).unwrap_or_default();
@@ -93,10 +102,7 @@ mod tests {
     #[test]
     fn names_are_kept_for_the_same_key() {
         let folder = tempfile::tempdir().unwrap();
-        let with = |key: &str| Passed {
-            path: folder.path().join("passed"),
-            key: key.to_owned(),
-        };
+        let with = |key: &str| Passed::in_file(folder.path().join("passed"), key);
         let one = with("one");
         assert!(one.names().is_empty());
         one.add("a").unwrap();

@@ -197,9 +197,9 @@ impl Report {
         self.results.push((name.to_owned(), result.to_owned()));
     }
 
-    /// Prints a table of the results, with one row for the tests of a folder that have numbers in
-    /// place of names, and for KUnit tests, unless they failed.
-    pub fn print_table(&self) {
+    /// A table of the results, with one row for the tests of a folder that have numbers in place of
+    /// names, and for KUnit tests, unless they failed.
+    pub fn table(&self) -> Table {
         let mut rows: BTreeMap<(String, &str), usize> = BTreeMap::new();
         for (name, result) in &self.results {
             let row = match (name.split_once("kunit/"), name.rsplit_once('/')) {
@@ -221,7 +221,7 @@ impl Report {
         for ((row, result), number) in rows {
             table.add_row([row, number.to_string(), result.to_owned()]);
         }
-        println!("{table}");
+        table
     }
 
     /// Adds a test to the JUnit file. Its time counts from the end of the previous test.
@@ -335,6 +335,61 @@ mod tests {
         report.record("a", Ok(()));
         fs::write(folder.path().join("file"), "").unwrap();
         assert!(!report.finish(&folder.path().join("file/junit.xml")));
+    }
+
+    #[test]
+    fn what_has_passed_before_is_not_run_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let record = || Passed::in_file(folder.path().join("passed"), "key");
+        let names = ["a/1", "a/2", "a/kunit/"].map(str::to_owned);
+
+        let mut first = report(None);
+        first.resume(record(), &names);
+        first.record("a/1", Ok(()));
+        first.ran(&names).unwrap();
+        assert_eq!(record().names(), ["a/1"]);
+
+        let mut second = report(None);
+        second.resume(record(), &names);
+        assert!(second.has("a/1") && !second.wants("a/1") && second.wants("a/2"));
+        assert_eq!(
+            second.results,
+            [("a/1".to_owned(), "passed before".to_owned())]
+        );
+        second.fail("a/2", &anyhow!("broken"));
+        second.ran(&names).unwrap();
+        assert!(record().names().is_empty());
+    }
+
+    #[test]
+    fn the_table_has_a_row_for_many_tests_that_passed() {
+        let mut report = report(None);
+        for name in [
+            "a/crash/1",
+            "a/crash/2",
+            "a/m-kunit/b/c",
+            "a/m-kunit/b/d",
+            "a/e",
+        ] {
+            report.record(name, Ok(()));
+        }
+        report.fail("a/crash/3", &anyhow!("broken"));
+        report.skip("a/f", "no CPU");
+        let table = report.table();
+        let rows: Vec<Vec<String>> = table
+            .row_iter()
+            .map(|row| row.cell_iter().map(|cell| cell.content()).collect())
+            .collect();
+        assert_eq!(
+            rows,
+            [
+                ["a/crash", "2", "passed"],
+                ["a/crash/3", "1", "failed"],
+                ["a/e", "1", "passed"],
+                ["a/f", "1", "SKIP no CPU"],
+                ["a/m-kunit", "2", "passed"],
+            ]
+        );
     }
 
     #[test]

@@ -24,6 +24,17 @@ fn layout() -> Layout {
     }
 }
 
+#[test]
+fn a_filter_without_tests_is_told_the_groups_it_can_name() {
+    let filter = new_filter(Some("nothing".to_owned()));
+    let text = none_of(&filter, &of_names(CHECK)).to_string();
+    assert!(!text.contains("boot"), "{text}");
+    assert!(
+        text.ends_with("groups are: crates, overlay, pages, shell"),
+        "{text}"
+    );
+}
+
 /// The groups that a filter selects.
 fn wanted(text: &str) -> Vec<&'static str> {
     let filter = Filter::new(Some(text.to_owned()), GROUPS.iter().map(|group| group.name));

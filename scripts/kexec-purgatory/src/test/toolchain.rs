@@ -4,9 +4,11 @@
 //! kernel supports, and GCC with GNU ld. They come from a Debian 13 root.
 //!
 //! The kernels with all options are built by the oldest Rust, one with GCC and GNU ld, one with clang
-//! and lld. The group `options` enters other kernels from them and reports their KUnit tests, and
-//! `debug` runs the kselftests on one. The kernels of `boot` are built by clang, lld and the newest
-//! Rust.
+//! and lld. The group `options` enters other kernels from them and reports their KUnit tests. On the
+//! one by clang, `machines` has some of these tests, and `debug` and `watched` run kselftests. The
+//! kernels of `boot` are built by clang, lld and the newest Rust.
+//!
+//! The group `compilers` builds only the overlay's objects, by GCC and the oldest Rust.
 
 use std::fs;
 
@@ -16,6 +18,7 @@ use super::boot::report_kunit;
 use super::{Kernels, Report, bare};
 use crate::guest::Plan;
 use crate::guest::{KUNIT, Purpose};
+use crate::kernel::objects::{OF_OVERLAY, Objects};
 use crate::kernel::toolchain::Toolchain;
 use crate::kernel::{self, Built, Verify};
 use crate::kexec::{self, Kexec};
@@ -64,6 +67,32 @@ impl Case {
 /// The beginning of the names of the cases without a kernel, for the purgatory built by the oldest
 /// Rust. No other tests of this group run the engine `avx512-x16`.
 const BARE: &str = "toolchain/oldest-bare";
+
+/// The name of the test that GCC and the oldest Rust compile the overlay. It links no kernel. Every
+/// run of the tests has it.
+const OBJECTS: &str = "compilers/gcc-oldest";
+
+pub fn few_names() -> Vec<String> {
+    vec![OBJECTS.to_owned()]
+}
+
+pub fn run_few(kernels: &Kernels, report: &mut Report) -> Result<()> {
+    let tools = Toolchain::GCC_OLDEST;
+    report.test(OBJECTS, || {
+        let objects = Objects {
+            name: &OBJECTS.replace('/', "-"),
+            tree: kernels.tree(),
+            arch: "x86_64",
+            tools,
+            // Warnings are errors with these options.
+            fragments: &["base", "rust", "m", "watch", "options"],
+            objects: OF_OVERLAY,
+        };
+        let folder = objects.build(kernels.layout)?;
+        tools.check(&fs::read_to_string(folder.join(".config"))?)
+    });
+    Ok(())
+}
 
 pub fn names() -> Vec<String> {
     let cases = CASES.iter().flat_map(Case::names);

@@ -20,6 +20,16 @@ use crate::qemu::SerialLog;
 use crate::test::arm::Arm;
 use crate::test::debug;
 
+/// Makes IMA measure programs, libraries and modules.
+const MEASURE: &str = " ima_policy=tcb";
+
+/// The end of the first entry that a kernel makes in its IMA list, and the only one without a
+/// policy.
+const BOOT_AGGREGATE: &str = " boot_aggregate";
+
+/// The end of the entry of the program that enters the next kernel.
+const ENTERED_BY: &str = "/kexec";
+
 /// What a kexec should do with the image.
 #[derive(Clone, Copy)]
 pub enum Expected {
@@ -77,8 +87,12 @@ pub struct Case {
     levels: Option<[u32; 2]>,
     /// How many processors they must use.
     processors: Option<[u32; 2]>,
+    /// Whether KASLR must be on (1) or off (0) in them.
+    kaslr: Option<[u32; 2]>,
     /// Whether the image must lie above 4 GiB.
     high: bool,
+    /// A line that the log must have.
+    logs: Option<&'static str>,
 }
 
 impl Case {
@@ -106,7 +120,9 @@ impl Case {
             hardware: Hardware::USUAL,
             levels: None,
             processors: None,
+            kaslr: None,
             high: false,
+            logs: None,
             kunit: false,
         }
     }
@@ -193,7 +209,8 @@ impl Case {
         self
     }
 
-    /// With this kernel as the next one, which takes over the IMA list.
+    /// With this kernel as the next one, which takes over the IMA list. Only the first one measures
+    /// programs. Needs [`Case::debug`].
     pub const fn ima(mut self) -> Self {
         self.measured = true;
         self.target(Target::Own)
@@ -228,9 +245,21 @@ impl Case {
         self
     }
 
+    /// KASLR must be on (1) or off (0) in the first kernel and in the next one.
+    pub const fn kaslr(mut self, first: u32, next: u32) -> Self {
+        self.kaslr = Some([first, next]);
+        self
+    }
+
     /// All segments of the image must lie above 4 GiB. Needs [`Case::debug`].
     pub const fn high(mut self) -> Self {
         self.high = true;
+        self
+    }
+
+    /// The log must have this line.
+    pub const fn logs(mut self, line: &'static str) -> Self {
+        self.logs = Some(line);
         self
     }
 
@@ -247,8 +276,15 @@ pub fn boot(layout: &Layout, case: &Case, kernel: &Built, next: &Next) -> Result
         true => [case.arguments, KUNIT].join(" "),
         false => case.arguments.to_owned(),
     };
+    let mut next_arguments = case.next_arguments.to_owned();
+    if case.measured {
+        arguments += MEASURE;
+    }
     if case.verify == Verify::OptionsM {
         arguments += debug::FOUR_LEVELS;
+        if case.target == Target::Own {
+            next_arguments += debug::FOUR_LEVELS;
+        }
     }
     kexec::run(
         layout,
@@ -262,7 +298,7 @@ pub fn boot(layout: &Layout, case: &Case, kernel: &Built, next: &Next) -> Result
             arguments: &arguments,
             extra: case.extra,
             purpose: case.purpose,
-            next_arguments: case.next_arguments,
+            next_arguments: &next_arguments,
             payload: case.payload,
             hardware: case.hardware,
         },
@@ -311,22 +347,33 @@ pub fn check(kexec: &Kexec, case: &Case) -> Result<()> {
         let verified = matches!(case.expected, Expected::Decided(arm) if arm.is_verified());
         purgatory_spoke(kexec, verified)?;
     }
-    if case.verify == Verify::OptionsM && case.purpose == Purpose::Enter {
-        debug::first_is_quiet(&kexec.log)?;
+    if case.verify == Verify::OptionsM {
+        debug::are_quiet(&kexec.log, case.purpose, case.target == Target::Own)?;
     }
-    for (what, wanted) in [("levels", case.levels), ("processors", case.processors)] {
+    let uses = [
+        ("levels", case.levels),
+        ("processors", case.processors),
+        ("kaslr", case.kaslr),
+    ];
+    for (what, wanted) in uses {
         for (which, wanted) in iter::zip(["first", "next"], wanted.into_iter().flatten()) {
             let found = kexec
                 .log
-                .after(&format!("guest: {which} kernel uses {what} "));
+                .after(&format!("guest: {which} kernel has {what} "));
             ensure!(
                 found == Some(&wanted.to_string()),
-                "the {which} kernel uses {found:?} {what}, not {wanted}"
+                "the {which} kernel has {what} {found:?}, not {wanted}"
             );
         }
     }
     if case.high {
         lies_high(kexec)?;
+    }
+    if let Some(line) = case.logs {
+        ensure!(
+            kexec.log.lines().any(|found| found == line),
+            "the log has no line {line:?}"
+        );
     }
     if let Some(Extra::Hotplug | Extra::MemoryHotplug | Extra::DmCryptKey) = case.extra {
         found_intact(&kexec.log)?;
@@ -399,13 +446,35 @@ pub fn memory_added(log: &SerialLog, minimum: u64) -> Result<()> {
     Ok(())
 }
 
-/// Checks that the second kernel has the first one's IMA list before its own. Both lists begin with
-/// the same entry.
+/// Checks that the second kernel's IMA list begins with the first one's. That list must have what
+/// was measured after the image was loaded.
 fn measurements_carried(log: &SerialLog) -> Result<()> {
-    let found = log.after("guest: boot aggregates ");
+    let list = |begin| -> Vec<&str> {
+        log.lines()
+            .filter_map(|line| line.strip_prefix(begin))
+            .collect()
+    };
+    let first = list("guest: first measured ");
+    let next = list("guest: next measured ");
     ensure!(
-        found == Some("2"),
-        "the second kernel's list has {found:?} beginnings, not 2"
+        first.len() > 1,
+        "the first kernel measured only {}",
+        first.join(", ")
+    );
+    let own = next.strip_prefix(first.as_slice()).with_context(|| {
+        format!(
+            "the second kernel's list does not begin with the first one's {} entries",
+            first.len()
+        )
+    })?;
+    ensure!(
+        own.iter().any(|entry| entry.ends_with(ENTERED_BY)),
+        "the second kernel's list does not have the last program of the first one"
+    );
+    ensure!(
+        own.last()
+            .is_some_and(|entry| entry.ends_with(BOOT_AGGREGATE)),
+        "the second kernel's list does not end with its own entry"
     );
     Ok(())
 }

@@ -118,16 +118,7 @@ struct Crash {
 /// loaded or entered, and one after the crash image was damaged.
 fn few() -> Vec<Crash> {
     let contexts = (0..CONTEXTS.len()).map(|number| crash("crashes", number, number));
-    let locked = LOCKED.iter().flat_map(|&(context, says)| {
-        [Verify::Norust, Verify::Y].map(|verify| Crash {
-            name: format!("crashes/{context}-{}", verify.name()),
-            verify,
-            death: plain(context),
-            says,
-            outcome: Outcome::Nothing,
-            engine: None,
-        })
-    });
+    let locked = locked("crashes", &[Verify::Norust, Verify::Y]);
     let damaged = damaged("crashes/damaged", None);
     contexts.chain(locked).chain([damaged]).collect()
 }
@@ -163,8 +154,23 @@ fn many() -> Vec<Crash> {
         .map(|number| crash("matrix/crash", number, number / CONTEXTS.len()))
         .chain(dumps)
         .chain(broadcast)
+        .chain(locked("matrix", &[Verify::N, Verify::M]))
         .chain([damaged])
         .collect()
+}
+
+/// Crashes that leave no dump, in kernels of these states.
+fn locked(folder: &str, states: &[Verify]) -> impl Iterator<Item = Crash> {
+    LOCKED.iter().flat_map(move |&(context, says)| {
+        states.iter().map(move |&verify| Crash {
+            name: format!("{folder}/{context}-{}", verify.name()),
+            verify,
+            death: plain(context),
+            says,
+            outcome: Outcome::Nothing,
+            engine: None,
+        })
+    })
 }
 
 /// A crash in a context, and nothing else.
