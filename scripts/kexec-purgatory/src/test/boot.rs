@@ -8,7 +8,8 @@ use std::iter;
 
 use anyhow::{Context, Result, anyhow};
 
-use self::case::{Case, Expected, Target, boot, check};
+use self::case::check::check;
+use self::case::{Case, Expected, Target, boot};
 
 use super::arm::{self, Arm};
 use super::ktap::{self, Stream};

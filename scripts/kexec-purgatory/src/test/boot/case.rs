@@ -2,33 +2,26 @@
 
 //! One kexec in a guest, and what it should do.
 
+pub mod check;
+
 use std::borrow::Cow;
 use std::iter;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::Result;
 
 use crate::engines::EngineKind;
 use crate::fetch::{DistributionKernel as Next, Release};
 use crate::guest::Plan;
-use crate::guest::{DUMPED_WITH_ADDED, Extra, KUNIT, Loader, PAYLOAD, Purpose};
+use crate::guest::{Extra, KUNIT, Loader, PAYLOAD, Purpose};
 use crate::hardware::Hardware;
 use crate::kernel::{Built, Verify};
 use crate::kexec::{self, Kexec};
 use crate::layout::Layout;
-use crate::machine::loaded::Loaded;
-use crate::qemu::SerialLog;
 use crate::test::arm::Arm;
 use crate::test::debug;
 
 /// Makes IMA measure programs, libraries and modules.
 const MEASURE: &str = " ima_policy=tcb";
-
-/// The end of the first entry that a kernel makes in its IMA list, and the only one without a
-/// policy.
-const BOOT_AGGREGATE: &str = " boot_aggregate";
-
-/// The end of the entry of the program that enters the next kernel.
-const ENTERED_BY: &str = "/kexec";
 
 /// What a kexec should do with the image.
 #[derive(Clone, Copy)]
@@ -303,196 +296,4 @@ pub fn boot(layout: &Layout, case: &Case, kernel: &Built, next: &Next) -> Result
             hardware: case.hardware,
         },
     )
-}
-
-pub fn check(kexec: &Kexec, case: &Case) -> Result<()> {
-    match case.expected {
-        Expected::Decided(arm) => {
-            let outcome = kexec.check(arm.is_verified())?;
-            let decision = kexec.decision.as_ref().map(ToString::to_string);
-            ensure!(
-                decision.as_deref() == Some(arm.text()),
-                "decided {decision:?}, not '{}'",
-                arm.text()
-            );
-            outcome
-        }
-        Expected::Undecided(sysfs) => {
-            if let Some(decision) = &kexec.decision {
-                bail!("nothing was to be decided, this was: {decision}");
-            }
-            let found = kexec
-                .log
-                .after(&format!("guest: {} ", case.purpose.sysfs()));
-            ensure!(found == Some(sysfs), "sysfs has {found:?}, not '{sysfs}'");
-            kexec.outcome()?
-        }
-    };
-    if let Some(engine) = case.engine {
-        ensure!(
-            kexec.engine.as_deref() == Some(engine.name()),
-            "the engine is {:?}, not {}",
-            kexec.engine,
-            engine.name()
-        );
-    }
-    if let Some(regions) = case.regions {
-        ensure!(
-            kexec.regions == Some(regions),
-            "{:?} regions are verified, not {regions}",
-            kexec.regions
-        );
-    }
-    if case.loader == Loader::Debug {
-        let verified = matches!(case.expected, Expected::Decided(arm) if arm.is_verified());
-        purgatory_spoke(kexec, verified)?;
-    }
-    if case.verify == Verify::OptionsM {
-        debug::are_quiet(&kexec.log, case.purpose, case.target == Target::Own)?;
-    }
-    let uses = [
-        ("levels", case.levels),
-        ("processors", case.processors),
-        ("kaslr", case.kaslr),
-    ];
-    for (what, wanted) in uses {
-        for (which, wanted) in iter::zip(["first", "next"], wanted.into_iter().flatten()) {
-            let found = kexec
-                .log
-                .after(&format!("guest: {which} kernel has {what} "));
-            ensure!(
-                found == Some(&wanted.to_string()),
-                "the {which} kernel has {what} {found:?}, not {wanted}"
-            );
-        }
-    }
-    if case.high {
-        lies_high(kexec)?;
-    }
-    if let Some(line) = case.logs {
-        ensure!(
-            kexec.log.lines().any(|found| found == line),
-            "the log has no line {line:?}"
-        );
-    }
-    if let Some(Extra::Hotplug | Extra::MemoryHotplug | Extra::DmCryptKey) = case.extra {
-        found_intact(&kexec.log)?;
-    }
-    if case.extra == Some(Extra::DmCryptKey) {
-        let restored = kexec.log.after("guest: restored keys ");
-        ensure!(
-            restored == Some("1"),
-            "the crash kernel restored {restored:?} keys"
-        );
-    }
-    if case.extra == Some(Extra::MemoryHotplug) {
-        memory_added(&kexec.log, DUMPED_WITH_ADDED)?;
-    }
-    if case.hardware.uefi && case.purpose == Purpose::Enter {
-        let variables = kexec.log.after("guest: EFI variables ");
-        ensure!(
-            variables.is_some_and(|number| number != "0"),
-            "the next kernel finds {variables:?} variables of UEFI"
-        );
-    }
-    if case.hardware.tpm {
-        let version = kexec.log.after("guest: TPM ");
-        ensure!(version == Some("2"), "the next kernel has TPM {version:?}");
-    }
-    if case.measured {
-        measurements_carried(&kexec.log)?;
-    }
-    ensure!(
-        kexec.log.after("guest: finished").is_some(),
-        "the guest did not finish"
-    );
-    Ok(())
-}
-
-/// Checks that all segments lie above 4 GiB.
-fn lies_high(kexec: &Kexec) -> Result<()> {
-    let loaded = format!("guest: {} ", kexec.purpose.sysfs());
-    let decision = kexec.log.after(&loaded).context("nothing was loaded")?;
-    let image = Loaded::parse(&kexec.log, &(loaded + decision))?;
-    for segment in &image.segments {
-        ensure!(
-            segment.start >= 4 << 30,
-            "the segment {} lies at {:#x}",
-            segment.kind.name(),
-            segment.start
-        );
-    }
-    Ok(())
-}
-
-/// Checks that the running kernel found the image intact.
-pub fn found_intact(log: &SerialLog) -> Result<()> {
-    let check = log.after("guest: check ");
-    ensure!(check == Some("succeeds: intact"), "the check {check:?}");
-    Ok(())
-}
-
-/// Checks that the dump has the memory that was added after the crash image was loaded: at least
-/// `minimum` MiB.
-pub fn memory_added(log: &SerialLog, minimum: u64) -> Result<()> {
-    let dumped = log
-        .after("guest: vmcore ")
-        .and_then(|rest| rest.split_once(" MiB,"))
-        .and_then(|(number, _)| number.parse::<u64>().ok());
-    ensure!(
-        dumped.is_some_and(|dumped| dumped >= minimum),
-        "{dumped:?} MiB were dumped, not {minimum} or more"
-    );
-    Ok(())
-}
-
-/// Checks that the second kernel's IMA list begins with the first one's. That list must have what
-/// was measured after the image was loaded.
-fn measurements_carried(log: &SerialLog) -> Result<()> {
-    let list = |begin| -> Vec<&str> {
-        log.lines()
-            .filter_map(|line| line.strip_prefix(begin))
-            .collect()
-    };
-    let first = list("guest: first measured ");
-    let next = list("guest: next measured ");
-    ensure!(
-        first.len() > 1,
-        "the first kernel measured only {}",
-        first.join(", ")
-    );
-    let own = next.strip_prefix(first.as_slice()).with_context(|| {
-        format!(
-            "the second kernel's list does not begin with the first one's {} entries",
-            first.len()
-        )
-    })?;
-    ensure!(
-        own.iter().any(|entry| entry.ends_with(ENTERED_BY)),
-        "the second kernel's list does not have the last program of the first one"
-    );
-    ensure!(
-        own.last()
-            .is_some_and(|entry| entry.ends_with(BOOT_AGGREGATE)),
-        "the second kernel's list does not end with its own entry"
-    );
-    Ok(())
-}
-
-/// Checks that the purgatory said that it verified what the kernel announced. If the next kernel is
-/// entered directly, the purgatory must not have run.
-fn purgatory_spoke(kexec: &Kexec, verified: bool) -> Result<()> {
-    let said = kexec.log.after("purgatory: ");
-    if !verified {
-        ensure!(said.is_none(), "purgatory ran: {said:?}");
-        return Ok(());
-    }
-    let said = said.context("purgatory said nothing")?;
-    let engine = kexec.engine.as_deref().unwrap_or("none");
-    let work = format!(" {} bytes, engine {engine},", kexec.bytes.unwrap_or(0));
-    ensure!(
-        said.starts_with("verified ") && said.contains(&work),
-        "purgatory said {said:?}, not that it verified{work}"
-    );
-    Ok(())
 }

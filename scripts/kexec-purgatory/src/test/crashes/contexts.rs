@@ -22,7 +22,7 @@ use crate::parallel::in_order;
 use crate::progress;
 use crate::qemu::SerialLog;
 use crate::root::Root;
-use crate::test::boot::case::{found_intact, memory_added};
+use crate::test::boot::case::check::{found_intact, memory_added};
 use crate::test::{Kernels, Report};
 
 /// Where a kernel dies: the module's name for it, and what the kernel prints there.
