@@ -181,7 +181,7 @@ const FEW: &[&str] = &[
     "matrix/4-processors-crash",
     "matrix/6-gib",
     "matrix/avx512-x16",
-    "matrix/zstd",
+    "matrix/longer",
     "matrix/debian-6.12",
     "options/m-ima-tpm",
     "options/m-dm-crypt",
