@@ -20,7 +20,7 @@
  * fills in the current panic_timeout, so that the purgatory stops as panic() would even
  * if its parameters are damaged, the time stamp counter, and the entry point of the
  * crash image. For a next kernel that is entered directly, writes the time stamp counter
- * to its record. Adds RELOC_KERNEL_CACHED_COPY to @flags on a CPU whose copy needs it.
+ * to its record. Adds RELOC_KERNEL_CACHED_COPY to @flags with X86_BUG_TDX_PW_MCE.
  *
  * The kernel's segments are gone when this runs: it calls no function except @relocate,
  * and does nothing that can fail.

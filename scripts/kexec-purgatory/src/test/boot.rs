@@ -74,6 +74,7 @@ const CASES: &[Case] = &[
     // The same kernels with kexec handover on, or with memory for CMA. CMA aligns less than the
     // next kernel asks for in y, and enough in m.
     Case::new("boot/y-kho", Y, Enter, Decided(DirectKho)).debug().arguments(KHO),
+    Case::new("boot/y-kho-off", Y, Enter, Decided(VerifiedConfig)).arguments("kho=off"),
     Case::new("boot/y-kho-crash", Y, Crash, Decided(VerifiedCrash)).debug().arguments(KHO)
         .regions(DUMP),
     Case::new("boot/y-cma-unaligned", Y, Enter, Decided(VerifiedConfig)).debug()

@@ -3,10 +3,10 @@
 //! Builds kernels with compilers that most tests do not use: the oldest Rust and bindgen that the
 //! kernel supports, and GCC with GNU ld. They come from a Debian 13 root.
 //!
-//! The kernels with all options are built by the oldest Rust, one with GCC and GNU ld, one with clang
-//! and lld. The group `options` enters other kernels from them and reports their KUnit tests. On the
-//! one by clang, `machines` has some of these tests, and `debug` and `watched` run kselftests. The
-//! kernels of `boot` are built by clang, lld and the newest Rust.
+//! The kernels with all options are built by the oldest Rust, one with GCC and GNU ld, one with
+//! clang and lld. The group `options` enters other kernels from them and reports their KUnit tests.
+//! The groups `machines`, `debug` and `watched` use the one that clang builds. The kernels of
+//! `boot` are built by clang, lld and the newest Rust.
 //!
 //! The group `compilers` builds only the overlay's objects, by GCC and the oldest Rust.
 

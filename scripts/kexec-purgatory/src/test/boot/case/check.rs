@@ -67,12 +67,12 @@ pub fn check(kexec: &Kexec, case: &Case) -> Result<()> {
     if case.verify == Verify::OptionsM {
         debug::are_quiet(&kexec.log, case.purpose, case.target == Target::Own)?;
     }
-    let uses = [
+    let properties = [
         ("levels", case.levels),
         ("processors", case.processors),
         ("kaslr", case.kaslr),
     ];
-    for (what, wanted) in uses {
+    for (what, wanted) in properties {
         for (which, wanted) in iter::zip(["first", "next"], wanted.into_iter().flatten()) {
             let found = kexec
                 .log
