@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Records what an interrupted run of a group has passed, so that the next run can skip it.
+//! Records what an interrupted run has passed of a group, so that the next run can skip it.
 
 use std::env;
 use std::fs::{self, File};
@@ -27,12 +27,6 @@ impl Passed {
         // Includes this program, which has the tests, and the next kernel.
         let mut sums = checksum::of_file(&env::current_exe()?)?;
         sums += &fetch::distribution_kernel(layout)?.release;
-        sums += &layout
-            .kdir
-            .as_deref()
-            .unwrap_or(&layout.build)
-            .display()
-            .to_string();
         for file in map::links(layout)?.values() {
             sums += &checksum::of_file(file)?;
         }

@@ -38,6 +38,8 @@ pub struct Report {
     kept: Option<Passed>,
     /// Tests that an earlier run has passed.
     before: BTreeSet<String>,
+    /// Printed at the end.
+    tables: Vec<Table>,
     junit: TestSuite,
     /// When the previous test ended.
     last: Instant,
@@ -62,6 +64,7 @@ impl Report {
             results: Vec::new(),
             kept: None,
             before: BTreeSet::new(),
+            tables: Vec::new(),
             junit: TestSuite::new("kexec-purgatory"),
             last: Instant::now(),
         }
@@ -92,15 +95,28 @@ impl Report {
         self.kept = Some(passed);
     }
 
-    /// Stops recording what passes. Removes the record if all of `names` were counted.
-    pub fn ran(&mut self, names: &[String]) -> Result<()> {
+    /// Stops recording what passes. Returns the record if all of `names` were counted.
+    pub fn ran(&mut self, names: &[String]) -> Option<Passed> {
         // Names that end in a slash stand for tests that only a run reveals.
         let all = names
             .iter()
             .all(|name| name.ends_with('/') || self.has(name));
-        match self.kept.take() {
-            Some(kept) if all => kept.forget(),
-            _ => Ok(()),
+        self.kept.take().filter(|_| all)
+    }
+
+    /// Records that all tests whose names begin with `prefix` have run, if none of them failed.
+    pub fn ran_below(&mut self, prefix: &str) {
+        let failed =
+            |(name, result): &(String, String)| name.starts_with(prefix) && result == FAILED;
+        if !self.results.iter().any(failed) {
+            self.keep(prefix);
+        }
+    }
+
+    /// Adds a name to the record of what has passed, if one is kept.
+    fn keep(&self, name: &str) {
+        if let Some(Err(error)) = self.kept.as_ref().map(|kept| kept.add(name)) {
+            eprintln!("{error:#}");
         }
     }
 
@@ -135,9 +151,7 @@ impl Report {
         match result {
             Ok(()) => {
                 self.pass(name, "");
-                if let Some(Err(error)) = self.kept.as_ref().map(|kept| kept.add(name)) {
-                    eprintln!("{error:#}");
-                }
+                self.keep(name);
             }
             Err(error) => self.fail(name, &error),
         }
@@ -195,6 +209,11 @@ impl Report {
             _ => FAILED,
         };
         self.results.push((name.to_owned(), result.to_owned()));
+    }
+
+    /// Prints a table at the end, before the counts.
+    pub fn add_table(&mut self, table: Table) {
+        self.tables.push(table);
     }
 
     /// A table of the results, with one row for the tests of a folder that have numbers in place of
@@ -256,6 +275,9 @@ impl Report {
         }
         if let Err(error) = self.write(junit) {
             self.fail("junit", &error);
+        }
+        for table in &self.tables {
+            println!("{table}");
         }
         println!(
             "{} passed, {} failed, {} skipped",
@@ -346,7 +368,7 @@ mod tests {
         let mut first = report(None);
         first.resume(record(), &names);
         first.record("a/1", Ok(()));
-        first.ran(&names).unwrap();
+        assert!(first.ran(&names).is_none());
         assert_eq!(record().names(), ["a/1"]);
 
         let mut second = report(None);
@@ -357,7 +379,7 @@ mod tests {
             [("a/1".to_owned(), "passed before".to_owned())]
         );
         second.fail("a/2", &anyhow!("broken"));
-        second.ran(&names).unwrap();
+        second.ran(&names).unwrap().forget().unwrap();
         assert!(record().names().is_empty());
     }
 
