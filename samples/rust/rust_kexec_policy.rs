@@ -35,6 +35,7 @@ impl Policy for SmallInitramfs {
                 segment.data.len()
             );
         }
+        pr_info!("spared: {:?}\n", spared);
         spared.is_none() && image.initramfs_size() <= SZ_16M
     }
 }

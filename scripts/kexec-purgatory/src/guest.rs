@@ -17,7 +17,7 @@ pub use self::plan::Plan;
 pub use self::upstream::{Upstream, upstream};
 use crate::checksum;
 use crate::fetch::DistributionKernel;
-use crate::hardware::{Hardware, MEMORY_MIB};
+use crate::hardware::Hardware;
 use crate::layout::Layout;
 use crate::root::Root;
 
@@ -47,12 +47,6 @@ pub const KHO: &str = "kho=on kho_scratch=16M,192M,16M";
 
 /// Hides a block of its memory from the kernel, 128 MiB at 512 MiB.
 pub const MEMORY_TO_ADD: &str = "memmap=128M%0x20000000-1";
-
-/// Minimum of a guest's memory that is dumped if that block was added, in MiB: all except the crash
-/// kernel's, and except what firmware and kernel keep, which is less than half of the block.
-pub const DUMPED_WITH_ADDED: u64 = MEMORY_MIB - 320 - 64;
-/// The same for a guest of [`crashing`].
-pub const SMALL_DUMPED_WITH_ADDED: u64 = MEMORY_MIB - 128 - 64;
 
 /// Memory reserved for the crash kernel in a guest that takes commands; its images are small.
 const SMALL_CRASH_MEMORY: &str = "crashkernel=128M";

@@ -2,9 +2,6 @@
 
 //! The machines of guests.
 
-/// The memory of most guests, in MiB.
-pub const MEMORY_MIB: u64 = 1536;
-
 /// The hardware of a guest's machine.
 #[derive(Clone, Copy)]
 pub struct Hardware {
@@ -27,7 +24,7 @@ pub struct Hardware {
 impl Hardware {
     /// What most guests have.
     pub const USUAL: Self = Self {
-        memory: MEMORY_MIB,
+        memory: 1536,
         processors: 2,
         without: "",
         emulated: false,

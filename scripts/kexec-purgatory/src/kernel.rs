@@ -295,43 +295,9 @@ fn build_in(layout: &Layout, tree: &Path, output: &Path, verify: Verify) -> Resu
     fs::create_dir_all(output)?;
     let output = output.canonicalize()?;
     let make = || verify.toolchain().make(layout, tree, &output, "x86_64");
-
-    make_all(layout, verify, verify.name(), &output, &make)
-}
-
-/// Builds the kernel of one state with other tools than usual, in `output`, an absolute path.
-/// `name` is the name of the tools.
-pub fn build_with(
-    layout: &Layout,
-    tree: &Path,
-    verify: Verify,
-    name: &str,
-    output: &Path,
-    tools: Toolchain,
-) -> Result<Built> {
-    fs::create_dir_all(output)?;
-    let make = || tools.make(layout, tree, output, "x86_64");
-    make_all(
-        layout,
-        verify,
-        &format!("{}-{name}", verify.name()),
-        output,
-        &make,
-    )?;
-    Built::in_place(output)
-}
-
-/// Configures and builds; `name` is part of the log's name.
-fn make_all(
-    layout: &Layout,
-    verify: Verify,
-    name: &str,
-    output: &Path,
-    make: &dyn Fn() -> Result<Command>,
-) -> Result<()> {
     let wanted = config::read(layout, verify.fragments())?;
-    configure(layout, &wanted, name, output, make)?;
-    build_objects(layout, name, make)
+    configure(layout, &wanted, verify.name(), &output, &make)?;
+    build_objects(layout, verify.name(), &make)
 }
 
 fn build_objects(layout: &Layout, name: &str, make: &dyn Fn() -> Result<Command>) -> Result<()> {

@@ -229,11 +229,12 @@ enum Action {
         guest: DebianOptions,
     },
     /// Boots many machines, with kernels of many configurations and compilers, which enter many other
-    /// kernels and crash some 250 times; ends with a table
+    /// kernels and crash some 270 times; ends with a table
     ///
     /// These are the groups options, toolchain, matrix and long of the command test. A run that was
-    /// interrupted goes on where it ended. A group that was completed, or any file of which was
-    /// changed since, starts from its beginning. Writes JUnit XML to build/matrix/junit.xml.
+    /// interrupted goes on where it ended, unless a file was changed since, or KDIR= is used. Runs
+    /// one machine for each processor and 8 GiB of free memory at a time. Writes
+    /// JUnit XML to build/matrix/junit.xml.
     #[command(after_help = needs!("2.5 to 3 hours, from the times of its groups", "20 GB"))]
     Matrix {
         /// Only tests that this text selects, as for test

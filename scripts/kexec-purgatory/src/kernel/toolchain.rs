@@ -33,7 +33,13 @@ impl Toolchain {
         llvm: false,
     };
 
-    /// clang and lld with the same Rust and bindgen.
+    /// GCC and GNU ld with the newest Rust.
+    pub const GCC_NEWEST: Self = Self::Root {
+        rust: Rust::Newest,
+        llvm: false,
+    };
+
+    /// clang and lld with the oldest Rust and bindgen.
     pub const CLANG_OLDEST: Self = Self::Root {
         rust: Rust::Oldest,
         llvm: true,

@@ -120,6 +120,11 @@ impl Loaded {
         Ok(loaded)
     }
 
+    /// The memory of all segments, including the purgatory's: physical addresses.
+    pub fn memory(&self) -> &[Range<u64>] {
+        &self.memory
+    }
+
     pub fn segment(&self, kind: RegionKind) -> Result<&Segment> {
         self.segments
             .iter()

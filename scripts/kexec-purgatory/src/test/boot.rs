@@ -14,6 +14,7 @@ use self::case::{Case, Expected, Target, boot};
 use super::arm::{self, Arm};
 use super::ktap::{self, Stream};
 use super::{Kernels, Report};
+use crate::engines::EngineKind;
 use crate::guest::{Extra, KHO, MEMORY_TO_ADD, Purpose};
 use crate::hardware::Hardware;
 use crate::kernel::{SAMPLE_MODULE, VERIFY_MODULE, Verify};
@@ -26,6 +27,7 @@ use Arm::{
     DirectCma, DirectConfig, DirectKho, DirectNoPolicy, DirectPolicy, VerifiedConfig,
     VerifiedCrash, VerifiedPolicy,
 };
+use EngineKind::Avx512X16;
 use Expected::{Decided, Undecided};
 use Purpose::{Crash, Enter};
 use Target::Own;
@@ -72,7 +74,7 @@ const CASES: &[Case] = &[
     Case::new("boot/n-crash", N, Crash, Decided(VerifiedCrash)).kunit_reported(),
     Case::new("boot/n-crash-debug", N, Crash, Decided(VerifiedCrash)).debug().regions(DUMP),
     // The same kernels with kexec handover on, or with memory for CMA. CMA aligns less than the
-    // next kernel asks for in y, and enough in m.
+    // next kernel asks for in y, and enough in m and n.
     Case::new("boot/y-kho", Y, Enter, Decided(DirectKho)).debug().arguments(KHO),
     Case::new("boot/y-kho-off", Y, Enter, Decided(VerifiedConfig)).arguments("kho=off"),
     Case::new("boot/y-kho-crash", Y, Crash, Decided(VerifiedCrash)).debug().arguments(KHO)
@@ -90,54 +92,68 @@ const CASES: &[Case] = &[
         .modules(&[VERIFY_MODULE]),
     Case::new("boot/m-cma-spared", M, Enter, Decided(VerifiedPolicy)).arguments("cma=256M")
         .modules(&[VERIFY_MODULE]).extra(Extra::VerifySpared).debug().regions(PLAIN),
+    // What the policy is told is the reason.
+    Case::new("boot/m-kho-sample", M, Enter, Decided(DirectKho)).debug().arguments(KHO)
+        .modules(&[SAMPLE_MODULE]).logs("rust_kexec_policy: spared: Some(Handover)"),
+    Case::new("boot/m-cma-sample", M, Enter, Decided(DirectCma)).debug().arguments("cma=256M")
+        .modules(&[SAMPLE_MODULE]).logs("rust_kexec_policy: spared: Some(Cma)"),
     Case::new("boot/n-kho", N, Enter, Decided(DirectKho)).debug().arguments(KHO),
+    Case::new("boot/n-cma", N, Enter, Decided(DirectCma)).debug().arguments("cma=256M"),
     Case::new("boot/m-cma-crash", M, Crash, Decided(VerifiedCrash)).debug().arguments("cma=256M")
         .regions(DUMP),
 ];
 
 /// On kernels with more options, which also check memory and locks. They take long to build.
 #[rustfmt::skip] // a table
-pub const OPTIONS: &[Case] = &[
+const OPTIONS: &[Case] = &[
     // In each, the kernel checks signatures, treats an untrusted one as none, and passes the IMA
     // list on.
-    Case::new("options/normal", Options, Enter, Decided(VerifiedConfig)).debug().regions(PLAIN),
-    Case::new("options/ima", Options, Enter, Decided(VerifiedConfig)).ima().debug()
+    Case::new("options/normal", Options, Enter, Decided(VerifiedConfig)).regions(PLAIN),
+    Case::new("options/ima", Options, Enter, Decided(VerifiedConfig)).ima()
         .regions(PLAIN),
-    Case::new("options/ima-tpm", Options, Enter, Decided(VerifiedConfig)).ima().debug()
+    Case::new("options/ima-tpm", Options, Enter, Decided(VerifiedConfig)).ima()
         .hardware(TPM).regions(PLAIN),
-    Case::new("options/m-ima-tpm", OptionsM, Enter, Decided(VerifiedPolicy)).ima().debug()
+    // With indirect branch tracking, for which QEMU has no processor. Bochs has one.
+    Case::new("options/ibt", Options, Enter, Decided(VerifiedConfig)).picking(Avx512X16)
+        .regions(PLAIN).logs("CET detected: Indirect Branch Tracking enabled"),
+    Case::new("options/m-ima-direct", OptionsM, Enter, Decided(DirectNoPolicy)).ima(),
+    Case::new("options/m-ima-tpm", OptionsM, Enter, Decided(VerifiedPolicy)).ima()
         .modules(&[VERIFY_MODULE]).hardware(TPM).regions(PLAIN),
     Case::new("options/crash", Options, Crash, Decided(VerifiedCrash)).kunit_reported(),
-    Case::new("options/hotplug", Options, Crash, Decided(VerifiedCrash)).debug()
+    Case::new("options/hotplug", Options, Crash, Decided(VerifiedCrash))
         .arguments("maxcpus=1").extra(Extra::Hotplug).regions(DUMP),
-    Case::new("options/memory-hotplug", Options, Crash, Decided(VerifiedCrash)).debug()
+    Case::new("options/memory-hotplug", Options, Crash, Decided(VerifiedCrash))
         .arguments(MEMORY_TO_ADD).extra(Extra::MemoryHotplug).regions(DUMP),
-    Case::new("options/dm-crypt", Options, Crash, Decided(VerifiedCrash)).debug()
+    Case::new("options/m-hotplug", OptionsM, Crash, Decided(VerifiedCrash))
+        .arguments("maxcpus=1").extra(Extra::Hotplug).regions(DUMP),
+    Case::new("options/m-memory-hotplug", OptionsM, Crash, Decided(VerifiedCrash))
+        .arguments(MEMORY_TO_ADD).extra(Extra::MemoryHotplug).regions(DUMP),
+    Case::new("options/dm-crypt", Options, Crash, Decided(VerifiedCrash))
         .extra(Extra::DmCryptKey).regions(DUMP + 1).target(Own)
         .next_arguments("guest.restore=1"),
-    Case::new("options/m-dm-crypt", OptionsM, Crash, Decided(VerifiedCrash)).debug()
+    Case::new("options/m-dm-crypt", OptionsM, Crash, Decided(VerifiedCrash))
         .extra(Extra::DmCryptKey).regions(DUMP + 1).target(Own)
         .next_arguments("guest.restore=1"),
-    Case::new("options/kho", Options, Enter, Decided(DirectKho)).debug().arguments(KHO),
+    Case::new("options/kho", Options, Enter, Decided(DirectKho)).arguments(KHO),
     Case::new("options/kho-off", Options, Enter, Decided(VerifiedConfig)).arguments("kho=off"),
-    Case::new("options/kho-crash", Options, Crash, Decided(VerifiedCrash)).debug()
+    Case::new("options/kho-crash", Options, Crash, Decided(VerifiedCrash))
         .arguments(KHO).regions(DUMP),
     // CMA aligns less than the kernel asks for.
-    Case::new("options/cma-unaligned", Options, Enter, Decided(VerifiedConfig)).debug()
+    Case::new("options/cma-unaligned", Options, Enter, Decided(VerifiedConfig))
         .arguments("cma=256M").regions(PLAIN),
     // The kernel does not fit into CMA.
-    Case::new("options/cma-some", Options, Enter, Decided(VerifiedConfig)).debug()
+    Case::new("options/cma-some", Options, Enter, Decided(VerifiedConfig))
         .arguments("cma=16M").regions(PLAIN),
-    Case::new("options/cma-crash", Options, Crash, Decided(VerifiedCrash)).debug()
+    Case::new("options/cma-crash", Options, Crash, Decided(VerifiedCrash))
         .arguments("cma=256M").regions(DUMP),
     Case::new("options/m-normal", OptionsM, Enter, Decided(DirectNoPolicy)),
     Case::new("options/m-module", OptionsM, Enter, Decided(VerifiedPolicy))
-        .modules(&[VERIFY_MODULE]).debug().regions(PLAIN),
+        .modules(&[VERIFY_MODULE]).regions(PLAIN),
     Case::new("options/m-kho", OptionsM, Enter, Decided(DirectKho)).arguments(KHO)
         .modules(&[VERIFY_MODULE]),
-    Case::new("options/m-cma", OptionsM, Enter, Decided(DirectCma)).debug()
+    Case::new("options/m-cma", OptionsM, Enter, Decided(DirectCma))
         .arguments("cma=256M").modules(&[VERIFY_MODULE]),
-    Case::new("options/m-kho-crash", OptionsM, Crash, Decided(VerifiedCrash)).debug()
+    Case::new("options/m-kho-crash", OptionsM, Crash, Decided(VerifiedCrash))
         .arguments(KHO).regions(DUMP),
     Case::new("options/m-crash", OptionsM, Crash, Decided(VerifiedCrash)).kunit_reported(),
 ];
@@ -183,12 +199,17 @@ pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
 }
 
 pub fn option_names() -> Vec<String> {
-    OPTIONS.iter().flat_map(Case::names).collect()
+    options().flat_map(|case| case.names()).collect()
+}
+
+/// The cases on the kernels with more options, with the purgatory's own words about what it did.
+pub fn options() -> impl Iterator<Item = Case> {
+    OPTIONS.iter().cloned().map(Case::debug)
 }
 
 /// Runs the cases on the kernels with more options.
 pub fn run_options(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
-    boot_all(kernels, report, OPTIONS);
+    boot_all(kernels, report, &options().collect::<Vec<_>>());
     Ok(())
 }
 

@@ -5,21 +5,25 @@
 use std::path::Path;
 use std::{fs, iter, thread};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 use super::boot::case::Target;
+use super::boot::case::check::purgatory_spoke;
+use super::boot::report_kunit;
 use super::{Kernels, Report, debug};
 use crate::command::logged;
 use crate::device_tree::MODEL;
-use crate::guest::{Extra, Loader, Plan, Purpose};
-use crate::kernel::{self, Built, config};
-use crate::kexec;
+use crate::guest::{Extra, KUNIT, Loader, Plan, Purpose};
+use crate::kernel::toolchain::Toolchain;
+use crate::kernel::{Built, config};
+use crate::kexec::{self, Kexec};
 use crate::layout::Layout;
 use crate::progress::Step;
 
-/// How a kernel is configured and built.
+/// How a kernel is configured, built and booted.
 struct Build {
     name: &'static str,
+    tools: Toolchain,
     /// Targets that make the configuration, before the fragments.
     configure: &'static [&'static str],
     fragments: &'static [&'static str],
@@ -27,6 +31,12 @@ struct Build {
     arguments: &'static [&'static str],
     /// The purposes that it supports.
     purposes: &'static [Purpose],
+    /// The kernel's command line.
+    boots_with: &'static str,
+    /// A line that the log of each boot must have.
+    logs: Option<&'static str>,
+    /// Whether the boot that crashes reports the KUnit tests.
+    kunit: bool,
     /// Whether it enters itself, on a machine with a device tree that the next kernel must get.
     device_tree: bool,
 }
@@ -34,65 +44,51 @@ struct Build {
 const ENTER: &[Purpose] = &[Purpose::Enter];
 const BOTH: &[Purpose] = &[Purpose::Enter, Purpose::Crash];
 
+/// The usual small kernel of state `y` with more options. It supports both purposes.
+const fn small(name: &'static str, fragments: &'static [&'static str]) -> Build {
+    Build {
+        name,
+        tools: Toolchain::Machine,
+        configure: &["tinyconfig"],
+        fragments,
+        arguments: &[],
+        purposes: BOTH,
+        boots_with: "",
+        logs: None,
+        kunit: false,
+        device_tree: false,
+    }
+}
+
+/// One kernel has several options where they do not exclude each other, because a build takes up to
+/// a quarter of an hour.
 const BUILDS: &[Build] = &[
     Build {
-        name: "long/build/lto-cfi",
-        configure: &["tinyconfig"],
-        fragments: &["base", "rust", "y", "lto-cfi"],
-        arguments: &[],
-        purposes: BOTH,
-        device_tree: false,
-    },
-    Build {
-        name: "long/build/checks",
-        configure: &["tinyconfig"],
-        fragments: &["base", "rust", "y", "checks"],
-        arguments: &[],
-        purposes: BOTH,
-        device_tree: false,
-    },
-    Build {
-        name: "long/build/autofdo",
-        configure: &["tinyconfig"],
-        fragments: &["base", "rust", "y", "autofdo"],
-        arguments: &[],
-        purposes: BOTH,
-        device_tree: false,
-    },
-    Build {
-        name: "long/build/x86-64-v3",
-        configure: &["tinyconfig"],
-        fragments: &["base", "rust", "y"],
         arguments: &[
             "KCFLAGS=-march=x86-64-v3",
             "KRUSTFLAGS=-Ctarget-cpu=x86-64-v3",
         ],
-        purposes: BOTH,
-        device_tree: false,
+        ..small("long/build/optimized", &["base", "rust", "y", "optimized"])
+    },
+    // Every function that is called between the load and the jump is traced.
+    Build {
+        tools: Toolchain::GCC_NEWEST,
+        boots_with: "ftrace=function",
+        logs: Some("Starting tracer 'function'"),
+        kunit: true,
+        ..small("long/build/gcc-checks", &["base", "rust", "y", "checks"])
     },
     Build {
-        name: "long/build/device-tree",
-        configure: &["tinyconfig"],
-        fragments: &["base", "rust", "y", "device-tree"],
-        arguments: &[],
         purposes: ENTER,
         device_tree: true,
+        ..small(
+            "long/build/no-crash-dump",
+            &["base", "rust", "y", "device-tree", "no-crash-dump"],
+        )
     },
     Build {
-        name: "long/build/no-crash-dump",
-        configure: &["tinyconfig"],
-        fragments: &["base", "rust", "y", "no-crash-dump"],
-        arguments: &[],
-        purposes: ENTER,
-        device_tree: false,
-    },
-    Build {
-        name: "long/build/defconfig",
         configure: &["defconfig", "rust.config"],
-        fragments: &["kexec_file", "y"],
-        arguments: &[],
-        purposes: BOTH,
-        device_tree: false,
+        ..small("long/build/defconfig", &["kexec_file", "y"])
     },
 ];
 
@@ -117,21 +113,45 @@ pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
 }
 
 impl Build {
-    /// The name of the build, and one for each purpose.
+    /// The names of the build, of one boot for each purpose, and of the KUnit tests.
     fn names(&self) -> Vec<String> {
         let boots = self.purposes.iter().map(|&purpose| self.boot_name(purpose));
-        iter::once(self.name.to_owned()).chain(boots).collect()
+        let kunit = self.kunit.then(|| self.kunit_name() + "/");
+        iter::once(self.name.to_owned())
+            .chain(boots)
+            .chain(kunit)
+            .collect()
     }
 
     fn boot_name(&self, purpose: Purpose) -> String {
         format!("{}-{}", self.name.replace("build", "boot"), purpose.name())
     }
 
+    /// The prefix of the KUnit tests' names.
+    fn kunit_name(&self) -> String {
+        format!("{}-kunit", self.name.replace("build", "boot"))
+    }
+
     /// Makes it enter the next kernel for each purpose.
     fn boot(&self, kernels: &mut Kernels, kernel: &Built, report: &mut Report) {
         for &purpose in self.purposes {
             let name = self.boot_name(purpose);
-            report.test(&name, || self.boot_once(kernels, kernel, purpose, &name));
+            // Some KUnit tests need memory for a crash kernel.
+            let kunit = self.kunit && purpose == Purpose::Crash;
+            let mut names = vec![name.clone()];
+            names.extend(kunit.then(|| self.kunit_name() + "/"));
+            if !report.wants_any(&names) {
+                continue;
+            }
+            match self.boot_once(kernels, kernel, purpose, kunit, &name) {
+                Ok(kexec) => {
+                    report.record(&name, self.check(&kexec).with_context(|| kexec.log.tail()));
+                    if kunit {
+                        report_kunit(kernels, report, &self.kunit_name(), &kexec.log);
+                    }
+                }
+                Err(error) => report.fail(&name, &error),
+            }
         }
     }
 
@@ -140,22 +160,39 @@ impl Build {
         kernels: &mut Kernels,
         kernel: &Built,
         purpose: Purpose,
+        kunit: bool,
         name: &str,
-    ) -> Result<()> {
+    ) -> Result<Kexec> {
         let mut plan = Plan::new(purpose);
         let mut target = Target::Distribution;
+        let arguments = match kunit {
+            true => [self.boots_with, KUNIT].join(" "),
+            false => self.boots_with.to_owned(),
+        };
+        plan.loader = Loader::Debug;
+        plan.arguments = &arguments;
         if self.device_tree {
-            plan.loader = Loader::Debug;
             plan.extra = Some(Extra::DeviceTree);
             plan.hardware.device_tree = true;
             target = Target::Own;
         }
         let next = kernels.target(target, kernel)?;
         let name = name.replace('/', "-");
-        let kexec = kexec::run(kernels.layout, &name, kernel, &next, &plan)?;
+        kexec::run(kernels.layout, &name, kernel, &next, &plan)
+    }
+
+    /// Checks that the purgatory verified the image, and that it was entered.
+    fn check(&self, kexec: &Kexec) -> Result<()> {
         let log = &kexec.log;
-        kexec.check(true).with_context(|| log.tail())?;
-        debug::are_quiet(log, purpose, target == Target::Own)?;
+        kexec.check(true)?;
+        purgatory_spoke(kexec, true)?;
+        debug::are_quiet(log, kexec.purpose, self.device_tree)?;
+        if let Some(line) = self.logs {
+            ensure!(
+                log.lines().any(|found| found == line),
+                "the log has no line {line:?}"
+            );
+        }
         if self.device_tree {
             let found = log.after("guest: device tree of ");
             ensure!(
@@ -173,7 +210,8 @@ impl Build {
         let log = layout.log(&name)?;
         let mut step = Step::start(self.name);
         let make = || {
-            kernel::make(layout, tree, &output, "x86_64").map(|mut make| {
+            let make = self.tools.make(layout, tree, &output, "x86_64");
+            make.map(|mut make| {
                 make.args(self.arguments);
                 make
             })
@@ -185,10 +223,8 @@ impl Build {
         let file = output.join(".config");
         config::append(&file, &wanted)?;
         logged(make()?.arg("olddefconfig"), &log, &mut step)?;
-        let missing = config::missing(&wanted, &fs::read_to_string(&file)?);
-        if !missing.is_empty() {
-            bail!("not as asked: {}", missing.join(", "));
-        }
+        config::check(&wanted, &file)?;
+        self.tools.check(&fs::read_to_string(&file)?)?;
         logged(
             make()?
                 .arg(format!("-j{}", thread::available_parallelism()?))

@@ -6,7 +6,8 @@
 //! The kernels with all options are built by the oldest Rust, one with GCC and GNU ld, one with
 //! clang and lld. The group `options` enters other kernels from them and reports their KUnit tests.
 //! The groups `machines`, `debug` and `watched` use the one that clang builds. The kernels of
-//! `boot` are built by clang, lld and the newest Rust.
+//! `boot` are built by clang, lld and the newest Rust. A kernel of the group `long` is built by GCC,
+//! GNU ld and the newest Rust.
 //!
 //! The group `compilers` builds only the overlay's objects, by GCC and the oldest Rust.
 
@@ -14,14 +15,10 @@ use std::fs;
 
 use anyhow::{Context, Result};
 
-use super::boot::report_kunit;
 use super::{Kernels, Report, bare};
-use crate::guest::Plan;
-use crate::guest::{KUNIT, Purpose};
 use crate::kernel::objects::{OF_OVERLAY, Objects};
 use crate::kernel::toolchain::Toolchain;
-use crate::kernel::{self, Built, Verify};
-use crate::kexec::{self, Kexec};
+use crate::kernel::{Built, Verify};
 use crate::root::Rust;
 
 /// Kernels that other groups boot, and the tools that they must be built with.
@@ -30,39 +27,6 @@ const BOOTED: &[(&str, Verify)] = &[
     ("toolchain/gcc-oldest", Verify::Options),
     ("toolchain/clang-oldest", Verify::OptionsM),
 ];
-
-/// The kernel of state `y`, built with other tools.
-struct Case {
-    name: &'static str,
-    tools: Toolchain,
-}
-
-const CASES: &[Case] = &[Case {
-    name: "toolchain/gcc-newest",
-    tools: Toolchain::Root {
-        rust: Rust::Newest,
-        llvm: false,
-    },
-}];
-
-impl Case {
-    fn normal(&self) -> String {
-        format!("{}/normal", self.name)
-    }
-
-    fn crash(&self) -> String {
-        format!("{}/crash", self.name)
-    }
-
-    /// The prefix of the KUnit tests' names.
-    fn kunit(&self) -> String {
-        format!("{}/kunit", self.name)
-    }
-
-    fn names(&self) -> Vec<String> {
-        vec![self.normal(), self.crash(), self.kunit() + "/"]
-    }
-}
 
 /// The beginning of the names of the cases without a kernel, for the purgatory built by the oldest
 /// Rust. No other tests of this group run the engine `avx512-x16`.
@@ -95,10 +59,9 @@ pub fn run_few(kernels: &Kernels, report: &mut Report) -> Result<()> {
 }
 
 pub fn names() -> Vec<String> {
-    let cases = CASES.iter().flat_map(Case::names);
     let booted = BOOTED.iter().map(|(name, _)| (*name).to_owned());
     let bare = bare::names_in(BARE);
-    booted.chain(bare).chain(cases).collect()
+    booted.chain(bare).collect()
 }
 
 pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
@@ -107,15 +70,6 @@ pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
     }
     if report.wants_any(&bare::names_in(BARE)) {
         bare::run_built_by(kernels.layout, report, BARE, Rust::Oldest)?;
-    }
-    for case in CASES {
-        if !report.wants_any(&case.names()) {
-            continue;
-        }
-        match build(kernels, case) {
-            Ok(kernel) => boot(kernels, report, case, &kernel),
-            Err(error) => report.fail(case.name, &error),
-        }
     }
     Ok(())
 }
@@ -126,55 +80,4 @@ fn check(kernel: &Built, tools: Toolchain) -> Result<()> {
     let text =
         fs::read_to_string(&config).with_context(|| format!("cannot read {}", config.display()))?;
     tools.check(&text)
-}
-
-fn build(kernels: &Kernels, case: &Case) -> Result<Built> {
-    let output = kernels.layout.build.join(case.name);
-    let name = case.name.replace('/', "-");
-    let kernel = kernel::build_with(
-        kernels.layout,
-        kernels.tree(),
-        Verify::Y,
-        &name,
-        &output,
-        case.tools,
-    )?;
-    case.tools
-        .check(&fs::read_to_string(output.join(".config"))?)?;
-    Ok(kernel)
-}
-
-/// Enters a distribution's kernel from the kernel, normally and after a crash.
-fn boot(kernels: &Kernels, report: &mut Report, case: &Case, kernel: &Built) {
-    let boot = |purpose, name: &str| -> Result<Kexec> {
-        kexec::run(
-            kernels.layout,
-            &name.replace('/', "-"),
-            kernel,
-            &kernels.next,
-            &Plan {
-                arguments: KUNIT,
-                ..Plan::new(purpose)
-            },
-        )
-    };
-    report.test(&case.normal(), || {
-        let kexec = boot(Purpose::Enter, &case.normal())?;
-        kexec
-            .check(true)
-            .map(drop)
-            .with_context(|| kexec.log.tail())
-    });
-    // Some KUnit tests need memory for a crash kernel.
-    if !report.wants_any(&[case.crash(), case.kunit() + "/"]) {
-        return;
-    }
-    match boot(Purpose::Crash, &case.crash()) {
-        Ok(kexec) => {
-            let result = kexec.check(true).map(drop);
-            report.record(&case.crash(), result.with_context(|| kexec.log.tail()));
-            report_kunit(kernels, report, &case.kunit(), &kexec.log);
-        }
-        Err(error) => report.fail(&case.crash(), &error),
-    }
 }

@@ -7,7 +7,7 @@ use std::iter;
 use anyhow::{Context, Result, bail, ensure};
 
 use super::{Case, Expected, Target};
-use crate::guest::{DUMPED_WITH_ADDED, Extra, Loader, Purpose};
+use crate::guest::{Extra, Loader, Purpose};
 use crate::kernel::Verify;
 use crate::kexec::Kexec;
 use crate::machine::loaded::Loaded;
@@ -17,6 +17,9 @@ use crate::test::debug;
 /// The end of the first entry that a kernel makes in its IMA list, and the only one without a
 /// policy.
 const BOOT_AGGREGATE: &str = " boot_aggregate";
+
+/// The parameter that reserves memory for CMA, where only normal images are placed.
+const CMA: &str = "cma=";
 
 /// The end of the entry of the program that enters the next kernel.
 const ENTERED_BY: &str = "/kexec";
@@ -60,11 +63,18 @@ pub fn check(kexec: &Kexec, case: &Case) -> Result<()> {
             kexec.regions
         );
     }
+    let verified = matches!(case.expected, Expected::Decided(arm) if arm.is_verified());
     if case.loader == Loader::Debug {
-        let verified = matches!(case.expected, Expected::Decided(arm) if arm.is_verified());
         purgatory_spoke(kexec, verified)?;
     }
-    if case.verify == Verify::OptionsM {
+    if verified {
+        ensure!(
+            kexec.bytes >= Some(case.payload),
+            "{:?} bytes are verified, fewer than the initramfs has",
+            kexec.bytes
+        );
+    }
+    if matches!(case.verify, Verify::Options | Verify::OptionsM) {
         debug::are_quiet(&kexec.log, case.purpose, case.target == Target::Own)?;
     }
     let properties = [
@@ -102,10 +112,18 @@ pub fn check(kexec: &Kexec, case: &Case) -> Result<()> {
             "the crash kernel restored {restored:?} keys"
         );
     }
-    if case.extra == Some(Extra::MemoryHotplug) {
-        memory_added(&kexec.log, DUMPED_WITH_ADDED)?;
+    match case.purpose {
+        Purpose::Crash => all_dumped(&kexec.log)?,
+        Purpose::Enter if case.arguments.contains(CMA) => {
+            let pages = kexec.log.after("guest: pages in CMA ");
+            ensure!(
+                pages.is_some_and(|pages| pages != "0"),
+                "{pages:?} pages were allocated in CMA"
+            );
+        }
+        Purpose::Enter => {}
     }
-    if case.hardware.uefi && case.purpose == Purpose::Enter {
+    if case.hardware.uefi {
         let variables = kexec.log.after("guest: EFI variables ");
         ensure!(
             variables.is_some_and(|number| number != "0"),
@@ -126,17 +144,17 @@ pub fn check(kexec: &Kexec, case: &Case) -> Result<()> {
     Ok(())
 }
 
-/// Checks that all segments lie above 4 GiB.
+/// Checks that all segments, including the purgatory's, lie above 4 GiB.
 fn lies_high(kexec: &Kexec) -> Result<()> {
     let loaded = format!("guest: {} ", kexec.purpose.sysfs());
     let decision = kexec.log.after(&loaded).context("nothing was loaded")?;
     let image = Loaded::parse(&kexec.log, &(loaded + decision))?;
-    for segment in &image.segments {
+    for memory in image.memory() {
         ensure!(
-            segment.start >= 4 << 30,
-            "the segment {} lies at {:#x}",
-            segment.kind.name(),
-            segment.start
+            memory.start >= 4 << 30,
+            "{} lies at {:#x}",
+            image.place(memory.start),
+            memory.start
         );
     }
     Ok(())
@@ -149,16 +167,19 @@ pub fn found_intact(log: &SerialLog) -> Result<()> {
     Ok(())
 }
 
-/// Checks that the dump has the memory that was added after the crash image was loaded: at least
-/// `minimum` MiB.
-pub fn memory_added(log: &SerialLog, minimum: u64) -> Result<()> {
-    let dumped = log
-        .after("guest: vmcore ")
-        .and_then(|rest| rest.split_once(" MiB,"))
-        .and_then(|(number, _)| number.parse::<u64>().ok());
+/// Checks that the dump has all memory that the first kernel had, as it said last. That excludes
+/// what it reserved, of which the dump has a part.
+pub fn all_dumped(log: &SerialLog) -> Result<()> {
+    let mib = |begin| {
+        let lines = log.lines().filter_map(|line| line.strip_prefix(begin));
+        let number = lines.last()?.split_once(" MiB")?.0;
+        number.parse::<u64>().ok()
+    };
+    let memory = mib("guest: first kernel has memory of ").context("the memory is not known")?;
+    let dumped = mib("guest: vmcore ");
     ensure!(
-        dumped.is_some_and(|dumped| dumped >= minimum),
-        "{dumped:?} MiB were dumped, not {minimum} or more"
+        dumped >= Some(memory),
+        "{dumped:?} MiB of {memory} MiB were dumped"
     );
     Ok(())
 }
@@ -198,7 +219,7 @@ fn measurements_carried(log: &SerialLog) -> Result<()> {
 
 /// Checks that the purgatory said that it verified what the kernel announced. If the next kernel is
 /// entered directly, the purgatory must not have run.
-fn purgatory_spoke(kexec: &Kexec, verified: bool) -> Result<()> {
+pub fn purgatory_spoke(kexec: &Kexec, verified: bool) -> Result<()> {
     let said = kexec.log.after("purgatory: ");
     if !verified {
         ensure!(said.is_none(), "purgatory ran: {said:?}");
