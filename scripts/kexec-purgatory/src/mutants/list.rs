@@ -2,7 +2,7 @@
 
 //! The mutants, as the files in `mutants/` describe them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 
@@ -22,12 +22,14 @@ pub struct Mutant {
     pub change: String,
     /// The file that it changes: relative to `arch/x86/purgatory/rust`, or to the top of the kernel
     /// tree if the tests are those of a booted kernel.
+    #[serde(skip)]
     pub file: PathBuf,
     /// Text that occurs once in the file.
     pub find: String,
     /// The text that replaces it.
     pub replace: String,
     /// The tests that must notice.
+    #[serde(skip)]
     pub tests: Tests,
     /// The engine that the tests must be able to run to notice.
     pub engine: Option<String>,
@@ -60,10 +62,11 @@ impl Mutant {
 }
 
 /// Tests that notice mutants.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq)]
 #[serde(rename_all = "lowercase")]
 pub enum Tests {
     /// Those of `digest-tests`, which run as a process of this machine.
+    #[default]
     Host,
     /// Those of [`crate::bare`], which run in QEMU.
     Bare,
@@ -71,11 +74,12 @@ pub enum Tests {
     Kernel,
 }
 
-/// A file of mutants.
+/// A file of mutants: the tests that must notice all of them, and the mutants of each source file.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct File {
-    mutant: Vec<Mutant>,
+    tests: Tests,
+    #[serde(flatten)]
+    mutants: BTreeMap<PathBuf, Vec<Mutant>>,
 }
 
 /// Reads all mutants, file by file in the order of their names.
@@ -91,7 +95,13 @@ pub fn read(layout: &Layout) -> Result<Vec<Mutant>> {
         let text = fs::read_to_string(&path)?;
         let file: File =
             toml::from_str(&text).with_context(|| format!("cannot parse {}", path.display()))?;
-        mutants.extend(file.mutant);
+        for (source, of_source) in file.mutants {
+            mutants.extend(of_source.into_iter().map(|mutant| Mutant {
+                file: source.clone(),
+                tests: file.tests,
+                ..mutant
+            }));
+        }
     }
     let mut names = BTreeSet::new();
     for Mutant { name, .. } in &mutants {
