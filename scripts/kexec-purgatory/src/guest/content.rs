@@ -158,15 +158,15 @@ impl Content {
         self.archive.program(path.trim_start_matches('/'), library)
     }
 
-    /// Adds one of the project's programs, linked statically. Its crate is in a directory of that
-    /// name.
+    /// Adds one of the programs in `guest/programs`, linked statically.
     pub fn add_own(&mut self, layout: &Layout, name: &str) -> Result<()> {
         let target = layout.build.join("guest-programs");
         output(
             cargo()
                 .args(["rustc", "--quiet", "--release", "--locked"])
                 .arg("--manifest-path")
-                .arg(layout.tool("guest").join(name).join("Cargo.toml"))
+                .arg(layout.tool("guest/programs/Cargo.toml"))
+                .args(["--bin", name])
                 .args(["--", "-C", "target-feature=+crt-static"])
                 .env("CARGO_TARGET_DIR", &target),
         )?;

@@ -20,6 +20,7 @@ use crate::progress::Step;
 const CRATES: &[(&str, &str)] = &[
     ("digest-tests", "arch/x86/purgatory/rust/digest-tests"),
     ("tool", "scripts/kexec-purgatory"),
+    ("guest", "scripts/kexec-purgatory/guest/programs"),
 ];
 
 /// The beginning of the names of each crate's tests.
