@@ -18,6 +18,7 @@ pub use self::upstream::{Upstream, upstream};
 use crate::checksum;
 use crate::fetch::DistributionKernel;
 use crate::hardware::Hardware;
+use crate::kernel::Built;
 use crate::layout::Layout;
 use crate::root::Root;
 
@@ -120,11 +121,12 @@ pub struct Payload {
     pub sha256: String,
 }
 
-/// Makes a guest that loads a kernel and enters it.
+/// Makes a guest that runs `kernel`, loads `next` and enters it.
 ///
 /// The payload is in the initramfs of that kernel.
 pub fn loading(
     layout: &Layout,
+    kernel: &Built,
     next: &DistributionKernel,
     plan: &Plan<'_>,
 ) -> Result<(Guest, Payload)> {
@@ -155,7 +157,8 @@ pub fn loading(
         }
     }
     if !plan.modules.is_empty() {
-        arguments += &format!(" guest.modules={}", content.add_modules(plan.modules)?);
+        let modules = content.add_modules(&kernel.modules(plan.modules)?)?;
+        arguments += &format!(" guest.modules={modules}");
     }
     content.finish()?;
 

@@ -95,7 +95,7 @@ pub fn run(
     plan: &Plan<'_>,
 ) -> Result<Kexec> {
     let purpose = plan.purpose;
-    let (guest, payload) = guest::loading(layout, next, plan)?;
+    let (guest, payload) = guest::loading(layout, kernel, next, plan)?;
     let log = emulators::boot(layout, name, kernel.image(), &guest, plan.engine)?;
     let image = about(purpose);
     let said = log.lines().filter_map(|line| line.strip_prefix(&image));

@@ -60,12 +60,6 @@ pub fn run(layout: &Layout) -> Result<bool> {
     let mut good = true;
     for row in CONTRACT {
         let kernel = kernel::build(layout, &tree, None, row.verify)?;
-        let modules = row
-            .module
-            .map(|module| kernel.module(module))
-            .transpose()?
-            .into_iter()
-            .collect::<Vec<_>>();
         let name = format!(
             "run-{}{}-{}",
             row.verify.name(),
@@ -78,7 +72,7 @@ pub fn run(layout: &Layout) -> Result<bool> {
             &kernel,
             &next,
             &Plan {
-                modules: &modules,
+                modules: row.module.as_slice(),
                 ..Plan::new(row.purpose)
             },
         )?;

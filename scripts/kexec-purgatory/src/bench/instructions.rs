@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
@@ -140,17 +140,12 @@ pub fn count(layout: &Layout, next: &DistributionKernel, runs: u16) -> Result<Ve
     }
     for case in CASES {
         let kernel: &Built = &kernels[case.verify.name()];
-        let modules = case
-            .module
-            .map(|module| kernel.module(module))
-            .transpose()?;
-        let modules: Vec<PathBuf> = modules.into_iter().collect();
         let plan = Plan {
             loader: Loader::Debug,
-            modules: &modules,
+            modules: case.module.as_slice(),
             ..Plan::new(Purpose::Enter)
         };
-        let (guest, _) = guest::loading(layout, next, &plan)?;
+        let (guest, _) = guest::loading(layout, kernel, next, &plan)?;
         // The next case writes its guest to the same file.
         let initramfs = folder.path().join(format!("{}.cpio", case.name));
         fs::copy(&guest.initramfs, &initramfs)?;

@@ -2,17 +2,17 @@
 
 //! What a guest that loads an image is to do.
 
-use std::path::PathBuf;
-
 use super::{Extra, Loader, PAYLOAD, Purpose};
 use crate::engines::EngineKind;
 use crate::hardware::Hardware;
 
 /// How an image is loaded, and on what machine.
+#[derive(Clone, Copy)]
 pub struct Plan<'a> {
     pub purpose: Purpose,
     pub loader: Loader,
-    pub modules: &'a [PathBuf],
+    /// The modules of the first kernel to insert, by name.
+    pub modules: &'a [&'a str],
     /// The engine that the loader picks on the guest's processor, if that matters.
     pub engine: Option<EngineKind>,
     /// Added to the first kernel's command line.

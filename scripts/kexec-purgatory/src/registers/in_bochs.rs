@@ -50,7 +50,7 @@ pub fn enter(layout: &Layout, kernels: &Kernels, engine: EngineKind) -> Result<(
             arguments: "nokaslr",
             ..Plan::new(Purpose::Enter)
         };
-        let (guest, _) = guest::loading(layout, &next, &plan)?;
+        let (guest, _) = guest::loading(layout, kernel, &next, &plan)?;
         let log_name = format!("registers-bochs-{name}");
         let (log, printed) = bochs::boot_to_breakpoint(layout, &log_name, kernel.image(), &guest)?;
         let found = kexec::work(&log, Purpose::Enter).map(|work| work.engine);

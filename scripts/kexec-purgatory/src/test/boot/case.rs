@@ -12,7 +12,7 @@ use anyhow::Result;
 use crate::engines::EngineKind;
 use crate::fetch::{DistributionKernel as Next, Release};
 use crate::guest::Plan;
-use crate::guest::{Extra, KUNIT, Loader, PAYLOAD, Purpose};
+use crate::guest::{Extra, KUNIT, Loader, Purpose};
 use crate::hardware::Hardware;
 use crate::kernel::{Built, Verify};
 use crate::kexec::{self, Kexec};
@@ -52,16 +52,9 @@ pub enum Target {
 pub struct Case {
     pub name: Cow<'static, str>,
     pub verify: Verify,
-    purpose: Purpose,
     pub expected: Expected,
-    loader: Loader,
-    modules: &'static [&'static str],
-    /// The engine that must verify it; None for any engine that the processor has.
-    engine: Option<EngineKind>,
-    /// Added to the first kernel's command line.
-    arguments: &'static str,
-    /// What the guest does besides loading.
-    extra: Option<Extra>,
+    /// What the guest does. Its engine, if any, must verify the image.
+    plan: Plan<'static>,
     /// The number of regions that must be verified, if the case says so.
     regions: Option<u32>,
     /// The kernel that is entered.
@@ -70,11 +63,6 @@ pub struct Case {
     measured: bool,
     /// Whether to report the KUnit tests that the kernel ran at boot.
     kunit: bool,
-    /// Added to the next kernel's command line.
-    next_arguments: &'static str,
-    /// Bytes in its initramfs that must arrive intact.
-    payload: u64,
-    hardware: Hardware,
     /// How many levels of page tables the first kernel and the next one must use, if the case says
     /// so.
     levels: Option<[u32; 2]>,
@@ -88,6 +76,71 @@ pub struct Case {
     logs: Option<&'static str>,
 }
 
+/// Defines methods that set something in a [`Case`].
+macro_rules! with {
+    ($($(#[$doc:meta])* $name:ident($($value:ident: $type:ty),*) { $($field:ident).+ = $set:expr })*) => {
+        impl Case {
+            $($(#[$doc])*
+            pub const fn $name(mut self, $($value: $type),*) -> Self {
+                self.$($field).+ = $set;
+                self
+            })*
+        }
+    };
+}
+
+with! {
+    /// With modules loaded.
+    modules(names: &'static [&'static str]) { plan.modules = names }
+
+    /// On a processor for that engine, which must verify the image.
+    picking(engine: EngineKind) { plan.engine = Some(engine) }
+
+    /// With `kexec_load()`, for which the distribution's kexec brings the purgatory.
+    kexec_load() { plan.loader = Loader::KexecLoad }
+
+    /// With `KEXEC_FILE_DEBUG`, so that the purgatory says what it did.
+    debug() { plan.loader = Loader::Debug }
+
+    /// With more on the first kernel's command line.
+    arguments(arguments: &'static str) { plan.arguments = arguments }
+
+    /// With more on the next kernel's command line.
+    next_arguments(arguments: &'static str) { plan.next_arguments = arguments }
+
+    /// With something done besides loading.
+    extra(extra: Extra) { plan.extra = Some(extra) }
+
+    /// With a number of bytes in the next kernel's initramfs that must arrive intact.
+    payload(bytes: u64) { plan.payload = bytes }
+
+    hardware(hardware: Hardware) { plan.hardware = hardware }
+
+    /// With a number of regions to verify.
+    regions(regions: u32) { regions = Some(regions) }
+
+    /// With a next kernel other than the distribution's.
+    target(target: Target) { target = target }
+
+    /// The first kernel and the next one must use this many levels of page tables.
+    levels(first: u32, next: u32) { levels = Some([first, next]) }
+
+    /// The first kernel and the next one must use this many processors.
+    processors(first: u32, next: u32) { processors = Some([first, next]) }
+
+    /// KASLR must be on (1) or off (0) in the first kernel and in the next one.
+    kaslr(first: u32, next: u32) { kaslr = Some([first, next]) }
+
+    /// All segments of the image must lie above 4 GiB. Needs [`Case::debug`].
+    high() { high = true }
+
+    /// The log must have this line.
+    logs(line: &'static str) { logs = Some(line) }
+
+    /// Reports the KUnit tests that ran at boot. Some need memory for a crash kernel.
+    kunit_reported() { kunit = true }
+}
+
 impl Case {
     pub const fn new(
         name: &'static str,
@@ -98,26 +151,40 @@ impl Case {
         Self {
             name: Cow::Borrowed(name),
             verify,
-            purpose,
             expected,
-            loader: Loader::Kexec,
-            modules: &[],
-            engine: None,
-            arguments: "",
-            extra: None,
+            plan: Plan::new(purpose),
             regions: None,
             target: Target::Distribution,
             measured: false,
-            next_arguments: "",
-            payload: PAYLOAD,
-            hardware: Hardware::USUAL,
+            kunit: false,
             levels: None,
             processors: None,
             kaslr: None,
             high: false,
             logs: None,
-            kunit: false,
         }
+    }
+
+    /// A normal image on a processor for that engine.
+    pub fn engine(engine: EngineKind) -> Self {
+        let expected = Expected::Decided(Arm::VerifiedConfig);
+        Self::new("", Verify::Y, Purpose::Enter, expected)
+            .named(format!("boot/y-{}", engine.name()))
+            .picking(engine)
+            .debug()
+    }
+
+    /// With another name.
+    pub fn named(mut self, name: String) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// With this kernel as the next one, which takes over the IMA list. Only the first one measures
+    /// programs. Needs [`Case::debug`].
+    pub const fn ima(mut self) -> Self {
+        self.measured = true;
+        self.target(Target::Own)
     }
 
     /// The prefix of the KUnit tests' names, if this case reports them.
@@ -132,144 +199,15 @@ impl Case {
         let kunit = self.kunit().map(|kunit| kunit + "/");
         iter::once(self.name.to_string()).chain(kunit).collect()
     }
-
-    /// With another name.
-    pub fn named(mut self, name: String) -> Self {
-        self.name = name.into();
-        self
-    }
-
-    /// With modules loaded.
-    pub const fn modules(mut self, modules: &'static [&'static str]) -> Self {
-        self.modules = modules;
-        self
-    }
-
-    /// On a processor for that engine, which must verify the image.
-    pub const fn picking(mut self, engine: EngineKind) -> Self {
-        self.engine = Some(engine);
-        self
-    }
-
-    /// A normal image on a processor for that engine.
-    pub fn engine(engine: EngineKind) -> Self {
-        Self {
-            name: format!("boot/y-{}", engine.name()).into(),
-            engine: Some(engine),
-            ..Self::new(
-                "",
-                Verify::Y,
-                Purpose::Enter,
-                Expected::Decided(Arm::VerifiedConfig),
-            )
-            .debug()
-        }
-    }
-
-    /// With `kexec_load()`, for which the distribution's kexec brings the purgatory.
-    pub const fn kexec_load(mut self) -> Self {
-        self.loader = Loader::KexecLoad;
-        self
-    }
-
-    /// With `KEXEC_FILE_DEBUG`, so that the purgatory says what it did.
-    pub const fn debug(mut self) -> Self {
-        self.loader = Loader::Debug;
-        self
-    }
-
-    /// With more on the first kernel's command line.
-    pub const fn arguments(mut self, arguments: &'static str) -> Self {
-        self.arguments = arguments;
-        self
-    }
-
-    /// With something done besides loading.
-    pub const fn extra(mut self, extra: Extra) -> Self {
-        self.extra = Some(extra);
-        self
-    }
-
-    /// With a number of regions to verify.
-    pub const fn regions(mut self, regions: u32) -> Self {
-        self.regions = Some(regions);
-        self
-    }
-
-    /// With a next kernel other than the distribution's.
-    pub const fn target(mut self, target: Target) -> Self {
-        self.target = target;
-        self
-    }
-
-    /// With this kernel as the next one, which takes over the IMA list. Only the first one measures
-    /// programs. Needs [`Case::debug`].
-    pub const fn ima(mut self) -> Self {
-        self.measured = true;
-        self.target(Target::Own)
-    }
-
-    /// With more on the next kernel's command line.
-    pub const fn next_arguments(mut self, arguments: &'static str) -> Self {
-        self.next_arguments = arguments;
-        self
-    }
-
-    /// With a number of bytes in the next kernel's initramfs.
-    pub const fn payload(mut self, bytes: u64) -> Self {
-        self.payload = bytes;
-        self
-    }
-
-    pub const fn hardware(mut self, hardware: Hardware) -> Self {
-        self.hardware = hardware;
-        self
-    }
-
-    /// The first kernel and the next one must use this many levels of page tables.
-    pub const fn levels(mut self, first: u32, next: u32) -> Self {
-        self.levels = Some([first, next]);
-        self
-    }
-
-    /// The first kernel and the next one must use this many processors.
-    pub const fn processors(mut self, first: u32, next: u32) -> Self {
-        self.processors = Some([first, next]);
-        self
-    }
-
-    /// KASLR must be on (1) or off (0) in the first kernel and in the next one.
-    pub const fn kaslr(mut self, first: u32, next: u32) -> Self {
-        self.kaslr = Some([first, next]);
-        self
-    }
-
-    /// All segments of the image must lie above 4 GiB. Needs [`Case::debug`].
-    pub const fn high(mut self) -> Self {
-        self.high = true;
-        self
-    }
-
-    /// The log must have this line.
-    pub const fn logs(mut self, line: &'static str) -> Self {
-        self.logs = Some(line);
-        self
-    }
-
-    /// Reports the KUnit tests that ran at boot. Some need memory for a crash kernel.
-    pub const fn kunit_reported(mut self) -> Self {
-        self.kunit = true;
-        self
-    }
 }
 
 /// Boots the kernel of a case.
 pub fn boot(layout: &Layout, case: &Case, kernel: &Built, next: &Next) -> Result<Kexec> {
-    let mut arguments = match case.kunit {
-        true => [case.arguments, KUNIT].join(" "),
-        false => case.arguments.to_owned(),
-    };
-    let mut next_arguments = case.next_arguments.to_owned();
+    let mut arguments = case.plan.arguments.to_owned();
+    let mut next_arguments = case.plan.next_arguments.to_owned();
+    if case.kunit {
+        arguments += &format!(" {KUNIT}");
+    }
     if case.measured {
         arguments += MEASURE;
     }
@@ -279,21 +217,11 @@ pub fn boot(layout: &Layout, case: &Case, kernel: &Built, next: &Next) -> Result
             next_arguments += debug::FOUR_LEVELS;
         }
     }
-    kexec::run(
-        layout,
-        &case.name.replace('/', "-"),
-        kernel,
-        next,
-        &Plan {
-            loader: case.loader,
-            modules: &kernel.modules(case.modules)?,
-            engine: case.engine,
-            arguments: &arguments,
-            extra: case.extra,
-            purpose: case.purpose,
-            next_arguments: &next_arguments,
-            payload: case.payload,
-            hardware: case.hardware,
-        },
-    )
+    let plan = Plan {
+        arguments: &arguments,
+        next_arguments: &next_arguments,
+        ..case.plan
+    };
+    let name = case.name.replace('/', "-");
+    kexec::run(layout, &name, kernel, next, &plan)
 }

@@ -43,12 +43,12 @@ pub fn check(kexec: &Kexec, case: &Case) -> Result<()> {
             }
             let found = kexec
                 .log
-                .after(&format!("guest: {} ", case.purpose.sysfs()));
+                .after(&format!("guest: {} ", case.plan.purpose.sysfs()));
             ensure!(found == Some(sysfs), "sysfs has {found:?}, not '{sysfs}'");
             kexec.outcome()?
         }
     };
-    if let Some(engine) = case.engine {
+    if let Some(engine) = case.plan.engine {
         ensure!(
             kexec.engine.as_deref() == Some(engine.name()),
             "the engine is {:?}, not {}",
@@ -64,18 +64,18 @@ pub fn check(kexec: &Kexec, case: &Case) -> Result<()> {
         );
     }
     let verified = matches!(case.expected, Expected::Decided(arm) if arm.is_verified());
-    if case.loader == Loader::Debug {
+    if case.plan.loader == Loader::Debug {
         purgatory_spoke(kexec, verified)?;
     }
     if verified {
         ensure!(
-            kexec.bytes >= Some(case.payload),
+            kexec.bytes >= Some(case.plan.payload),
             "{:?} bytes are verified, fewer than the initramfs has",
             kexec.bytes
         );
     }
     if matches!(case.verify, Verify::Options | Verify::OptionsM) {
-        debug::are_quiet(&kexec.log, case.purpose, case.target == Target::Own)?;
+        debug::are_quiet(&kexec.log, case.plan.purpose, case.target == Target::Own)?;
     }
     let properties = [
         ("levels", case.levels),
@@ -102,19 +102,19 @@ pub fn check(kexec: &Kexec, case: &Case) -> Result<()> {
             "the log has no line {line:?}"
         );
     }
-    if let Some(Extra::Hotplug | Extra::MemoryHotplug | Extra::DmCryptKey) = case.extra {
+    if let Some(Extra::Hotplug | Extra::MemoryHotplug | Extra::DmCryptKey) = case.plan.extra {
         found_intact(&kexec.log)?;
     }
-    if case.extra == Some(Extra::DmCryptKey) {
+    if case.plan.extra == Some(Extra::DmCryptKey) {
         let restored = kexec.log.after("guest: restored keys ");
         ensure!(
             restored == Some("1"),
             "the crash kernel restored {restored:?} keys"
         );
     }
-    match case.purpose {
+    match case.plan.purpose {
         Purpose::Crash => all_dumped(&kexec.log)?,
-        Purpose::Enter if case.arguments.contains(CMA) => {
+        Purpose::Enter if case.plan.arguments.contains(CMA) => {
             let pages = kexec.log.after("guest: pages in CMA ");
             ensure!(
                 pages.is_some_and(|pages| pages != "0"),
@@ -123,14 +123,14 @@ pub fn check(kexec: &Kexec, case: &Case) -> Result<()> {
         }
         Purpose::Enter => {}
     }
-    if case.hardware.uefi {
+    if case.plan.hardware.uefi {
         let variables = kexec.log.after("guest: EFI variables ");
         ensure!(
             variables.is_some_and(|number| number != "0"),
             "the next kernel finds {variables:?} variables of UEFI"
         );
     }
-    if case.hardware.tpm {
+    if case.plan.hardware.tpm {
         let version = kexec.log.after("guest: TPM ");
         ensure!(version == Some("2"), "the next kernel has TPM {version:?}");
     }
