@@ -165,6 +165,14 @@ pub fn logged(command: &mut Command, log: &Path, step: &mut Step) -> Result<()> 
     Ok(())
 }
 
+/// Runs a command as a step that is called `label`. Writes its output to `log`.
+pub fn logged_step(label: impl Into<String>, log: &Path, command: &mut Command) -> Result<()> {
+    let mut step = Step::start(label);
+    logged(command, log, &mut step)?;
+    step.done();
+    Ok(())
+}
+
 /// The lines of a log that say why a build failed: those up to make's first complaint.
 fn why(text: &str) -> String {
     let mut lines: Vec<&str> = text.lines().collect();

@@ -11,7 +11,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::command::{cargo, command, logged};
+use crate::command::{cargo, command, logged, logged_step};
 use crate::layout::Layout;
 use crate::progress::Step;
 
@@ -89,8 +89,9 @@ pub fn run(layout: &Layout, effort: Effort, keep: bool) -> Result<bool> {
 fn build(layout: &Layout) -> Result<PathBuf> {
     let folder = layout.build.join("fuzz/crates");
     let flags: Vec<String> = FLAGS.iter().map(|flag| format!("{flag:?}")).collect();
-    let mut step = Step::start("build with libFuzzer");
-    logged(
+    logged_step(
+        "build with libFuzzer",
+        &layout.log("fuzz-build")?,
         cargo()
             .args(["build", "--locked", "--release", "--features", "fuzz"])
             .args(["--bin", "fuzz", "--target", HOST])
@@ -98,10 +99,7 @@ fn build(layout: &Layout) -> Result<PathBuf> {
             .arg(format!("build.rustflags=[{}]", flags.join(",")))
             .current_dir(layout.overlay.join(CRATE))
             .env("CARGO_TARGET_DIR", &folder),
-        &layout.log("fuzz-build")?,
-        &mut step,
     )?;
-    step.done();
     Ok(folder.join(HOST).join("release/fuzz"))
 }
 
@@ -198,15 +196,13 @@ impl<'a> Target<'a> {
 
     /// Finds the inputs that are worth keeping.
     fn merge(&self, layout: &Layout) -> Result<Inputs> {
-        let mut step = Step::start(format!("merge {}", self.name));
-        logged(
+        logged_step(
+            format!("merge {}", self.name),
+            &layout.log(&format!("fuzz-{}-merge", self.name))?,
             self.libfuzzer()
                 .arg("-merge=1")
                 .args([&self.merged, &self.corpus, &self.found]),
-            &layout.log(&format!("fuzz-{}-merge", self.name))?,
-            &mut step,
         )?;
-        step.done();
         fs::read_dir(&self.merged)?
             .map(|entry| Ok(fs::read(entry?.path())?))
             .collect()

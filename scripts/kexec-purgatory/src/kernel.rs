@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
 use self::toolchain::Toolchain;
-use crate::command::logged;
+use crate::command::{logged, logged_step};
 use crate::layout::Layout;
 use crate::progress::Step;
 
@@ -276,18 +276,16 @@ pub fn build_module(
     source: &Path,
     name: &str,
 ) -> Result<PathBuf> {
-    let mut step = Step::start(format!("build {name} out of tree"));
     let log = layout.log(&format!("build-{name}"))?;
-    logged(
+    logged_step(
+        format!("build {name} out of tree"),
+        &log,
         verify
             .toolchain()
             .make(layout, tree, &folder(layout, verify), "x86_64")?
             .arg(format!("M={}", source.display()))
             .arg("modules"),
-        &log,
-        &mut step,
     )?;
-    step.done();
     Ok(source.join(name).with_extension("ko"))
 }
 
@@ -301,16 +299,14 @@ fn build_in(layout: &Layout, tree: &Path, output: &Path, verify: Verify) -> Resu
 }
 
 fn build_objects(layout: &Layout, name: &str, make: &dyn Fn() -> Result<Command>) -> Result<()> {
-    let mut step = Step::start(format!("build kernel {name}"));
     let log = layout.log(&format!("build-{name}"))?;
-    logged(
+    logged_step(
+        format!("build kernel {name}"),
+        &log,
         make()?
             .arg(format!("-j{}", thread::available_parallelism()?))
             .args(["bzImage", "modules"]),
-        &log,
-        &mut step,
     )?;
-    step.done();
     Ok(())
 }
 

@@ -96,12 +96,6 @@ macro_rules! needs {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Installs the packages that the other commands need
-    #[command(after_help = needs!("5 min", "2 GB"))]
-    Setup,
-    /// Fetches the kernel's source and a distribution's kernel
-    #[command(after_help = needs!("5 min", "2.5 GB"))]
-    Fetch,
     /// Links the overlay into a kernel tree
     #[command(after_help = needs!("1 min", "2 GB"))]
     Graft,
@@ -267,18 +261,17 @@ fn run(arguments: Arguments) -> Result<bool> {
         return test::list(&layout, filter);
     }
     let _lock = lock(&layout.build)?;
-    match action {
-        Action::Setup => {
+    match &action {
+        Action::Check { .. } | Action::Ungraft => {}
+        Action::Graft | Action::Series => setup::install_for_sources(&layout)?,
+        Action::Test { .. } | Action::Matrix { .. } => {
             setup::install(&layout)?;
             setup::install_for_guests(&layout)?;
         }
-        Action::Fetch => {
-            setup::install_for_sources(&layout)?;
-            fetch::kernel_tree(&layout)?;
-            fetch::distribution_kernel(&layout)?;
-        }
+        _ => setup::install(&layout)?,
+    }
+    match action {
         Action::Graft => {
-            setup::install_for_sources(&layout)?;
             let tree = graft::kernel_tree(&layout)?;
             graft::graft(&layout, &tree)?;
         }
@@ -293,27 +286,19 @@ fn run(arguments: Arguments) -> Result<bool> {
             graft::ungraft(&tree)?;
         }
         Action::Kernel { output, verify } => {
-            setup::install(&layout)?;
             let tree = graft::kernel_tree(&layout)?;
             graft::graft(&layout, &tree)?;
             let kernel = kernel::build(&layout, &tree, output.as_deref(), verify)?;
             println!("{}", kernel.image().display());
         }
-        Action::Registers => {
-            setup::install(&layout)?;
-            return registers::run(&layout);
-        }
-        Action::Run => {
-            setup::install(&layout)?;
-            return run::run(&layout);
-        }
+        Action::Registers => return registers::run(&layout),
+        Action::Run => return run::run(&layout),
         Action::Bench {
             rounds,
             runs,
             no_emulation,
             caches,
         } => {
-            setup::install(&layout)?;
             let runs = (!no_emulation).then_some(runs);
             let options = bench::Options {
                 rounds: rounds.into(),
@@ -323,11 +308,9 @@ fn run(arguments: Arguments) -> Result<bool> {
             bench::run(&layout, &options, runs)?;
         }
         Action::BenchStatic => {
-            setup::install(&layout)?;
             println!("{}", bench::standalone::build(&layout)?.display());
         }
         Action::Mutants { filter } => {
-            setup::install(&layout)?;
             let selection = filter.as_deref().map_or(Selection::All, Selection::Named);
             return mutants::run(&layout, selection);
         }
@@ -336,44 +319,26 @@ fn run(arguments: Arguments) -> Result<bool> {
             runs,
             keep,
         } => {
-            setup::install(&layout)?;
             let effort = runs.map_or(Effort::Seconds(seconds), Effort::Runs);
             return fuzz::run(&layout, effort, keep);
         }
         Action::Series => {
-            setup::install_for_sources(&layout)?;
             let tree = graft::kernel_tree(&layout)?;
             return series::make(&layout, &tree);
         }
-        Action::SeriesCheck => {
-            setup::install(&layout)?;
-            return series::check::run(&layout);
-        }
+        Action::SeriesCheck => return series::check::run(&layout),
         Action::DebianPatches => {
-            setup::install(&layout)?;
             debian::patches::make(&layout)?;
         }
         Action::Deb { profile } => {
-            setup::install(&layout)?;
             for package in debian::packages::make(&layout, profile)? {
                 println!("{}", package.display());
             }
         }
-        Action::Faults { count, seed } => {
-            setup::install(&layout)?;
-            return faults::run(&layout, count, seed);
-        }
+        Action::Faults { count, seed } => return faults::run(&layout, count, seed),
         Action::Check { filter } => return test::check(&layout, filter),
-        Action::Test { filter, guest, .. } => {
-            setup::install(&layout)?;
-            setup::install_for_guests(&layout)?;
-            return test::run(&layout, filter, guest);
-        }
-        Action::Matrix { filter } => {
-            setup::install(&layout)?;
-            setup::install_for_guests(&layout)?;
-            return test::run_matrix(&layout, filter);
-        }
+        Action::Test { filter, guest, .. } => return test::run(&layout, filter, guest),
+        Action::Matrix { filter } => return test::run_matrix(&layout, filter),
     }
     Ok(true)
 }

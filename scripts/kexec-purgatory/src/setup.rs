@@ -9,7 +9,7 @@ use std::{env, fs, iter};
 use anyhow::{Context, Result};
 
 use crate::apt::PrivateApt;
-use crate::command::{cargo, command, logged, output};
+use crate::command::{cargo, command, logged, logged_step, output};
 use crate::exit::Cause;
 use crate::layout::{Layout, lock};
 use crate::progress::Step;
@@ -114,19 +114,19 @@ const SOURCE_PACKAGES: &[&str] = &["ca-certificates", "xz-utils"];
 /// Installs what is missing to fetch the kernel's source, or says what is missing. Does nothing if
 /// the user named a tree.
 pub fn install_for_sources(layout: &Layout) -> Result<()> {
-    if layout.kdir.is_some() {
-        return Ok(());
-    }
-    let missing: Vec<&str> = missing(SOURCE_PACKAGES).collect();
-    match missing.is_empty() {
-        true => Ok(()),
-        false => install_packages(layout, Debian::of_this_machine(), &missing),
+    match layout.kdir {
+        Some(_) => Ok(()),
+        None => install_missing(layout, SOURCE_PACKAGES),
     }
 }
 
 /// Installs what is missing of [`GUEST_PACKAGES`], or says what is missing.
 pub fn install_for_guests(layout: &Layout) -> Result<()> {
-    let missing: Vec<&str> = missing(GUEST_PACKAGES).collect();
+    install_missing(layout, GUEST_PACKAGES)
+}
+
+fn install_missing(layout: &Layout, packages: &'static [&'static str]) -> Result<()> {
+    let missing: Vec<&str> = missing(packages).collect();
     match missing.is_empty() {
         true => Ok(()),
         false => install_packages(layout, Debian::of_this_machine(), &missing),
@@ -215,17 +215,15 @@ fn built(layout: &Layout, name: &str, version: &str) -> Result<PathBuf> {
     let _lock = lock(&root)?;
     // cargo writes this file after all programs are in place.
     if !root.join(".crates.toml").is_file() {
-        let mut step = Step::start(format!("build {name} {version}"));
-        logged(
+        logged_step(
+            format!("build {name} {version}"),
+            &layout.log(name)?,
             cargo()
                 .args(["install", name, "--locked", "--version", version])
                 .arg("--root")
                 .arg(&root)
                 .env("CARGO_TARGET_DIR", layout.build.join(name)),
-            &layout.log(name)?,
-            &mut step,
         )?;
-        step.done();
     }
     Ok(root.join("bin"))
 }

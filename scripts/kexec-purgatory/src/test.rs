@@ -46,6 +46,8 @@ use crate::debian::DebianOptions;
 use crate::exit::Cause;
 use crate::layout::Layout;
 
+use Names::{Known, Listed};
+
 /// Tests whose names begin with the name of the group.
 struct Group {
     name: &'static str,
@@ -53,8 +55,13 @@ struct Group {
     run: Run,
 }
 
-/// The names of a group's tests, as [`Filter::wants`] takes them. Builds no kernel.
-type Names = fn(layout: &Layout) -> Result<Vec<String>>;
+/// The names of a group's tests, as [`Filter::wants`] takes them.
+#[derive(Clone, Copy)]
+enum Names {
+    Known(fn() -> Vec<String>),
+    /// Builds no kernel.
+    Listed(fn(layout: &Layout) -> Result<Vec<String>>),
+}
 
 /// Runs the selected tests of a group. At least one is selected.
 #[derive(Clone, Copy)]
@@ -68,10 +75,10 @@ enum Run {
 /// A group that needs the grafted tree.
 const fn group(
     name: &'static str,
-    names: Names,
+    names: fn() -> Vec<String>,
     run: fn(&mut Kernels, &mut Report) -> Result<()>,
 ) -> Group {
-    let run = Run::Kernels(run);
+    let (names, run) = (Names::Known(names), Run::Kernels(run));
     Group { name, names, run }
 }
 
@@ -87,73 +94,50 @@ const fn host(
 
 /// Quick ones come first.
 const GROUPS: &[Group] = &[
-    host(CRATES, crates::names, crates::run),
-    host("overlay", |_| Ok(overlay::names()), overlay::run),
-    host("pages", |_| Ok(pages::names()), pages::run),
-    host("shell", shell::names, shell::run),
-    host("samples", |_| Ok(samples::names()), samples::run),
-    host("patches", |_| Ok(patches::names()), patches::run),
-    group(
-        "documentation",
-        |_| Ok(documentation::names()),
-        |kernels, report| documentation::run(kernels, report),
-    ),
-    group(
-        "config",
-        |_| Ok(config::names()),
-        |kernels, report| config::run(kernels, report),
-    ),
-    group(
-        "ktap",
-        |_| Ok(ktap::names()),
-        |kernels, report| {
-            ktap::run(kernels.layout, kernels.tree(), report);
-            Ok(())
-        },
-    ),
-    host("bare", |_| Ok(bare::names()), bare::run),
-    host("mutants", mutants::names, mutants::run),
+    host(CRATES, Listed(crates::names), crates::run),
+    host("overlay", Known(overlay::names), overlay::run),
+    host("pages", Known(pages::names), pages::run),
+    host("shell", Listed(shell::names), shell::run),
+    host("samples", Known(samples::names), samples::run),
+    host("patches", Known(patches::names), patches::run),
+    group("documentation", documentation::names, documentation::run),
+    group("config", config::names, config::run),
+    group("ktap", ktap::names, ktap::run),
+    host("bare", Known(bare::names), bare::run),
+    host("mutants", Listed(mutants::names), mutants::run),
     host(
         mutants::GENERATED,
-        |_| Ok(mutants::generated_names()),
+        Known(mutants::generated_names),
         mutants::run_generated,
     ),
-    group(
-        "mainline",
-        |_| Ok(mainline::names()),
-        |kernels, report| mainline::run(kernels, report),
-    ),
-    group(
-        "compilers",
-        |_| Ok(toolchain::few_names()),
-        |kernels, report| toolchain::run_few(kernels, report),
-    ),
-    group("bench", |_| Ok(bench::names()), bench::run),
-    group("boot", |_| Ok(boot::names()), boot::run),
-    group("machines", |_| Ok(matrix::few_names()), matrix::run_few),
-    group("crashes", |_| Ok(crashes::names()), crashes::run),
-    group("faults", |_| Ok(faults::names()), faults::run),
-    group("registers", |_| Ok(registers::names()), registers::run),
-    group("purgatory", |_| Ok(purgatory::names()), purgatory::run),
-    group("tail", |_| Ok(tail::names()), tail::run),
-    group("selftests", |_| Ok(selftests::names()), selftests::run),
-    group("lint", |_| Ok(lint::names()), lint::run),
-    group("watched", |_| Ok(debug::few_names()), debug::run_few),
+    group("mainline", mainline::names, mainline::run),
+    group("compilers", toolchain::few_names, toolchain::run_few),
+    group("bench", bench::names, bench::run),
+    group("boot", boot::names, boot::run),
+    group("machines", matrix::few_names, matrix::run_few),
+    group("crashes", crashes::names, crashes::run),
+    group("faults", faults::names, faults::run),
+    group("registers", registers::names, registers::run),
+    group("purgatory", purgatory::names, purgatory::run),
+    group("tail", tail::names, tail::run),
+    group("selftests", selftests::names, selftests::run),
+    group("lint", lint::names, lint::run),
+    group("watched", debug::few_names, debug::run_few),
     group(
         "options",
-        |_| Ok([boot::option_names(), handover::names()].concat()),
+        || [boot::option_names(), handover::names()].concat(),
         |kernels, report| {
             boot::run_options(kernels, report)?;
             handover::run(kernels, report)
         },
     ),
-    group("toolchain", |_| Ok(toolchain::names()), toolchain::run),
-    group("matrix", |_| Ok(matrix::names()), matrix::run),
-    host("debian", |_| Ok(debian::names()), debian::run),
-    group("debug", |_| Ok(debug::names()), debug::run),
+    group("toolchain", toolchain::names, toolchain::run),
+    group("matrix", matrix::names, matrix::run),
+    host("debian", Known(debian::names), debian::run),
+    group("debug", debug::names, debug::run),
     group(
         "long",
-        |_| Ok([crashes::many_names(), builds::names()].concat()),
+        || [crashes::many_names(), builds::names()].concat(),
         |kernels, report| {
             crashes::run_many(kernels, report)?;
             builds::run(kernels, report)
@@ -186,6 +170,13 @@ const CHECK: &[&str] = &[CRATES, "overlay", "pages", "shell"];
 const CRATES: &str = "crates";
 
 impl Group {
+    fn names(&self, layout: &Layout) -> Result<Vec<String>> {
+        match self.names {
+            Known(names) => Ok(names()),
+            Listed(names) => names(layout),
+        }
+    }
+
     /// The names of the tests that `filter` selects. Unless `on_request`, a group of [`ON_REQUEST`]
     /// has to be named.
     fn wanted(&self, layout: &Layout, filter: &Filter, on_request: bool) -> Result<Vec<String>> {
@@ -194,7 +185,7 @@ impl Group {
             None if ON_REQUEST.contains(&self.name) && !on_request => return Ok(Vec::new()),
             _ => {}
         }
-        let mut names = (self.names)(layout)?;
+        let mut names = self.names(layout)?;
         names.retain(|name| filter.wants(name));
         Ok(names)
     }
@@ -302,7 +293,7 @@ fn run_of(
     for (group, names) in wanted {
         // An error that keeps a group from running counts as a failure.
         let ran = names.and_then(|names| {
-            let whole = names == (group.names)(layout)?;
+            let whole = names == group.names(layout)?;
             // The record does not know what is in a tree of the user's own.
             let resumes = whole && folder == MATRIX_FOLDER && layout.kdir.is_none();
             if resumes {

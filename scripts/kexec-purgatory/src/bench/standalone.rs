@@ -12,10 +12,9 @@ use object::elf::PT_INTERP;
 use object::read::elf::{ElfFile64, ProgramHeader};
 
 use super::{image, load};
-use crate::command::{cargo, logged};
+use crate::command::{cargo, logged_step};
 use crate::fetch;
 use crate::layout::Layout;
-use crate::progress::Step;
 
 /// The target of the program, which also names cargo's output directory.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
@@ -52,9 +51,10 @@ pub fn build(layout: &Layout) -> Result<PathBuf> {
         fs::write(objects_folder.join(name), bytes)?;
     }
 
-    let mut step = Step::start("build the static program");
     let log = layout.log("bench-static")?;
-    logged(
+    logged_step(
+        "build the static program",
+        &log,
         cargo()
             .args(["build", "--release", "--locked", "--target", TARGET])
             .args(["--no-default-features", "--features", "standalone"])
@@ -63,10 +63,7 @@ pub fn build(layout: &Layout) -> Result<PathBuf> {
             .env("CARGO_TARGET_DIR", &folder)
             .env("RUSTFLAGS", "-C target-feature=+crt-static")
             .env(VARIABLE, &objects_folder),
-        &log,
-        &mut step,
     )?;
-    step.done();
     let built = folder.join(TARGET).join("release/kexec-purgatory");
     let program = folder.join("kexec-purgatory-bench");
     fs::copy(&built, &program).with_context(|| format!("cannot copy {}", built.display()))?;

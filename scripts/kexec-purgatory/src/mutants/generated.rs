@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::Fate;
 use super::sources::Sources;
-use crate::command::{cargo, logged, tail};
+use crate::command::{cargo, logged, logged_step, tail};
 use crate::layout::Layout;
 use crate::progress::{self, Step};
 use crate::setup;
@@ -81,16 +81,14 @@ pub fn each(layout: &Layout, mut report: impl FnMut(&str, Result<Fate>)) -> Resu
     let target = folder.join("target");
 
     // The results for mutants mean nothing if the tests fail without one.
-    let mut step = Step::start("test the digest crate without a mutant");
-    logged(
+    logged_step(
+        "test the digest crate without a mutant",
+        &layout.log("cargo-mutants-none")?,
         cargo()
             .args(["test", "--quiet", "--locked", "--workspace", "--tests"])
             .current_dir(&sources)
             .env("CARGO_TARGET_DIR", &target),
-        &layout.log("cargo-mutants-none")?,
-        &mut step,
     )?;
-    step.done();
 
     let run = folder.join("mutants.out");
     if run.exists() {

@@ -114,7 +114,7 @@ pub fn names() -> Vec<String> {
     CASES.iter().map(Case::name).chain(prompts).collect()
 }
 
-pub fn run(kernels: &Kernels, report: &mut Report) -> Result<()> {
+pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
     let scratch = Scratch::new(kernels)?;
 
     for case in CASES {

@@ -8,9 +8,8 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 
 use super::{Kernels, Report, pages};
-use crate::command::{command, logged, output};
+use crate::command::{command, logged_step, output};
 use crate::kernel;
-use crate::progress::Step;
 
 /// The directories with pages of the overlay, below `Documentation/`.
 const FOLDERS: &[&str] = &["arch/x86", "admin-guide/kdump"];
@@ -29,7 +28,7 @@ pub fn names() -> Vec<String> {
     TESTS.iter().map(|(name, _)| (*name).to_owned()).collect()
 }
 
-pub fn run(kernels: &Kernels, report: &mut Report) -> Result<()> {
+pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
     for (name, test) in TESTS {
         report.test(name, || test(kernels));
     }
@@ -41,15 +40,13 @@ fn html(kernels: &Kernels) -> Result<()> {
     let layout = kernels.layout;
     let made = tempfile::tempdir_in(&layout.build)?;
     let log = layout.log("htmldocs")?;
-    let mut step = Step::start("make htmldocs".to_owned());
-    logged(
+    logged_step(
+        "make htmldocs".to_owned(),
+        &log,
         kernel::make(layout, kernels.tree(), made.path(), "x86_64")?
             .arg("htmldocs")
             .arg(format!("SPHINXDIRS={}", FOLDERS.join(" "))),
-        &log,
-        &mut step,
     )?;
-    step.done();
 
     for folder in FOLDERS {
         let pages: Vec<_> = fs::read_dir(layout.overlay.join("Documentation").join(folder))?

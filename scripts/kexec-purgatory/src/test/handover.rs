@@ -10,12 +10,11 @@ use anyhow::{Context, Result, anyhow, ensure};
 
 use super::arm::Arm;
 use super::{Kernels, Report, debug};
-use crate::command::{command, logged, output};
+use crate::command::{command, logged_step, output};
 use crate::guest::{self, Guest, Purpose, Upstream};
 use crate::kernel::{self, VERIFY_MODULE, Verify};
 use crate::layout::Layout;
 use crate::parallel::in_order;
-use crate::progress::Step;
 use crate::qemu::{self, SerialLog};
 
 /// The state whose kernel supports them.
@@ -207,17 +206,15 @@ fn judge(row: &Row, log: &SerialLog) -> Result<()> {
 /// Installs the kernel's headers for user space.
 fn headers(layout: &Layout, tree: &Path, folder: &Path) -> Result<PathBuf> {
     let to = folder.join("usr");
-    let mut step = Step::start("install the kernel's headers");
-    logged(
+    logged_step(
+        "install the kernel's headers",
+        &layout.log("headers-install")?,
         STATE
             .toolchain()
             .make(layout, tree, &kernel::folder(layout, STATE), "x86_64")?
             .arg("headers_install")
             .arg(format!("INSTALL_HDR_PATH={}", to.display())),
-        &layout.log("headers-install")?,
-        &mut step,
     )?;
-    step.done();
     Ok(to.join("include"))
 }
 

@@ -11,7 +11,7 @@ use std::process::Stdio;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::Deserialize;
 
-use super::Report;
+use super::{Kernels, Report};
 use crate::command::{command, tail};
 use crate::layout::Layout;
 
@@ -140,10 +140,13 @@ fn name(stream: &str) -> String {
 }
 
 /// Checks that damaged streams are refused, each for its own error.
-pub fn run(layout: &Layout, tree: &Path, report: &mut Report) {
+pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
     for (stream, wanted) in STREAMS {
-        report.test(&name(stream), || judged(layout, tree, stream, wanted));
+        report.test(&name(stream), || {
+            judged(kernels.layout, kernels.tree(), stream, wanted)
+        });
     }
+    Ok(())
 }
 
 fn judged(layout: &Layout, tree: &Path, stream: &str, wanted: &str) -> Result<()> {

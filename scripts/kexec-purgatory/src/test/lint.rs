@@ -13,12 +13,11 @@ use std::thread;
 use anyhow::{Context, Result, ensure};
 
 use super::{Kernels, Report};
-use crate::command::{command, logged};
+use crate::command::{command, logged_step};
 use crate::graft::map;
 use crate::kernel::objects::OF_OVERLAY;
 use crate::kernel::{self, Verify};
 use crate::layout::Layout;
-use crate::progress::Step;
 use crate::series;
 
 /// The state that includes the modules.
@@ -116,17 +115,15 @@ pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
 /// Builds the objects with a checker. Returns the log.
 fn build(layout: &Layout, tree: &Path, folder: &Path, check: &Check) -> Result<String> {
     let variable = check.variables.first().context("no variable")?;
-    let mut step = Step::start(format!("check objects with {variable}"));
     let log = layout.log(&format!("lint-{variable}"))?;
-    logged(
+    logged_step(
+        format!("check objects with {variable}"),
+        &log,
         kernel::make(layout, tree, folder, "x86_64")?
             .arg(format!("-j{}", thread::available_parallelism()?))
             .args(check.variables)
             .args(OF_OVERLAY),
-        &log,
-        &mut step,
     )?;
-    step.done();
     let log = fs::read_to_string(&log)?;
     for (word, object) in check.shows {
         let shown = log.lines().any(|line| {

@@ -92,7 +92,7 @@ pub fn names() -> Vec<String> {
     CASES.iter().map(Case::name).collect()
 }
 
-pub fn run(kernels: &Kernels, report: &mut Report) -> Result<()> {
+pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
     let layout = kernels.layout;
     let mut mended = None;
 

@@ -149,7 +149,7 @@ fn a_test_that_was_not_run_is_a_failure() {
 #[test]
 fn names_begin_with_that_of_the_group() {
     for group in groups() {
-        for name in (group.names)(&layout()).unwrap() {
+        for name in group.names(&layout()).unwrap() {
             let rest = name.strip_prefix(group.name).unwrap_or(&name);
             assert!(rest.is_empty() || rest.starts_with('/'), "{name}");
         }

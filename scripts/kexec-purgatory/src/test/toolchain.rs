@@ -40,7 +40,7 @@ pub fn few_names() -> Vec<String> {
     vec![OBJECTS.to_owned()]
 }
 
-pub fn run_few(kernels: &Kernels, report: &mut Report) -> Result<()> {
+pub fn run_few(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
     let tools = Toolchain::GCC_OLDEST;
     report.test(OBJECTS, || {
         let objects = Objects {
