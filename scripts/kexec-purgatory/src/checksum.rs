@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 /// The checksum of a byte string.
 pub fn of_bytes(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
+    hex::encode(Sha256::digest(bytes))
 }
 
 /// The checksum of a file.
@@ -23,12 +23,8 @@ pub fn of_file(path: &Path) -> Result<String> {
     loop {
         let length = reader.read(&mut buffer)?;
         if length == 0 {
-            return Ok(hex(&hash.finalize()));
+            return Ok(hex::encode(hash.finalize()));
         }
         hash.update(&buffer[..length]);
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

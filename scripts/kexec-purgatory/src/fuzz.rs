@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use crate::command::{cargo, command, logged, logged_step};
 use crate::layout::Layout;
@@ -156,7 +156,7 @@ impl<'a> Target<'a> {
             .lines()
             .filter(|line| !line.starts_with('#'))
             .map(|line| {
-                from_hex(line).with_context(|| format!("{} has {line:?}", self.text.display()))
+                hex::decode(line).with_context(|| format!("{} has {line:?}", self.text.display()))
             })
             .collect::<Result<Inputs>>()?;
         for (i, input) in inputs.iter().enumerate() {
@@ -183,7 +183,7 @@ impl<'a> Target<'a> {
         );
         for failure in fs::read_dir(&self.failures)? {
             let input = fs::read(failure?.path())?;
-            eprintln!("the property does not hold for {}", to_hex(&input));
+            eprintln!("the property does not hold for {}", hex::encode(&input));
         }
         ran?;
         step.done();
@@ -217,7 +217,7 @@ impl<'a> Target<'a> {
             .map(|line| format!("{line}\n"))
             .collect();
         for input in inputs {
-            writeln!(text, "{}", to_hex(input))?;
+            writeln!(text, "{}", hex::encode(input))?;
         }
         fs::write(&self.text, text).with_context(|| format!("cannot write {}", self.text.display()))
     }
@@ -227,18 +227,4 @@ impl<'a> Target<'a> {
         program.env("FUZZ_TARGET", self.name);
         program
     }
-}
-
-fn to_hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn from_hex(text: &str) -> Result<Vec<u8>> {
-    let (pairs, []) = text.as_bytes().as_chunks::<2>() else {
-        bail!("half a byte");
-    };
-    pairs
-        .iter()
-        .map(|pair| Ok(u8::from_str_radix(std::str::from_utf8(pair)?, 16)?))
-        .collect()
 }

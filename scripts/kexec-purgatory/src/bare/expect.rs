@@ -39,12 +39,7 @@ pub fn mismatch(image: &mut Image, region: usize, byte: usize) -> String {
 
 /// What the purgatory prints about a region whose digest is not the recorded one.
 pub fn message(region: &Content, recorded: &Digest, found: &Digest) -> String {
-    let shortened = |digest: &Digest| -> String {
-        digest[..8]
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
-    };
+    let shortened = |digest: &Digest| hex::encode(&digest[..8]);
     format!(
         "purgatory: MISMATCH in {} {:#x}-{:#x}: expected {}, found {}\n",
         expected::region(region.kind),

@@ -71,14 +71,16 @@ impl Gdb {
 
     pub fn registers(&mut self) -> Result<Registers> {
         let reply = self.ask("g")?;
-        self.layout.read(&packet::bytes(&reply)?)
+        let bytes = hex::decode(&reply);
+        let bytes = bytes.with_context(|| format!("the gdb stub said {reply:.40?}"))?;
+        self.layout.read(&bytes)
     }
 
     pub fn set_register(&mut self, name: &str, value: u64) -> Result<()> {
         let (number, size) = self.layout.find(name)?;
         let bytes = value.to_le_bytes();
         let value = bytes.get(..size).context("a register of over 64 bits")?;
-        self.order(&format!("P{number:x}={}", packet::hex(value)))
+        self.order(&format!("P{number:x}={}", hex::encode(value)))
     }
 
     pub fn read(&mut self, space: Space, address: u64, length: usize) -> Result<Vec<u8>> {
@@ -88,8 +90,9 @@ impl Gdb {
             let at = address + memory.len() as u64;
             let size = (length - memory.len()).min(CHUNK);
             let reply = self.ask(&format!("m{at:x},{size:x}"))?;
-            let bytes =
-                packet::bytes(&reply).with_context(|| format!("cannot read memory at {at:#x}"))?;
+            let bytes = hex::decode(&reply).with_context(|| {
+                format!("cannot read memory at {at:#x}: the gdb stub said {reply:.40?}")
+            })?;
             ensure!(bytes.len() == size, "memory ends at {at:#x}");
             memory.extend(bytes);
         }
@@ -101,7 +104,7 @@ impl Gdb {
     pub fn write(&mut self, space: Space, address: u64, bytes: &[u8]) -> Result<()> {
         self.select(space)?;
         for (chunk, at) in bytes.chunks(CHUNK).zip((address..).step_by(CHUNK)) {
-            self.order(&format!("M{at:x},{:x}:{}", chunk.len(), packet::hex(chunk)))
+            self.order(&format!("M{at:x},{:x}:{}", chunk.len(), hex::encode(chunk)))
                 .with_context(|| format!("cannot write memory at {at:#x}"))?;
         }
         Ok(())

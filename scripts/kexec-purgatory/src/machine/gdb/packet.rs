@@ -3,8 +3,6 @@
 //! Packets: `$<payload>#<sum>`, where the sum is that of the payload's bytes in two hexadecimal
 //! digits.
 
-use std::fmt::Write;
-
 use anyhow::{Context, Result, ensure};
 
 pub const ACKNOWLEDGED: u8 = b'+';
@@ -52,31 +50,9 @@ fn sum(bytes: &[u8]) -> u8 {
     bytes.iter().fold(0, |sum, byte| sum.wrapping_add(*byte))
 }
 
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
-/// Reads hexadecimal digits, two for each byte.
-pub fn bytes(hex: &str) -> Result<Vec<u8>> {
-    ensure!(hex.len().is_multiple_of(2), "the gdb stub said {hex:?}");
-    hex.as_bytes()
-        .chunks_exact(2)
-        .map(|pair| {
-            str::from_utf8(pair)
-                .ok()
-                .and_then(|pair| u8::from_str_radix(pair, 16).ok())
-                .with_context(|| format!("not hexadecimal: {hex:.40}"))
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{bytes, frame, hex, parse};
+    use super::{frame, parse};
 
     #[test]
     fn a_packet_is_read_as_it_was_written() {
@@ -103,13 +79,5 @@ mod tests {
     #[test]
     fn an_escaped_byte_is_that_byte() {
         assert_eq!(parse(b"$a}\x03#e1").unwrap().unwrap().0, "a#");
-    }
-
-    #[test]
-    fn hexadecimal_is_read_as_it_was_written() {
-        assert_eq!(hex(&[0, 0x7f, 0xff]), "007fff");
-        assert_eq!(bytes("007fff").unwrap(), [0, 0x7f, 0xff]);
-        assert!(bytes("E01").is_err());
-        assert!(bytes("xx").is_err());
     }
 }
