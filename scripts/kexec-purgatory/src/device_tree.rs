@@ -2,19 +2,17 @@
 
 //! Gives a kernel that QEMU boots a device tree. QEMU's own option does not reach the kernel.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use vm_fdt::FdtWriter;
+
+use crate::bzimage::{BzImage, SETUP_DATA};
 
 /// The model in the device tree.
 pub const MODEL: &str = "kexec-purgatory,guest";
 
-// Offsets of fields in a bzImage, and the type of a `struct setup_data`.
-// Source: Documentation/arch/x86/boot.rst and arch/x86/include/uapi/asm/setup_data.h.
-const SETUP_SECTS: usize = 0x1f1;
-const SETUP_DATA: usize = 0x250;
+/// The type of a `struct setup_data`, see arch/x86/include/uapi/asm/setup_data.h.
 const SETUP_DTB: u32 = 2;
 
-const SECTOR: usize = 512;
 const ALIGNMENT: usize = 16;
 
 /// Where QEMU loads what follows the setup sectors, as a physical address. The kernel moves itself
@@ -24,13 +22,12 @@ const LOADED_AT: u64 = 1 << 20;
 /// Appends a `struct setup_data` with a device tree to a bzImage, and makes its header refer to it.
 /// The tree has nothing but the [`MODEL`].
 pub fn append_to(kernel: &mut Vec<u8>) -> Result<()> {
-    let sectors = *kernel.get(SETUP_SECTS).context("no bzImage")?;
-    let setup = (usize::from(sectors) + 1) * SECTOR;
+    let setup = BzImage::parse(kernel)?.setup_size();
     let tree = tree()?;
 
     let offset = kernel.len().next_multiple_of(ALIGNMENT);
     kernel.resize(offset, 0);
-    let address = LOADED_AT + offset.checked_sub(setup).context("no bzImage")? as u64;
+    let address = LOADED_AT + (offset - setup) as u64;
     let none = 0_u64;
     kernel.extend(none.to_le_bytes());
     kernel.extend(SETUP_DTB.to_le_bytes());
@@ -57,6 +54,7 @@ mod tests {
         // One setup sector besides the boot sector, and 100 bytes of code.
         let mut kernel = vec![0; 1024 + 100];
         kernel[0x1f1] = 1;
+        kernel[0x202..0x206].copy_from_slice(b"HdrS");
         append_to(&mut kernel).unwrap();
         assert_eq!(kernel[0x250..0x258], 0x10_0070_u64.to_le_bytes());
         assert_eq!(kernel[1024 + 0x70 + 8..][..4], 2_u32.to_le_bytes());

@@ -15,6 +15,7 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
 use self::toolchain::Toolchain;
+use crate::bzimage::BzImage;
 use crate::command::{logged, logged_step};
 use crate::layout::Layout;
 use crate::progress::Step;
@@ -85,11 +86,6 @@ pub const VERIFY_MODULE: &str = "kexec_purgatory_verify";
 /// The sample module with another policy.
 pub const SAMPLE_MODULE: &str = "rust_kexec_policy";
 
-/// Offset in a bzImage of the field with the offset of its version, and what that offset is
-/// relative to.
-const KERNEL_VERSION: usize = 0x20e;
-const SETUP_HEADER: usize = 0x200;
-
 /// A kernel that was built, and its modules.
 #[derive(Clone)]
 pub struct Built {
@@ -157,21 +153,8 @@ impl Built {
     }
 
     /// What `uname -r` says on it.
-    ///
-    /// Source: `kernel_version` of `Documentation/arch/x86/boot.rst`.
     pub fn release(&self) -> Result<String> {
-        let image = fs::read(&self.image)?;
-        let at = |offset: usize| image.get(offset..).context("no bzImage");
-        let offset = match at(KERNEL_VERSION)? {
-            [low, high, ..] => usize::from(u16::from_le_bytes([*low, *high])),
-            _ => bail!("no bzImage"),
-        };
-        let text = at(offset + SETUP_HEADER)?;
-        let release = text
-            .split(|byte| byte.is_ascii_whitespace() || *byte == 0)
-            .next()
-            .unwrap_or_default();
-        Ok(String::from_utf8(release.to_vec())?)
+        BzImage::parse(&fs::read(&self.image)?)?.release()
     }
 
     /// The modules of these names.

@@ -12,6 +12,7 @@ mod apt;
 mod bare;
 mod bench;
 mod bochs;
+mod bzimage;
 mod checksum;
 mod command;
 mod debian;

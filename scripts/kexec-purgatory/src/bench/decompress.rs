@@ -11,6 +11,7 @@ use memmap2::MmapMut;
 
 use super::memory::Memory;
 use super::program::Program;
+use crate::bzimage::BzImage;
 use crate::command::{command, output};
 use crate::layout::Layout;
 
@@ -70,13 +71,6 @@ const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 /// The first bytes of a decompressed kernel.
 const ELF: &[u8] = b"\x7fELF";
 
-/// Fields of `struct setup_header` by their offset in the file, and the size of a sector; see
-/// Documentation/arch/x86/boot.rst.
-const SETUP_SECTS: usize = 0x1f1;
-const PAYLOAD_OFFSET: usize = 0x248;
-const PAYLOAD_LENGTH: usize = 0x24c;
-const SECTOR: usize = 512;
-
 /// The function of [`SOURCE`].
 type Decompress =
     unsafe extern "C" fn(*const u8, libc::c_long, *mut u8, libc::c_long) -> libc::c_int;
@@ -100,8 +94,8 @@ impl Compressed {
     ) -> Result<Option<Self>> {
         let file =
             fs::read(bzimage).with_context(|| format!("cannot read {}", bzimage.display()))?;
-        let payload =
-            payload(&file).with_context(|| format!("{} is no bzImage", bzimage.display()))?;
+        let payload = BzImage::parse(&file).and_then(|image| image.payload());
+        let payload = payload.with_context(|| bzimage.display().to_string())?;
         // The kernel's build appends the decompressed size to the compressed data.
         let Some((payload, size)) = payload.split_last_chunk() else {
             return Ok(None);
@@ -144,17 +138,6 @@ impl Compressed {
             size: usize::try_from(u32::from_le_bytes(*size))?,
         }))
     }
-}
-
-/// The compressed kernel in a bzImage, with its size after it.
-fn payload(file: &[u8]) -> Option<&[u8]> {
-    let number =
-        |at: usize| Some(u32::from_le_bytes(file.get(at..at + 4)?.try_into().ok()?) as usize);
-    let sectors = usize::from(*file.get(SETUP_SECTS)?);
-    let kernel = file.get((sectors + 1) * SECTOR..)?;
-    kernel
-        .get(number(PAYLOAD_OFFSET)?..)?
-        .get(..number(PAYLOAD_LENGTH)?)
 }
 
 /// The linked decompressor.

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::memory::{Memory, PAGE};
 use crate::abi;
+use crate::bzimage::BzImage;
 
 /// Bytes of initramfs that are loaded with the distribution's kernel.
 const INITRAMFS: usize = 30 << 20;
@@ -20,13 +21,6 @@ const INITRAMFS: usize = 30 << 20;
 /// maps and the seed: what `bzImage64_load()` allocates besides the command line.
 const BOOT_PARAMS: usize = 4096 + 30 + 16 + 48 + 16 + 32;
 const CMDLINE: &str = "root=/dev/sda1 ro quiet console=ttyS0,115200";
-
-/// Fields of `struct setup_header` (Documentation/arch/x86/boot.rst), by their offset in the file.
-const SETUP_SECTS: usize = 0x1f1;
-const HEADER_MAGIC: usize = 0x202;
-const INIT_SIZE: usize = 0x260;
-
-const SECTOR: usize = 512;
 
 /// A segment.
 #[derive(Clone, Serialize)]
@@ -64,9 +58,9 @@ impl Image {
     pub fn of_kernel(bzimage: &Path) -> Result<Self> {
         let file =
             fs::read(bzimage).with_context(|| format!("cannot read {}", bzimage.display()))?;
-        let (kernel, init_size) = protected_mode(&file)
-            .with_context(|| format!("{} is no bzImage", bzimage.display()))?;
-        let mut image = Self::of_kernel_size(kernel.len(), init_size)?;
+        let parsed = BzImage::parse(&file).with_context(|| bzimage.display().to_string())?;
+        let kernel = parsed.kernel();
+        let mut image = Self::of_kernel_size(kernel.len(), parsed.init_size()?)?;
         let [boot_params, place] = [0, 1].map(|i| image.segments[i].loaded_range());
         image.memory[boot_params][..CMDLINE.len()].copy_from_slice(CMDLINE.as_bytes());
         image.memory[place].copy_from_slice(kernel);
@@ -164,23 +158,8 @@ impl Image {
 /// Bytes of a bzImage's protected-mode part, and its `init_size`.
 pub fn kernel_size(bzimage: &Path) -> Result<(usize, usize)> {
     let file = fs::read(bzimage).with_context(|| format!("cannot read {}", bzimage.display()))?;
-    let (kernel, init_size) =
-        protected_mode(&file).with_context(|| format!("{} is no bzImage", bzimage.display()))?;
-    Ok((kernel.len(), init_size))
-}
-
-/// The part of a bzImage that is entered in protected or long mode, and its `init_size`.
-fn protected_mode(file: &[u8]) -> Option<(&[u8], usize)> {
-    let number = |at: usize| Some(u32::from_le_bytes(file.get(at..at + 4)?.try_into().ok()?));
-    if file.get(HEADER_MAGIC..HEADER_MAGIC + 4)? != b"HdrS" {
-        return None;
-    }
-    let sectors = match *file.get(SETUP_SECTS)? {
-        0 => 4,
-        sectors => usize::from(sectors),
-    };
-    let kernel = file.get((sectors + 1) * SECTOR..)?;
-    Some((kernel, number(INIT_SIZE)? as usize))
+    let image = BzImage::parse(&file).with_context(|| bzimage.display().to_string())?;
+    Ok((image.kernel().len(), image.init_size()?))
 }
 
 /// The digest of a region, computed as `abi::LEAF_SIZE` defines it, by code other than the blob's.
@@ -207,19 +186,5 @@ mod tests {
         assert_eq!(b.memory_range(), 2 * PAGE..3 * PAGE);
         assert_eq!((image.loaded(), image.total()), (5001, 3 * PAGE));
         assert!(Image::with_segments(&[("a", PAGE + 1, PAGE)]).is_err());
-    }
-
-    #[test]
-    fn the_setup_sectors_are_not_loaded() {
-        let mut file = vec![0; 4096];
-        file[SETUP_SECTS] = 3;
-        file[HEADER_MAGIC..HEADER_MAGIC + 4].copy_from_slice(b"HdrS");
-        file[INIT_SIZE..INIT_SIZE + 4].copy_from_slice(&0x5000_u32.to_le_bytes());
-        file[4 * SECTOR] = 7;
-        let (kernel, init_size) = protected_mode(&file).unwrap();
-        assert_eq!((kernel.len(), kernel[0], init_size), (2048, 7, 0x5000));
-        assert!(protected_mode(&file[..0x250]).is_none());
-        file[HEADER_MAGIC] = 0;
-        assert!(protected_mode(&file).is_none());
     }
 }

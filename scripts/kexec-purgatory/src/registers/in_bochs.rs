@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 use super::state::{CR4_LA57, GENERAL, Places, State, page_tables};
 use super::{Entered, Kernels};
 use crate::bochs::{self, BREAKPOINT};
+use crate::bzimage::BzImage;
 use crate::engines::EngineKind;
 use crate::fetch::DistributionKernel;
 use crate::guest::{self, Loader, Plan, Purpose};
@@ -17,11 +18,6 @@ use crate::kexec;
 use crate::layout::Layout;
 use crate::machine::loaded::Loaded;
 use crate::machine::symbols::Symbols;
-
-/// Offset of the number of setup sectors in a bzImage, and the size of a sector in bytes. See
-/// Documentation/arch/x86/boot.rst.
-const SETUP_SECTS: usize = 0x1f1;
-const SECTOR: usize = 512;
 
 const SEGMENTS: &[&str] = &["cs", "ds", "es", "ss", "fs", "gs", "ldtr", "tr"];
 
@@ -73,11 +69,10 @@ pub fn enter(layout: &Layout, kernels: &Kernels, engine: EngineKind) -> Result<(
 
 /// Replaces the first instruction at the 64-bit entry point of a bzImage by a breakpoint.
 fn break_at_entry(kernel: &mut [u8]) -> Result<()> {
-    let sectors = *kernel.get(SETUP_SECTS).context("no bzImage")?;
-    let entry = (usize::from(sectors) + 1) * SECTOR + Loaded::ENTRY_OFFSET as usize;
+    let entry = BzImage::parse(kernel)?.setup_size() + Loaded::ENTRY_OFFSET as usize;
     kernel
         .get_mut(entry..entry + BREAKPOINT.len())
-        .context("no bzImage")?
+        .context("the bzImage ends before its entry point")?
         .copy_from_slice(BREAKPOINT);
     Ok(())
 }

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::bzimage::BzImage;
 use crate::debian::DebianOptions;
 use crate::debian::disk::{self, FILES_LABEL};
 use crate::debian::guide::Guide;
@@ -202,12 +203,9 @@ impl Machine {
 
 /// A page from the middle of the part of a kernel that is loaded. It is compressed code and occurs
 /// once.
-///
-/// Source: Documentation/arch/x86/boot.rst, `setup_sects`.
 fn page_of_kernel(image: &Path) -> Result<Vec<u8>> {
     let image = fs::read(image)?;
-    let sectors = usize::from(*image.get(0x1f1).context("no kernel")?) + 1;
-    let pages = &image[sectors * 512..];
+    let pages = BzImage::parse(&image)?.kernel();
     let start = (pages.len() / 2).next_multiple_of(PAGE);
     Ok(pages[start..start + PAGE].to_vec())
 }
