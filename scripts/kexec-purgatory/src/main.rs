@@ -37,6 +37,7 @@ mod layout;
 mod machine;
 mod mutants;
 mod parallel;
+mod params;
 mod pristine;
 mod processors;
 mod progress;

@@ -11,15 +11,13 @@ mod own;
 mod record;
 mod reset;
 
-use std::mem::offset_of;
-
 use anyhow::{Context, Result, ensure};
 
 use super::expect::{cycles, ended, entered, message, mismatch, printed, refused};
-use super::image::{BLOB, Image, put, region_digest};
+use super::image::{BLOB, Image, region_digest};
 use super::machine::Bare;
 use super::run::Ending;
-use crate::abi::{LEAF_SIZE, Params, REGIONS_MAX, Region};
+use crate::abi::{LEAF_SIZE, REGIONS_MAX};
 use crate::engines::EngineKind;
 use crate::processors::{MAX, in_qemu, qemu_engines, that_runs_only};
 
@@ -147,17 +145,15 @@ fn one_byte_damaged(bare: &Bare) -> Result<()> {
 fn every_byte_of_the_digest(bare: &Bare) -> Result<()> {
     for first in [0, REGIONS_MAX] {
         let mut image = bare.image(REGIONS_MAX - 2);
-        let mut params = image.params();
         let mut expected = String::new();
+        let mut params = image.params();
         for (i, region) in image.regions.iter().enumerate() {
             let found = region_digest(&region.bytes);
-            let mut recorded = found;
+            let recorded = &mut params.regions[i].digest;
             recorded[first + i] ^= 1;
-            let at = offset_of!(Params, regions) + i * size_of::<Region>();
-            put(&mut params, at + offset_of!(Region, digest), &recorded);
-            expected += &message(region, &recorded, &found);
+            expected += &message(region, recorded, &found);
         }
-        image.forge(params);
+        image.forge(|forged| *forged = params);
         refused(&bare.run(MAX, &image)?, &expected)
             .with_context(|| format!("bytes from {first} on"))?;
     }
@@ -287,10 +283,7 @@ fn handlers(bare: &Bare) -> Result<()> {
         printed(&run, "")?;
         entered(&run, &image)?;
 
-        let mut params = image.params();
-        let start = offset_of!(Params, regions) + 2 * size_of::<Region>();
-        put(&mut params, start, &UNMAPPED.to_le_bytes());
-        image.forge(params);
+        image.forge(|params| params.regions[2].start = UNMAPPED);
         let run = bare.run(MAX, &image)?;
         printed(&run, "")?;
         ended(&run, ending).with_context(|| format!("panic={timeout}, no I/O: {no_io}"))?;

@@ -3,15 +3,15 @@
 //! The contents of the machine's memory: an image as the loader leaves it.
 
 use std::fs::File;
-use std::mem::offset_of;
 use std::os::unix::fs::FileExt;
 
 use anyhow::{Context, Result};
 use sha2::{Digest as _, Sha256};
 
 use super::Blob;
-use crate::abi::{self, Digest, LEAF_SIZE, Params, Region, RegionKind};
+use crate::abi::{self, Digest, LEAF_SIZE, Params, REGIONS_MAX, Region, RegionKind};
 use crate::engines::EngineKind;
+use crate::params::{sealed, to_bytes};
 
 /// Physical addresses. `bare/boot.S` and `bare/probe.S` get theirs from [`super::machine`].
 pub const JOB: u64 = 0x80_0000;
@@ -169,14 +169,15 @@ impl Image {
 
     /// Changes a byte of the sealed parameters, whatever its value.
     pub fn damage_params(&mut self, offset: usize) {
-        let damaged = self.params()[offset] ^ 0x5a;
+        let damaged = to_bytes(self.params())[offset] ^ 0x5a;
         self.overwrite_params(offset, &[damaged]);
     }
 
-    /// Replaces the sealed parameters with others, with a digest that fits.
-    pub fn forge(&mut self, mut params: Vec<u8>) {
-        seal(&mut params);
-        self.overwrite_params(0, &params);
+    /// Replaces the sealed parameters with what `change` makes of them, with a digest that fits.
+    pub fn forge(&mut self, change: impl FnOnce(&mut Params)) {
+        let mut params = self.params();
+        change(&mut params);
+        self.overwrite_params(0, &to_bytes(sealed(params)));
     }
 
     /// Writes the image into the machine's memory.
@@ -189,12 +190,13 @@ impl Image {
         for region in &self.regions {
             write(region.start, &region.bytes)?;
         }
-        let mut blob = self.blob.bytes.clone();
-        put(&mut blob, self.blob.params(), &self.params());
-        write(BLOB, &blob)?;
+        let write_purgatory = |at, params| {
+            let place = at + self.blob.params() as u64;
+            write(at, &self.blob.bytes).and_then(|()| write(place, &to_bytes(params)))
+        };
+        write_purgatory(BLOB, self.params())?;
         if self.crash {
-            put(&mut blob, self.blob.params(), &self.crash_params());
-            write(CRASH_BLOB, &blob)?;
+            write_purgatory(CRASH_BLOB, self.crash_params())?;
         }
         for (address, value) in [
             (JOB, self.cr0),
@@ -230,79 +232,45 @@ impl Image {
     }
 
     /// The parameters of the crash image's purgatory.
-    fn crash_params(&self) -> Vec<u8> {
-        let mut params = self.params();
-        let mut set = |offset, bytes: &[u8]| put(&mut params, offset, bytes);
-        set(offset_of!(Params, blob), &CRASH_BLOB.to_le_bytes());
-        set(offset_of!(Params, nr_regions), &2_u32.to_le_bytes());
-        seal(&mut params);
-        params
+    fn crash_params(&self) -> Params {
+        sealed(Params {
+            blob: CRASH_BLOB,
+            nr_regions: 2,
+            ..self.params()
+        })
     }
 
     /// The parameters as the loader fills them.
-    pub fn params(&self) -> Vec<u8> {
-        let mut params = vec![0; size_of::<Params>()];
-        let mut set = |offset, bytes: &[u8]| put(&mut params, offset, bytes);
-
-        set(offset_of!(Params, magic), &abi::MAGIC.to_le_bytes());
-        set(offset_of!(Params, version), &abi::VERSION.to_le_bytes());
-        set(
-            offset_of!(Params, size),
-            &(size_of::<Params>() as u32).to_le_bytes(),
-        );
-        set(offset_of!(Params, entry), &KERNEL_ENTRY.to_le_bytes());
-        set(offset_of!(Params, boot_params), &BOOT_PARAMS.to_le_bytes());
-        set(offset_of!(Params, blob), &BLOB.to_le_bytes());
-        set(offset_of!(Params, record), &RECORD.to_le_bytes());
-        set(
-            offset_of!(Params, console_mmio32),
-            &self.console_mmio32.to_le_bytes(),
-        );
-        set(offset_of!(Params, xcr0), &self.engine.xcr0().to_le_bytes());
-        let flags = if self.debug { abi::FLAG_DEBUG } else { 0 };
-        set(offset_of!(Params, flags), &flags.to_le_bytes());
-        set(
-            offset_of!(Params, engine),
-            &(self.engine as u32).to_le_bytes(),
-        );
-        set(
-            offset_of!(Params, nr_regions),
-            &(self.regions.len() as u32).to_le_bytes(),
-        );
-        let reset = offset_of!(Params, reset);
-        set(
-            reset + offset_of!(abi::Reset, address),
-            &self.reset.address.to_le_bytes(),
-        );
-        set(
-            reset + offset_of!(abi::Reset, space),
-            &self.reset.space.to_le_bytes(),
-        );
-        set(
-            reset + offset_of!(abi::Reset, value),
-            &self.reset.value.to_le_bytes(),
-        );
-        set(offset_of!(Params, tsc_khz), &self.tsc_khz.to_le_bytes());
-        let code = &self.blob.bytes[..self.blob.params()];
-        set(offset_of!(Params, blob_digest), &Sha256::digest(code));
-        for (i, region) in self.regions.iter().enumerate() {
-            let at = offset_of!(Params, regions) + i * size_of::<Region>();
-            set(at + offset_of!(Region, start), &region.start.to_le_bytes());
-            set(
-                at + offset_of!(Region, len),
-                &(region.bytes.len() as u64).to_le_bytes(),
-            );
-            set(
-                at + offset_of!(Region, kind),
-                &(region.kind as u32).to_le_bytes(),
-            );
-            set(
-                at + offset_of!(Region, digest),
-                &region_digest(&region.bytes),
-            );
+    pub fn params(&self) -> Params {
+        let mut regions = [Region::UNUSED; REGIONS_MAX];
+        for (region, content) in regions.iter_mut().zip(&self.regions) {
+            *region = Region {
+                start: content.start,
+                len: content.bytes.len() as u64,
+                kind: content.kind as u32,
+                reserved: 0,
+                digest: region_digest(&content.bytes),
+            };
         }
-        seal(&mut params);
-        params
+        sealed(Params {
+            magic: abi::MAGIC,
+            version: abi::VERSION,
+            size: size_of::<Params>() as u32,
+            entry: KERNEL_ENTRY,
+            boot_params: BOOT_PARAMS,
+            flags: if self.debug { abi::FLAG_DEBUG } else { 0 },
+            tsc_khz: self.tsc_khz,
+            reset: self.reset,
+            console_mmio32: self.console_mmio32,
+            blob: BLOB,
+            xcr0: self.engine.xcr0(),
+            engine: self.engine as u32,
+            nr_regions: self.regions.len() as u32,
+            blob_digest: Sha256::digest(&self.blob.bytes[..self.blob.params()]).into(),
+            params_digest: [0; abi::DIGEST_SIZE],
+            regions,
+            record: RECORD,
+        })
     }
 }
 
@@ -311,19 +279,6 @@ const CR0_ET: u64 = 1 << 4;
 const CR0_NE: u64 = 1 << 5;
 const CR0_PG: u64 = 1 << 31;
 const CR4_PAE: u64 = 1 << 5;
-
-/// Sets [`Params::params_digest`].
-fn seal(params: &mut [u8]) {
-    let at = offset_of!(Params, params_digest);
-    put(params, at, &[0; abi::DIGEST_SIZE]);
-    let digest = Sha256::digest(&*params);
-    put(params, at, &digest);
-}
-
-/// Writes `value` at an offset.
-pub fn put(bytes: &mut [u8], offset: usize, value: &[u8]) {
-    bytes[offset..][..value.len()].copy_from_slice(value);
-}
 
 /// The digest of a region as [`LEAF_SIZE`] defines it.
 pub fn region_digest(region: &[u8]) -> Digest {

@@ -5,12 +5,12 @@
 use std::mem::offset_of;
 
 use anyhow::{Context, Result, ensure};
-use sha2::{Digest, Sha256};
 
 use super::stopped::StoppedGuest;
 use crate::abi::{Header, MAGIC, Params, REGIONS_MAX, Region, RegionKind};
 use crate::expected::reason;
-use crate::machine::loaded::{PAGE, Segment};
+use crate::machine::loaded::PAGE;
+use crate::params::{from_bytes, sealed, to_bytes};
 
 /// The purgatory of an image that is about to be checked.
 pub struct Purgatory {
@@ -18,7 +18,7 @@ pub struct Purgatory {
     pub base: u64,
     /// The bytes before the parameters.
     pub code: Vec<u8>,
-    pub params: Vec<u8>,
+    pub params: Params,
 }
 
 impl Purgatory {
@@ -32,61 +32,26 @@ impl Purgatory {
             "no purgatory at {base:#x}"
         );
         let code = number(&header, offset_of!(Header, params), 4)? as usize;
+        let params = guest.read(base + code as u64, size_of::<Params>())?;
         Ok(Self {
             base,
             code: guest.read(base, code)?,
-            params: guest.read(base + code as u64, size_of::<Params>())?,
+            params: from_bytes(params[..].try_into()?),
         })
     }
 
     /// The bytes of the header, code and parameters.
     pub fn bytes(&self) -> Vec<u8> {
-        [self.code.as_slice(), &self.params].concat()
+        [self.code.as_slice(), &to_bytes(self.params)].concat()
     }
 
     /// The ranges to verify, as the purgatory's parameters list them.
     pub fn regions(&self) -> Result<Vec<(Option<RegionKind>, u64, u64)>> {
-        let count = self.get(offset_of!(Params, nr_regions), 4)? as usize;
-        (0..count)
-            .map(|index| {
-                let field = |offset, size| self.get(region(index) + offset, size);
-                Ok((
-                    RegionKind::from_raw(field(offset_of!(Region, kind), 4)? as u32),
-                    field(offset_of!(Region, start), 8)?,
-                    field(offset_of!(Region, len), 8)?,
-                ))
-            })
-            .collect()
+        let regions = self.params.regions.get(..self.params.nr_regions as usize);
+        let regions = regions.context("the purgatory has too many regions")?;
+        let range = |region: &Region| (RegionKind::from_raw(region.kind), region.start, region.len);
+        Ok(regions.iter().map(range).collect())
     }
-
-    /// Makes the parameters' digest correct again.
-    fn seal(&mut self) {
-        let field = offset_of!(Params, params_digest)..offset_of!(Params, regions);
-        self.params[field.clone()].fill(0);
-        let digest = Sha256::digest(&self.params);
-        self.params[field].copy_from_slice(&digest);
-    }
-
-    fn get(&self, offset: usize, size: usize) -> Result<u64> {
-        number(&self.params, offset, size)
-    }
-
-    fn set(&mut self, offset: usize, bytes: &[u8]) {
-        self.params[offset..][..bytes.len()].copy_from_slice(bytes);
-    }
-
-    fn set32(&mut self, offset: usize, value: u32) {
-        self.set(offset, &value.to_le_bytes());
-    }
-
-    fn set64(&mut self, offset: usize, value: u64) {
-        self.set(offset, &value.to_le_bytes());
-    }
-}
-
-/// Offset of a region in the parameters.
-const fn region(index: usize) -> usize {
-    offset_of!(Params, regions) + index * size_of::<Region>()
 }
 
 fn number(bytes: &[u8], offset: usize, size: usize) -> Result<u64> {
@@ -123,12 +88,11 @@ enum What {
     /// A bit of the parameters, at this offset; their digest shows it.
     Params(usize),
     /// Parameters with a correct digest that make no sense, as a bug in a loader would leave them.
-    Nonsense(fn(&mut Purgatory, &[Segment])),
+    Nonsense(fn(&mut Params)),
 }
 
 impl Damage {
-    /// Damages a purgatory that verifies these regions.
-    pub fn apply(&self, purgatory: &mut Purgatory, regions: &[Segment]) {
+    pub fn apply(&self, purgatory: &mut Purgatory) {
         match self.what {
             What::Code(offset) => purgatory.code[offset] ^= 1,
             What::CodeEnd => {
@@ -136,10 +100,14 @@ impl Damage {
                     *last ^= 1;
                 }
             }
-            What::Params(offset) => purgatory.params[offset] ^= 1,
+            What::Params(offset) => {
+                let mut bytes = to_bytes(purgatory.params);
+                bytes[offset] ^= 1;
+                purgatory.params = from_bytes(bytes);
+            }
             What::Nonsense(change) => {
-                change(purgatory, regions);
-                purgatory.seal();
+                change(&mut purgatory.params);
+                purgatory.params = sealed(purgatory.params);
             }
         }
     }
@@ -161,11 +129,7 @@ const fn params(name: &'static str, offset: usize, reason: &'static str) -> Dama
     }
 }
 
-const fn nonsense(
-    name: &'static str,
-    reason: &'static str,
-    change: fn(&mut Purgatory, &[Segment]),
-) -> Damage {
+const fn nonsense(name: &'static str, reason: &'static str, change: fn(&mut Params)) -> Damage {
     Damage {
         name,
         expected: Expected::Refused(reason),
@@ -173,9 +137,32 @@ const fn nonsense(
     }
 }
 
+/// A bit of a field, which the digest of the parameters shows.
+macro_rules! field {
+    ($field:ident) => {
+        params(
+            stringify!($field),
+            offset_of!(Params, $field),
+            reason::PARAMS_DIGEST,
+        )
+    };
+}
+
+/// The same for a field of a region.
+macro_rules! region {
+    ($name:literal, $index:literal, $field:ident) => {
+        params(
+            $name,
+            offset_of!(Params, regions) + $index * size_of::<Region>() + offset_of!(Region, $field),
+            reason::PARAMS_DIGEST,
+        )
+    };
+}
+
 const SELF: Expected = Expected::Refused(reason::BLOB_DIGEST);
 
 /// Every damage to try.
+#[rustfmt::skip] // a table
 pub const DAMAGES: &[Damage] = &[
     header("header, magic", offset_of!(Header, magic), SELF),
     header("header, version", offset_of!(Header, version), SELF),
@@ -192,129 +179,50 @@ pub const DAMAGES: &[Damage] = &[
     params("magic", offset_of!(Params, magic), reason::MAGIC),
     params("version", offset_of!(Params, version), reason::VERSION),
     params("size", offset_of!(Params, size), reason::SIZE),
-    params("entry", offset_of!(Params, entry), reason::PARAMS_DIGEST),
-    params(
-        "boot_params",
-        offset_of!(Params, boot_params),
-        reason::PARAMS_DIGEST,
-    ),
-    params("blob", offset_of!(Params, blob), reason::PARAMS_DIGEST),
-    params(
-        "console_mmio32",
-        offset_of!(Params, console_mmio32),
-        reason::PARAMS_DIGEST,
-    ),
-    params("xcr0", offset_of!(Params, xcr0), reason::PARAMS_DIGEST),
-    params("flags", offset_of!(Params, flags), reason::PARAMS_DIGEST),
-    params("engine", offset_of!(Params, engine), reason::PARAMS_DIGEST),
-    params(
-        "nr_regions",
-        offset_of!(Params, nr_regions),
-        reason::PARAMS_DIGEST,
-    ),
-    params("reset", offset_of!(Params, reset), reason::PARAMS_DIGEST),
-    params(
-        "tsc_khz",
-        offset_of!(Params, tsc_khz),
-        reason::PARAMS_DIGEST,
-    ),
-    params(
-        "blob_digest",
-        offset_of!(Params, blob_digest),
-        reason::PARAMS_DIGEST,
-    ),
-    params(
-        "params_digest",
-        offset_of!(Params, params_digest),
-        reason::PARAMS_DIGEST,
-    ),
-    params(
-        "start of a region",
-        region(0) + offset_of!(Region, start),
-        reason::PARAMS_DIGEST,
-    ),
-    params(
-        "length of a region",
-        region(1) + offset_of!(Region, len),
-        reason::PARAMS_DIGEST,
-    ),
-    params(
-        "kind of a region",
-        region(2) + offset_of!(Region, kind),
-        reason::PARAMS_DIGEST,
-    ),
-    params(
-        "digest of a region",
-        region(0) + offset_of!(Region, digest),
-        reason::PARAMS_DIGEST,
-    ),
-    params(
-        "last byte, of no region",
-        size_of::<Params>() - 1,
-        reason::PARAMS_DIGEST,
-    ),
-    nonsense("sealed: magic", reason::MAGIC, |p, _| {
-        p.set64(offset_of!(Params, magic), !MAGIC);
+    field!(entry),
+    field!(boot_params),
+    field!(blob),
+    field!(console_mmio32),
+    field!(xcr0),
+    field!(flags),
+    field!(engine),
+    field!(nr_regions),
+    field!(reset),
+    field!(tsc_khz),
+    field!(blob_digest),
+    field!(params_digest),
+    region!("start of a region", 0, start),
+    region!("length of a region", 1, len),
+    region!("kind of a region", 2, kind),
+    region!("digest of a region", 0, digest),
+    field!(record),
+    params("last byte", size_of::<Params>() - 1, reason::PARAMS_DIGEST),
+    nonsense("sealed: magic", reason::MAGIC, |p| p.magic = !MAGIC),
+    nonsense("sealed: version", reason::VERSION, |p| p.version = u32::MAX),
+    nonsense("sealed: size", reason::SIZE, |p| p.size = 0),
+    nonsense("sealed: digest of the code", reason::BLOB_DIGEST, |p| p.blob_digest[0] ^= 1),
+    nonsense("sealed: another address", reason::ADDRESS, |p| p.blob += PAGE),
+    nonsense("sealed: no such engine", reason::ENGINE, |p| p.engine = 99),
+    nonsense("sealed: XCR0 of no engine", reason::ENGINE, |p| p.xcr0 = 1),
+    nonsense("sealed: no region", reason::REGION_COUNT, |p| p.nr_regions = 0),
+    nonsense("sealed: too many regions", reason::REGION_COUNT, |p| {
+        p.nr_regions = REGIONS_MAX as u32 + 1;
     }),
-    nonsense("sealed: version", reason::VERSION, |p, _| {
-        p.set32(offset_of!(Params, version), u32::MAX);
+    nonsense("sealed: a region wraps", reason::REGION, |p| p.regions[0].len = u64::MAX),
+    nonsense("sealed: a region at address 0", reason::REGION, |p| p.regions[0].start = 0),
+    nonsense("sealed: a region of no kind", reason::REGION, |p| p.regions[0].kind = 99),
+    nonsense("sealed: a region of the purgatory", reason::REGION, |p| {
+        p.regions[0].start = p.blob;
     }),
-    nonsense("sealed: size", reason::SIZE, |p, _| {
-        p.set32(offset_of!(Params, size), 0);
+    nonsense("sealed: regions overlap", reason::REGION, |p| {
+        p.regions[1].start = p.regions[0].start;
     }),
-    nonsense("sealed: digest of the code", reason::BLOB_DIGEST, |p, _| {
-        p.params[offset_of!(Params, blob_digest)] ^= 1;
+    nonsense("sealed: entry in no region", reason::ENTRY, |p| p.entry = p.blob),
+    nonsense("sealed: entry in boot_params", reason::ENTRY, |p| p.entry = p.boot_params),
+    nonsense("sealed: boot_params past their region", reason::ENTRY, |p| {
+        let kind = RegionKind::BootParams as u32;
+        if let Some(region) = p.regions.iter().find(|region| region.kind == kind) {
+            p.boot_params = region.start + region.len;
+        }
     }),
-    nonsense("sealed: another address", reason::ADDRESS, |p, _| {
-        p.set64(offset_of!(Params, blob), p.base + PAGE);
-    }),
-    nonsense("sealed: no such engine", reason::ENGINE, |p, _| {
-        p.set32(offset_of!(Params, engine), 99);
-    }),
-    nonsense("sealed: XCR0 of no engine", reason::ENGINE, |p, _| {
-        p.set64(offset_of!(Params, xcr0), 1);
-    }),
-    nonsense("sealed: no region", reason::REGION_COUNT, |p, _| {
-        p.set32(offset_of!(Params, nr_regions), 0);
-    }),
-    nonsense("sealed: too many regions", reason::REGION_COUNT, |p, _| {
-        p.set32(offset_of!(Params, nr_regions), REGIONS_MAX as u32 + 1);
-    }),
-    nonsense("sealed: a region wraps", reason::REGION, |p, _| {
-        p.set64(region(0) + offset_of!(Region, len), u64::MAX);
-    }),
-    nonsense("sealed: a region at address 0", reason::REGION, |p, _| {
-        p.set64(region(0) + offset_of!(Region, start), 0);
-    }),
-    nonsense("sealed: a region of no kind", reason::REGION, |p, _| {
-        p.set32(region(0) + offset_of!(Region, kind), 99);
-    }),
-    nonsense(
-        "sealed: a region of the purgatory",
-        reason::REGION,
-        |p, _| {
-            p.set64(region(0) + offset_of!(Region, start), p.base);
-        },
-    ),
-    nonsense("sealed: regions overlap", reason::REGION, |p, _| {
-        let start = p.params[region(0)..][..size_of::<u64>()].to_vec();
-        p.set(region(1) + offset_of!(Region, start), &start);
-    }),
-    nonsense("sealed: entry in no region", reason::ENTRY, |p, _| {
-        p.set64(offset_of!(Params, entry), p.base);
-    }),
-    nonsense("sealed: entry in boot_params", reason::ENTRY, |p, _| {
-        let boot_params = p.params[offset_of!(Params, boot_params)..][..8].to_vec();
-        p.set(offset_of!(Params, entry), &boot_params);
-    }),
-    nonsense(
-        "sealed: boot_params past their region",
-        reason::ENTRY,
-        |p, regions| {
-            let kind = RegionKind::BootParams;
-            if let Some(region) = regions.iter().find(|region| region.kind == kind) {
-                p.set64(offset_of!(Params, boot_params), region.end());
-            }
-        },
-    ),
 ];

@@ -6,11 +6,12 @@ use std::mem::offset_of;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::abi::{Header, Params, Region};
+use crate::abi::{Header, Params};
 use crate::bare::expect::{ended, fault, refused};
-use crate::bare::image::{BLOB, BOOT_PARAMS, OTHERS, put};
+use crate::bare::image::{BLOB, OTHERS};
 use crate::bare::machine::Bare;
 use crate::bare::run::Ending;
+use crate::expected::reason;
 use crate::processors::MAX;
 
 pub fn code_damaged(bare: &Bare) -> Result<()> {
@@ -23,7 +24,7 @@ pub fn code_damaged(bare: &Bare) -> Result<()> {
     // An unused field.
     refused(
         &damaged(offset_of!(Header, reserved))?,
-        &fault("the purgatory itself is damaged"),
+        &fault(reason::BLOB_DIGEST),
     )?;
 
     // A constant of the digest code, so that every digest is wrong.
@@ -38,22 +39,13 @@ pub fn code_damaged(bare: &Bare) -> Result<()> {
 
 pub fn parameters_damaged(bare: &Bare) -> Result<()> {
     let expected = [
-        (
-            offset_of!(Params, magic),
-            "its parameters have a bad magic number",
-        ),
-        (
-            offset_of!(Params, tsc_khz),
-            "the parameters of the purgatory are damaged",
-        ),
+        (offset_of!(Params, magic), reason::MAGIC),
+        (offset_of!(Params, tsc_khz), reason::PARAMS_DIGEST),
         (
             offset_of!(Params, params_digest) + 31,
-            "the parameters of the purgatory are damaged",
+            reason::PARAMS_DIGEST,
         ),
-        (
-            size_of::<Params>() - 1,
-            "the parameters of the purgatory are damaged",
-        ),
+        (size_of::<Params>() - 1, reason::PARAMS_DIGEST),
     ];
     for (offset, message) in expected {
         let mut image = bare.image(0);
@@ -66,60 +58,23 @@ pub fn parameters_damaged(bare: &Bare) -> Result<()> {
 
 /// Parameters with a correct digest and wrong contents.
 pub fn parameters_forged(bare: &Bare) -> Result<()> {
-    let region = |index: usize, field: usize| {
-        offset_of!(Params, regions) + index * size_of::<Region>() + field
-    };
-    let start = offset_of!(Region, start);
-    let cases: [(usize, &[u8], &str); 9] = [
-        (
-            offset_of!(Params, version),
-            &[0xff],
-            "its parameters are of another version",
-        ),
-        (
-            offset_of!(Params, size),
-            &[0],
-            "its parameters have a bad size",
-        ),
-        (
-            offset_of!(Params, blob),
-            &(BLOB + 0x1000).to_le_bytes(),
-            "the purgatory is not where it was placed",
-        ),
-        (offset_of!(Params, engine), &[4], "there is no such engine"),
-        (
-            offset_of!(Params, nr_regions),
-            &[17],
-            "there are no regions, or too many",
-        ),
-        (
-            region(1, start),
-            &u64::MAX.to_le_bytes(),
-            "a region wraps or overlaps another one",
-        ),
-        (
-            region(1, start),
-            &BLOB.to_le_bytes(),
-            "a region wraps or overlaps another one",
-        ),
-        (
-            offset_of!(Params, entry),
-            &OTHERS.to_le_bytes(),
-            "its entry point or boot_params lie outside of what is verified",
-        ),
-        (
-            offset_of!(Params, boot_params),
-            &(BOOT_PARAMS - 1).to_le_bytes(),
-            "its entry point or boot_params lie outside of what is verified",
-        ),
+    type Change = fn(&mut Params);
+    let cases: &[(Change, &str)] = &[
+        (|p| p.version = 0xff, reason::VERSION),
+        (|p| p.size = 0, reason::SIZE),
+        (|p| p.blob += 0x1000, reason::ADDRESS),
+        (|p| p.engine = 4, reason::ENGINE),
+        (|p| p.nr_regions = 17, reason::REGION_COUNT),
+        (|p| p.regions[1].start = u64::MAX, reason::REGION),
+        (|p| p.regions[1].start = BLOB, reason::REGION),
+        (|p| p.entry = OTHERS, reason::ENTRY),
+        (|p| p.boot_params -= 1, reason::ENTRY),
     ];
-    for (offset, bytes, message) in cases {
+    for (number, (change, message)) in cases.iter().enumerate() {
         let mut image = bare.image(1);
-        let mut params = image.params();
-        put(&mut params, offset, bytes);
-        image.forge(params);
+        image.forge(change);
         refused(&bare.run(MAX, &image)?, &fault(message))
-            .with_context(|| format!("{bytes:x?} at {offset} of the parameters"))?;
+            .with_context(|| format!("change {number} of the parameters, for '{message}'"))?;
     }
     Ok(())
 }

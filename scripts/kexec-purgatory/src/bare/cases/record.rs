@@ -2,15 +2,12 @@
 
 //! What the next kernel is told in its record.
 
-use std::mem::offset_of;
-
 use anyhow::{Context, Result, ensure};
 
 use super::super::expect::{entered, fault, printed, refused};
-use super::super::image::{BOOT_PARAMS, KERNEL, OTHERS, RECORD, put};
+use super::super::image::{BOOT_PARAMS, KERNEL, OTHERS, RECORD};
 use super::super::machine::Bare;
 use super::super::run::Run;
-use crate::abi::Params;
 use crate::expected::reason;
 use crate::processors::MAX;
 
@@ -89,21 +86,13 @@ pub fn forged(bare: &Bare) -> Result<()> {
         u64::MAX - 7,
     ] {
         let mut image = bare.image(1);
-        let mut params = image.params();
-        put(
-            &mut params,
-            offset_of!(Params, record),
-            &record.to_le_bytes(),
-        );
-        image.forge(params);
+        image.forge(|params| params.record = record);
         refused(&bare.run(MAX, &image)?, &fault(reason::RECORD))
             .with_context(|| format!("a record at {record:#x}"))?;
     }
 
     let mut image = bare.image(1);
-    let mut params = image.params();
-    put(&mut params, offset_of!(Params, record), &[0; 8]);
-    image.forge(params);
+    image.forge(|params| params.record = 0);
     let run = bare.run(MAX, &image)?;
     printed(&run, "")?;
     entered(&run, &image)?;

@@ -231,7 +231,7 @@ fn damaged_purgatory(
 ) -> Result<()> {
     let mut purgatory = Purgatory::read(guest)?;
     let before = purgatory.bytes();
-    damage.apply(&mut purgatory, &setup.regions(&guest.image));
+    damage.apply(&mut purgatory);
     let change = Change {
         address: purgatory.base,
         before,
