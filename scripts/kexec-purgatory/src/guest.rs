@@ -3,6 +3,7 @@
 //! The guests: what each does, and its initramfs.
 
 mod content;
+mod crash;
 mod plan;
 mod upstream;
 
@@ -11,8 +12,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use self::content::{Content, DEBUG_LOADER, LOGON_KEY, READ_DECISIONS, TIME_STAMP};
+use self::content::{Content, DEBUG_LOADER, LOGON_KEY, TIME_STAMP};
 pub use self::content::{PAYLOAD, bytes, payload};
+pub use self::crash::{CRASH_CONTEXTS, Death, crash_in, crash_reading, crashing, reading};
 pub use self::plan::Plan;
 pub use self::upstream::{Upstream, upstream};
 use crate::checksum;
@@ -20,7 +22,6 @@ use crate::fetch::DistributionKernel;
 use crate::hardware::Hardware;
 use crate::kernel::Built;
 use crate::layout::Layout;
-use crate::root::Root;
 
 /// On the command line of every kernel: the console, no waiting after a panic, no check of the
 /// timer by the clock, which fails on a busy host, and no KUnit tests, which take half of a boot.
@@ -51,9 +52,6 @@ pub const MEMORY_TO_ADD: &str = "memmap=128M%0x20000000-1";
 
 /// Memory reserved for the crash kernel in a guest that takes commands; its images are small.
 const SMALL_CRASH_MEMORY: &str = "crashkernel=128M";
-
-/// The module that crashes a kernel.
-pub const CRASH_CONTEXTS: &str = "crash_contexts";
 
 /// Bytes of the payload in a small image.
 const SMALL_PAYLOAD: usize = 256 << 10;
@@ -261,91 +259,6 @@ fn commanded_with(
     })
 }
 
-/// Makes a guest that loads `kernel`, which it also runs, as a crash kernel, and crashes while all
-/// processors read the decisions; see [`crash_reading`]. Returns its initramfs.
-pub fn reading(layout: &Layout, kernel: &Path) -> Result<PathBuf> {
-    let second = second(layout, Purpose::Crash, &small_payload())?;
-    let initramfs = archive(layout, "crash-reading")?;
-    let mut content = Content::new(layout, &initramfs)?;
-    content.add_boot(kernel, &second)?;
-    content.add_own(layout, DEBUG_LOADER)?;
-    content.add_own(layout, READ_DECISIONS)?;
-    content.finish()?;
-    Ok(initramfs)
-}
-
-/// A guest of [`reading`] that crashes after one thread has made `reads` reads.
-pub fn crash_reading(initramfs: &Path, reads: u32) -> Guest {
-    Guest {
-        initramfs: initramfs.to_owned(),
-        arguments: format!(
-            "guest.job=crash_reading guest.loader={DEBUG_LOADER} guest.reads={reads} \
-             {SMALL_CRASH_MEMORY}"
-        ),
-        hardware: Hardware::USUAL,
-    }
-}
-
-/// How a kernel of [`crashing`] dies.
-#[derive(Clone, Copy)]
-pub struct Death {
-    /// The name of the context in the module `crash_contexts`.
-    pub context: &'static str,
-    /// What the module makes the other processors do.
-    pub others: &'static str,
-    /// What changes between the load and the crash: `image`, `headers`, `damage` or nothing.
-    pub change: &'static str,
-    /// Added to the command line.
-    pub arguments: &'static str,
-    /// Of the machine.
-    pub processors: u32,
-}
-
-/// Makes a guest that loads `kernel`, which it also runs, as a crash kernel, and crashes in a
-/// context; `module` is `crash_contexts`. Returns its initramfs. See [`crash_in`].
-///
-/// The crash kernel has makedumpfile if there is a root with it.
-pub fn crashing(
-    layout: &Layout,
-    kernel: &Path,
-    module: &Path,
-    makedumpfile: Option<&Root>,
-) -> Result<PathBuf> {
-    let second = match makedumpfile {
-        Some(root) => dumping(layout, root)?,
-        None => second(layout, Purpose::Crash, &small_payload())?,
-    };
-    let initramfs = archive(layout, "crash-contexts")?;
-    let mut content = Content::new(layout, &initramfs)?;
-    content.add_kexec()?;
-    content.add_boot(kernel, &second)?;
-    content.add_own(layout, DEBUG_LOADER)?;
-    content.add_modules(&[module.to_owned()])?;
-    content.finish()?;
-    Ok(initramfs)
-}
-
-/// A guest of [`crashing`] that dies in that way.
-pub fn crash_in(initramfs: &Path, death: &Death) -> Guest {
-    let name = CRASH_CONTEXTS;
-    let crash_memory = match death.arguments.contains(CRASH_MEMORY_PARAMETER) {
-        true => "",
-        false => SMALL_CRASH_MEMORY,
-    };
-    Guest {
-        initramfs: initramfs.to_owned(),
-        arguments: format!(
-            "guest.job=crash_context guest.loader={DEBUG_LOADER} guest.modules={name} \
-             guest.crash={} guest.others={} guest.change={} {} {crash_memory} {MEMORY_TO_ADD}",
-            death.context, death.others, death.change, death.arguments
-        ),
-        hardware: Hardware {
-            processors: death.processors,
-            ..Hardware::USUAL
-        },
-    }
-}
-
 /// Makes a guest that runs the KUnit tests of `kernel`, which it boots, and kselftests, then enters
 /// `kernel` directly, verified and after a crash: see `chain` in its `/init`. `name` is the name of
 /// its initramfs, `tests` are the kselftests among `programs` that it runs, and `arguments` are
@@ -404,18 +317,6 @@ fn second(layout: &Layout, purpose: Purpose, payload: &[u8]) -> Result<Second> {
     Ok(Second {
         initramfs,
         cmdline: second_cmdline(purpose, job),
-    })
-}
-
-/// A crash kernel that can write a dump with makedumpfile.
-fn dumping(layout: &Layout, root: &Root) -> Result<Second> {
-    let initramfs = archive(layout, "dumping")?;
-    let mut content = Content::new(layout, &initramfs)?;
-    content.add_makedumpfile(root)?;
-    content.finish()?;
-    Ok(Second {
-        initramfs,
-        cmdline: second_cmdline(Purpose::Crash, "vmcore"),
     })
 }
 

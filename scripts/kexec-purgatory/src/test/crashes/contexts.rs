@@ -3,25 +3,23 @@
 //! Crashes in every context, and counts how many leave a correct dump. Also crashes after the crash
 //! image was damaged.
 
+mod judge;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result};
 use comfy_table::{Table, presets::ASCII_MARKDOWN};
 
-use super::VERIFIED;
-use crate::abi::RegionKind;
+use self::judge::{Rates, judge};
 use crate::emulators;
 use crate::engines::EngineKind;
-use crate::expected;
-use crate::guest::{self, CRASH_CONTEXTS, Death, Purpose};
+use crate::guest::{self, CRASH_CONTEXTS, Death};
 use crate::kernel::{self, Built, Verify};
-use crate::kexec::work;
 use crate::parallel::in_order;
 use crate::qemu::SerialLog;
 use crate::root::Root;
-use crate::test::boot::case::check::{all_dumped, found_intact};
 use crate::test::{Kernels, Report};
 
 /// Where a kernel dies: the module's name for it, and what the kernel prints there.
@@ -50,9 +48,6 @@ const ARGUMENTS: &[&str] = &["oops=panic", "oops=panic crash_kexec_post_notifier
 /// With this, a panic calls its notifiers before it starts the crash kernel.
 const POST_NOTIFIERS: &str = "crash_kexec_post_notifiers";
 
-/// What one of them prints.
-const NOTIFIED: &str = "Kernel Offset: ";
-
 /// The machine of most crashes, and of some.
 const PROCESSORS: u32 = 2;
 const MANY_PROCESSORS: u32 = 4;
@@ -73,14 +68,6 @@ const LOCKED: &[(&str, &str)] = &[
 const IMAGE: &str = "image";
 const HEADERS: &str = "headers";
 const DAMAGE: &str = "damage";
-
-/// The damaged segments, in the order in which the kernel names them.
-const DAMAGED: [RegionKind; 4] = [
-    RegionKind::ElfCoreHdr,
-    RegionKind::BootParams,
-    RegionKind::Kernel,
-    RegionKind::Initramfs,
-];
 
 /// Makes the crash kernel write a dump with makedumpfile, for which it needs memory.
 const DUMP: &str = "oops=panic guest.dump=1 crashkernel=384M";
@@ -251,26 +238,6 @@ pub fn run_many(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
     crash_all(kernels, report, &many())
 }
 
-/// The results of the crashes in one context.
-#[derive(Default)]
-struct Rates {
-    crashes: usize,
-    /// The crash kernel was verified and came up.
-    started: usize,
-    /// Pages from all parts of the dump can be read, and it has all memory of the kernel.
-    complete: usize,
-    /// The pattern is in the dump.
-    right: usize,
-}
-
-impl Rates {
-    fn row(&self, name: &str) -> Vec<String> {
-        let numbers = [self.crashes, self.started, self.complete, self.right];
-        let numbers = numbers.map(|number| number.to_string());
-        [name.to_owned()].into_iter().chain(numbers).collect()
-    }
-}
-
 fn crash_all(kernels: &mut Kernels, report: &mut Report, crashes: &[Crash]) -> Result<()> {
     let wanted: Vec<&Crash> = crashes
         .iter()
@@ -385,102 +352,6 @@ fn copy_changed(from: &Path, to: &Path) -> Result<()> {
     let content = fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
     if fs::read(to).ok().as_ref() != Some(&content) {
         fs::write(to, content)?;
-    }
-    Ok(())
-}
-
-/// Checks that the kernel died where it had to, and what followed.
-fn judge(crash: &Crash, log: &SerialLog, rates: &mut Rates) -> Result<()> {
-    ensure!(
-        log.lines().any(|line| line.contains(crash.says)),
-        "the kernel did not die in {}",
-        crash.death.context
-    );
-    if let Some(engine) = crash.engine {
-        let found = work(log, Purpose::Crash).map(|work| work.engine);
-        ensure!(
-            found.as_deref() == Some(engine.name()),
-            "the engine is {found:?}, not {}",
-            engine.name()
-        );
-    }
-    match crash.outcome {
-        Outcome::CrashKernel => dumped(crash, log, rates),
-        Outcome::Nothing => nothing_entered(log),
-        Outcome::Mismatch => nothing_entered(log).and_then(|()| found_damage(log)),
-    }
-}
-
-/// Checks that the crash kernel was verified, and what it found.
-fn dumped(crash: &Crash, log: &SerialLog, rates: &mut Rates) -> Result<()> {
-    ensure!(
-        log.after(VERIFIED).is_some() && log.after("guest: release ").is_some(),
-        "the crash kernel was not started, or not verified"
-    );
-    rates.started += 1;
-    if let Some(failure) = log.after("guest: failed: ") {
-        bail!("{failure}");
-    }
-    let death = &crash.death;
-    let notified = log.lines().any(|line| line.starts_with(NOTIFIED));
-    ensure!(
-        notified == death.arguments.contains(POST_NOTIFIERS),
-        "the notifiers of a panic were called: {notified}"
-    );
-    let second = log.after("guest: second image").is_some();
-    ensure!(
-        second == (death.change == IMAGE),
-        "the second image was entered: {second}"
-    );
-    log.after("guest: vmcore ")
-        .ok_or_else(|| anyhow!("no dump was left"))?;
-    if death.change == HEADERS {
-        found_intact(log)?;
-    }
-    all_dumped(log)?;
-    rates.complete += 1;
-    let wanted: &[&str] = match death.arguments == DUMP {
-        true => &["/proc/vmcore", "/tmp/dump"],
-        false => &["/proc/vmcore"],
-    };
-    let found: Vec<&str> = log
-        .lines()
-        .filter_map(|line| line.strip_prefix("guest: pattern in 4 pages of "))
-        .collect();
-    ensure!(
-        found == wanted,
-        "the pattern is in {found:?}, not {wanted:?}"
-    );
-    rates.right += 1;
-    Ok(())
-}
-
-/// Checks that no crash kernel was started.
-fn nothing_entered(log: &SerialLog) -> Result<()> {
-    ensure!(
-        log.after(VERIFIED).is_none() && log.after("guest: release ").is_none(),
-        "a crash kernel was started"
-    );
-    Ok(())
-}
-
-/// Checks that the running kernel and the purgatory found the damage, and that the purgatory said
-/// that it resets the machine.
-fn found_damage(log: &SerialLog) -> Result<()> {
-    let names = DAMAGED.map(expected::region);
-    let check = log.after("guest: check ");
-    let wanted = format!("fails: damaged: {}", names.join(", "));
-    ensure!(check == Some(&wanted), "the check {check:?}, not {wanted}");
-    let mismatches = names.map(|name| format!("MISMATCH in {name} 0x"));
-    for begin in mismatches
-        .iter()
-        .map(String::as_str)
-        .chain(["resetting the machine"])
-    {
-        ensure!(
-            log.after(&format!("purgatory: {begin}")).is_some(),
-            "the purgatory did not print '{begin}'"
-        );
     }
     Ok(())
 }
