@@ -45,48 +45,41 @@ const X86_64: &[&str] = &[
     "arch/x86/purgatory/purgatory.ro",
 ];
 
-const CASES: &[Case] = &[
-    Case {
-        name: "x86_64",
-        arch: "x86_64",
-        tools: Toolchain::Machine,
-        fragments: &["base", "norust"],
-        objects: X86_64,
-    },
-    Case {
-        name: "x86_64-gcc",
-        arch: "x86_64",
-        tools: Toolchain::GCC_OLDEST,
-        fragments: &["base", "norust"],
-        objects: X86_64,
-    },
-    Case {
-        name: "i386",
-        arch: "i386",
-        tools: Toolchain::Machine,
-        fragments: &["kexec"],
-        objects: &[
-            "kernel/kexec.o",
-            "kernel/kexec_core.o",
-            "arch/x86/kernel/machine_kexec_32.o",
-            "arch/x86/kernel/relocate_kernel_32.o",
-        ],
-    },
-    Case {
-        name: "riscv",
-        arch: "riscv",
-        tools: Toolchain::Machine,
-        fragments: &["kexec_file"],
-        objects: &["kernel/kexec_core.o", "kernel/kexec_file.o"],
-    },
-    Case {
-        name: "s390",
-        arch: "s390",
-        tools: Toolchain::Machine,
-        fragments: &["kexec_file"],
-        objects: &["kernel/kexec_core.o", "kernel/kexec_file.o"],
-    },
+const I386: &[&str] = &[
+    "kernel/kexec.o",
+    "kernel/kexec_core.o",
+    "arch/x86/kernel/machine_kexec_32.o",
+    "arch/x86/kernel/relocate_kernel_32.o",
 ];
+
+/// Of any other architecture.
+const GENERIC: &[&str] = &["kernel/kexec_core.o", "kernel/kexec_file.o"];
+
+const CASES: &[Case] = &[
+    case("x86_64", "x86_64", &["base", "norust"], X86_64),
+    Case {
+        tools: Toolchain::GCC_OLDEST,
+        ..case("x86_64-gcc", "x86_64", &["base", "norust"], X86_64)
+    },
+    case("i386", "i386", &["kexec"], I386),
+    case("riscv", "riscv", &["kexec_file"], GENERIC),
+    case("s390", "s390", &["kexec_file"], GENERIC),
+];
+
+const fn case(
+    name: &'static str,
+    arch: &'static str,
+    fragments: &'static [&'static str],
+    objects: &'static [&'static str],
+) -> Case {
+    Case {
+        name,
+        arch,
+        tools: Toolchain::Machine,
+        fragments,
+        objects,
+    }
+}
 
 pub fn names() -> Vec<String> {
     CASES.iter().map(Case::name).collect()
