@@ -92,7 +92,7 @@ const CASES: &[Case] = &[
         .modules(&[VERIFY_MODULE]),
     Case::new("boot/m-cma-spared", M, Enter, Decided(VerifiedPolicy)).arguments("cma=256M")
         .modules(&[VERIFY_MODULE]).extra(Extra::VerifySpared).debug().regions(PLAIN),
-    // What the policy is told is the reason.
+    // The policy is told why the image is spared.
     Case::new("boot/m-kho-sample", M, Enter, Decided(DirectKho)).debug().arguments(KHO)
         .modules(&[SAMPLE_MODULE]).logs("rust_kexec_policy: spared: Some(Handover)"),
     Case::new("boot/m-cma-sample", M, Enter, Decided(DirectCma)).debug().arguments("cma=256M")
@@ -202,7 +202,8 @@ pub fn option_names() -> Vec<String> {
     options().flat_map(|case| case.names()).collect()
 }
 
-/// The cases on the kernels with more options, with the purgatory's own words about what it did.
+/// The cases on the kernels with more options. The project's own program loads the images, so that
+/// the purgatory says what it did.
 pub fn options() -> impl Iterator<Item = Case> {
     OPTIONS.iter().cloned().map(Case::debug)
 }
@@ -259,7 +260,10 @@ pub fn report_kunit(kernels: &Kernels, report: &mut Report, kunit: &str, log: &S
     let stream = Stream::parse(kernels.layout, kernels.tree(), log.lines());
     match stream.and_then(|stream| stream.ran(SUITES).map(|()| stream)) {
         // Not every engine runs on every processor.
-        Ok(stream) => stream.report(report, kunit, ktap::CPU),
+        Ok(stream) => {
+            stream.report(report, kunit, ktap::CPU);
+            report.ran_below(&format!("{kunit}/"));
+        }
         Err(error) => report.fail(kunit, &error),
     }
 }

@@ -31,7 +31,7 @@ struct Build {
     arguments: &'static [&'static str],
     /// The purposes that it supports.
     purposes: &'static [Purpose],
-    /// The kernel's command line.
+    /// Added to the first kernel's command line.
     boots_with: &'static str,
     /// A line that the log of each boot must have.
     logs: Option<&'static str>,
@@ -44,7 +44,7 @@ struct Build {
 const ENTER: &[Purpose] = &[Purpose::Enter];
 const BOTH: &[Purpose] = &[Purpose::Enter, Purpose::Crash];
 
-/// The usual small kernel of state `y` with more options. It supports both purposes.
+/// A kernel that starts from the smallest configuration and supports both purposes.
 const fn small(name: &'static str, fragments: &'static [&'static str]) -> Build {
     Build {
         name,
@@ -70,7 +70,7 @@ const BUILDS: &[Build] = &[
         ],
         ..small("long/build/optimized", &["base", "rust", "y", "optimized"])
     },
-    // Every function that is called between the load and the jump is traced.
+    // The function tracer is on until machine_kexec().
     Build {
         tools: Toolchain::GCC_NEWEST,
         boots_with: "ftrace=function",

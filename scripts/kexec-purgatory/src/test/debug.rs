@@ -289,12 +289,31 @@ fn quiet(log: &SerialLog) -> Result<()> {
 /// The same for a kernel in which kmemleak is off. The next kernel is checked as well if it is
 /// entered without a crash, and is the `same` one.
 pub fn are_quiet(log: &SerialLog, purpose: Purpose, same: bool) -> Result<()> {
-    let lines: Vec<&str> = log.lines().collect();
-    let end = match (purpose, same) {
-        (Purpose::Crash, _) => lines.iter().position(|line| line.starts_with(CRASHES)),
-        (Purpose::Enter, true) => None,
-        (Purpose::Enter, false) => lines.iter().rposition(|line| line.starts_with(FIRST_LINE)),
+    let lines = match (purpose, same) {
+        (Purpose::Crash, _) => {
+            let lines = log.lines();
+            lines
+                .take_while(|line| !line.starts_with(CRASHES))
+                .collect()
+        }
+        (Purpose::Enter, true) => log.lines().collect(),
+        (Purpose::Enter, false) => of_first_kernel(log),
     };
+    quiet_with(&lines, KMEMLEAK_OFF)
+}
+
+/// What the kernels before the last one logged.
+pub fn of_first_kernel(log: &SerialLog) -> Vec<&str> {
+    let mut lines: Vec<&str> = log.lines().collect();
+    let end = lines.iter().rposition(|line| line.starts_with(FIRST_LINE));
+    lines.truncate(end.unwrap_or(lines.len()));
+    lines
+}
+
+/// The same for kernels that end with a panic after a line that contains `last`.
+pub fn are_quiet_until(log: &SerialLog, last: &str) -> Result<()> {
+    let lines: Vec<&str> = log.lines().collect();
+    let end = lines.iter().position(|line| line.contains(last));
     quiet_with(&lines[..end.unwrap_or(lines.len())], KMEMLEAK_OFF)
 }
 

@@ -173,7 +173,7 @@ const ROWS: &[Case] = &[
         .target(Other(&DEBIAN_6_12)),
 ];
 
-/// The rows, with the purgatory's own words about what it did.
+/// The rows. The project's own program loads the images, so that the purgatory says what it did.
 fn rows() -> impl Iterator<Item = Case> {
     ROWS.iter().cloned().map(Case::debug)
 }

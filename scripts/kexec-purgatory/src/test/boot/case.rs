@@ -72,7 +72,7 @@ pub struct Case {
     kaslr: Option<[u32; 2]>,
     /// Whether the image must lie above 4 GiB.
     high: bool,
-    /// A line that the log must have.
+    /// A line that the first kernel must log.
     logs: Option<&'static str>,
 }
 
@@ -134,7 +134,7 @@ with! {
     /// All segments of the image must lie above 4 GiB. Needs [`Case::debug`].
     high() { high = true }
 
-    /// The log must have this line.
+    /// The first kernel must log this line.
     logs(line: &'static str) { logs = Some(line) }
 
     /// Reports the KUnit tests that ran at boot. Some need memory for a crash kernel.
