@@ -213,7 +213,7 @@ enum Action {
     /// inside kselftests are known only when they run. A filter for such a test starts with the
     /// part of its name that is known before, or with the end of that part, as in
     /// boot/y-kunit/rust_kexec or y-kunit/rust_kexec.
-    #[command(after_help = needs!("an hour; options 20 min, toolchain 15 min, debug half an hour, matrix 40 min, long 75 min or more, debian an hour or more plus the time to build packages", "10 GB"))]
+    #[command(after_help = needs!("an hour; options 20 min, toolchain 15 min, debug half an hour, matrix 40 min, long an hour, debian an hour or more plus the time to build packages", "10 GB"))]
     Test {
         /// GROUP or GROUP/PREFIX selects tests of that group; other text matches anywhere in a name
         #[arg(long)]
@@ -231,7 +231,7 @@ enum Action {
     /// interrupted goes on where it ended, unless a file was changed since, or KDIR= is used. Runs
     /// one machine for each processor and 8 GiB of free memory at a time. Writes
     /// JUnit XML to build/matrix/junit.xml.
-    #[command(after_help = needs!("2.5 to 3 hours, from the times of its groups", "20 GB"))]
+    #[command(after_help = needs!("2 to 3 hours", "20 GB"))]
     Matrix {
         /// Only tests that this text selects, as for test
         #[arg(long)]
