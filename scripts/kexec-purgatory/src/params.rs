@@ -18,8 +18,8 @@ pub fn to_bytes(params: Params) -> Bytes {
 }
 
 pub fn from_bytes(bytes: Bytes) -> Params {
-    // SAFETY: Every bit pattern is a valid value: all fields are integers, or arrays or structures of
-    // integers.
+    // SAFETY: Every bit pattern is a valid value: all fields are integers, or arrays or structures
+    // of integers.
     unsafe { mem::transmute::<Bytes, Params>(bytes) }
 }
 

@@ -262,7 +262,7 @@ pub fn report_kunit(kernels: &Kernels, report: &mut Report, kunit: &str, log: &S
         // Not every engine runs on every processor.
         Ok(stream) => {
             stream.report(report, kunit, ktap::CPU);
-            report.ran_below(&format!("{kunit}/"));
+            report.ran_below(kunit);
         }
         Err(error) => report.fail(kunit, &error),
     }

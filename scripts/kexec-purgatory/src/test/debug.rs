@@ -310,7 +310,7 @@ pub fn of_first_kernel(log: &SerialLog) -> Vec<&str> {
     lines
 }
 
-/// The same for kernels that end with a panic after a line that contains `last`.
+/// Like [`are_quiet`], for kernels that end with a panic after a line that contains `last`.
 pub fn are_quiet_until(log: &SerialLog, last: &str) -> Result<()> {
     let lines: Vec<&str> = log.lines().collect();
     let end = lines.iter().position(|line| line.contains(last));

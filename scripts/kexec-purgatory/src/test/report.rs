@@ -104,12 +104,13 @@ impl Report {
         self.kept.take().filter(|_| all)
     }
 
-    /// Records that all tests whose names begin with `prefix` have run, if none of them failed.
+    /// Records that all tests below the folder `prefix` have passed, unless one of them failed. A
+    /// log of them that is incomplete is a failure of `prefix` itself.
     pub fn ran_below(&mut self, prefix: &str) {
         let failed =
             |(name, result): &(String, String)| name.starts_with(prefix) && result == FAILED;
         if !self.results.iter().any(failed) {
-            self.keep(prefix);
+            self.keep(&format!("{prefix}/"));
         }
     }
 

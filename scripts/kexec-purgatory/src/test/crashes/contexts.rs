@@ -305,7 +305,7 @@ fn crash_all(kernels: &mut Kernels, report: &mut Report, crashes: &[Crash]) -> R
         let result = log.and_then(|log| judge(crash, &log, rates).with_context(|| log.tail()));
         report.record(&crash.name, result);
     };
-    // Beside a machine that keeps four processors busy, another one may not boot.
+    // QEMU has failed to boot a machine beside one that keeps four processors busy.
     let (usual, alone): (Vec<&Crash>, Vec<&Crash>) = wanted
         .iter()
         .partition(|crash| crash.death.processors <= PROCESSORS);

@@ -84,6 +84,24 @@ fn what_has_passed_before_is_not_run_again() {
 }
 
 #[test]
+fn tests_below_a_folder_run_again_unless_all_passed() {
+    let names = ["a/kunit/".to_owned()];
+    let kept = |run: &dyn Fn(&mut Report)| {
+        let folder = tempfile::tempdir().unwrap();
+        let record = || Passed::in_file(folder.path().join("passed"), "key");
+        let mut report = report(None);
+        report.resume(record(), &names);
+        report.record("a/kunit/b", Ok(()));
+        run(&mut report);
+        report.ran_below("a/kunit");
+        record().names().contains(&names[0])
+    };
+    assert!(kept(&|_| ()));
+    assert!(!kept(&|report| report.fail("a/kunit/c", &anyhow!("broken"))));
+    assert!(!kept(&|report| report.fail("a/kunit", &anyhow!("no plan"))));
+}
+
+#[test]
 fn the_table_has_a_row_for_many_tests_that_passed() {
     let mut report = report(None);
     for name in [
