@@ -29,7 +29,7 @@ pub const MAGIC: u64 = u64::from_le_bytes(*b"kxpurgRS");
 pub const VERSION: u32 = 3;
 
 /// [`Header::file_size`] is less than this.
-pub const FILE_SIZE_MAX: usize = 32 * 1024;
+pub const FILE_SIZE_MAX: usize = 64 * 1024;
 
 /// Size of a SHA-256 digest in bytes.
 pub const DIGEST_SIZE: usize = 32;

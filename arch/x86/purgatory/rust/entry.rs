@@ -27,6 +27,10 @@ const CR4_OSXMMEXCPT: u64 = 1 << 10;
 
 global_asm!(
     r#"
+    # For check.sh.
+    .globl purgatory_file_size_max
+    .set purgatory_file_size_max, {file_size_max}
+
     .section .head, "ax", @progbits
     .globl purgatory_header
 purgatory_header:
@@ -126,6 +130,7 @@ purgatory_stack_end:
     magic = const abi::MAGIC,
     version = const abi::VERSION,
     header_size = const size_of::<abi::Header>(),
+    file_size_max = const abi::FILE_SIZE_MAX,
     cr0_mp = const CR0_MP,
     cr4_sse = const CR4_OSFXSR | CR4_OSXMMEXCPT,
     params_size = const size_of::<Params>(),

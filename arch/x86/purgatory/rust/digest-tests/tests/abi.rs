@@ -136,7 +136,7 @@ fn record() {
 #[test]
 fn limits() {
     assert_eq!(LEAF_SIZE, 32832);
-    assert_eq!(FILE_SIZE_MAX, 32768);
+    assert_eq!(FILE_SIZE_MAX, 65536);
     assert_eq!(REGIONS_MAX, 16);
 }
 
