@@ -29,7 +29,7 @@ use crate::layout::Layout;
 use crate::machine::guest_setup::GuestSetup;
 use crate::machine::memory;
 use crate::parallel::in_parallel;
-use crate::processors::qemu_engines;
+use crate::processors::picked_in_qemu;
 use crate::progress::Step;
 
 /// Number of faults per clean run.
@@ -165,7 +165,7 @@ pub fn inject(
     let folder = memory::folder(layout)?;
     let guest = guest::commanded(layout, verified.image(), "")?;
     let setup = GuestSetup::new(folder.path(), verified, &guest)?;
-    let engines: Vec<_> = qemu_engines().collect();
+    let engines: Vec<_> = picked_in_qemu().collect();
     let planned: Vec<Planned> = plan(seed, &engines).take(count).collect();
     let at_rest = count.div_ceil(FAULTS_PER_FAULT_AT_REST);
     let mut tally = Tally::default();

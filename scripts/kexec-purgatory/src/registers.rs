@@ -19,7 +19,7 @@ use crate::kernel::{self, Built, Verify};
 use crate::layout::Layout;
 use crate::machine::guest_setup::{DIRECT_CPU, GuestSetup, check_engine};
 use crate::machine::memory;
-use crate::processors::{self, qemu_engines};
+use crate::processors::{self, picked_in_qemu};
 use crate::progress::Step;
 
 /// A register that may differ from mainline's, and why. All others must be equal.
@@ -120,7 +120,7 @@ pub fn run(layout: &Layout) -> Result<bool> {
 /// The names of the ways, other than mainline's, in which [`enter`] enters an image.
 pub fn names() -> impl Iterator<Item = String> {
     let direct = DIRECT.to_owned();
-    qemu_engines().map(verified).chain([direct])
+    picked_in_qemu().map(verified).chain([direct])
 }
 
 fn verified(engine: EngineKind) -> String {
@@ -158,7 +158,7 @@ pub fn enter(layout: &Layout, kernels: &Kernels) -> Result<(Entered, Vec<Entered
         &[],
     )?;
     let mut others = Vec::new();
-    for engine in qemu_engines() {
+    for engine in picked_in_qemu() {
         let processor = processors::that_picks(engine).context("QEMU has no such processor")?;
         others.push(enter(
             verified(engine),

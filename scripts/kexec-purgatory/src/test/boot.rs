@@ -20,7 +20,7 @@ use crate::hardware::Hardware;
 use crate::kernel::{SAMPLE_MODULE, VERIFY_MODULE, Verify};
 use crate::kexec::Kexec;
 use crate::parallel::in_order;
-use crate::processors::qemu_engines;
+use crate::processors::picked_in_qemu;
 use crate::qemu::SerialLog;
 
 use Arm::{
@@ -170,9 +170,9 @@ const SUITES: &[&str] = &[
 /// The name of the test that the cases cover every decision.
 const EVERY_DECISION: &str = "boot/every-decision";
 
-/// The cases of the table, and one for each engine that QEMU can emulate.
+/// The cases of the table, and one for each engine that a processor of QEMU's picks.
 fn cases() -> Vec<Case> {
-    let engines = qemu_engines().map(Case::engine);
+    let engines = picked_in_qemu().map(Case::engine);
     CASES.iter().cloned().chain(engines).collect()
 }
 

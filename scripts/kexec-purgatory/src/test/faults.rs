@@ -10,7 +10,7 @@ use super::{Kernels, Report};
 use crate::faults;
 use crate::faults::damage_point::DamagePoint;
 use crate::kernel::Verify;
-use crate::processors::qemu_engines;
+use crate::processors::picked_in_qemu;
 
 /// The number of faults and the seed. Together they give every kind of fault at every place of
 /// every region, at every stage with every engine.
@@ -42,7 +42,7 @@ const ONCE: &[&str] = &[
 
 pub fn names() -> Vec<String> {
     let mut names: Vec<String> = ONCE.iter().map(|part| name(part)).collect();
-    for engine in qemu_engines() {
+    for engine in picked_in_qemu() {
         let points = DamagePoint::ALL.map(DamagePoint::name);
         for part in points
             .iter()
