@@ -7,6 +7,7 @@ use std::process::Command;
 use std::{env, fs, iter};
 
 use anyhow::{Context, Result};
+use rustix::process::geteuid;
 
 use crate::apt::PrivateApt;
 use crate::command::{cargo, command, logged, logged_step, output};
@@ -235,9 +236,7 @@ fn bindgen_is_packaged() -> bool {
 /// Succeeds if this process may install packages. Otherwise, fails with the command that installs
 /// what is missing.
 fn may_install(debian: Option<Debian>, by_hand: &str) -> Result<()> {
-    // SAFETY: `geteuid()` takes nothing, reads no memory and always succeeds.
-    let root = unsafe { libc::geteuid() } == 0;
-    if root && debian.is_some() {
+    if geteuid().is_root() && debian.is_some() {
         return Ok(());
     }
     Err(Cause::Missing(format!(

@@ -94,6 +94,11 @@ impl<'a> Copy<'a> {
         })
     }
 
+    /// What a copy reads.
+    pub fn memory(&self) -> [&[u8]; 2] {
+        [&self.list, &self.source]
+    }
+
     /// Bytes that are copied.
     pub fn bytes(&self) -> usize {
         self.source.len()

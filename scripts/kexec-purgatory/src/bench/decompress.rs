@@ -192,6 +192,11 @@ impl<'a> Decompressor<'a> {
         self.room.len()
     }
 
+    /// The compressed kernel.
+    pub fn payload(&self) -> &[u8] {
+        self.payload
+    }
+
     /// Decompresses the kernel. Returns 0, or a negative number if it is damaged.
     pub fn run(&self) -> i32 {
         let bytes = |bytes: usize| bytes as libc::c_long;

@@ -28,7 +28,7 @@ use crate::machine::gdb::{Gdb, Space};
 use crate::machine::symbols::Symbols;
 use crate::machine::{Boot, Machine, Stop, memory};
 use crate::parallel::in_parallel;
-use crate::processors;
+use crate::processors::{self, picked_in_qemu};
 use crate::progress::Step;
 use crate::qemu::SerialLog;
 
@@ -42,8 +42,9 @@ pub const LEAST_RUNS: u16 = 2;
 const ENTRY_OFFSET: u64 = 0x200;
 
 /// A way to the next kernel.
+#[derive(Clone)]
 struct Case {
-    name: &'static str,
+    name: String,
     verify: Verify,
     module: Option<&'static str>,
     /// The engine that the processor is chosen for.
@@ -52,34 +53,40 @@ struct Case {
     to_init: bool,
 }
 
-const fn case(name: &'static str, verify: Verify, engine: EngineKind, to_init: bool) -> Case {
-    Case {
+/// All cases. Mainline's kernel also hashes with what the processor has, when it loads an image.
+/// Each processor therefore has a case of it. Those on the processor that picks the fastest engine
+/// are followed until `/init`, once for each of the three ways.
+fn cases() -> Vec<Case> {
+    let case = |name: String, verify, engine| Case {
         name,
         verify,
         module: None,
         engine,
-        to_init,
-    }
+        to_init: false,
+    };
+    let engines: Vec<EngineKind> = picked_in_qemu().collect();
+    let fastest = engines[0];
+    let on_each = |prefix: &'static str, verify| {
+        engines.iter().map(move |&engine| Case {
+            to_init: engine == fastest,
+            ..case(format!("{prefix}-{}", engine.name()), verify, engine)
+        })
+    };
+    on_each("mainline-for", Verify::Norust)
+        .chain(on_each("y", Verify::Y))
+        .chain([
+            Case {
+                module: Some(VERIFY_MODULE),
+                ..case("m-module".to_owned(), Verify::M, fastest)
+            },
+            case("m".to_owned(), Verify::M, fastest),
+            Case {
+                to_init: true,
+                ..case("n".to_owned(), Verify::N, fastest)
+            },
+        ])
+        .collect()
 }
-
-use EngineKind::{Avx2X8, Scalar, ShaNiX3};
-
-/// Mainline's kernel also hashes with what the processor has, when it loads an image. Each
-/// processor therefore has a case of it.
-const CASES: &[Case] = &[
-    case("mainline", Verify::Norust, ShaNiX3, true),
-    case("mainline-avx2", Verify::Norust, Avx2X8, false),
-    case("mainline-sse2", Verify::Norust, Scalar, false),
-    case("y-scalar", Verify::Y, Scalar, false),
-    case("y-shani-x3", Verify::Y, ShaNiX3, true),
-    case("y-avx2-x8", Verify::Y, Avx2X8, false),
-    Case {
-        module: Some(VERIFY_MODULE),
-        ..case("m-module", Verify::M, ShaNiX3, false)
-    },
-    case("m", Verify::M, ShaNiX3, false),
-    case("n", Verify::N, ShaNiX3, true),
-];
 
 /// The instructions that one way takes.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -109,7 +116,7 @@ impl Counted {
 #[derive(Serialize)]
 pub struct Repeated {
     #[serde(skip)]
-    pub case: &'static str,
+    pub case: String,
     /// The counts of the first run.
     #[serde(flatten)]
     pub counted: Counted,
@@ -121,7 +128,7 @@ pub struct Repeated {
 
 /// What a case boots.
 struct Prepared {
-    case: &'static Case,
+    case: Case,
     kernel: Built,
     guest: Guest,
 }
@@ -138,7 +145,8 @@ pub fn count(layout: &Layout, next: &DistributionKernel, runs: u16) -> Result<Ve
         let built = kernel::build(layout, &tree, None, verify)?;
         kernels.insert(verify.name(), built);
     }
-    for case in CASES {
+    let cases = cases();
+    for case in &cases {
         let kernel: &Built = &kernels[case.verify.name()];
         let plan = Plan {
             loader: Loader::Debug,
@@ -150,7 +158,7 @@ pub fn count(layout: &Layout, next: &DistributionKernel, runs: u16) -> Result<Ve
         let initramfs = folder.path().join(format!("{}.cpio", case.name));
         fs::copy(&guest.initramfs, &initramfs)?;
         prepared.push(Prepared {
-            case,
+            case: case.clone(),
             kernel: kernel.clone(),
             guest: Guest { initramfs, ..guest },
         });
@@ -165,7 +173,7 @@ pub fn count(layout: &Layout, next: &DistributionKernel, runs: u16) -> Result<Ve
         let memory = folder.path().join(format!("{}-{run}", prepared.case.name));
         let counted = prepared
             .count(&memory)
-            .with_context(|| prepared.case.name.to_owned())?;
+            .with_context(|| prepared.case.name.clone())?;
         fs::remove_file(&memory)?;
         Ok(counted)
     };
@@ -183,18 +191,18 @@ pub fn count(layout: &Layout, next: &DistributionKernel, runs: u16) -> Result<Ve
             .collect();
         let first = counted.first().context("no run")?.clone();
         Ok(Repeated {
-            case: case.name,
+            case: case.name.clone(),
             runs: counted.len(),
             different: counted.iter().any(|run| *run != first).then_some(counted),
             counted: first,
         })
     };
-    CASES.iter().map(repeated).collect()
+    cases.iter().map(repeated).collect()
 }
 
 impl Prepared {
     fn count(&self, memory: &Path) -> Result<Counted> {
-        let case = self.case;
+        let case = &self.case;
         let symbols = Symbols::read(&self.kernel.vmlinux())?;
         let processor =
             processors::that_picks(case.engine).context("no processor for the engine")?;

@@ -7,8 +7,9 @@ use std::arch::x86_64::_rdtsc;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use fastrand::Rng;
+use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 
 use super::memory;
@@ -97,16 +98,7 @@ fn time_stamp() -> u64 {
 
 /// How long this thread has had a processor in all.
 fn processor_time() -> Result<Duration> {
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // SAFETY: The function only writes to `time`.
-    let failed = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
-    ensure!(
-        failed == 0,
-        "the kernel does not tell how long a thread ran"
-    );
+    let time = clock_gettime(ClockId::ThreadCPUTime);
     Ok(Duration::new(
         u64::try_from(time.tv_sec)?,
         u32::try_from(time.tv_nsec)?,

@@ -51,21 +51,21 @@ impl Memory {
         Ok(memory)
     }
 
-    /// Writes back what the caches hold of the memory, and removes it from the caches.
-    pub fn flush(&self) {
-        for line in self.chunks(CACHE_LINE) {
-            // SAFETY: Every 64-bit processor has the instruction, which changes no memory.
-            unsafe { _mm_clflush(line.as_ptr()) };
-        }
-        // SAFETY: As above. What follows waits for the lines above.
-        unsafe { _mm_mfence() };
-    }
-
     /// The first byte, for code that writes to the memory behind the compiler's back.
     pub fn as_raw(&self) -> *mut u8 {
         // SAFETY: By the type's invariants this is inside of the mapping.
         unsafe { self.map.as_mut_ptr().add(self.start) }
     }
+}
+
+/// Writes back what the caches hold of `memory`, and removes it from the caches.
+pub fn flush(memory: &[u8]) {
+    for line in memory.chunks(CACHE_LINE) {
+        // SAFETY: Every 64-bit processor has the instruction, which changes no memory.
+        unsafe { _mm_clflush(line.as_ptr()) };
+    }
+    // SAFETY: As above. What follows waits for the lines above.
+    unsafe { _mm_mfence() };
 }
 
 impl Deref for Memory {

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
+use rustix::thread::{CpuSet, sched_getcpu, sched_setaffinity};
 use serde::Serialize;
 
 use super::blob::{Blob, Engine};
@@ -17,6 +18,7 @@ use super::image::Image;
 use super::load::{self, KernelSha256};
 use super::mainline::Mainline;
 use super::measure::{Case, Measured, interleaved};
+use super::memory::flush;
 use crate::progress::Step;
 
 /// How image pages lie where copy and verification are measured together: the way that suits the
@@ -41,9 +43,12 @@ pub enum Caches {
 }
 
 impl Caches {
-    fn prepare(self, image: &Image) {
+    /// Prepares the caches for work on an image. `others` is other memory that the work reads.
+    fn prepare(self, image: &Image, others: &[&[u8]]) {
         if self == Self::Cold {
-            image.memory.flush();
+            for memory in others.iter().chain([&&*image.memory]) {
+                flush(memory);
+            }
         }
     }
 }
@@ -190,7 +195,10 @@ pub fn on_image(
             }));
         }
     }
-    let before = || caches.prepare(image);
+    let copied = copies.iter().map(|(_, copy)| copy).chain([&with_tail]);
+    let mut others: Vec<&[u8]> = copied.flat_map(Copy::memory).collect();
+    others.extend(decompressor.map(Decompressor::payload));
+    let before = || caches.prepare(image, &others);
     let measured = interleaved(cases, before, rounds, &mut step)?;
     step.done();
     Ok(measured)
@@ -210,7 +218,7 @@ pub fn on_small_regions(programs: &Programs, caches: Caches, rounds: usize) -> R
             black_box(blob.verify(engine, image));
         })
     }));
-    let measured = interleaved(cases, || caches.prepare(&image), rounds, &mut step)?;
+    let measured = interleaved(cases, || caches.prepare(&image, &[]), rounds, &mut step)?;
     step.done();
     Ok(measured)
 }
@@ -239,7 +247,7 @@ pub fn on_sizes(
                     black_box(blob.verify(engine, image));
                 }));
             }
-            let measured = interleaved(cases, || caches.prepare(&image), rounds, &mut step)?;
+            let measured = interleaved(cases, || caches.prepare(&image, &[]), rounds, &mut step)?;
             step.done();
             Ok((size, measured))
         })
@@ -299,18 +307,9 @@ fn sum(bytes: &[u8]) -> u64 {
 /// Pins the process to the processor that it runs on, because there is only one between two
 /// kernels.
 pub fn stay_on_one() -> Result<()> {
-    // SAFETY: These functions only write to `set`, which is valid when it is all zeroes.
-    let failed = unsafe {
-        let mut set: libc::cpu_set_t = std::mem::zeroed();
-        libc::CPU_SET(usize::try_from(libc::sched_getcpu())?, &mut set);
-        libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &set)
-    };
-    ensure!(
-        failed == 0,
-        "cannot stay on one processor: {}",
-        std::io::Error::last_os_error()
-    );
-    Ok(())
+    let mut set = CpuSet::new();
+    set.set(sched_getcpu());
+    sched_setaffinity(None, &set).context("cannot stay on one processor")
 }
 
 /// Mainline's purgatory in a kernel's build directory.

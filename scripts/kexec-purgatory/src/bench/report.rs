@@ -48,9 +48,9 @@ pub struct Report {
     growth: Vec<Growth>,
     /// By case: instructions in QEMU from `kexec -e` to the next kernel's first one. None if they
     /// were not counted.
-    instructions: Option<IndexMap<&'static str, u64>>,
+    instructions: Option<IndexMap<String, u64>>,
     /// The same in parts.
-    instructions_in_parts: Option<IndexMap<&'static str, Repeated>>,
+    instructions_in_parts: Option<IndexMap<String, Repeated>>,
     measured: Measured,
 }
 
@@ -97,6 +97,7 @@ struct PerByte {
     /// The engine's time per byte of many small regions over that of the image, for the fastest
     /// runs.
     small_regions_ratio: Option<f64>,
+    small_regions_cycles_per_byte: Option<Spread>,
     #[serde(flatten)]
     speed: Option<Speed>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -218,11 +219,13 @@ impl Report {
             instructions: instructions.as_ref().map(|cases| {
                 let totals = cases
                     .iter()
-                    .map(|repeated| (repeated.case, repeated.counted.to_entry()));
+                    .map(|repeated| (repeated.case.clone(), repeated.counted.to_entry()));
                 totals.collect()
             }),
             instructions_in_parts: instructions.map(|cases| {
-                let by_name = cases.into_iter().map(|repeated| (repeated.case, repeated));
+                let by_name = cases
+                    .into_iter()
+                    .map(|repeated| (repeated.case.clone(), repeated));
                 by_name.collect()
             }),
             measured,
@@ -230,11 +233,11 @@ impl Report {
     }
 
     /// The cases whose runs counted different numbers.
-    pub fn different(&self) -> Vec<&'static str> {
+    pub fn different(&self) -> Vec<&str> {
         let cases = self.instructions_in_parts.iter().flatten();
         cases
             .filter(|(_, repeated)| repeated.different.is_some())
-            .map(|(case, _)| *case)
+            .map(|(case, _)| case.as_str())
             .collect()
     }
 }
@@ -256,6 +259,7 @@ impl PerByte {
                 per_byte_ratio_spread: None,
                 per_byte_ratio_of_minima: None,
                 small_regions_ratio: None,
+                small_regions_cycles_per_byte: None,
                 speed: None,
                 not_measured: Some(missing(kind)),
             });
@@ -271,6 +275,7 @@ impl PerByte {
             small_regions_ratio: Some(
                 small.cycles_per_byte(&name)?.min / measured.cycles_per_byte(&name)?.min,
             ),
+            small_regions_cycles_per_byte: Some(small.cycles_per_byte(&name)?),
             speed: Some(Speed::of(&name, measured)?),
             not_measured: None,
         })

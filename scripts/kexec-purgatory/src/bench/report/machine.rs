@@ -5,10 +5,8 @@
 use std::fs;
 
 use anyhow::{Context, Result};
+use rustix::thread::sched_getcpu;
 use serde::Serialize;
-
-/// Where the kernel describes the first processor's caches.
-const CACHES: &str = "/sys/devices/system/cpu/cpu0/cache";
 
 /// The machine that this ran on.
 #[derive(Serialize)]
@@ -33,6 +31,8 @@ impl Machine {
                 .with_context(|| format!("/proc/cpuinfo has no {name}"))
         };
         let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
+        // The process stays on the one that it runs on.
+        let cpu = sched_getcpu();
         Ok(Self {
             processor: field("model name")?.to_owned(),
             family: field("cpu family")?.parse()?,
@@ -42,7 +42,7 @@ impl Machine {
                 .split_whitespace()
                 .map(str::to_owned)
                 .collect(),
-            caches: (0..).map_while(cache).collect(),
+            caches: (0..).map_while(|number| cache(cpu, number)).collect(),
             kernel: kernel.trim().to_owned(),
         })
     }
@@ -69,10 +69,11 @@ impl Machine {
     }
 }
 
-/// A cache, if there is one with that number.
-fn cache(number: usize) -> Option<String> {
+/// A cache of a processor, if there is one with that number.
+fn cache(cpu: usize, number: usize) -> Option<String> {
+    let folder = format!("/sys/devices/system/cpu/cpu{cpu}/cache/index{number}");
     let field = |name: &str| {
-        let text = fs::read_to_string(format!("{CACHES}/index{number}/{name}")).ok()?;
+        let text = fs::read_to_string(format!("{folder}/{name}")).ok()?;
         Some(text.trim().to_owned())
     };
     Some(format!(

@@ -11,7 +11,7 @@ use crate::bench::copy::Loop;
 use crate::bench::instructions::Repeated;
 use crate::bench::measure::Spread;
 use crate::bench::picture::{Bar, Panel, rounded};
-use crate::bench::processor;
+use crate::bench::processor::{self, Caches};
 use crate::engines::EngineKind;
 
 impl Report {
@@ -38,8 +38,12 @@ impl Report {
         bars.push(time_bar("direct (copy only)", direct.ms));
         let mut panels = vec![Panel {
             title: format!(
-                "Copy and verify an image of {:.1} MB, measured on {}",
+                "Copy and verify {:.1} MB, caches {}, on {}",
                 self.work.loaded as f64 / 1e6,
+                match self.work.caches {
+                    Caches::Warm => "warm",
+                    Caches::Cold => "cold",
+                },
                 self.machine.name()
             ),
             unit: "ms",
@@ -68,9 +72,9 @@ fn time_bar(name: &str, time: Spread) -> Bar {
 
 /// Panels of all cases up to the next kernel's first instruction, and of those that went on to its
 /// `/init`.
-fn instructions_panels(cases: &IndexMap<&'static str, Repeated>) -> [Panel; 2] {
-    let bar = |(name, parts): (&&str, Vec<u64>)| Bar {
-        name: (**name).to_owned(),
+fn instructions_panels(cases: &IndexMap<String, Repeated>) -> [Panel; 2] {
+    let bar = |(name, parts): (&String, Vec<u64>)| Bar {
+        name: name.clone(),
         parts: Ok(parts.into_iter().map(millions).collect()),
         label: None,
     };

@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 
 use super::{Report, millions};
 use crate::bench::blob::Engine;
-use crate::bench::copy::{Loop, Pages};
+use crate::bench::copy::Loop;
 use crate::bench::instructions::Repeated;
 use crate::bench::measure::Spread;
 use crate::bench::processor::{Caches, SMALL_REGION, SMALL_REGIONS};
@@ -27,7 +27,7 @@ impl Report {
             self.work.rounds,
             match self.work.caches {
                 Caches::Warm => "what the run before left there",
-                Caches::Cold => "nothing of the image",
+                Caches::Cold => "nothing that the run reads",
             }
         );
         if !self.large_pages {
@@ -38,8 +38,7 @@ impl Report {
         }
         println!("{}\n", self.per_byte());
         println!(
-            "\"small regions\": time for a byte of {SMALL_REGIONS} regions of {} KiB over that for a byte of\n\
-             the image.\n",
+            "\"small regions\": time per byte of {SMALL_REGIONS} regions of {} KiB over that of the image.\n",
             SMALL_REGION >> 10
         );
         println!("{}\n", self.of_image());
@@ -50,26 +49,27 @@ impl Report {
         }
         println!();
         println!(
-            "Copy loops, over what was loaded: MB/s, and times as fast as rep movsq for each page;\n\
-             then ms for a copy of scattered pages and their verification by {}.\n",
+            "Copy loops, over what was loaded, and how many times as fast each is as rep movsq for\n\
+             each page; then a copy of scattered pages and their verification by {}.\n",
             Engine::fastest().name()
         );
         println!("{}\n", self.copy_loops());
         match &self.load_digests {
             Some(digests) => println!(
-                "Digests in kexec_file_load(), with the kernel's code for SHA-NI: mainline {} ms, here\n\
-                 {} ms, ratio {}. Left out: reading the file, allocating, copying, and switching the\n\
-                 FPU on and off.\n",
-                figure(&digests.mainline_ms, 1),
-                figure(&digests.ms, 1),
-                figure(&digests.ratio, 2),
+                "Digests in kexec_file_load(), with the kernel's code for SHA-NI. Mainline: {} ms;\n\
+                 here: {} ms; ratio: {}. Left out: reading\n\
+                 the file, allocating, copying, and switching the FPU on and off.\n",
+                in_words(&digests.mainline_ms, 1),
+                in_words(&digests.ms, 1),
+                in_words(&digests.ratio, 2),
             ),
             None => println!("Digests in kexec_file_load(): not measured: no SHA-NI.\n"),
         }
         match &self.decompress_ms {
             Some(decompress) => println!(
-                "After that the next kernel decompresses itself: {} ms with the kernel's code for zstd.\n",
-                figure(decompress, 1)
+                "After that the next kernel decompresses itself, here with the kernel's code for zstd:\n\
+                 {} ms.\n",
+                in_words(decompress, 1)
             ),
             None => println!("The next kernel's decompression was not measured.\n"),
         }
@@ -150,7 +150,7 @@ impl Report {
             "ratio",
             "min",
         ]);
-        let times = |time: &Spread| [figure(time, 1), format!("{:.1}", time.min), percent(time)];
+        let times = |time: &Spread| columns(time, 1);
         let mut row = vec!["mainline, tail".to_owned()];
         for time in [&self.mainline.verify_ms, &self.mainline.verify_copy_ms] {
             row.extend(times(time));
@@ -183,54 +183,41 @@ impl Report {
     }
 
     fn copy_loops(&self) -> Table {
-        let mut table = new_table(&[
-            "loop",
-            "adjacent",
-            "ratio",
-            "scattered",
-            "ratio",
-            "and verify",
-        ]);
+        let mut table = new_table(&["loop", "pages", "ms", "min", "", "MB/s", "ratio", "min", ""]);
         for how in Loop::ALL {
-            let mut row = vec![how.name().to_owned()];
-            for pages in Pages::ALL {
-                let Some(figures) = self
-                    .copy
-                    .get(how.name())
-                    .and_then(|by| by.get(pages.name()))
-                else {
-                    continue;
-                };
-                row.push(with_spread(&figures.mb_per_s, 0));
-                row.push(with_spread(&figures.ratio, 2));
+            for (pages, figures) in self.copy.get(how.name()).into_iter().flatten() {
+                let mut row = vec![how.name().to_owned(), (*pages).to_owned()];
+                row.extend(columns(&figures.ms, 1));
+                row.push(figure(&figures.mb_per_s, 0));
+                row.extend(columns(&figures.ratio, 2));
+                table.add_row(row);
             }
             if let Some(spread) = self.copy_verify_ms.get(how.name()) {
-                row.push(with_spread(spread, 1));
+                let row = [how.name().to_owned(), "and verify".to_owned()];
+                table.add_row(row.into_iter().chain(columns(spread, 1)));
             }
-            table.add_row(row);
         }
         table
     }
 
     fn sizes(&self) -> Table {
-        let engines: Vec<&str> = Engine::all().iter().map(|engine| engine.name()).collect();
-        let mut table = new_table(&[&["MiB", "mainline"], &engines[..]].concat());
+        let mut table = new_table(&["MiB", "", "ms", "min", ""]);
         for growth in &self.growth {
-            let mut row = vec![growth.mib.to_string(), with_spread(&growth.mainline_ms, 1)];
-            row.extend(engines.iter().map(|engine| {
-                growth
-                    .engines_ms
-                    .get(engine)
-                    .map(|spread| with_spread(spread, 1))
-                    .unwrap_or_default()
-            }));
-            table.add_row(row);
+            let engines = Engine::all().into_iter().map(Engine::name);
+            let engines = engines.filter_map(|name| Some((name, growth.engines_ms.get(name)?)));
+            for (name, time) in [("mainline", &growth.mainline_ms)]
+                .into_iter()
+                .chain(engines)
+            {
+                let row = [growth.mib.to_string(), name.to_owned()];
+                table.add_row(row.into_iter().chain(columns(time, 1)));
+            }
         }
         table
     }
 }
 
-fn instructions_table(cases: &IndexMap<&'static str, Repeated>) -> Table {
+fn instructions_table(cases: &IndexMap<String, Repeated>) -> Table {
     let mut table = new_table(&[
         "case",
         "runs",
@@ -243,7 +230,7 @@ fn instructions_table(cases: &IndexMap<&'static str, Repeated>) -> Table {
         "to /init",
     ]);
     for (name, Repeated { counted, runs, .. }) in cases {
-        let mut row = vec![(*name).to_owned(), runs.to_string()];
+        let mut row = vec![name.clone(), runs.to_string()];
         let parts = [
             counted.load,
             counted.shut_down,
@@ -284,6 +271,14 @@ fn percent(spread: &Spread) -> String {
     format!("{:.0}%", spread.percent())
 }
 
-fn with_spread(spread: &Spread, digits: usize) -> String {
-    format!("{:.digits$} {:>2.0}%", spread.median, spread.percent())
+/// Median, minimum and spread, for a row of a table.
+fn columns(spread: &Spread, digits: usize) -> [String; 3] {
+    let min = format!("{:.digits$}", spread.min);
+    [figure(spread, digits), min, percent(spread)]
+}
+
+/// The same in a sentence.
+fn in_words(spread: &Spread, digits: usize) -> String {
+    let [median, min, percent] = columns(spread, digits);
+    format!("{median} (minimum {min}, spread {percent})")
 }
