@@ -160,13 +160,7 @@ impl Kexec {
     /// Checks that the decision, in the log and in sysfs, is `verified`, and that the image was
     /// entered. Returns what the second kernel found.
     pub fn check(&self, verified: bool) -> Result<&str> {
-        let decision = self
-            .decision
-            .as_ref()
-            .context("the kernel's log has no decision")?;
-        if decision.verified != verified {
-            bail!("decided {decision}");
-        }
+        let decision = self.check_decision(verified)?;
         match &self.sysfs {
             Some(sysfs) if sysfs == decision => {}
             Some(sysfs) => bail!("the log has {decision}, sysfs has {sysfs}"),
@@ -178,6 +172,18 @@ impl Kexec {
             _ => {}
         }
         self.outcome()
+    }
+
+    /// The decision that the kernel logged. Fails if it is another one than `verified` says.
+    pub fn check_decision(&self, verified: bool) -> Result<&Decision> {
+        let decision = self
+            .decision
+            .as_ref()
+            .context("the kernel's log has no decision")?;
+        if decision.verified != verified {
+            bail!("decided {decision}");
+        }
+        Ok(decision)
     }
 
     /// What the second kernel found. Fails if that is not what it should find.

@@ -38,6 +38,7 @@ mod machine;
 mod mutants;
 mod parallel;
 mod params;
+mod passed;
 mod pristine;
 mod processors;
 mod progress;
@@ -167,6 +168,8 @@ enum Action {
     Series,
     /// Builds the kernel after each patch of the series, with and without Rust, boots some, and
     /// compares the last with the grafted tree
+    ///
+    /// An interrupted run continues when you run it again.
     #[command(after_help = needs!("an hour or two (not measured)", "8 GB"))]
     SeriesCheck,
     /// Makes patches for Debian's source package linux, and applies them to its tree

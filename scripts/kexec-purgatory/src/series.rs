@@ -4,7 +4,7 @@
 //!
 //! `patches/series` names each patch of the overlay and, indented below it, the overlay's files
 //! that belong to the same commit. A directory stands for every file below it that no longer path
-//! in `patches/series` names. A patch in `patches/engines/` changes files of the overlay: the commits
+//! in `patches/series` names. A patch in `patches/overlay/` changes files of the overlay: the commits
 //! before it get these files without that change. `@crates` stands for the commits that import
 //! third-party crates, see [`Vendored`]. checkpatch checks all commits except those: upstream imports
 //! crates unchanged. The commits are made in a scratch repository that holds only the files they
@@ -32,10 +32,10 @@ pub fn hooks(layout: &Layout) -> Result<Vec<PathBuf>> {
     patch::files(&layout.overlay.join("patches"))
 }
 
-/// All patches of the overlay: [`hooks`], and those that split the engines into commits.
+/// All patches of the overlay: [`hooks`], and those that change files of the overlay.
 pub fn patch_files(layout: &Layout) -> Result<Vec<PathBuf>> {
     let mut all = hooks(layout)?;
-    all.extend(patch::files(&layout.overlay.join(ENGINES))?);
+    all.extend(patch::files(&layout.overlay.join(OF_OVERLAY))?);
     Ok(all)
 }
 
@@ -122,8 +122,8 @@ struct Commit {
 /// The same for every version of the series, so that tools such as b4 can find them all.
 const CHANGE_ID: &str = "20261123-kexec-purgatory-rust-7b1f0c9e4d52";
 
-/// The directory of the overlay with patches that add one engine each.
-const ENGINES: &str = "patches/engines";
+/// The directory of the overlay with patches to files of the overlay.
+const OF_OVERLAY: &str = "patches/overlay";
 
 /// The directory of the kernel tree that crates are imported to.
 const CRATES_FOLDER: &str = "rust";
@@ -135,10 +135,11 @@ pub fn make(layout: &Layout, tree: &Path) -> Result<bool> {
     let series = layout.build.join("series");
     extract_touched(layout, scratch.path())?;
     write(&commits, scratch.path(), &series)?;
-    let letter = cover_letter(layout, scratch.path(), commits.len())?;
-    fs::write(series.join("cover-letter"), letter)?;
+    let patches = patch::files(&series)?;
+    let letter = cover_letter(layout, scratch.path(), &patches)?;
+    fs::write(series.join("0000-cover-letter.patch"), letter)?;
     let mut good = true;
-    for (patch, commit) in patch::files(&series)?.iter().zip(&commits) {
+    for (patch, commit) in patches.iter().zip(&commits) {
         match commit.start {
             Start::Patch(ref start) => good &= checkpatch(tree, patch, start)?,
             Start::Import(_) => println!("{}: imported, not checked", patch.display()),
@@ -147,9 +148,13 @@ pub fn make(layout: &Layout, tree: &Path) -> Result<bool> {
     Ok(good)
 }
 
-/// The cover letter: `patches/cover-letter`, whose first line after the license is the subject,
-/// with the figures of each kind of processor, and a summary of the commits.
-fn cover_letter(layout: &Layout, repository: &Path, commits: usize) -> Result<String> {
+/// The cover letter as a mail: `patches/cover-letter`, whose first line after the license is the
+/// subject, with the figures of each kind of processor, and a summary of the commits. Its author and
+/// date are those of the last patch.
+fn cover_letter(layout: &Layout, repository: &Path, patches: &[PathBuf]) -> Result<String> {
+    let commits = patches.len();
+    let last = fs::read_to_string(patches.last().context("no patches")?)?;
+    let (head, _) = last.split_once("\nSubject: ").context("no subject")?;
     let path = layout.overlay.join("patches/cover-letter");
     let text =
         fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -176,7 +181,7 @@ fn cover_letter(layout: &Layout, repository: &Path, commits: usize) -> Result<St
             .args(without),
     )?;
     Ok(format!(
-        "Subject: [PATCH 00/{commits}] {subject}\n\n{}\n{log}\n{stat}\n\
+        "{head}\nSubject: [PATCH 00/{commits}] {subject}\n\n{}\n{log}\n{stat}\n\
          The imported crates are left out: {}.\n\n\
          ---\nbase: linux {}\nchange-id: {CHANGE_ID}\n",
         body.replace("@processors", &processors.join("\n")),
@@ -251,10 +256,15 @@ fn add(repository: &Path, commit: &Commit, later: &[Commit]) -> Result<()> {
     Ok(())
 }
 
-/// Reads `patches/series`. Every file of the overlay must be in one commit.
+/// `patches/series`.
+pub fn list(layout: &Layout) -> PathBuf {
+    layout.overlay.join("patches/series")
+}
+
+/// Reads [`list`]. Every file of the overlay must be in one commit.
 fn commits(layout: &Layout) -> Result<Vec<Commit>> {
     let folder = layout.overlay.join("patches");
-    let path = folder.join("series");
+    let path = list(layout);
     let text =
         fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let mut left = map::links(layout)?;
@@ -350,9 +360,9 @@ fn checkpatch(tree: &Path, patch: &Path, start: &Path) -> Result<bool> {
     ];
     if start
         .parent()
-        .is_some_and(|folder| folder.ends_with(ENGINES))
+        .is_some_and(|folder| folder.ends_with(OF_OVERLAY))
     {
-        // MAINTAINERS names the engines' directory since the purgatory was added.
+        // MAINTAINERS names the directories of these files since the purgatory was added.
         ignored.push("FILE_PATH_CHANGES");
     }
     let checked = command("perl")

@@ -24,7 +24,6 @@ mod matrix;
 mod mutants;
 mod overlay;
 mod pages;
-mod passed;
 mod patches;
 mod purgatory;
 mod registers;
@@ -39,12 +38,12 @@ use anyhow::{Result, anyhow, ensure};
 
 use self::filter::Filter;
 use self::kernels::Kernels;
-use self::passed::Passed;
 use self::report::Report;
 pub use self::selftests::build as build_selftests;
 use crate::debian::DebianOptions;
 use crate::exit::Cause;
 use crate::layout::Layout;
+use crate::passed::Passed;
 
 use Names::{Known, Listed};
 

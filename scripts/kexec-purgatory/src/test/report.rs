@@ -12,8 +12,8 @@ use comfy_table::{Table, presets::ASCII_MARKDOWN};
 use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite, XmlString};
 
 use super::filter::Filter;
-use super::passed::Passed;
 use crate::debian::DebianOptions;
+use crate::passed::Passed;
 use crate::progress;
 
 /// The result of a test in the table.

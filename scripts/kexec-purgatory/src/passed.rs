@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Records what an interrupted run has passed of a group, so that the next run can skip it.
+//! Records what an interrupted run has passed, so that the next run can skip it.
 
 use std::env;
 use std::fs::{self, File};
@@ -12,27 +12,30 @@ use walkdir::WalkDir;
 
 use crate::checksum;
 use crate::fetch;
-use crate::graft::{self, map};
+use crate::graft::map;
 use crate::layout::Layout;
+use crate::series;
 
-/// A file with the checksum of everything that is tested, and the names of the passed tests, one
-/// per line.
+/// A file with the checksum of everything that is tested, and the names of what has passed, one per
+/// line.
 pub struct Passed {
     path: PathBuf,
     key: String,
 }
 
 impl Passed {
-    pub fn of(layout: &Layout, group: &str) -> Result<Self> {
+    /// The record `build/<name>-passed`.
+    pub fn of(layout: &Layout, name: &str) -> Result<Self> {
         // Includes this program, which has the tests, and the next kernel.
         let mut sums = checksum::of_file(&env::current_exe()?)?;
         sums += &fetch::distribution_kernel(layout)?.release;
         for file in map::links(layout)?.values() {
             sums += &checksum::of_file(file)?;
         }
-        for patch in graft::read_patches(layout)? {
-            sums += &patch.sha256;
+        for patch in series::patch_files(layout)? {
+            sums += &checksum::of_file(&patch)?;
         }
+        sums += &checksum::of_file(&series::list(layout))?;
         for entry in WalkDir::new(layout.tool("")).sort_by_file_name() {
             let entry = entry?;
             if entry.file_type().is_file() {
@@ -40,7 +43,7 @@ impl Passed {
             }
         }
         Ok(Self {
-            path: layout.build.join(format!("{group}-passed")),
+            path: layout.build.join(format!("{name}-passed")),
             key: checksum::of_bytes(sums.as_bytes()),
         })
     }
