@@ -240,8 +240,8 @@ fn headings(layout: &Layout) -> Result<()> {
     Ok(())
 }
 
-/// Every description of a sysfs file has its fields, and every file that the code creates has a
-/// description.
+/// Every description of a sysfs file has its fields, and the files that the code creates are those
+/// that have a description.
 fn abi(layout: &Layout) -> Result<()> {
     let mut described = BTreeSet::new();
     for path in overlay::files(layout)? {
@@ -250,22 +250,35 @@ fn abi(layout: &Layout) -> Result<()> {
             described.extend(entries(&text).with_context(|| path)?);
         }
     }
-    for name in sysfs_files(&layout.overlay)? {
-        let path = format!("/sys/kernel/kexec/{name}");
-        ensure!(described.contains(&path), "{path} is not described");
-    }
+    let files = sysfs_files(&layout.overlay)?.into_iter();
+    let made: BTreeSet<String> = files
+        .map(|name| format!("/sys/kernel/kexec/{name}"))
+        .collect();
+    let differ: Vec<&String> = described.symmetric_difference(&made).collect();
+    ensure!(differ.is_empty(), "described or made, not both: {differ:?}");
     Ok(())
 }
 
-/// The names of the sysfs files that arch/x86/kexec/sysfs.c of a tree creates.
+/// The names of the sysfs files that arch/x86/kexec of a tree creates.
 pub fn sysfs_files(tree: &Path) -> Result<Vec<String>> {
-    let files = attributes(&fs::read_to_string(tree.join("arch/x86/kexec/sysfs.c"))?);
-    ensure!(!files.is_empty(), "arch/x86/kexec/sysfs.c makes no file");
+    let mut files = Vec::new();
+    for source in ["sysfs.c", "record.c"] {
+        let path = Path::new("arch/x86/kexec").join(source);
+        let found = attributes(&fs::read_to_string(tree.join(&path))?);
+        ensure!(!found.is_empty(), "{} makes no file", path.display());
+        files.extend(found);
+    }
     Ok(files)
 }
 
 fn attributes(source: &str) -> Vec<String> {
-    const MACROS: &[&str] = &["IMAGE_ATTR(", "__ATTR_RO(", "__ATTR_RW("];
+    const MACROS: &[&str] = &[
+        "IMAGE_ATTR(",
+        "ENTERED_ATTR(",
+        "__ATTR(",
+        "__ATTR_RO(",
+        "__ATTR_RW(",
+    ];
     source
         .lines()
         .filter(|line| !line.starts_with('#'))
@@ -275,6 +288,8 @@ fn attributes(source: &str) -> Vec<String> {
                 .find_map(|name| Some(line.split_once(name)?.1))
         })
         .filter_map(|arguments| Some(arguments.split_once([',', ')'])?.0.to_owned()))
+        // The parameter of a macro.
+        .filter(|name| !name.starts_with('_'))
         .collect()
 }
 
@@ -332,8 +347,9 @@ mod tests {
 
     #[test]
     fn files_are_found_where_they_are_made() {
-        let source = "#define IMAGE_ATTR(_name, _mode) {\n\tIMAGE_ATTR(one, 0444),\n\
+        let source = "#define IMAGE_ATTR(_name, _mode) {\n\t.attr = __ATTR(_name, _mode, s, NULL)\n\
+                      \tIMAGE_ATTR(one, 0444),\n\t.attr = __ATTR(three, 0644, s, NULL),\n\
                       static struct kobj_attribute two_attr = __ATTR_RW(two);\n";
-        assert_eq!(attributes(source), ["one", "two"]);
+        assert_eq!(attributes(source), ["one", "three", "two"]);
     }
 }
