@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
@@ -244,7 +244,7 @@ pub fn distribution_config(layout: &Layout) -> Result<String> {
 }
 
 /// A directory with the contents of a package.
-fn unpacked(layout: &Layout, deb: &Path) -> Result<TempDir> {
+pub fn unpacked(layout: &Layout, deb: &Path) -> Result<TempDir> {
     let folder = tempfile::tempdir_in(&layout.build)?;
     output(command("dpkg-deb").arg("-x").arg(deb).arg(folder.path()))?;
     Ok(folder)
@@ -358,14 +358,17 @@ fn download(apt: &PrivateApt, fetched: &Fetched, path: &Path) -> Result<()> {
         .next()
         .with_context(|| format!("nothing was downloaded for {what}"))??
         .path();
-    let sum = checksum::of_file(&deb)?;
-    if sum != fetched.sha256 {
-        bail!(
-            "{what}: checksum {sum}, the index states {}",
-            fetched.sha256
-        );
-    }
-    fs::rename(&deb, path)?;
+    accept(&deb, &fetched.sha256, path).context(what)
+}
+
+/// Moves a downloaded file to `path` if it has the checksum `expected`.
+fn accept(downloaded: &Path, expected: &str, path: &Path) -> Result<()> {
+    let sum = checksum::of_file(downloaded)?;
+    ensure!(
+        sum == expected,
+        "checksum {sum}, the index states {expected}"
+    );
+    fs::rename(downloaded, path)?;
     Ok(())
 }
 
@@ -388,4 +391,40 @@ pub fn remove(path: &Path) -> Result<()> {
         fs::remove_file(path)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use anyhow::bail;
+
+    use super::{TRIES, accept, retried};
+    use crate::checksum;
+
+    #[test]
+    fn a_broken_download_is_not_kept_and_tried_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let [downloaded, kept] = ["downloaded", "kept"].map(|name| folder.path().join(name));
+        let expected = checksum::of_bytes(b"whole");
+        let mut contents = ["", "who", "whole"].iter();
+        retried(|| {
+            assert!(!kept.exists());
+            fs::write(&downloaded, contents.next().unwrap()).unwrap();
+            accept(&downloaded, &expected, &kept)
+        })
+        .unwrap();
+        assert_eq!(fs::read(&kept).unwrap(), b"whole");
+    }
+
+    #[test]
+    fn what_always_fails_is_given_up() {
+        let mut tries = 0;
+        let result: anyhow::Result<()> = retried(|| {
+            tries += 1;
+            bail!("try {tries}")
+        });
+        assert_eq!(result.unwrap_err().to_string(), format!("try {TRIES}"));
+        assert_eq!(tries, TRIES);
+    }
 }

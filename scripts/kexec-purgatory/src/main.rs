@@ -63,7 +63,7 @@ use clap::{Parser, Subcommand};
 use crate::bench::instructions::LEAST_RUNS;
 use crate::bench::processor::{Caches, SIZES};
 use crate::debian::DebianOptions;
-use crate::debian::packages::Profile;
+use crate::debian::packages::{Build, Profile};
 use crate::fuzz::Effort;
 use crate::kernel::Verify;
 use crate::layout::{Layout, lock};
@@ -336,7 +336,7 @@ fn run(arguments: Arguments) -> Result<bool> {
             debian::patches::make(&layout)?;
         }
         Action::Deb { profile } => {
-            for package in debian::packages::make(&layout, profile)? {
+            for package in debian::packages::make(&layout, profile, Build::IfChanged)? {
                 println!("{}", package.display());
             }
         }

@@ -2,8 +2,8 @@
 
 //! A Debian 13 root, for kernels that are built with that release's compilers.
 //!
-//! Programs run in it through `chroot`, each in its own mount namespace: its mounts disappear when
-//! it ends, for whatever reason.
+//! Programs run in it through `chroot`, each in namespaces of its own: its mounts, and the processes
+//! that it started, disappear when it ends, for whatever reason.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -212,11 +212,12 @@ pub fn mmdebstrap(packages: &str) -> Command {
     mmdebstrap
 }
 
-/// A program in its own mount namespace.
+/// A program in its own mount namespace and PID namespace.
 fn in_namespace(program: &str) -> Command {
     let mut unshare = emulator("unshare");
     unshare
         .args(["--mount", "--propagation", "private"])
+        .args(["--pid", "--fork", "--kill-child=KILL"])
         .arg(program);
     unshare
 }

@@ -28,6 +28,7 @@ mod patches;
 mod purgatory;
 mod registers;
 mod report;
+mod roots;
 mod samples;
 mod selftests;
 mod shell;
@@ -99,6 +100,7 @@ const GROUPS: &[Group] = &[
     host("shell", Listed(shell::names), shell::run),
     host("samples", Known(samples::names), samples::run),
     host("patches", Known(patches::names), patches::run),
+    host("roots", Known(roots::names), roots::run),
     group("documentation", documentation::names, documentation::run),
     group("config", config::names, config::run),
     group("ktap", ktap::names, ktap::run),

@@ -56,7 +56,7 @@ const PACKAGES: &[&str] = &[
 ];
 
 /// Sizes in MiB. The file is sparse.
-const DISK: u64 = 8 * 1024;
+const DISK: u64 = 24 * 1024;
 const ESP_START: u64 = 1;
 const ESP: u64 = 128;
 const ROOT_START: u64 = ESP_START + ESP;

@@ -30,10 +30,14 @@ const TOOLS: Toolchain = Toolchain::GCC_OLDEST;
 /// The names of the modules that the test guest needs, one per line.
 const GUEST_MODULES: &str = "config/debian-guest.modules";
 
+/// The directory for the package of debug symbols, below that of the other packages: a host that
+/// needs no symbols installs everything in the latter.
+pub const DEBUG: &str = "debug";
+
 /// How much of Debian's configuration to build.
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
 pub enum Profile {
-    /// All modules, and a package of debug symbols
+    /// All modules
     Full,
     /// The modules that a guest in QEMU needs
     Guest,
@@ -55,7 +59,7 @@ impl Profile {
         }
     }
 
-    /// The size of source, objects and packages, in bytes.
+    /// The size of source, objects and packages on disk, in bytes.
     fn size(self) -> u64 {
         match self {
             Self::Full => 40_000_000_000,
@@ -64,56 +68,89 @@ impl Profile {
     }
 }
 
+/// Whether to build.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Build {
+    /// Unless the packages are there, built from the same source and configuration.
+    IfChanged,
+    /// Always: packages of a newer version, without debug symbols, in a directory of their own.
+    Newer,
+}
+
 /// Builds the packages in `build/debian-packages`. Returns their paths. Continues an interrupted
 /// build.
 ///
 /// # Errors
 ///
 /// [`Cause::Missing`] on a machine of another architecture, or without enough room on its disk.
-pub fn make(layout: &Layout, profile: Profile) -> Result<Vec<PathBuf>> {
-    let architecture = output(command("dpkg").arg("--print-architecture"))?;
-    if architecture.trim() != "amd64" {
-        return Err(Cause::Missing(format!(
-            "packages are built on amd64; this machine's are for {}",
-            architecture.trim()
-        ))
-        .into());
-    }
+pub fn make(layout: &Layout, profile: Profile, build: Build) -> Result<Vec<PathBuf>> {
+    check_architecture(output(command("dpkg").arg("--print-architecture"))?.trim())?;
     let folder = folder(layout, profile);
-    let work = folder.join("work");
+    // Objects of another series would look newer than its source.
+    let work = folder.join(format!("work-{}", fetch::series(layout)?));
     fs::create_dir_all(&work)?;
-    check_space(&folder, profile.size())?;
+    check_space(&work, profile.size())?;
+    // The packages that the source and the configuration in `work` have made. Removed meanwhile, so
+    // that an interrupted run leaves none.
+    let stamp = work.join("packages");
+    let complete = fs::read_to_string(&stamp).unwrap_or_default();
+    fetch::remove(&stamp)?;
 
     let tree = graft::kernel_tree(layout)?;
     graft::graft(layout, &tree)?;
     let source = work.join("source");
-    copy(layout, &tree, &source)?;
+    let copied = copy(layout, &tree, &source)?;
 
     let objects = work.join("objects");
     fs::create_dir_all(&objects)?;
     let make = || TOOLS.make(layout, &source, &objects, "x86_64");
-    configure(layout, profile, &objects, &make)?;
+    let configured = configure(layout, profile, &objects, &make)?;
 
+    if !copied && !configured && !complete.is_empty() {
+        fs::write(&stamp, &complete)?;
+        let packages: Vec<PathBuf> = complete.lines().map(|name| folder.join(name)).collect();
+        if build == Build::IfChanged && packages.iter().all(|package| package.is_file()) {
+            return Ok(packages);
+        }
+    }
     let mut step = Step::start(format!("build packages, profile {}", profile.name()));
-    let mut build = make()?;
-    build
-        .env("KDEB_CHANGELOG_DIST", SUITE)
+    remove_packages(&work)?;
+    let mut run = make()?;
+    run.env("KDEB_CHANGELOG_DIST", SUITE)
         .env("KDEB_PKGVERSION", version(&make)?)
         // The default, xz, takes minutes for the debug symbols.
         .env("KDEB_COMPRESS", "zstd")
         .arg(format!("-j{}", thread::available_parallelism()?))
         .arg("bindeb-pkg");
-    if profile == Profile::Guest {
-        build.env("DEB_BUILD_PROFILES", "pkg.linux-upstream.nokerneldbg");
+    if build == Build::Newer {
+        run.env("DEB_BUILD_PROFILES", "pkg.linux-upstream.nokerneldbg");
     }
     let log = layout.log(&format!("build-debian-{}", profile.name()))?;
-    logged(&mut build, &log, &mut step)?;
+    logged(&mut run, &log, &mut step)?;
     if profile == Profile::Guest {
         check_modules(&objects, &guest_modules(layout)?)?;
     }
-    let packages = collect(&objects, &work, &folder)?;
+    let to = match build {
+        Build::IfChanged => folder.clone(),
+        Build::Newer => folder.join("newer"),
+    };
+    let names = collect(&objects, &work, &to)?;
+    if build == Build::IfChanged {
+        fs::write(&stamp, names.join("\n"))?;
+    }
     step.done();
-    Ok(packages)
+    Ok(names.iter().map(|name| to.join(name)).collect())
+}
+
+/// Fails unless dpkg's name of the machine's architecture is amd64.
+fn check_architecture(name: &str) -> Result<()> {
+    if name == "amd64" {
+        return Ok(());
+    }
+    Err(Cause::Missing(format!(
+        "packages are built on amd64; this machine's are for {name}"
+    ))
+    .into())
 }
 
 /// The version of the packages: that of the kernel, and the time, so that packages of a later build
@@ -136,16 +173,6 @@ pub fn has_symbols(package: &Path) -> bool {
     let name = package.file_name().and_then(|name| name.to_str());
     name.and_then(|name| name.split_once('_'))
         .is_some_and(|(name, _)| name.ends_with("-dbg"))
-}
-
-/// The kernel of the packages as ELF, with its debug symbols.
-pub fn vmlinux(layout: &Layout, profile: Profile) -> PathBuf {
-    folder(layout, profile).join("work/objects/vmlinux")
-}
-
-/// The bzImage of the packages.
-pub fn image(layout: &Layout, profile: Profile) -> PathBuf {
-    folder(layout, profile).join("work/objects/arch/x86/boot/bzImage")
 }
 
 fn folder(layout: &Layout, profile: Profile) -> PathBuf {
@@ -176,33 +203,39 @@ fn check_space(folder: &Path, wanted: u64) -> Result<()> {
 }
 
 /// Updates a copy of the grafted tree, in which the overlay's files are not links: a package of
-/// headers would contain the links.
-fn copy(layout: &Layout, tree: &Path, source: &Path) -> Result<()> {
+/// headers would contain the links. Returns whether the contents of any file changed.
+fn copy(layout: &Layout, tree: &Path, source: &Path) -> Result<bool> {
     let mut step = Step::start("copy the grafted tree");
     fs::create_dir_all(source)?;
     let from = tree.join("").display().to_string();
     let shared = [&layout.overlay, &layout.cache, tree];
+    let log = layout.log("copy-tree")?;
     logged(
         Root::make(layout, Rust::Oldest)?
             .command(&shared, "rsync")?
             .args(["--archive", "--delete", "--copy-unsafe-links"])
-            .args(["--exclude=/.git", &from])
+            .args(["--itemize-changes", "--exclude=/.git", &from])
+            // Each graft writes its record, and Python its caches.
+            .arg(format!("--exclude=/{}", graft::RECORD))
+            .arg("--exclude=__pycache__")
             .arg(source),
-        &layout.log("copy-tree")?,
+        &log,
         &mut step,
     )?;
     step.done();
-    Ok(())
+    // A line that begins with a period is about nothing but a file's attributes.
+    let changes = fs::read_to_string(&log)?;
+    Ok(changes.lines().any(|line| !line.starts_with('.')))
 }
 
 /// Makes the configuration. Checks that it has everything of Debian's except what was replaced, and
-/// every replacement.
+/// every replacement. Returns whether it differs from that of the last build.
 fn configure(
     layout: &Layout,
     profile: Profile,
     objects: &Path,
     make: &dyn Fn() -> Result<Command>,
-) -> Result<()> {
+) -> Result<bool> {
     let mut step = Step::start(format!("configure packages, profile {}", profile.name()));
     let log = layout.log(&format!("config-debian-{}", profile.name()))?;
     let debian = fetch::distribution_config(layout)?;
@@ -212,6 +245,7 @@ fn configure(
     // What the configuration was last made from. If that is unchanged, the configuration is only
     // updated.
     let stamp = objects.join(".made-from");
+    let before = fs::read_to_string(&file).unwrap_or_default();
     let mut made_from = format!("{debian}{}", config::text(&ours));
     if profile == Profile::Guest {
         made_from += &modules.join("\n");
@@ -240,7 +274,7 @@ fn configure(
     config::check(&ours, &file)?;
     fs::write(&stamp, made_from)?;
     step.done();
-    Ok(())
+    Ok(fs::read_to_string(&file)? != before)
 }
 
 /// Fails if the configuration lacks an option that is on in Debian's, or one of the overlay's.
@@ -304,9 +338,10 @@ fn check_modules(objects: &Path, modules: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Moves the packages of the last build from `work` to `folder`, in place of earlier ones. Leaves
-/// out the package of headers for user space: it would replace the distribution's.
-fn collect(objects: &Path, work: &Path, folder: &Path) -> Result<Vec<PathBuf>> {
+/// Moves the packages of the last build from `work` to `folder`, in place of earlier ones, those of
+/// debug symbols to [`DEBUG`] in it. Leaves out the package of headers for user space: it would
+/// replace the distribution's. Returns their paths in `folder`.
+fn collect(objects: &Path, work: &Path, folder: &Path) -> Result<Vec<String>> {
     let list = objects.join("debian/files");
     let text =
         fs::read_to_string(&list).with_context(|| format!("cannot read {}", list.display()))?;
@@ -318,27 +353,44 @@ fn collect(objects: &Path, work: &Path, folder: &Path) -> Result<Vec<PathBuf>> {
     if !names.iter().any(|name| name.starts_with("linux-image-")) {
         bail!("{} names no package of a kernel", list.display());
     }
+    let debug = folder.join(DEBUG);
+    fs::create_dir_all(&debug)?;
+    remove_packages(folder)?;
+    remove_packages(&debug)?;
+    names
+        .iter()
+        .map(|name| {
+            let to = match has_symbols(Path::new(name)) {
+                true => format!("{DEBUG}/{name}"),
+                false => (*name).to_owned(),
+            };
+            fs::rename(work.join(name), folder.join(&to))
+                .with_context(|| format!("{name} was not built"))?;
+            Ok(to)
+        })
+        .collect()
+}
+
+/// Removes the packages in a directory.
+fn remove_packages(folder: &Path) -> Result<()> {
     for old in folder.read_dir()? {
         let old = old?.path();
         if old.extension().is_some_and(|extension| extension == "deb") {
             fs::remove_file(old)?;
         }
     }
-    names
-        .iter()
-        .map(|name| {
-            let to = folder.join(name);
-            fs::rename(work.join(name), &to).with_context(|| format!("{name} was not built"))?;
-            Ok(to)
-        })
-        .collect()
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::path::Path;
 
-    use super::{check_config, check_space, config, has_symbols, lsmod, release};
+    use super::{
+        DEBUG, check_architecture, check_config, check_space, collect, config, has_symbols, lsmod,
+        release,
+    };
 
     const DEBIAN: &str = "CONFIG_A=y\nCONFIG_B=m\nCONFIG_C=\"text\"\n# CONFIG_D is not set\n";
 
@@ -385,6 +437,41 @@ mod tests {
         let of = |name| has_symbols(Path::new(name));
         assert!(of("a/linux-image-7.3.4-new-dbg_7.3.4-2_amd64.deb"));
         assert!(!of("a/linux-image-7.3.4-new_7.3.4-2_amd64.deb"));
+    }
+
+    #[test]
+    fn packages_replace_those_of_the_last_build() {
+        let folder = tempfile::tempdir().unwrap();
+        let [objects, work, to] = ["objects", "work", "to"].map(|name| folder.path().join(name));
+        for folder in [&objects.join("debian"), &work, &to.join(DEBUG)] {
+            fs::create_dir_all(folder).unwrap();
+        }
+        let image = "linux-image-7.3.4-new_2_amd64.deb";
+        let symbols = "linux-image-7.3.4-new-dbg_2_amd64.deb";
+        let built = [image, symbols, "linux-libc-dev_2_amd64.deb"];
+        let list = built
+            .map(|name| format!("{name} kernel optional\n"))
+            .concat();
+        fs::write(objects.join("debian/files"), list).unwrap();
+        for name in built {
+            fs::write(work.join(name), "").unwrap();
+        }
+        let old = to.join(DEBUG).join("linux-image-7.3.4-new-dbg_1_amd64.deb");
+        fs::write(&old, "").unwrap();
+
+        let names = collect(&objects, &work, &to).unwrap();
+        assert_eq!(names, [image.to_owned(), format!("{DEBUG}/{symbols}")]);
+        assert!(names.iter().all(|name| to.join(name).is_file()));
+        assert!(!old.exists());
+        // The package of symbols is gone from `work`.
+        assert!(collect(&objects, &work, &to).is_err());
+    }
+
+    #[test]
+    fn other_machines_build_no_packages() {
+        assert!(check_architecture("amd64").is_ok());
+        let error = check_architecture("arm64").unwrap_err();
+        assert!(error.to_string().contains("for arm64"));
     }
 
     #[test]

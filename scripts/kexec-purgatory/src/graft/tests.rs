@@ -212,7 +212,9 @@ fn refuses_what_is_not_a_kernel_tree() {
 fn refuses_another_version() {
     let scratch = Scratch::new();
     scratch.write("tree/Makefile", &MAKEFILE.replace("= 3", "= 1"));
-    scratch.refuses("is linux 7.1.4; the overlay is for 7.3 and 7.2");
+    scratch.refuses(
+        "is linux 7.1.4; the overlay is for 7.3 and 7.2.\nCONTRIBUTING.md tells how to port it",
+    );
 }
 
 #[test]

@@ -304,12 +304,7 @@ fn kdump_dump(machine: &mut Machine) -> Result<()> {
     ] {
         ensure!(log.contains(line), "the dump's log has no {line:?}");
     }
-    // The path that the package of debug symbols would install. The guest does not get that
-    // package, because it is large.
-    machine.sh(&machine.in_packages(&format!(
-        "mkdir -p /usr/lib/debug; cp vmlinux /usr/lib/debug/vmlinux-{}",
-        machine.ours
-    )))?;
+    machine.follow("symbols", &machine.ours)?;
     let read = machine.follow("dump", &machine.ours)?;
     ensure!(
         read.contains("sysrq_handle_crash"),
@@ -357,6 +352,7 @@ fn update(machine: &mut Machine) -> Result<()> {
 fn remove(machine: &mut Machine) -> Result<()> {
     let ours = machine.ours.clone();
     let distribution = machine.distribution.clone();
+    machine.follow("remove-symbols", &ours)?;
     machine.leave("remove", &ours)?;
     machine.expect_release(&distribution)?;
     machine.sh("systemctl is-system-running --wait")?;

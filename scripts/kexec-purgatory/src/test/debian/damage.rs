@@ -13,7 +13,7 @@ use crate::guest::Purpose;
 const AFTER_MISMATCH: &str = "after a mismatch in kernel of the normal image";
 
 /// What the purgatory prints on a console.
-const PRINTED: &str = "MISMATCH in kernel";
+const PRINTED: &str = "purgatory: MISMATCH in kernel";
 
 /// Loads an image, and damages it.
 fn load_damaged(machine: &Machine) -> Result<()> {

@@ -5,7 +5,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
@@ -13,7 +13,7 @@ use crate::bzimage::BzImage;
 use crate::debian::DebianOptions;
 use crate::debian::disk::{self, FILES_LABEL};
 use crate::debian::guide::Guide;
-use crate::debian::packages::{self, Profile};
+use crate::debian::packages::{self, Build, DEBUG};
 use crate::debian::vm::{Hardware, LEFT, Vm};
 use crate::fetch;
 use crate::guest::Purpose;
@@ -55,10 +55,14 @@ impl Machine {
         let file = |name: &str| folder.join(name);
         let files = file("files");
         let profile = options.profile;
-        let ours = build(layout, profile, &files.join(FIRST))?;
-        let page = page_of_kernel(&packages::image(layout, profile))?;
+        let first = packages::make(layout, profile, Build::IfChanged)?;
+        copy_packages(&first, &files.join(FIRST))?;
+        let (image, ours) = kernel(&first)?;
+        let page = page_of_kernel(layout, image, &ours)?;
         if update {
-            let same = build(layout, profile, &files.join(SECOND))?;
+            let second = packages::make(layout, profile, Build::Newer)?;
+            copy_packages(&second, &files.join(SECOND))?;
+            let (_, same) = kernel(&second)?;
             ensure!(ours == same, "the second build is of {same}, not {ours}");
         }
 
@@ -110,16 +114,11 @@ impl Machine {
     pub fn script(&self, block: &str, release: &str) -> Result<String> {
         self.followed.borrow_mut().insert(block.to_owned());
         let commands = self.guide.block(block)?;
-        Ok(self.in_packages(&format!("release={release}\n{commands}")))
-    }
-
-    /// A script that runs in the directory with the packages.
-    pub fn in_packages(&self, commands: &str) -> String {
-        format!(
+        Ok(format!(
             "set -e; mountpoint -q /mnt || mount --read-only LABEL={FILES_LABEL} /mnt; \
-             cd /mnt/{}; {commands}",
+             cd /mnt/{}; release={release}\n{commands}",
             self.packages
-        )
+        ))
     }
 
     /// Damages the image of the first build's kernel that is loaded for `purpose`.
@@ -190,21 +189,30 @@ impl Machine {
         Ok(())
     }
 
-    /// Helps to find out why a step failed: the end of the journal, or of the console if no agent
-    /// answers.
+    /// Helps to find out why a step failed: the journal of this boot and of the one before, or the
+    /// end of the console's output if no agent answers.
     pub fn journal(&self) -> String {
         self.sh(&format!(
-            "cat {LEFT}; journalctl --boot --no-pager --lines=80"
+            "cat {LEFT}; journalctl --boot=-1 --no-pager; journalctl --boot --no-pager"
         ))
         .or_else(|_| self.vm.log().map(|log| log.tail()))
         .unwrap_or_default()
     }
 }
 
-/// A page from the middle of the part of a kernel that is loaded. It is compressed code and occurs
-/// once.
-fn page_of_kernel(image: &Path) -> Result<Vec<u8>> {
-    let image = fs::read(image)?;
+/// The package of a kernel, and what `uname -r` prints on that kernel.
+fn kernel(files: &[PathBuf]) -> Result<(&Path, String)> {
+    files
+        .iter()
+        .find_map(|file| Some((file.as_path(), packages::release(file)?)))
+        .context("no package of a kernel")
+}
+
+/// A page from the middle of the part of a package's kernel that is loaded. It is compressed code
+/// and occurs once.
+fn page_of_kernel(layout: &Layout, package: &Path, release: &str) -> Result<Vec<u8>> {
+    let contents = fetch::unpacked(layout, package)?;
+    let image = fs::read(contents.path().join(format!("boot/vmlinuz-{release}")))?;
     let pages = BzImage::parse(&image)?.kernel();
     let start = (pages.len() / 2).next_multiple_of(PAGE);
     Ok(pages[start..start + PAGE].to_vec())
@@ -221,21 +229,17 @@ fn copy_samples(layout: &Layout, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Builds the packages, and copies them to `folder`, with the kernel as ELF in place of the package
-/// of debug symbols, which would fill the guest's disk. Returns what `uname -r` prints on that
-/// kernel.
-fn build(layout: &Layout, profile: Profile, folder: &Path) -> Result<String> {
-    let mut files = packages::make(layout, profile)?;
-    files.retain(|file| !packages::has_symbols(file));
-    let release = files
-        .iter()
-        .find_map(|file| packages::release(file))
-        .context("no package of a kernel")?;
-    files.push(packages::vmlinux(layout, profile));
-    fs::create_dir_all(folder)?;
-    for file in &files {
-        let name = file.file_name().context("a file without a name")?;
-        fs::copy(file, folder.join(name))?;
+/// Copies packages to `folder`, those of debug symbols to the same directory in it as where they
+/// were built.
+fn copy_packages(packages: &[PathBuf], folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder.join(DEBUG))?;
+    for package in packages {
+        let name = package.file_name().context("a file without a name")?;
+        let to = match packages::has_symbols(package) {
+            true => folder.join(DEBUG).join(name),
+            false => folder.join(name),
+        };
+        fs::copy(package, to)?;
     }
-    Ok(release)
+    Ok(())
 }
