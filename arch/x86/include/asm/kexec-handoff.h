@@ -36,7 +36,7 @@ kexec_handoff(relocate_kernel_fn *relocate, struct kimage *image,
 	struct kexec_purgatory *purgatory = &image->arch.purgatory;
 	struct kexec_registers *registers = &purgatory->registers;
 
-	/* relocate_kernel_64.S reads these fields. */
+	/* KEXEC_READ_REGISTERS reads these fields. */
 	static_assert(offsetof(struct kexec_registers, rsi) == 0);
 	static_assert(offsetof(struct kexec_registers, rdx) == 8);
 	static_assert(offsetof(struct kexec_registers, rcx) == 16);

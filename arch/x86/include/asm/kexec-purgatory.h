@@ -42,7 +42,7 @@ struct kexec_purgatory_region {
  *		enter if the image or the purgatory is damaged; 0 if kexec_mismatch_crash
  *		is off. Otherwise 0
  *
- * arch/x86/kernel/relocate_kernel_64.S uses the offsets of the fields.
+ * KEXEC_READ_REGISTERS uses the offsets of the fields.
  */
 struct kexec_registers {
 	unsigned long rsi;

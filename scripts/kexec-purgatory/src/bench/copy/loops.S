@@ -2,7 +2,7 @@
 /*
  * The copy loop of relocate_kernel(), and alternatives to it
  *
- * Follows copy_page.S of the kernel, which defines KEXEC_COPY_PAGE.  The other
+ * Follows kexec_copy_page.S of the kernel, which defines KEXEC_COPY_PAGE.  The other
  * loops have the same interface and, like it, only use general registers:
  * between two kernels CR4.OSFXSR is off.
  */

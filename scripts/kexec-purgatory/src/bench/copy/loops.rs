@@ -20,7 +20,7 @@ global_asm!(
     ".set RELOC_KERNEL_PRESERVE_CONTEXT, {swap}",
     ".set RELOC_KERNEL_CACHED_COPY, {cached}",
     // The assembler takes the lines for the preprocessor as comments.
-    include_str!("../../../../../arch/x86/kexec/copy_page.S"),
+    include_str!("../../../../../arch/x86/kernel/kexec_copy_page.S"),
     include_str!("loops.S"),
     page = const PAGE,
     destination = const IND_DESTINATION,

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The copy loop of relocate_kernel(), included by relocate_kernel_64.S
- */
-
-/*
+ * Included by relocate_kernel_64.S
+ *
  * KEXEC_COPY_PAGE - copy a page of an image that does not return to this kernel
  *
  * On entry: %rsi source page, %rdi destination page, %rbx the entry of the
