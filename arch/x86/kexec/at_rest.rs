@@ -99,8 +99,8 @@ unsafe extern "C" fn kexec_purgatory_check(crash: bool) -> c_int {
         check(crash).inspect_err(|error| match *error {
             // The damage was logged already, or no image is loaded.
             EIO | ENOENT => {}
-            EAGAIN => pr_info!("{image} image: the check ended, as the image was replaced\n"),
-            _ => pr_warn!("{image} image: cannot be checked: {error:?}\n"),
+            EAGAIN => pr_info!("{image} image: check: ended, the image was replaced\n"),
+            _ => pr_warn!("{image} image: check: not possible, {error:?}\n"),
         })?;
         Ok(0)
     })

@@ -8,8 +8,8 @@ use crate::{
     record::{
         self,
         Entered,
-        Record,
-        Told, //
+        LoadFacts,
+        Record, //
     }, //
 };
 use core::fmt::Write;
@@ -43,12 +43,12 @@ const SETUP_DATA: usize = 0x250;
 const NODE_SIZE: usize = 16;
 
 // SAFETY: The fields leave no padding; `record.rs` asserts the size.
-unsafe impl AsBytes for Told {}
+unsafe impl AsBytes for LoadFacts {}
 // SAFETY: As above.
 unsafe impl AsBytes for Record {}
 
 /// Where the record of an image lies.
-pub(crate) struct Room {
+pub(crate) struct RecordPlace {
     /// Its offset in the segment with `boot_params`, in bytes.
     pub(crate) offset: usize,
     /// Its physical address when the next kernel is entered.
@@ -57,7 +57,7 @@ pub(crate) struct Room {
 
 /// Adds the record of `image` to the `setup_data` list. Returns `None` if
 /// `kexec_purgatory_add_record()` reserved no room for it.
-pub(crate) fn link(image: &mut LoadingImage) -> Option<Room> {
+pub(crate) fn link(image: &mut LoadingImage) -> Option<RecordPlace> {
     let node = image.record_offset()?;
     let address = image.boot_params() + node as u64;
     let bytes = image.boot_params_mut()?;
@@ -74,17 +74,17 @@ pub(crate) fn link(image: &mut LoadingImage) -> Option<Room> {
     *kind = bindings::SETUP_KEXEC_RECORD.to_le_bytes();
     *rest.first_chunk_mut::<4>()? = (size_of::<Record>() as u32).to_le_bytes();
 
-    Some(Room {
+    Some(RecordPlace {
         offset: node + NODE_SIZE,
         address: address + NODE_SIZE as u64,
     })
 }
 
 /// What the record says of an image, without `engine`, `regions` and `bytes`.
-pub(crate) fn tell(image: &LoadingImage, decision: Decision, machine: &Machine) -> Told {
+pub(crate) fn load_facts(image: &LoadingImage, decision: Decision, machine: &Machine) -> LoadFacts {
     let flag = |condition: bool, flag| if condition { flag } else { 0 };
-    let mut text = [0; size_of::<Told>()];
-    let mut told = Told {
+    let mut text = [0; size_of::<LoadFacts>()];
+    let mut facts = LoadFacts {
         release: record::text(kexec::release()),
         decision: [0; 96],
         engine: [0; 16],
@@ -101,21 +101,25 @@ pub(crate) fn tell(image: &LoadingImage, decision: Decision, machine: &Machine) 
         let _ = line.write_fmt(fmt!("{}", image.decision_text()));
     }
     let text = CStr::from_bytes_until_nul(&text).unwrap_or_default();
-    told.decision = record::text(text.to_str().unwrap_or_default());
-    told
+    facts.decision = record::text(text.to_str().unwrap_or_default());
+    facts
 }
 
-/// Fills the record of `image` in the `room` that [`link`] returned.
+/// Fills the record of `image` at the `place` that [`link`] returned.
 ///
 /// # Errors
 ///
 /// `EINVAL` if the record is not at that place: the image changed after [`link`].
-pub(crate) fn fill(image: &mut LoadingImage, room: &Room, told: Told) -> Result<(), Refusal> {
-    let record = Record::new(told, sha256::digest(told.as_bytes()));
+pub(crate) fn fill(
+    image: &mut LoadingImage,
+    place: &RecordPlace,
+    facts: LoadFacts,
+) -> Result<(), Refusal> {
+    let record = Record::new(facts, sha256::digest(facts.as_bytes()));
 
     image
         .boot_params_mut()
-        .and_then(|bytes| bytes.get_mut(room.offset..))
+        .and_then(|bytes| bytes.get_mut(place.offset..))
         .filter(|bytes| bytes.len() == size_of::<Record>())
         .ok_or(EINVAL)?
         .copy_from_slice(record.as_bytes());

@@ -87,7 +87,7 @@ unsafe extern "C" fn kexec_purgatory_seal(image: *mut RawImage) -> c_int {
     let image = unsafe { LoadingImage::from_raw_mut(image) };
 
     from_result(|| {
-        seal(image).inspect_err(|refusal| pr_err!("cannot seal the image: {refusal}\n"))?;
+        seal(image).inspect_err(|refusal| pr_err!("cannot record the digests: {refusal}\n"))?;
         Ok(0)
     })
 }
@@ -176,12 +176,12 @@ fn seal(image: &mut LoadingImage) -> Result<(), Refusal> {
     let kind = if image.is_crash() { "crash" } else { "normal" };
 
     let machine = Machine::current();
-    let room = handoff_record::link(image);
-    let mut told = handoff_record::tell(image, decision, &machine);
+    let place = handoff_record::link(image);
+    let mut facts = handoff_record::load_facts(image, decision, &machine);
 
-    at_rest::record(image, room.as_ref().map(|room| room.offset));
+    at_rest::record(image, place.as_ref().map(|place| place.offset));
     if decision.is_verified() {
-        let address = room.as_ref().map(|room| room.address);
+        let address = place.as_ref().map(|place| place.address);
         let sealed = params::seal(image, machine, kexec::debug_requested(), address)?;
         pr_info!(
             "{kind} image: {} regions, {} bytes to verify, engine {}\n",
@@ -191,12 +191,12 @@ fn seal(image: &mut LoadingImage) -> Result<(), Refusal> {
         );
         image.set_verification(sealed.engine.c_name(), sealed.regions, sealed.bytes);
         at_rest::record_purgatory(image);
-        told.engine = record::text(sealed.engine.name());
-        told.regions = sealed.regions as u32;
-        told.bytes = sealed.bytes as u64;
+        facts.engine = record::text(sealed.engine.name());
+        facts.regions = sealed.regions as u32;
+        facts.bytes = sealed.bytes as u64;
     }
-    if let Some(room) = room {
-        handoff_record::fill(image, &room, told)?;
+    if let Some(place) = place {
+        handoff_record::fill(image, &place, facts)?;
     }
     pr_info!("{kind} image: {}\n", image.decision_text());
     Ok(())

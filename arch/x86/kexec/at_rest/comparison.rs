@@ -223,7 +223,7 @@ impl Comparison {
             let region = &part.region;
 
             pr_err!(
-                "{kind} image: MISMATCH at rest in {} {:#x}-{:#x}\n",
+                "{kind} image: check: MISMATCH in {} {:#x}-{:#x}\n",
                 name(region.kind),
                 region.start,
                 region.start + region.len as u64 - 1
@@ -235,7 +235,7 @@ impl Comparison {
 
         let bytes: usize = self.parts.iter().map(|part| part.region.len).sum();
         pr_info!(
-            "{kind} image: {} regions, {bytes} bytes intact at rest\n",
+            "{kind} image: check: {} regions, {bytes} bytes intact\n",
             self.parts.len()
         );
         Ok(())

@@ -23,9 +23,9 @@ pub const MAGIC: u64 = u64::from_le_bytes(*b"kxrecord");
 /// Version of everything in this file.
 pub const VERSION: u32 = 1;
 
-/// [`Told::flags`]: it is a crash image.
+/// [`LoadFacts::flags`]: it is a crash image.
 pub const FLAG_CRASH: u32 = 1;
-/// [`Told::flags`]: a purgatory verifies the image before the next kernel is entered.
+/// [`LoadFacts::flags`]: a purgatory verifies the image before the next kernel is entered.
 pub const FLAG_VERIFIED: u32 = 2;
 
 /// [`Record::mismatch`]: the purgatory itself was damaged.
@@ -72,7 +72,7 @@ impl Stamp {
 /// What is known when the image is loaded. Texts are ASCII, and end with a NUL if there is room.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
-pub struct Told {
+pub struct LoadFacts {
     /// Release of the kernel that loaded the image, as `uname -r` prints it.
     pub release: [u8; 64],
     /// Its decision about the image, as `/sys/kernel/kexec/verify_loaded` shows it.
@@ -101,10 +101,10 @@ pub struct Record {
     pub version: u32,
     /// Size of this structure.
     pub size: u32,
-    /// SHA-256 of [`Self::told`].
+    /// SHA-256 of [`Self::facts`].
     pub digest: Digest,
     /// What is known when the image is loaded.
-    pub told: Told,
+    pub facts: LoadFacts,
     /// Time stamp counter at the end of `machine_kexec()`.
     pub left: Stamp,
     /// Time stamp counter when the purgatory was entered.
@@ -118,7 +118,7 @@ pub struct Record {
     pub mismatch: Stamp,
 }
 
-const _: () = assert!(size_of::<Told>() == 208);
+const _: () = assert!(size_of::<LoadFacts>() == 208);
 const _: () = assert!(size_of::<Record>() == 336);
 // No stamp crosses the end of a page: a record begins at a multiple of 16, `RECORD_ALIGN` of
 // arch/x86/kexec/record.c.
@@ -126,13 +126,13 @@ const _: () = assert!(offset_of!(Record, left) % 16 == 0);
 
 impl Record {
     /// A record without stamps.
-    pub fn new(told: Told, digest: Digest) -> Record {
+    pub fn new(facts: LoadFacts, digest: Digest) -> Record {
         Record {
             magic: MAGIC,
             version: VERSION,
             size: size_of::<Record>() as u32,
             digest,
-            told,
+            facts,
             left: Stamp::default(),
             entered: Stamp::default(),
             verified: Stamp::default(),
@@ -191,15 +191,15 @@ impl Fault {
 /// The contents of a valid record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entered<'a> {
-    /// [`Told::release`]
+    /// [`LoadFacts::release`]
     pub release: &'a str,
-    /// [`Told::decision`]
+    /// [`LoadFacts::decision`]
     pub decision: &'a str,
-    /// [`Told::engine`]
+    /// [`LoadFacts::engine`]
     pub engine: &'a str,
-    /// [`Told::bytes`]
+    /// [`LoadFacts::bytes`]
     pub bytes: u64,
-    /// [`Told::regions`]
+    /// [`LoadFacts::regions`]
     pub regions: u32,
     /// [`FLAG_CRASH`]
     pub crash: bool,
@@ -229,7 +229,7 @@ pub fn read(
     sha256: impl FnOnce(&[u8]) -> Digest,
     now: u64,
 ) -> Result<Entered<'_>, Fault> {
-    const TOLD: usize = offset_of!(Record, told);
+    const FACTS: usize = offset_of!(Record, facts);
 
     // The meaning of everything after the version depends on the version.
     ensure(
@@ -245,9 +245,9 @@ pub fn read(
             && bytes.len() >= size_of::<Record>(),
         Fault::Size,
     )?;
-    let told = slice(bytes, TOLD, size_of::<Told>())?;
+    let facts = slice(bytes, FACTS, size_of::<LoadFacts>())?;
     ensure(
-        slice(bytes, offset_of!(Record, digest), DIGEST_SIZE)? == sha256(told),
+        slice(bytes, offset_of!(Record, digest), DIGEST_SIZE)? == sha256(facts),
         Fault::Digest,
     )?;
 
@@ -264,19 +264,19 @@ pub fn read(
     let handed_off = stamp(offset_of!(Record, handed_off))?;
     let mismatch = stamp(offset_of!(Record, mismatch))?.map(damaged);
 
-    let flags = number32(told, offset_of!(Told, flags))?;
-    let khz = number32(told, offset_of!(Told, tsc_khz))?;
+    let flags = number32(facts, offset_of!(LoadFacts, flags))?;
+    let khz = number32(facts, offset_of!(LoadFacts, tsc_khz))?;
     let between = |from: Option<u64>, to: Option<u64>| {
         let cycles = to?.checked_sub(from?)?;
 
         nanoseconds(cycles, khz)
     };
     Ok(Entered {
-        release: plain(slice(told, offset_of!(Told, release), 64)?)?,
-        decision: plain(slice(told, offset_of!(Told, decision), 96)?)?,
-        engine: plain(slice(told, offset_of!(Told, engine), 16)?)?,
-        bytes: number(told, offset_of!(Told, bytes))?,
-        regions: number32(told, offset_of!(Told, regions))?,
+        release: plain(slice(facts, offset_of!(LoadFacts, release), 64)?)?,
+        decision: plain(slice(facts, offset_of!(LoadFacts, decision), 96)?)?,
+        engine: plain(slice(facts, offset_of!(LoadFacts, engine), 16)?)?,
+        bytes: number(facts, offset_of!(LoadFacts, bytes))?,
+        regions: number32(facts, offset_of!(LoadFacts, regions))?,
         crash: flags & FLAG_CRASH != 0,
         verified: flags & FLAG_VERIFIED != 0,
         copy_ns: between(left, entered),

@@ -48,7 +48,7 @@ fn check_result(result: &str, damaged: &[Segment]) -> Result<()> {
 
 /// Checks which regions of the image the kernel's log names.
 pub fn check_logged(log: &SerialLog, purpose: Purpose, damaged: &[Segment]) -> Result<()> {
-    let begin = format!("kexec: {} image: MISMATCH at rest in ", purpose.name());
+    let begin = format!("kexec: {} image: check: MISMATCH in ", purpose.name());
     let named: BTreeSet<String> = log
         .lines()
         .filter_map(|line| line.strip_prefix(&begin))
@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn the_log_must_name_what_is_damaged() {
         const LINE: &str =
-            "[ 1.0] kexec: crash image: MISMATCH at rest in kernel 0x1000000-0x120cfff\n";
+            "[ 1.0] kexec: crash image: check: MISMATCH in kernel 0x1000000-0x120cfff\n";
         let check = |text: &str, purpose, damaged: &[Segment]| {
             check_logged(&SerialLog::new(text.as_bytes()), purpose, damaged).is_ok()
         };

@@ -117,7 +117,8 @@ impl Trial {
                     machine
                         .log()
                         .lines()
-                        .any(|line| line.ends_with(" bytes intact at rest")),
+                        .any(|line| line.contains(" image: check: ")
+                            && line.ends_with(" bytes intact")),
                     "the image was entered unchecked"
                 );
                 Ok(())

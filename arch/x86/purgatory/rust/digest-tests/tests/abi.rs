@@ -16,7 +16,7 @@ use purgatory_digest::abi::{
     MAGIC,
     REGIONS_MAX,
 };
-use purgatory_digest::record::{self, Record, Told};
+use purgatory_digest::record::{self, LoadFacts, Record};
 use std::mem::{
     offset_of,
     size_of, //
@@ -115,15 +115,15 @@ fn record() {
     assert_eq!(offset_of!(Record, version), 8);
     assert_eq!(offset_of!(Record, size), 12);
     assert_eq!(offset_of!(Record, digest), 16);
-    assert_eq!(offset_of!(Record, told), 48);
-    assert_eq!(offset_of!(Told, release), 0);
-    assert_eq!(offset_of!(Told, decision), 64);
-    assert_eq!(offset_of!(Told, engine), 160);
-    assert_eq!(offset_of!(Told, bytes), 176);
-    assert_eq!(offset_of!(Told, regions), 184);
-    assert_eq!(offset_of!(Told, flags), 188);
-    assert_eq!(offset_of!(Told, tsc_khz), 192);
-    assert_eq!(offset_of!(Told, reserved), 196);
+    assert_eq!(offset_of!(Record, facts), 48);
+    assert_eq!(offset_of!(LoadFacts, release), 0);
+    assert_eq!(offset_of!(LoadFacts, decision), 64);
+    assert_eq!(offset_of!(LoadFacts, engine), 160);
+    assert_eq!(offset_of!(LoadFacts, bytes), 176);
+    assert_eq!(offset_of!(LoadFacts, regions), 184);
+    assert_eq!(offset_of!(LoadFacts, flags), 188);
+    assert_eq!(offset_of!(LoadFacts, tsc_khz), 192);
+    assert_eq!(offset_of!(LoadFacts, reserved), 196);
     assert_eq!(offset_of!(Record, left), 256);
     assert_eq!(offset_of!(Record, entered), 272);
     assert_eq!(offset_of!(Record, verified), 288);

@@ -5,7 +5,7 @@
 use openssl::sha::sha256;
 use proptest::prelude::*;
 use purgatory_digest::record::{
-    read, text, Entered, Fault, Record, Told, FLAG_VERIFIED, MISMATCH_PURGATORY,
+    read, text, Entered, Fault, LoadFacts, Record, FLAG_VERIFIED, MISMATCH_PURGATORY,
 };
 
 const FAULTS: [Fault; 6] = [
@@ -20,11 +20,11 @@ const FAULTS: [Fault; 6] = [
 /// Offsets of fields, from the documentation of the format.
 const VERSION: usize = 8;
 const SIZE: usize = 12;
-const TOLD: usize = 48;
+const FACTS: usize = 48;
 const LEFT: usize = 256;
 
-fn told() -> Told {
-    Told {
+fn facts() -> LoadFacts {
+    LoadFacts {
         release: text("7.3.4"),
         decision: text("verified: KEXEC_PURGATORY_VERIFY=y"),
         engine: text("shani-x3"),
@@ -37,8 +37,8 @@ fn told() -> Told {
 }
 
 fn record() -> Record {
-    let told = told();
-    let mut record = Record::new(told, sha256(bytes_of(&told)));
+    let facts = facts();
+    let mut record = Record::new(facts, sha256(bytes_of(&facts)));
 
     record.left = Some(1_000_000_000).into();
     record.entered = Some(1_012_000_000).into();
@@ -79,8 +79,11 @@ fn what_was_written_is_read() {
 
 #[test]
 fn what_was_not_written_is_not_known() {
-    let told = Told { flags: 1, ..told() };
-    let record = Record::new(told, sha256(bytes_of(&told)));
+    let facts = LoadFacts {
+        flags: 1,
+        ..facts()
+    };
+    let record = Record::new(facts, sha256(bytes_of(&facts)));
     let bytes = bytes_of(&record).to_vec();
     let entered = entered(&bytes).unwrap();
 
@@ -103,11 +106,11 @@ fn times_that_make_no_sense_are_not_known() {
     for_ever.verified = Some(u64::MAX).into();
     assert_eq!(entered(bytes_of(&for_ever)).unwrap().verify_ns, None);
 
-    let told = Told {
+    let facts = LoadFacts {
         tsc_khz: 0,
-        ..told()
+        ..facts()
     };
-    let mut unknown = Record::new(told, sha256(bytes_of(&told)));
+    let mut unknown = Record::new(facts, sha256(bytes_of(&facts)));
     unknown.left = Some(1).into();
     unknown.entered = Some(2).into();
     assert_eq!(entered(bytes_of(&unknown)).unwrap().copy_ns, None);
@@ -152,7 +155,7 @@ fn a_record_of_another_version_is_not_read() {
     bytes[VERSION] += 1;
     assert_eq!(entered(&bytes), Err(Fault::Version));
     // The version decides, whatever the size is.
-    bytes.truncate(TOLD);
+    bytes.truncate(FACTS);
     assert_eq!(entered(&bytes), Err(Fault::Version));
 }
 
@@ -185,19 +188,19 @@ fn every_bit_counts() {
 #[test]
 fn texts_are_plain() {
     for text in ["7.3\n4", "7.3\x1b[2J", "7.3\u{e4}", "7.3\x7f"] {
-        let mut told = told();
-        told.release[..text.len()].copy_from_slice(text.as_bytes());
-        let record = Record::new(told, sha256(bytes_of(&told)));
+        let mut facts = facts();
+        facts.release[..text.len()].copy_from_slice(text.as_bytes());
+        let record = Record::new(facts, sha256(bytes_of(&facts)));
         assert_eq!(entered(bytes_of(&record)), Err(Fault::Text), "{text:?}");
     }
     assert_eq!(text::<4>("a\nbcdef"), *b"abcd");
     assert_eq!(text::<4>("a"), *b"a\0\0\0");
 
-    let told = Told {
+    let facts = LoadFacts {
         engine: [b'x'; 16],
-        ..told()
+        ..facts()
     };
-    let record = Record::new(told, sha256(bytes_of(&told)));
+    let record = Record::new(facts, sha256(bytes_of(&facts)));
     assert_eq!(
         entered(bytes_of(&record)).unwrap().engine,
         "xxxxxxxxxxxxxxxx"
@@ -240,9 +243,9 @@ proptest! {
             record.mismatch = Some(stamps[4]).into();
             bytes_of(&record).to_vec()
         };
-        bytes[TOLD..LEFT].copy_from_slice(&head);
+        bytes[FACTS..LEFT].copy_from_slice(&head);
         let digest = sha256(&head);
-        bytes[16..TOLD].copy_from_slice(&digest);
+        bytes[16..FACTS].copy_from_slice(&digest);
         if let Ok(entered) = read(&bytes, sha256, now) {
             let plain = |text: &str| text.chars().all(|c| (' '..='~').contains(&c));
             for text in [entered.release, entered.decision, entered.engine] {
