@@ -118,7 +118,8 @@ impl fmt::Display for Tally {
         )?;
         writeln!(
             f,
-            "images damaged where nothing is verified that were entered: {entered} of {unverified}"
+            "images entered although bytes outside of the verified regions were damaged, as expected: \
+             {entered} of {unverified}"
         )?;
         writeln!(
             f,

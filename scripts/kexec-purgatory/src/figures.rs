@@ -29,10 +29,50 @@ pub fn read(layout: &Layout) -> Result<Vec<Figures>> {
     parse(&text).with_context(|| format!("{PAGE} has no table of processors"))
 }
 
+/// The least and the most time in ms that one of these engines takes on a processor, by the page's
+/// table of engines.
+pub fn range(layout: &Layout, engines: &[&str]) -> Result<(f64, f64)> {
+    let text = fs::read_to_string(layout.overlay.join(PAGE))?;
+    range_in(&text, engines).with_context(|| format!("{PAGE} has no times of {engines:?}"))
+}
+
+fn range_in(page: &str, engines: &[&str]) -> Option<(f64, f64)> {
+    let rows = table(page, "| in C | ``")?;
+    let (header, rows) = rows.split_first()?;
+    let wanted = |column: &&usize| engines.contains(&header[**column].trim_matches('`'));
+    let columns: Vec<usize> = (0..header.len()).collect();
+    let mut times: Vec<f64> = rows
+        .iter()
+        .flat_map(|row| columns.iter().filter(wanted).map(|column| row.get(*column)))
+        // Not every processor has every engine.
+        .filter_map(|time| time?.parse().ok())
+        .collect();
+    times.sort_by(f64::total_cmp);
+    Some((*times.first()?, *times.last()?))
+}
+
 fn parse(page: &str) -> Option<Vec<Figures>> {
+    table(page, "| processor ")?
+        .into_iter()
+        .skip(1)
+        .map(|row| match row.as_slice() {
+            [processor, engine, in_c, ms, ratio, ..] => Some(Figures {
+                processor: processor.clone(),
+                engine: engine.replace('`', ""),
+                in_c: in_c.clone(),
+                ms: ms.clone(),
+                ratio: ratio.clone(),
+            }),
+            _ => None,
+        })
+        .collect()
+}
+
+/// The cells of the first table that has `text`.
+fn table(page: &str, text: &str) -> Option<Vec<Vec<String>>> {
     let table = page
         .split("\n\n")
-        .find(|paragraph| paragraph.starts_with('+') && paragraph.contains("| processor "))?;
+        .find(|paragraph| paragraph.starts_with('+') && paragraph.contains(text))?;
     let mut rows: Vec<Vec<String>> = Vec::new();
     let mut begins = true;
     for line in table.lines() {
@@ -56,24 +96,12 @@ fn parse(page: &str) -> Option<Vec<Figures>> {
         }
         begins = false;
     }
-    rows.into_iter()
-        .skip(1)
-        .map(|row| match row.as_slice() {
-            [processor, engine, in_c, ms, ratio, ..] => Some(Figures {
-                processor: processor.clone(),
-                engine: engine.replace('`', ""),
-                in_c: in_c.clone(),
-                ms: ms.clone(),
-                ratio: ratio.clone(),
-            }),
-            _ => None,
-        })
-        .collect()
+    Some(rows)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Figures, parse};
+    use super::{Figures, parse, range_in};
 
     #[test]
     fn rows_may_have_several_lines() {
@@ -98,5 +126,14 @@ mod tests {
             ]
         );
         assert!(parse("Text.").is_none());
+    }
+
+    #[test]
+    fn ranges_are_over_engines_and_processors() {
+        let page = "+--+\n| | in C | ``x16`` | ``x3`` |\n+==+\n| A | 300 | 15.0 | 20 |\n+--+\n\
+                    | B | 200 | | 8.5 |\n+--+\n";
+        assert_eq!(range_in(page, &["x16"]), Some((15.0, 15.0)));
+        assert_eq!(range_in(page, &["x16", "x3"]), Some((8.5, 20.0)));
+        assert_eq!(range_in(page, &["x8"]), None);
     }
 }

@@ -120,7 +120,7 @@ enum Action {
     /// Compares the registers that the next kernel finds with those after mainline's purgatory
     #[command(after_help = needs!("15 min", "5 GB"))]
     Registers,
-    /// Enters a distribution's kernel in every state, crashes, and prints a table
+    /// Enters a distribution's kernel for each KEXEC_PURGATORY_VERIFY, crashes one, prints a table
     #[command(after_help = needs!("20 min", "5 GB"))]
     Run,
     /// Measures the purgatory and the copy before it, compared with mainline's
@@ -129,7 +129,7 @@ enum Action {
         /// How often each piece of work is done
         #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u16).range(1..))]
         rounds: u16,
-        /// How often to count instructions up to the next kernel's /init in QEMU
+        /// In how many runs QEMU counts the instructions to the next kernel's /init
         #[arg(long, default_value_t = LEAST_RUNS, conflicts_with = "no_emulation",
               value_parser = clap::value_parser!(u16).range(i64::from(LEAST_RUNS)..))]
         runs: u16,

@@ -22,6 +22,7 @@ const TESTS: &[(&str, Test)] = &[
     ("pages/commands", commands),
     ("pages/paths", paths),
     ("pages/figures", figures),
+    ("pages/ranges", ranges),
     ("pages/picture", picture),
     ("pages/guide", guide),
     ("pages/headings", headings),
@@ -165,6 +166,45 @@ fn figures(layout: &Layout) -> Result<()> {
     }
     ensure!(found >= 2, "README.md has no times of two processors");
     Ok(())
+}
+
+/// The ranges of times in README.md and in the help of Kconfig are those of the performance page,
+/// rounded.
+fn ranges(layout: &Layout) -> Result<()> {
+    const ROUNDED: f64 = 0.03;
+
+    let fast = figures::range(layout, &["avx512-x16", "shani-x3"])?;
+    let avx2 = figures::range(layout, &["avx2-x8"])?;
+    let scalar = figures::range(layout, &["scalar"])?;
+    for (page, expected) in [
+        ("README.md", [avx2, scalar].as_slice()),
+        ("Kconfig", &[fast, avx2, scalar]),
+    ] {
+        let text = fs::read_to_string(layout.overlay.join(page))?;
+        let found = times(&text);
+        let is_near = |said: f64, time: f64| (said - time).abs() <= time * ROUNDED;
+        let agree = found.len() == expected.len()
+            && found
+                .iter()
+                .zip(expected)
+                .all(|(said, range)| is_near(said.0, range.0) && is_near(said.1, range.1));
+        ensure!(
+            agree,
+            "{page} has the ranges {found:?}, {} has {expected:?}",
+            figures::PAGE
+        );
+    }
+    Ok(())
+}
+
+/// The ranges of the form `1 to 2 ms` in a text.
+fn times(text: &str) -> Vec<(f64, f64)> {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    words
+        .windows(4)
+        .filter(|words| words[1] == "to" && words[3].trim_end_matches(['.', ',']) == "ms")
+        .filter_map(|words| Some((words[0].parse().ok()?, words[2].parse().ok()?)))
+        .collect()
 }
 
 /// The times in the picture are in the page on performance, which has the median first.
@@ -333,6 +373,12 @@ mod tests {
     fn commands_are_found_where_they_begin() {
         let text = "`make run`, and\n\n    make test  # all\n\t@echo 'make bench  measure' make no";
         assert_eq!(named(text), BTreeSet::from(["run", "test", "bench"]));
+    }
+
+    #[test]
+    fn times_are_found() {
+        let text = "takes 9 to\n24 ms, 1 to 2 s or 30 to 40.5 ms.";
+        assert_eq!(times(text), [(9.0, 24.0), (30.0, 40.5)]);
     }
 
     #[test]
