@@ -19,6 +19,7 @@ use comparison::{
     Size, //
 };
 use kernel::{
+    bindings,
     error::from_result,
     kexec::{
         self,
@@ -33,9 +34,9 @@ use kernel::{
 /// [`Kind`] of the purgatory. [`kind_of`] gives the kind of every other region.
 const PURGATORY: Kind = Kind::MAX;
 
-/// Size of the buffer for the result that sysfs shows, NUL included. A longer result is cut off;
-/// the log has all of it.
-const TEXT_SIZE: usize = 128;
+/// Size of the buffer for the result that sysfs shows, NUL included. The log has all of a longer
+/// result.
+const TEXT_SIZE: usize = bindings::KEXEC_CHECK_LEN as usize;
 
 /// The [`Kind`] of a region. It is never 0, which stands for no digest.
 fn kind_of(kind: RegionKind) -> Kind {

@@ -12,8 +12,7 @@
 #include <linux/string.h>
 #include <linux/vmalloc.h>
 
-/* LEAF_SIZE of arch/x86/purgatory/rust/abi.rs */
-#define LEAF_SIZE	(SZ_32K + 64)
+#define LEAF_SIZE	KEXEC_PURGATORY_LEAF_SIZE
 
 /* Bytes of the two segments. The kernel's has an odd number of leaves and a tail. */
 #define KERNEL_SIZE	(3 * LEAF_SIZE + 100)

@@ -32,7 +32,7 @@ use kernel::{
 
 // `record.c` reserves this size, and `images.c` writes to this offset.
 static_assert!(size_of::<Record>() == bindings::KEXEC_RECORD_SIZE as usize);
-static_assert!(core::mem::offset_of!(Record, left) == 256);
+static_assert!(core::mem::offset_of!(Record, left) == bindings::KEXEC_RECORD_LEFT as usize);
 
 /// Offset of `hdr.setup_data` in `struct boot_params` (Documentation/arch/x86/boot.rst): the
 /// physical address of the first node, 8 bytes.

@@ -103,7 +103,8 @@ static void find_left(struct kimage *image)
 	if (!purgatory->record || purgatory->verified || purgatory->no_io)
 		return;
 
-	address = purgatory->boot_params + purgatory->record + KEXEC_RECORD_LEFT;
+	address = purgatory->boot_params + purgatory->record +
+		  sizeof(struct setup_data) + KEXEC_RECORD_LEFT;
 	page = kexec_purgatory_source(image, address & PAGE_MASK);
 	if (page)
 		purgatory->left = phys_to_virt(page + offset_in_page(address));

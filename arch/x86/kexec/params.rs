@@ -24,6 +24,7 @@ use crate::{
 };
 use kernel::{
     alloc::AllocError,
+    bindings,
     crypto::sha256,
     fmt,
     kexec::{
@@ -43,6 +44,8 @@ use kernel::{
 
 // Every segment of an image can be a region.
 static_assert!(abi::REGIONS_MAX == kexec::SEGMENT_MAX);
+// The KUnit tests in C use this size.
+static_assert!(abi::LEAF_SIZE == bindings::KEXEC_PURGATORY_LEAF_SIZE as usize);
 
 /// The CPU that runs the purgatory, as this kernel sees it.
 struct BootCpu;

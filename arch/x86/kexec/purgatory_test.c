@@ -16,8 +16,9 @@
 #include <linux/vmalloc.h>
 #include <asm/fpu/api.h>
 
-/* LEAF_SIZE, REGIONS_MAX and struct Region of arch/x86/purgatory/rust/abi.rs */
-#define LEAF_SIZE	(SZ_32K + 64)
+#define LEAF_SIZE	KEXEC_PURGATORY_LEAF_SIZE
+
+/* REGIONS_MAX and struct Region of arch/x86/purgatory/rust/abi.rs */
 #define REGIONS_MAX	16
 
 struct region {

@@ -22,7 +22,7 @@
 #include <linux/timekeeping.h>
 
 /* Room for a decision or a result with the name of a module */
-#define TEXT_SIZE	(128 + KEXEC_POLICY_NAME_LEN)
+#define TEXT_SIZE	(KEXEC_CHECK_LEN + KEXEC_POLICY_NAME_LEN)
 
 /* What sysfs shows of an image */
 struct details {

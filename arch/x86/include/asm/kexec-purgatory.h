@@ -53,8 +53,14 @@ struct kexec_registers {
 /* Bytes of struct Record of arch/x86/purgatory/rust/record.rs */
 #define KEXEC_RECORD_SIZE	336
 
-/* Offset of Record::left in a struct setup_data that holds a record */
-#define KEXEC_RECORD_LEFT	(sizeof(struct setup_data) + 256)
+/* Offset of Record::left there */
+#define KEXEC_RECORD_LEFT	256
+
+/* Bytes in a leaf: LEAF_SIZE of arch/x86/purgatory/rust/abi.rs */
+#define KEXEC_PURGATORY_LEAF_SIZE	(32 * 1024 + 64)
+
+/* Size of a buffer for the result of a check, NUL included; a longer result is cut off */
+#define KEXEC_CHECK_LEN		128
 
 /* Size of a buffer for the name of a module, NUL included */
 #define KEXEC_POLICY_NAME_LEN	64
@@ -102,7 +108,7 @@ struct kexec_purgatory {
 	const char *engine;
 	unsigned int verify_regions;
 	unsigned long verify_bytes;
-	char check[128];
+	char check[KEXEC_CHECK_LEN];
 	s64 check_time;
 	struct kexec_purgatory_region regions[KEXEC_PURGATORY_REGIONS];
 #endif
