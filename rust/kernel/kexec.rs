@@ -76,12 +76,12 @@ pub fn handover_is_on() -> bool {
 }
 
 /// The purgatory as it was linked, see `arch/x86/purgatory/rust/abi.rs`.
-pub fn blob() -> &'static [u8] {
-    let start = (&raw const bindings::kexec_purgatory_blob).cast::<u8>();
-    let end = (&raw const bindings::kexec_purgatory_blob_end).cast::<u8>();
+pub fn purgatory() -> &'static [u8] {
+    let start = (&raw const bindings::kexec_purgatory_start).cast::<u8>();
+    let end = (&raw const bindings::kexec_purgatory_end).cast::<u8>();
     let len = end.addr() - start.addr();
 
-    // SAFETY: The two symbols enclose the bytes that `arch/x86/purgatory/rust/blob.S` includes,
-    // which are constant and live as long as the kernel.
+    // SAFETY: The two symbols enclose the bytes that `arch/x86/purgatory/rust/purgatory_bin.S`
+    // includes, which are constant and live as long as the kernel.
     unsafe { core::slice::from_raw_parts(start, len) }
 }

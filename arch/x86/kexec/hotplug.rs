@@ -35,7 +35,7 @@ pub(crate) fn reseal(image: &mut CrashImage, elfcorehdr: &[u8]) -> Result<(), Re
         return Ok(());
     }
 
-    let header = params::header(kexec::blob())?;
+    let header = params::header(kexec::purgatory())?;
     let purgatory = image.entry() - u64::from(header.entry);
     let size = header.file_size as usize;
     let start = image.elfcorehdr();

@@ -45,7 +45,7 @@ mod record;
 
 use abi::Handoff;
 use params::{
-    Blob,
+    Purgatory,
     Refusal, //
 };
 
@@ -159,13 +159,13 @@ fn place(image: &mut LoadingImage, entry: u64, boot_params: u64) -> Result<(), R
         return Ok(());
     }
 
-    let mut blob = Blob::new(kexec::blob())?;
-    let params = blob.params_mut()?;
+    let mut purgatory = Purgatory::new(kexec::purgatory())?;
+    let params = purgatory.params_mut()?;
     params.entry = entry;
     params.boot_params = boot_params;
 
-    let (offset, mem_size) = (blob.entry(), blob.mem_size());
-    let start = image.add_purgatory(blob.into_bytes(), mem_size, MIN_PURGATORY_ADDR)?;
+    let (offset, mem_size) = (purgatory.entry(), purgatory.mem_size());
+    let start = image.add_purgatory(purgatory.into_bytes(), mem_size, MIN_PURGATORY_ADDR)?;
     let handoff = Handoff::new(machine.console_port, machine.no_io);
     image.set_handoff(decision, start + offset, handoff.into_raw());
     Ok(())

@@ -113,7 +113,7 @@ unsafe impl AsBytes for Params {}
 ///
 /// `bytes` begins with a [`Header`] whose offsets and sizes lie within the purgatory, and holds
 /// properly aligned [`Params`] at [`Header::params`].
-pub(crate) struct Blob {
+pub(crate) struct Purgatory {
     bytes: VVec<u8>,
     header: Header,
 }
@@ -170,18 +170,18 @@ impl fmt::Display for Refusal {
     }
 }
 
-impl Blob {
+impl Purgatory {
     /// Copies the purgatory.
     ///
     /// # Errors
     ///
     /// [`Refusal::Foreign`] if [`header`] refuses it, `ENOMEM`.
-    pub(crate) fn new(blob: &[u8]) -> Result<Blob, Refusal> {
-        let header = header(blob)?;
-        let mut bytes = VVec::with_capacity(blob.len(), GFP_KERNEL)?;
-        bytes.extend_from_slice(blob, GFP_KERNEL)?;
+    pub(crate) fn new(purgatory: &[u8]) -> Result<Purgatory, Refusal> {
+        let header = header(purgatory)?;
+        let mut bytes = VVec::with_capacity(purgatory.len(), GFP_KERNEL)?;
+        bytes.extend_from_slice(purgatory, GFP_KERNEL)?;
         // INVARIANT: `header()` checked it.
-        Ok(Blob { bytes, header })
+        Ok(Purgatory { bytes, header })
     }
 
     /// Offset of the first instruction.
@@ -210,19 +210,19 @@ impl Blob {
 /// # Errors
 ///
 /// [`Refusal::Foreign`] if the header is not one of this build.
-pub(crate) fn header(blob: &[u8]) -> Result<Header, Refusal> {
-    let header = *blob
+pub(crate) fn header(purgatory: &[u8]) -> Result<Header, Refusal> {
+    let header = *purgatory
         .get(..size_of::<Header>())
         .and_then(Header::from_bytes)
         .ok_or(Refusal::Foreign)?;
     let params_end = header.params as usize + size_of::<Params>();
     let sound = header.magic == abi::MAGIC
         && header.version == abi::VERSION
-        && header.file_size as usize == blob.len()
-        && blob.len() < abi::FILE_SIZE_MAX
+        && header.file_size as usize == purgatory.len()
+        && purgatory.len() < abi::FILE_SIZE_MAX
         && header.entry < header.params
-        && params_end == blob.len()
-        && header.mem_size as usize >= blob.len();
+        && params_end == purgatory.len()
+        && header.mem_size as usize >= purgatory.len();
 
     sound.then_some(header).ok_or(Refusal::Foreign)
 }
@@ -307,11 +307,11 @@ pub(crate) fn seal(
         tsc_khz: machine.tsc_khz,
         reset: reset(&machine),
         console_mmio32: machine.console_mmio32,
-        blob: extent.start,
+        purgatory: extent.start,
         xcr0: engine.xcr0(),
         engine: engine as u32,
         nr_regions: count as u32,
-        blob_digest: sha256::digest(code),
+        own_digest: sha256::digest(code),
         params_digest: [0; abi::DIGEST_SIZE],
         regions,
         record: record.unwrap_or(0),
@@ -319,7 +319,7 @@ pub(crate) fn seal(
     params.params_digest = digest_of(params);
 
     // Refuse now what the purgatory would refuse when this kernel is gone.
-    let (own_digest, params_digest) = (params.blob_digest, params.params_digest);
+    let (own_digest, params_digest) = (params.own_digest, params.params_digest);
     check::check(params, extent, &own_digest, &params_digest).map_err(Refusal::Fault)?;
 
     Ok(Sealed {

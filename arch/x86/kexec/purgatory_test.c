@@ -151,7 +151,7 @@ static void free_data(void *data)
 
 static void free_code(void *code)
 {
-	size_t size = kexec_purgatory_test_blob_end - kexec_purgatory_test_blob;
+	size_t size = kexec_purgatory_test_end - kexec_purgatory_test_start;
 	size_t pages = DIV_ROUND_UP(size, PAGE_SIZE);
 
 	set_memory_nx((unsigned long)code, pages);
@@ -161,7 +161,7 @@ static void free_code(void *code)
 
 static int purgatory_test_init(struct kunit *test)
 {
-	size_t size = kexec_purgatory_test_blob_end - kexec_purgatory_test_blob;
+	size_t size = kexec_purgatory_test_end - kexec_purgatory_test_start;
 	const struct engine *engine = test->param_value;
 	struct purgatory_test *priv;
 	struct rnd_state rnd;
@@ -184,7 +184,7 @@ static int purgatory_test_init(struct kunit *test)
 
 	code = vmalloc(size);
 	KUNIT_ASSERT_NOT_NULL(test, code);
-	memcpy(code, kexec_purgatory_test_blob, size);
+	memcpy(code, kexec_purgatory_test_start, size);
 	priv->digests = code;
 	set_memory_rox((unsigned long)code, DIV_ROUND_UP(size, PAGE_SIZE));
 	return kunit_add_action_or_reset(test, free_code, code);

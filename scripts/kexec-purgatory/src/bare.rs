@@ -7,8 +7,8 @@
 //! the purgatory is told and finds. [`image::Image`] stands in for the loader. It computes digests
 //! with a third implementation.
 
-mod blob;
 mod bochs;
+mod built;
 mod cases;
 mod expect;
 mod image;
@@ -16,7 +16,7 @@ mod machine;
 pub(crate) mod run;
 mod state;
 
-pub use self::blob::{Blob, SOURCES};
+pub use self::built::{Purgatory, SOURCES};
 pub use self::cases::cases;
 pub use self::machine::Bare;
 use self::state::State;

@@ -2,13 +2,13 @@
 
 //! Measures how fast the purgatory is, compared with mainline's.
 
-pub mod blob;
 mod copy;
 mod decompress;
 mod image;
 pub mod instructions;
 pub mod load;
 mod mainline;
+pub mod mapped;
 mod measure;
 mod memory;
 mod picture;
@@ -123,7 +123,7 @@ fn write(report: &Report, folder: &Path) -> Result<()> {
 /// build directory `mainline`.
 fn objects(layout: &Layout, mainline: &Path) -> Result<Objects> {
     let step = Step::start("build the purgatory alone");
-    let purgatory = bare::Blob::build(layout, &layout.overlay.join(bare::SOURCES))?;
+    let purgatory = bare::Purgatory::build(layout, &layout.overlay.join(bare::SOURCES))?;
     step.done();
     Objects::read(purgatory.bytes, purgatory.digests, mainline)
 }
@@ -159,9 +159,9 @@ pub fn check_decompressor(
     Decompressor::link(&compressed).map(drop)
 }
 
-/// Checks what the measurements rely on: every engine of the blob and the kernel's own code compute
-/// correct digests, and mainline's purgatory, as linked here, tells a sound image from a damaged
-/// one. `ours` and `mainline` are build directories with the objects.
+/// Checks what the measurements rely on: every engine of the purgatory and the kernel's own code
+/// compute correct digests, and mainline's purgatory, as linked here, tells a sound image from a
+/// damaged one. `ours` and `mainline` are build directories with the objects.
 pub fn check(ours: &Path, mainline: &Path, kernel: &Path) -> Result<()> {
     let read = |name: &str| {
         let path = ours.join(name);

@@ -11,7 +11,7 @@ pub mod reason {
     pub const VERSION: &str = "its parameters are of another version";
     pub const SIZE: &str = "its parameters have a bad size";
     pub const PARAMS_DIGEST: &str = "the parameters of the purgatory are damaged";
-    pub const BLOB_DIGEST: &str = "the purgatory itself is damaged";
+    pub const OWN_DIGEST: &str = "the purgatory itself is damaged";
     pub const ADDRESS: &str = "the purgatory is not where it was placed";
     pub const ENGINE: &str = "there is no such engine";
     pub const REGION_COUNT: &str = "there are no regions, or too many";

@@ -118,15 +118,15 @@ struct kexec_purgatory {
 };
 
 /* The purgatory, see arch/x86/purgatory/rust/abi.rs for its layout. */
-extern const u8 kexec_purgatory_blob[];
-extern const u8 kexec_purgatory_blob_end[];
+extern const u8 kexec_purgatory_start[];
+extern const u8 kexec_purgatory_end[];
 
 /*
  * The purgatory's digests, only with CONFIG_KEXEC_PURGATORY_KUNIT_TEST; see
  * arch/x86/purgatory/rust/purgatory_test.rs.
  */
-extern const u8 kexec_purgatory_test_blob[];
-extern const u8 kexec_purgatory_test_blob_end[];
+extern const u8 kexec_purgatory_test_start[];
+extern const u8 kexec_purgatory_test_end[];
 
 /**
  * kexec_purgatory_engine() - read the table of engines

@@ -264,7 +264,7 @@ pub struct Params {
     /// [`Handoff::console_port`] is 0.
     pub console_mmio32: u64,
     /// Physical address of the purgatory itself, a multiple of the page size.
-    pub blob: u64,
+    pub purgatory: u64,
     /// `XCR0` bits that the engine needs, `EngineKind::xcr0()`.
     pub xcr0: u64,
     /// An `EngineKind`, see `digest/engines.rs`.
@@ -272,7 +272,7 @@ pub struct Params {
     /// Number of regions in use.
     pub nr_regions: u32,
     /// SHA-256 of the purgatory's bytes before these parameters, header included.
-    pub blob_digest: Digest,
+    pub own_digest: Digest,
     /// SHA-256 of these parameters while this field is zero.
     pub params_digest: Digest,
     /// The regions; those beyond [`Params::nr_regions`] are zero.

@@ -14,7 +14,7 @@ mod reset;
 use anyhow::{Context, Result, ensure};
 
 use super::expect::{cycles, ended, entered, message, mismatch, printed, refused};
-use super::image::{BLOB, Image, region_digest};
+use super::image::{Image, PURGATORY, region_digest};
 use super::machine::Bare;
 use super::run::Ending;
 use crate::abi::{LEAF_SIZE, REGIONS_MAX};
@@ -251,7 +251,7 @@ fn xcr0_of_the_previous_kernel(bare: &Bare) -> Result<()> {
 fn stack(bare: &Bare) -> Result<()> {
     const UNUSED: usize = 1024;
 
-    let bottom = BLOB + bare.blob.bytes.len().next_multiple_of(16) as u64;
+    let bottom = PURGATORY + bare.purgatory.bytes.len().next_multiple_of(16) as u64;
     for engine in qemu_engines() {
         let mut image = bare.image(REGIONS_MAX - 2);
         image.engine = engine;

@@ -5,7 +5,7 @@
 
 use anyhow::{Context, Result, ensure};
 
-use super::image::{BLOB, BOOT_PARAMS, Content, Image, region_digest};
+use super::image::{BOOT_PARAMS, Content, Image, PURGATORY, region_digest};
 use super::run::{Ending, Run};
 use crate::abi::Digest;
 use crate::expected;
@@ -103,14 +103,14 @@ pub fn cycles(run: &Run, image: &Image) -> Result<u64> {
 /// Checks that the next kernel was entered, in the state that the boot protocol requires and with
 /// the control registers that the purgatory was entered with.
 pub fn entered(run: &Run, image: &Image) -> Result<()> {
-    entered_by(run, image, BLOB)
+    entered_by(run, image, PURGATORY)
 }
 
-/// The same for the purgatory at `blob`.
-pub fn entered_by(run: &Run, image: &Image, blob: u64) -> Result<()> {
+/// The same for the purgatory at `purgatory`.
+pub fn entered_by(run: &Run, image: &Image, purgatory: u64) -> Result<()> {
     ended(run, Ending::Entered)?;
     let state = &run.state;
-    let stack = blob..=blob + image.blob.mem_size();
+    let stack = purgatory..=purgatory + image.purgatory.mem_size();
     for (name, value) in state.general() {
         let sound = match name {
             "rsi" => value == BOOT_PARAMS,

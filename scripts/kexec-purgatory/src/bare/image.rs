@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt;
 use anyhow::{Context, Result};
 use sha2::{Digest as _, Sha256};
 
-use super::Blob;
+use super::Purgatory;
 use crate::abi::{self, Digest, LEAF_SIZE, Params, REGIONS_MAX, Region, RegionKind};
 use crate::engines::EngineKind;
 use crate::params::{sealed, to_bytes};
@@ -31,9 +31,9 @@ pub const DIGESTS_IMAGE: u64 = 0x94_0000;
 /// table maps only in part.
 pub const GUARD_TABLE: u64 = 0x91_0000;
 pub const GUARDED: u64 = 0x600_0000;
-pub const BLOB: u64 = 0x100_0000;
+pub const PURGATORY: u64 = 0x100_0000;
 /// The purgatory of the crash image.
-pub const CRASH_BLOB: u64 = 0x180_0000;
+pub const CRASH_PURGATORY: u64 = 0x180_0000;
 pub const BOOT_PARAMS: u64 = 0x200_0000;
 pub const KERNEL: u64 = 0x300_0000;
 /// The first of the regions after the kernel, and the distance from one to the next.
@@ -65,7 +65,7 @@ pub struct Content {
 ///
 /// Tests change fields before they run it.
 pub struct Image {
-    pub blob: Blob,
+    pub purgatory: Purgatory,
     /// What the previous kernel enters: the purgatory, or a program that runs in its place.
     pub entry: u64,
     pub regions: Vec<Content>,
@@ -99,7 +99,7 @@ pub struct Image {
 impl Image {
     /// An image with a kernel, which is `probe`, `boot_params`, and `others` more regions of all
     /// kinds, with lengths around multiples of leaves.
-    pub fn new(blob: &Blob, probe: &[u8], others: usize) -> Self {
+    pub fn new(purgatory: &Purgatory, probe: &[u8], others: usize) -> Self {
         let mut kernel = noise(1, 3 * LEAF_SIZE + 77);
         kernel[ENTRY_OFFSET as usize..][..probe.len()].copy_from_slice(probe);
         let content = |kind, start, bytes| Content { kind, start, bytes };
@@ -130,8 +130,8 @@ impl Image {
             regions.push(content(kind, start, bytes));
         }
         Self {
-            blob: blob.clone(),
-            entry: BLOB + blob.entry(),
+            purgatory: purgatory.clone(),
+            entry: PURGATORY + purgatory.entry(),
             regions,
             engine: EngineKind::Scalar,
             debug: false,
@@ -163,7 +163,7 @@ impl Image {
 
     /// Changes a field of the sealed parameters, at `offset`.
     pub fn overwrite_params(&mut self, offset: usize, bytes: &[u8]) {
-        let address = BLOB + (self.blob.params() + offset) as u64;
+        let address = PURGATORY + (self.purgatory.params() + offset) as u64;
         self.damage.push((address, bytes.to_vec()));
     }
 
@@ -191,12 +191,12 @@ impl Image {
             write(region.start, &region.bytes)?;
         }
         let write_purgatory = |at, params| {
-            let place = at + self.blob.params() as u64;
-            write(at, &self.blob.bytes).and_then(|()| write(place, &to_bytes(params)))
+            let place = at + self.purgatory.params() as u64;
+            write(at, &self.purgatory.bytes).and_then(|()| write(place, &to_bytes(params)))
         };
-        write_purgatory(BLOB, self.params())?;
+        write_purgatory(PURGATORY, self.params())?;
         if self.crash {
-            write_purgatory(CRASH_BLOB, self.crash_params())?;
+            write_purgatory(CRASH_PURGATORY, self.crash_params())?;
         }
         for (address, value) in [
             (JOB, self.cr0),
@@ -225,7 +225,7 @@ impl Image {
     /// The `%rcx` that it leaves.
     fn rcx(&self) -> u64 {
         let entry = match self.crash {
-            true => CRASH_BLOB + self.blob.entry(),
+            true => CRASH_PURGATORY + self.purgatory.entry(),
             false => 0,
         };
         self.crash_entry.unwrap_or(entry)
@@ -234,7 +234,7 @@ impl Image {
     /// The parameters of the crash image's purgatory.
     fn crash_params(&self) -> Params {
         sealed(Params {
-            blob: CRASH_BLOB,
+            purgatory: CRASH_PURGATORY,
             nr_regions: 2,
             ..self.params()
         })
@@ -262,11 +262,11 @@ impl Image {
             tsc_khz: self.tsc_khz,
             reset: self.reset,
             console_mmio32: self.console_mmio32,
-            blob: BLOB,
+            purgatory: PURGATORY,
             xcr0: self.engine.xcr0(),
             engine: self.engine as u32,
             nr_regions: self.regions.len() as u32,
-            blob_digest: Sha256::digest(&self.blob.bytes[..self.blob.params()]).into(),
+            own_digest: Sha256::digest(&self.purgatory.bytes[..self.purgatory.params()]).into(),
             params_digest: [0; abi::DIGEST_SIZE],
             regions,
             record: RECORD,

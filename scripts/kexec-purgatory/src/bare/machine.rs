@@ -13,9 +13,9 @@ use anyhow::{Context, Result};
 use tempfile::TempDir;
 
 use super::bochs::Disk;
-use super::image::{BLOB, DIGESTS_PROGRAM, EXIT_PORT, Image, KERNEL};
+use super::image::{DIGESTS_PROGRAM, EXIT_PORT, Image, KERNEL, PURGATORY};
 use super::run::{BOOT, Ending, HANGS, MEMORY, POLL, Run, assemble, flat, gave_up};
-use super::{Blob, State};
+use super::{Purgatory, State};
 use crate::command::emulator;
 use crate::layout::Layout;
 
@@ -52,12 +52,12 @@ pub struct Bare {
     probe: Vec<u8>,
     /// `bare/digests.S`, for the address [`DIGESTS_PROGRAM`].
     pub digests: Vec<u8>,
-    pub blob: Blob,
+    pub purgatory: Purgatory,
 }
 
 impl Bare {
     /// Makes the machine's program for a purgatory.
-    pub fn new(layout: &Layout, blob: Blob) -> Result<Self> {
+    pub fn new(layout: &Layout, purgatory: Purgatory) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let boot = folder.path().join("boot.elf");
         assemble(&layout.tool("bare/boot.S"), &boot, BOOT, "elf")?;
@@ -70,13 +70,13 @@ impl Bare {
             digests,
             disk,
             folder,
-            blob,
+            purgatory,
         })
     }
 
     /// An image with `others` regions besides the kernel's and its `boot_params`.
     pub fn image(&self, others: usize) -> Image {
-        Image::new(&self.blob, &self.probe, others)
+        Image::new(&self.purgatory, &self.probe, others)
     }
 
     /// Runs an image in Bochs.
@@ -127,7 +127,7 @@ impl Bare {
             .args(["-d", LOGGED, "-D"])
             .arg(&log)
             .arg("-dfilter")
-            .arg(format!("{BLOB:#x}+{:#x}", self.blob.mem_size()))
+            .arg(format!("{PURGATORY:#x}+{:#x}", self.purgatory.mem_size()))
             .arg("-kernel")
             .arg(&self.boot);
         for port in hardware.ports {

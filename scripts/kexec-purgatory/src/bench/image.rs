@@ -162,7 +162,8 @@ pub fn kernel_size(bzimage: &Path) -> Result<(usize, usize)> {
     Ok((image.kernel().len(), image.init_size()?))
 }
 
-/// The digest of a region, computed as `abi::LEAF_SIZE` defines it, by code other than the blob's.
+/// The digest of a region as `abi::LEAF_SIZE` defines it, computed by code other than the
+/// purgatory's.
 pub fn region_digest(region: &[u8]) -> abi::Digest {
     let mut hash = Sha256::new();
     for leaf in region.chunks(abi::LEAF_SIZE) {

@@ -11,12 +11,12 @@ use clap::ValueEnum;
 use rustix::thread::{CpuSet, sched_getcpu, sched_setaffinity};
 use serde::Serialize;
 
-use super::blob::{Blob, Engine};
 use super::copy::{Copy, Extent, Loop, Pages};
 use super::decompress::Decompressor;
 use super::image::Image;
 use super::load::{self, KernelSha256};
 use super::mainline::Mainline;
+use super::mapped::{Engine, Purgatory};
 use super::measure::{Case, Measured, interleaved};
 use super::memory::flush;
 use crate::progress::Step;
@@ -55,7 +55,7 @@ impl Caches {
 
 /// The programs that are compared.
 pub struct Programs {
-    pub blob: Blob,
+    pub purgatory: Purgatory,
     /// Mainline's `purgatory.ro`.
     pub mainline: Vec<u8>,
     /// The kernel's own code that this processor can run.
@@ -125,7 +125,7 @@ pub fn on_image(
     caches: Caches,
     rounds: usize,
 ) -> Result<Measured> {
-    let blob = &programs.blob;
+    let purgatory = &programs.purgatory;
     let mut step = Step::start(format!("measure on this processor, {rounds} rounds"));
     check(programs, image)?;
 
@@ -181,7 +181,7 @@ pub fn on_image(
     for engine in Engine::all() {
         let name = names::verify(engine.name());
         cases.push(Case::new(name, loaded, move || {
-            black_box(blob.verify(engine, image));
+            black_box(purgatory.verify(engine, image));
         }));
     }
     if let Some((_, copy)) = copies.iter().find(|(pages, _)| *pages == PAGES) {
@@ -191,7 +191,7 @@ pub fn on_image(
             let name = names::copy_verify(how, engine.name());
             cases.push(Case::new(name, loaded, move || {
                 copy.run(how);
-                black_box(blob.verify(engine, image));
+                black_box(purgatory.verify(engine, image));
             }));
         }
     }
@@ -213,9 +213,9 @@ pub fn on_small_regions(programs: &Programs, caches: Caches, rounds: usize) -> R
         mainline.verify();
     })];
     cases.extend(Engine::all().into_iter().map(|engine| {
-        let (blob, image) = (&programs.blob, &image);
+        let (purgatory, image) = (&programs.purgatory, &image);
         Case::new(names::verify(engine.name()), image.loaded(), move || {
-            black_box(blob.verify(engine, image));
+            black_box(purgatory.verify(engine, image));
         })
     }));
     let measured = interleaved(cases, || caches.prepare(&image, &[]), rounds, &mut step)?;
@@ -242,9 +242,9 @@ pub fn on_sizes(
                 mainline.verify();
             })];
             for engine in Engine::all() {
-                let (blob, image) = (&programs.blob, &image);
+                let (purgatory, image) = (&programs.purgatory, &image);
                 cases.push(Case::new(names::verify(engine.name()), bytes, move || {
-                    black_box(blob.verify(engine, image));
+                    black_box(purgatory.verify(engine, image));
                 }));
             }
             let measured = interleaved(cases, || caches.prepare(&image, &[]), rounds, &mut step)?;
@@ -260,7 +260,7 @@ pub fn on_sizes(
 /// Mainline's purgatory returns only from an image that it found sound.
 pub fn check(programs: &Programs, image: &Image) -> Result<()> {
     for engine in Engine::all() {
-        programs.blob.check(engine, image)?;
+        programs.purgatory.check(engine, image)?;
     }
     for kernel in &programs.kernel {
         kernel.check(image)?;
@@ -356,7 +356,7 @@ impl Programs {
             kernel.extend(KernelSha256::link(stream, object)?);
         }
         Ok(Self {
-            blob: Blob::new(&objects.purgatory, &objects.digests)?,
+            purgatory: Purgatory::new(&objects.purgatory, &objects.digests)?,
             mainline: objects.mainline.clone(),
             kernel,
         })

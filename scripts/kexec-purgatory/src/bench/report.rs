@@ -13,11 +13,11 @@ use indexmap::IndexMap;
 use serde::Serialize;
 
 use self::machine::Machine;
-use super::blob::{Engine, missing};
 use super::copy::{Loop, Pages};
 use super::image::{Image, Segment};
 use super::instructions::Repeated;
 use super::load;
+use super::mapped::{Engine, missing};
 use super::measure::{Measured, Spread};
 use super::processor::{self, Caches, names};
 use crate::engines::EngineKind;

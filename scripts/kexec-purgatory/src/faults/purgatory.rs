@@ -159,7 +159,7 @@ macro_rules! region {
     };
 }
 
-const SELF: Expected = Expected::Refused(reason::BLOB_DIGEST);
+const SELF: Expected = Expected::Refused(reason::OWN_DIGEST);
 
 /// Every damage to try.
 #[rustfmt::skip] // a table
@@ -181,7 +181,7 @@ pub const DAMAGES: &[Damage] = &[
     params("size", offset_of!(Params, size), reason::SIZE),
     field!(entry),
     field!(boot_params),
-    field!(blob),
+    field!(purgatory),
     field!(console_mmio32),
     field!(xcr0),
     field!(flags),
@@ -189,7 +189,7 @@ pub const DAMAGES: &[Damage] = &[
     field!(nr_regions),
     field!(reset),
     field!(tsc_khz),
-    field!(blob_digest),
+    field!(own_digest),
     field!(params_digest),
     region!("start of a region", 0, start),
     region!("length of a region", 1, len),
@@ -200,8 +200,8 @@ pub const DAMAGES: &[Damage] = &[
     nonsense("sealed: magic", reason::MAGIC, |p| p.magic = !MAGIC),
     nonsense("sealed: version", reason::VERSION, |p| p.version = u32::MAX),
     nonsense("sealed: size", reason::SIZE, |p| p.size = 0),
-    nonsense("sealed: digest of the code", reason::BLOB_DIGEST, |p| p.blob_digest[0] ^= 1),
-    nonsense("sealed: another address", reason::ADDRESS, |p| p.blob += PAGE),
+    nonsense("sealed: digest of the code", reason::OWN_DIGEST, |p| p.own_digest[0] ^= 1),
+    nonsense("sealed: another address", reason::ADDRESS, |p| p.purgatory += PAGE),
     nonsense("sealed: no such engine", reason::ENGINE, |p| p.engine = 99),
     nonsense("sealed: XCR0 of no engine", reason::ENGINE, |p| p.xcr0 = 1),
     nonsense("sealed: no region", reason::REGION_COUNT, |p| p.nr_regions = 0),
@@ -212,12 +212,12 @@ pub const DAMAGES: &[Damage] = &[
     nonsense("sealed: a region at address 0", reason::REGION, |p| p.regions[0].start = 0),
     nonsense("sealed: a region of no kind", reason::REGION, |p| p.regions[0].kind = 99),
     nonsense("sealed: a region of the purgatory", reason::REGION, |p| {
-        p.regions[0].start = p.blob;
+        p.regions[0].start = p.purgatory;
     }),
     nonsense("sealed: regions overlap", reason::REGION, |p| {
         p.regions[1].start = p.regions[0].start;
     }),
-    nonsense("sealed: entry in no region", reason::ENTRY, |p| p.entry = p.blob),
+    nonsense("sealed: entry in no region", reason::ENTRY, |p| p.entry = p.purgatory),
     nonsense("sealed: entry in boot_params", reason::ENTRY, |p| p.entry = p.boot_params),
     nonsense("sealed: boot_params past their region", reason::ENTRY, |p| {
         let kind = RegionKind::BootParams as u32;

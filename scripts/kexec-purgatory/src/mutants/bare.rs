@@ -8,7 +8,7 @@ use std::io;
 use anyhow::{Context, Error, Result};
 
 use super::{Fate, Sources};
-use crate::bare::{Bare, Blob, cases};
+use crate::bare::{Bare, Purgatory, cases};
 use crate::layout::Layout;
 
 /// The cases of [`crate::bare`] with the purgatory of a mutant.
@@ -48,8 +48,8 @@ impl<'a> BareTests<'a> {
 }
 
 fn bare(layout: &Layout, sources: &Sources) -> Result<Bare> {
-    let blob = Blob::build(layout, sources.folder())?;
-    Bare::new(layout, blob)
+    let purgatory = Purgatory::build(layout, sources.folder())?;
+    Bare::new(layout, purgatory)
 }
 
 /// Whether a case failed because of something that it needs, such as an emulator that works and

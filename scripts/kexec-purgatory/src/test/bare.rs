@@ -5,7 +5,7 @@
 use anyhow::Result;
 
 use super::Report;
-use crate::bare::{Bare, Blob, SOURCES, cases};
+use crate::bare::{Bare, Purgatory, SOURCES, cases};
 use crate::layout::Layout;
 use crate::progress::Step;
 use crate::root::Rust;
@@ -24,9 +24,9 @@ pub fn names_in(group: &str) -> Vec<String> {
 
 pub fn run(layout: &Layout, report: &mut Report) -> Result<()> {
     let step = Step::start("build the purgatory alone");
-    let blob = Blob::build(layout, &layout.overlay.join(SOURCES))?;
+    let purgatory = Purgatory::build(layout, &layout.overlay.join(SOURCES))?;
     step.done();
-    run_blob(layout, report, "bare", blob)
+    run_with(layout, report, "bare", purgatory)
 }
 
 /// Runs the cases with a purgatory that was built by another compiler; see [`names_in`] for their
@@ -36,13 +36,13 @@ pub fn run_built_by(layout: &Layout, report: &mut Report, group: &str, rust: Rus
         "build the purgatory alone by the {} Rust",
         rust.name()
     ));
-    let blob = Blob::build_by(layout, &layout.overlay.join(SOURCES), rust)?;
+    let purgatory = Purgatory::build_by(layout, &layout.overlay.join(SOURCES), rust)?;
     step.done();
-    run_blob(layout, report, group, blob)
+    run_with(layout, report, group, purgatory)
 }
 
-fn run_blob(layout: &Layout, report: &mut Report, group: &str, blob: Blob) -> Result<()> {
-    let bare = Bare::new(layout, blob)?;
+fn run_with(layout: &Layout, report: &mut Report, group: &str, purgatory: Purgatory) -> Result<()> {
+    let bare = Bare::new(layout, purgatory)?;
     for case in cases() {
         report.test(&format!("{group}/{}", case.name), || case.run(&bare));
     }

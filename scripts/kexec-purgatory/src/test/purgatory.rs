@@ -11,7 +11,7 @@ use object::{File, Object, ObjectSection, ObjectSymbol};
 
 use super::{Kernels, Report};
 use crate::abi::LEAF_SIZE;
-use crate::bench::blob::{Blob, Engine};
+use crate::bench::mapped::{Engine, Purgatory};
 use crate::bench::processor::{DIGESTS, PURGATORY};
 use crate::kernel::{self, Verify};
 use crate::stack::Program;
@@ -75,8 +75,8 @@ fn stack_used(folder: &Path, engine: Engine) -> Result<()> {
     let bound = Program::of_elf(&File::parse(bytes.as_slice())?)?.bound(DIGEST_ENTRY)?;
     // Leaves in every lane, an odd number of them, and a short one.
     let region = vec![1; 35 * LEAF_SIZE + 1];
-    let blob = Blob::new(&read(&folder.join(PURGATORY))?, &read(&digests)?)?;
-    let used = blob.stack_used(engine, &region) as u64;
+    let purgatory = Purgatory::new(&read(&folder.join(PURGATORY))?, &read(&digests)?)?;
+    let used = purgatory.stack_used(engine, &region) as u64;
     ensure!(used <= bound, "{used} bytes are used, of at most {bound}");
     ensure!(used > bound / 8, "only {used} bytes are used, of {bound}");
     Ok(())

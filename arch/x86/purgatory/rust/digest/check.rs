@@ -62,9 +62,9 @@ pub enum Fault {
     Size,
     /// [`Params::params_digest`]
     ParamsDigest,
-    /// [`Params::blob_digest`]
-    BlobDigest,
-    /// [`Params::blob`]
+    /// [`Params::own_digest`]
+    OwnDigest,
+    /// [`Params::purgatory`]
     Address,
     /// [`Params::engine`] or [`Params::xcr0`]
     Engine,
@@ -89,7 +89,7 @@ impl Fault {
             Fault::Version => "its parameters are of another version",
             Fault::Size => "its parameters have a bad size",
             Fault::ParamsDigest => "the parameters of the purgatory are damaged",
-            Fault::BlobDigest => "the purgatory itself is damaged",
+            Fault::OwnDigest => "the purgatory itself is damaged",
             Fault::Address => "the purgatory is not where it was placed",
             Fault::Engine => "there is no such engine",
             Fault::RegionCount => "there are no regions, or too many",
@@ -103,7 +103,7 @@ impl Fault {
 /// Checks `params`.
 ///
 /// `extent` is the memory that the purgatory occupies. `own_digest` and `params_digest` are the
-/// digests of its code and of its parameters as they are (see [`Params::blob_digest`] and
+/// digests of its code and of its parameters as they are (see [`Params::own_digest`] and
 /// [`Params::params_digest`]). Every field is checked although the digest of the parameters covers
 /// it: that digest is stored with the parameters.
 ///
@@ -120,8 +120,8 @@ pub fn check<'a>(
     ensure(params.version == VERSION, Fault::Version)?;
     ensure(params.size as usize == size_of::<Params>(), Fault::Size)?;
     ensure(*params_digest == params.params_digest, Fault::ParamsDigest)?;
-    ensure(*own_digest == params.blob_digest, Fault::BlobDigest)?;
-    ensure(params.blob == extent.start, Fault::Address)?;
+    ensure(*own_digest == params.own_digest, Fault::OwnDigest)?;
+    ensure(params.purgatory == extent.start, Fault::Address)?;
 
     let engine = EngineKind::from_raw(params.engine).ok_or(Fault::Engine)?;
     ensure(params.xcr0 == engine.xcr0(), Fault::Engine)?;

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use super::MAX;
 use crate::abi::{Params, RESET_IO, RESET_NONE, Reset};
 use crate::bare::expect::{ended, entered, fault, printed};
-use crate::bare::image::{BLOB, EXIT_PORT, Image};
+use crate::bare::image::{EXIT_PORT, Image, PURGATORY};
 use crate::bare::machine::Bare;
 use crate::bare::run::Ending;
 
@@ -77,7 +77,7 @@ pub fn after_the_check(bare: &Bare) -> Result<()> {
         let mut image = bare.image(0);
         image.debug = true;
         image.console_port = 0;
-        image.console_mmio32 = BLOB + (image.blob.params() + field) as u64;
+        image.console_mmio32 = PURGATORY + (image.purgatory.params() + field) as u64;
         image
     };
 

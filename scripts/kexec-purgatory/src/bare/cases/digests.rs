@@ -76,7 +76,7 @@ fn compare(bare: &Bare, engine: EngineKind, regions: &[(usize, usize)]) -> Resul
     image.xcr0 = engine.xcr0();
     image.damage = vec![
         (DIGESTS_PROGRAM, bare.digests.clone()),
-        (DIGESTS_IMAGE, bare.blob.digests.clone()),
+        (DIGESTS_IMAGE, bare.purgatory.digests.clone()),
         (DIGESTS, job),
         (GUARD_TABLE, table),
         (data, noise(1, SIZE)),
@@ -93,8 +93,8 @@ fn compare(bare: &Bare, engine: EngineKind, regions: &[(usize, usize)]) -> Resul
 
 /// Tests and measurements call the code that the purgatory runs, identical in every instruction.
 pub fn same_code(bare: &Bare) -> Result<()> {
-    let ours = File::parse(&*bare.blob.elf)?;
-    let tested = File::parse(&*bare.blob.digests_elf)?;
+    let ours = File::parse(&*bare.purgatory.elf)?;
+    let tested = File::parse(&*bare.purgatory.digests_elf)?;
     let root = tested
         .symbols()
         .filter_map(|symbol| symbol.name().ok())

@@ -7,7 +7,7 @@ use std::mem::offset_of;
 use anyhow::{Context, Result, ensure};
 
 use super::super::expect::{ended, entered_by, fault, mismatch, printed, refused};
-use super::super::image::{BLOB, CRASH_BLOB, Image};
+use super::super::image::{CRASH_PURGATORY, Image, PURGATORY};
 use super::super::machine::Bare;
 use super::super::run::Ending;
 use super::record;
@@ -22,13 +22,13 @@ const ENTERS: &str = "purgatory: entering the crash image\n";
 const ANOTHER: &str = "purgatory: the crash image has another purgatory\n";
 
 /// What a record says was damaged, if it was the purgatory.
-const PURGATORY: u64 = 15;
+const DAMAGED_PURGATORY: u64 = 15;
 
 /// Checks that the crash kernel was entered and told what was damaged.
 fn crashed(bare: &Bare, image: &Image, said: &str, damaged: u64) -> Result<()> {
     let run = bare.run(MAX, image)?;
     printed(&run, &format!("{said}{ENTERS}"))?;
-    entered_by(&run, image, CRASH_BLOB)?;
+    entered_by(&run, image, CRASH_PURGATORY)?;
     let stamps = record::read(&run)?;
     ensure!(
         stamps[record::MISMATCH] == Some(damaged),
@@ -63,7 +63,7 @@ pub fn entered(bare: &Bare) -> Result<()> {
     let sound = image(bare);
     let run = bare.run(MAX, &sound)?;
     printed(&run, "")?;
-    entered_by(&run, &sound, BLOB)?;
+    entered_by(&run, &sound, PURGATORY)?;
     ensure!(record::read(&run)?[record::MISMATCH].is_none());
     Ok(())
 }
@@ -71,7 +71,12 @@ pub fn entered(bare: &Bare) -> Result<()> {
 pub fn parameters_damaged(bare: &Bare) -> Result<()> {
     let mut image = image(bare);
     image.damage_params(offset_of!(Params, entry));
-    crashed(bare, &image, &fault(reason::PARAMS_DIGEST), PURGATORY)
+    crashed(
+        bare,
+        &image,
+        &fault(reason::PARAMS_DIGEST),
+        DAMAGED_PURGATORY,
+    )
 }
 
 /// Both are damaged: the machine ends as without a crash image.
@@ -80,7 +85,9 @@ pub fn damaged(bare: &Bare) -> Result<()> {
     let code = offset_of!(Header, reserved);
     let mut in_code = image(bare);
     let said = mismatch(&mut in_code, 2, 0);
-    in_code.damage.push((CRASH_BLOB + code as u64, vec![1]));
+    in_code
+        .damage
+        .push((CRASH_PURGATORY + code as u64, vec![1]));
     refused(&bare.run(MAX, &in_code)?, &format!("{said}{ANOTHER}"))?;
 
     // A byte of the normal image's own header, of which nothing is used: it cannot be known which
@@ -91,10 +98,10 @@ pub fn damaged(bare: &Bare) -> Result<()> {
         offset_of!(Header, params) + 3,
     ] {
         let mut own = image(bare);
-        own.damage.push((BLOB + offset as u64, vec![1]));
+        own.damage.push((PURGATORY + offset as u64, vec![1]));
         refused(
             &bare.run(MAX, &own)?,
-            &format!("{}{ANOTHER}", fault(reason::BLOB_DIGEST)),
+            &format!("{}{ANOTHER}", fault(reason::OWN_DIGEST)),
         )
         .with_context(|| format!("damage in byte {offset} of the header"))?;
     }
@@ -104,7 +111,7 @@ pub fn damaged(bare: &Bare) -> Result<()> {
         let mut params = image(bare);
         params.timeout = timeout;
         let said = mismatch(&mut params, 3, 0);
-        let at = CRASH_BLOB + (params.blob.params() + offset_of!(Params, tsc_khz)) as u64;
+        let at = CRASH_PURGATORY + (params.purgatory.params() + offset_of!(Params, tsc_khz)) as u64;
         params.damage.push((at, vec![1]));
         let ends = [&said, ENTERS, &fault(reason::PARAMS_DIGEST)].concat();
         check_end(bare, &params, &ends)?;
@@ -130,13 +137,13 @@ fn check_end(bare: &Bare, image: &Image, said: &str) -> Result<()> {
 
 /// Addresses at which there can be no purgatory.
 pub fn elsewhere(bare: &Bare) -> Result<()> {
-    let entry = bare.blob.entry();
+    let entry = bare.purgatory.entry();
     for (address, damaged) in [
         (1, ""),
         (entry, ""),
-        (CRASH_BLOB + entry + 8, ""),
-        (BLOB + entry, ""),
-        (CRASH_BLOB + 0x10_0000 + entry, ANOTHER),
+        (CRASH_PURGATORY + entry + 8, ""),
+        (PURGATORY + entry, ""),
+        (CRASH_PURGATORY + 0x10_0000 + entry, ANOTHER),
     ] {
         let mut image = image(bare);
         image.crash_entry = Some(address);

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::abi::{Header, Params};
 use crate::bare::expect::{ended, fault, refused};
-use crate::bare::image::{BLOB, OTHERS};
+use crate::bare::image::{OTHERS, PURGATORY};
 use crate::bare::machine::Bare;
 use crate::bare::run::Ending;
 use crate::expected::reason;
@@ -17,18 +17,18 @@ use crate::processors::MAX;
 pub fn code_damaged(bare: &Bare) -> Result<()> {
     let damaged = |byte: usize| {
         let mut image = bare.image(0);
-        let flipped = bare.blob.bytes[byte] ^ 1;
-        image.damage.push((BLOB + byte as u64, vec![flipped]));
+        let flipped = bare.purgatory.bytes[byte] ^ 1;
+        image.damage.push((PURGATORY + byte as u64, vec![flipped]));
         bare.run(MAX, &image)
     };
     // An unused field.
     refused(
         &damaged(offset_of!(Header, reserved))?,
-        &fault(reason::BLOB_DIGEST),
+        &fault(reason::OWN_DIGEST),
     )?;
 
     // A constant of the digest code, so that every digest is wrong.
-    let run = damaged(bare.blob.params() - 1)?;
+    let run = damaged(bare.purgatory.params() - 1)?;
     ensure!(
         run.printed.starts_with(&fault("")[..fault("").len() - 1]),
         "printed {:?}",
@@ -62,11 +62,11 @@ pub fn parameters_forged(bare: &Bare) -> Result<()> {
     let cases: &[(Change, &str)] = &[
         (|p| p.version = 0xff, reason::VERSION),
         (|p| p.size = 0, reason::SIZE),
-        (|p| p.blob += 0x1000, reason::ADDRESS),
+        (|p| p.purgatory += 0x1000, reason::ADDRESS),
         (|p| p.engine = 4, reason::ENGINE),
         (|p| p.nr_regions = 17, reason::REGION_COUNT),
         (|p| p.regions[1].start = u64::MAX, reason::REGION),
-        (|p| p.regions[1].start = BLOB, reason::REGION),
+        (|p| p.regions[1].start = PURGATORY, reason::REGION),
         (|p| p.entry = OTHERS, reason::ENTRY),
         (|p| p.boot_params -= 1, reason::ENTRY),
     ];

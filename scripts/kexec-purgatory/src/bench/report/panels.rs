@@ -6,9 +6,9 @@ use anyhow::{Context, Result};
 use indexmap::IndexMap;
 
 use super::{Report, millions};
-use crate::bench::blob::missing;
 use crate::bench::copy::Loop;
 use crate::bench::instructions::Repeated;
+use crate::bench::mapped::missing;
 use crate::bench::measure::Spread;
 use crate::bench::picture::{Bar, Panel, rounded};
 use crate::bench::processor::{self, Caches};

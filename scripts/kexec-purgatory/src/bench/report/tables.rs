@@ -6,9 +6,9 @@ use comfy_table::{CellAlignment, Table, presets::ASCII_MARKDOWN};
 use indexmap::IndexMap;
 
 use super::{Report, millions};
-use crate::bench::blob::Engine;
 use crate::bench::copy::Loop;
 use crate::bench::instructions::Repeated;
+use crate::bench::mapped::Engine;
 use crate::bench::measure::Spread;
 use crate::bench::processor::{Caches, SMALL_REGION, SMALL_REGIONS};
 

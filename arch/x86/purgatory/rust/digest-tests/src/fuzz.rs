@@ -14,10 +14,10 @@ use crate::{
         opinion,
         sound, //
         Opinion,
-        BLOB,
-        BLOB_SIZE,
         OWN_DIGEST,
         PARAMS_DIGEST,
+        PURGATORY,
+        PURGATORY_SIZE,
     },
     reference, //
 };
@@ -59,7 +59,7 @@ const FAULTS: [Fault; 11] = [
     Fault::Version,
     Fault::Size,
     Fault::ParamsDigest,
-    Fault::BlobDigest,
+    Fault::OwnDigest,
     Fault::Address,
     Fault::Engine,
     Fault::RegionCount,
@@ -79,7 +79,7 @@ fn params(input: &[u8]) {
     let mut bytes = to_bytes(&sound());
     let len = bytes.len();
 
-    bytes.extend_from_slice(&BLOB_SIZE.to_le_bytes());
+    bytes.extend_from_slice(&PURGATORY_SIZE.to_le_bytes());
     bytes.extend_from_slice(&[0; 8]);
     for edit in input.chunks_exact(EDIT) {
         let at = usize::from(u16::from_le_bytes([edit[0], edit[1]])) % (len + 8);
@@ -89,7 +89,7 @@ fn params(input: &[u8]) {
 
     let params = from_bytes(&bytes[..len]);
     let size = u64::from_le_bytes(std::array::from_fn(|i| bytes[len + i]));
-    let extent = BLOB..BLOB.saturating_add(size);
+    let extent = PURGATORY..PURGATORY.saturating_add(size);
     let digests = [&OWN_DIGEST, &PARAMS_DIGEST];
     let result = check(&params, extent.clone(), &OWN_DIGEST, &PARAMS_DIGEST);
 

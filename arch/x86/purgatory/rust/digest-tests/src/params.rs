@@ -19,8 +19,8 @@ use purgatory_digest::{
 use std::ops::Range;
 
 /// Address of the purgatory, its size, and its digests.
-pub const BLOB: u64 = 0x10_0000;
-pub const BLOB_SIZE: u64 = 0x8000;
+pub const PURGATORY: u64 = 0x10_0000;
+pub const PURGATORY_SIZE: u64 = 0x8000;
 pub const OWN_DIGEST: Digest = [1; 32];
 pub const PARAMS_DIGEST: Digest = [2; 32];
 
@@ -51,11 +51,11 @@ pub fn sound() -> Params {
         tsc_khz: 0,
         reset: Reset::default(),
         console_mmio32: 0,
-        blob: BLOB,
+        purgatory: PURGATORY,
         xcr0: EngineKind::Avx2X8.xcr0(),
         engine: EngineKind::Avx2X8 as u32,
         nr_regions: 3,
-        blob_digest: OWN_DIGEST,
+        own_digest: OWN_DIGEST,
         params_digest: PARAMS_DIGEST,
         regions,
         record: 0xa100,
@@ -158,8 +158,8 @@ pub fn has(fault: Fault, params: &Params, extent: &Range<u64>, digests: [&Digest
         Fault::Version => params.version != VERSION,
         Fault::Size => params.size != 1056,
         Fault::ParamsDigest => params.params_digest != *of_params,
-        Fault::BlobDigest => params.blob_digest != *own,
-        Fault::Address => params.blob != extent.start,
+        Fault::OwnDigest => params.own_digest != *own,
+        Fault::Address => params.purgatory != extent.start,
         Fault::Engine => match params.engine {
             0 | 1 => params.xcr0 != 0,
             2 => params.xcr0 != 0x7,

@@ -63,11 +63,11 @@ fn params() {
     assert_eq!(offset_of!(Params, tsc_khz), 36);
     assert_eq!(offset_of!(Params, reset), 40);
     assert_eq!(offset_of!(Params, console_mmio32), 56);
-    assert_eq!(offset_of!(Params, blob), 64);
+    assert_eq!(offset_of!(Params, purgatory), 64);
     assert_eq!(offset_of!(Params, xcr0), 72);
     assert_eq!(offset_of!(Params, engine), 80);
     assert_eq!(offset_of!(Params, nr_regions), 84);
-    assert_eq!(offset_of!(Params, blob_digest), 88);
+    assert_eq!(offset_of!(Params, own_digest), 88);
     assert_eq!(offset_of!(Params, params_digest), 120);
     assert_eq!(offset_of!(Params, regions), 152);
 

@@ -9,7 +9,7 @@ use purgatory_digest::{
     engines::EngineKind,
 };
 use purgatory_digest_tests::params::{
-    has, opinion, region, sound, Opinion, BLOB, BLOB_SIZE, OWN_DIGEST, PARAMS_DIGEST,
+    has, opinion, region, sound, Opinion, OWN_DIGEST, PARAMS_DIGEST, PURGATORY, PURGATORY_SIZE,
 };
 
 const FAULTS: [Fault; 11] = [
@@ -17,7 +17,7 @@ const FAULTS: [Fault; 11] = [
     Fault::Version,
     Fault::Size,
     Fault::ParamsDigest,
-    Fault::BlobDigest,
+    Fault::OwnDigest,
     Fault::Address,
     Fault::Engine,
     Fault::RegionCount,
@@ -27,13 +27,25 @@ const FAULTS: [Fault; 11] = [
 ];
 
 fn fault_of(params: &Params) -> Option<Fault> {
-    check(params, BLOB..BLOB + BLOB_SIZE, &OWN_DIGEST, &PARAMS_DIGEST).err()
+    check(
+        params,
+        PURGATORY..PURGATORY + PURGATORY_SIZE,
+        &OWN_DIGEST,
+        &PARAMS_DIGEST,
+    )
+    .err()
 }
 
 #[test]
 fn sound_parameters_pass() {
     let params = sound();
-    let checked = check(&params, BLOB..BLOB + BLOB_SIZE, &OWN_DIGEST, &PARAMS_DIGEST).unwrap();
+    let checked = check(
+        &params,
+        PURGATORY..PURGATORY + PURGATORY_SIZE,
+        &OWN_DIGEST,
+        &PARAMS_DIGEST,
+    )
+    .unwrap();
 
     assert_eq!(checked.engine(), EngineKind::Avx2X8);
     assert_eq!(checked.regions().len(), 3);
@@ -56,8 +68,8 @@ fn every_damage_has_its_fault() {
         (|p| p.version += 1, Fault::Version),
         (|p| p.size -= 8, Fault::Size),
         (|p| p.params_digest[31] ^= 1, Fault::ParamsDigest),
-        (|p| p.blob_digest[0] ^= 0x80, Fault::BlobDigest),
-        (|p| p.blob += 0x1000, Fault::Address),
+        (|p| p.own_digest[0] ^= 0x80, Fault::OwnDigest),
+        (|p| p.purgatory += 0x1000, Fault::Address),
         (|p| p.engine = no_engine(), Fault::Engine),
         (|p| (p.engine, p.xcr0) = (no_engine(), 0), Fault::Engine),
         (|p| p.xcr0 = 0, Fault::Engine),
@@ -70,7 +82,7 @@ fn every_damage_has_its_fault() {
         (|p| p.regions[2].len = u64::MAX, Fault::Region),
         (|p| p.regions[2].len = 1 << 63, Fault::Region),
         (|p| p.regions[2].start = p.regions[1].start, Fault::Region),
-        (|p| p.regions[0].len = BLOB, Fault::Region),
+        (|p| p.regions[0].len = PURGATORY, Fault::Region),
         (|p| p.entry = 0xff_ffff, Fault::Entry),
         (|p| p.entry = 0x1_2000_0000, Fault::Entry),
         (|p| p.entry = 0x100_0000 + 0xd0_0001, Fault::Entry),
@@ -86,7 +98,7 @@ fn every_damage_has_its_fault() {
         ),
         (|p| p.regions[2].start = p.record + 335, Fault::Record),
         (
-            |p| (p.regions[0].len, p.record) = (BLOB - 8 - 0x9000, BLOB - 8),
+            |p| (p.regions[0].len, p.record) = (PURGATORY - 8 - 0x9000, PURGATORY - 8),
             Fault::Record,
         ),
         (|p| p.regions[2].start = p.record - 1, Fault::Region),
@@ -105,8 +117,8 @@ fn every_damage_has_its_fault() {
 fn every_bit_of_the_digests_counts() {
     for bit in 0..8 * DIGEST_SIZE {
         let mut params = sound();
-        params.blob_digest[bit / 8] ^= 1 << (bit % 8);
-        assert_eq!(fault_of(&params), Some(Fault::BlobDigest), "bit {bit}");
+        params.own_digest[bit / 8] ^= 1 << (bit % 8);
+        assert_eq!(fault_of(&params), Some(Fault::OwnDigest), "bit {bit}");
 
         let mut params = sound();
         params.params_digest[bit / 8] ^= 1 << (bit % 8);
@@ -207,7 +219,7 @@ proptest! {
     #[test]
     fn any_regions_are_judged_soundly(
         parts in prop::collection::vec((any::<u64>(), any::<u64>(), 0..10u32), 0..REGIONS_MAX),
-        blob in any::<u64>(),
+        purgatory in any::<u64>(),
     ) {
         let regions: Vec<Region> = parts
             .iter()
@@ -218,7 +230,7 @@ proptest! {
                 ..Region::UNUSED
             })
             .collect();
-        let extent = blob..blob.saturating_add(BLOB_SIZE);
+        let extent = purgatory..purgatory.saturating_add(PURGATORY_SIZE);
 
         match opinion(&regions, &extent) {
             Opinion::Either => {}
@@ -242,7 +254,7 @@ proptest! {
         len in prop_oneof![Just(0x1100), any::<u64>()],
         record in prop_oneof![Just(0), Just(0xa100), any::<u64>()],
     ) {
-        let extent = BLOB..BLOB + BLOB_SIZE;
+        let extent = PURGATORY..PURGATORY + PURGATORY_SIZE;
         let mut params = sound();
 
         params.entry = entry;

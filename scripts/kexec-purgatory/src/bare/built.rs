@@ -20,7 +20,7 @@ pub const SOURCES: &str = "arch/x86/purgatory/rust";
 
 /// The purgatory as the kernel includes it.
 #[derive(Clone)]
-pub struct Blob {
+pub struct Purgatory {
     pub bytes: Vec<u8>,
     /// Only its digest code, see `purgatory_test.rs`.
     pub digests: Vec<u8>,
@@ -29,7 +29,7 @@ pub struct Blob {
     pub digests_elf: Vec<u8>,
 }
 
-impl Blob {
+impl Purgatory {
     /// Builds the purgatory of these sources in `build/bare`, with this machine's compiler.
     pub fn build(layout: &Layout, sources: &Path) -> Result<Self> {
         Self::build_in(layout, sources, "bare", |_, _| Ok(command("make")))
@@ -60,26 +60,26 @@ impl Blob {
                 .arg("-C")
                 .arg(&folder)
                 .arg("-f")
-                .arg(layout.tool("blob.mk"))
+                .arg(layout.tool("purgatory.mk"))
                 .arg(format!("KERNEL={}", tree.display()))
-                .arg(format!("BLOB={}", sources.display()))
+                .arg(format!("PURGATORY={}", sources.display()))
                 .arg(format!("CRATES={}", crates.display())),
         )?;
         let read = |name: &str| {
-            let path = folder.join("blob").join(name);
+            let path = folder.join("purgatory").join(name);
             fs::read(&path).with_context(|| format!("cannot read {}", path.display()))
         };
-        let blob = Self {
+        let purgatory = Self {
             bytes: read("purgatory.bin")?,
             digests: read("purgatory_test.bin")?,
             elf: read("purgatory.elf")?,
             digests_elf: read("purgatory_test.elf")?,
         };
         ensure!(
-            blob.bytes.get(..8) == Some(&abi::MAGIC.to_le_bytes()),
+            purgatory.bytes.get(..8) == Some(&abi::MAGIC.to_le_bytes()),
             "what was built is no purgatory"
         );
-        Ok(blob)
+        Ok(purgatory)
     }
 
     /// Offset of the first instruction.

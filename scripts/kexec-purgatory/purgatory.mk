@@ -3,21 +3,21 @@
 # Builds the purgatory without a kernel around it: with the purgatory's own Makefile, and
 # with the few rules of the kernel that it needs.
 #
-# make -f blob.mk KERNEL=<kernel tree> BLOB=<sources> CRATES=<third-party crates>
+# make -f purgatory.mk KERNEL=<kernel tree> PURGATORY=<sources> CRATES=<third-party crates>
 #
-# Builds in "blob", a directory that it makes in the current one.
+# Builds in "purgatory", a directory that it makes in the current one.
 
 MAKEFLAGS += --no-builtin-rules --no-builtin-variables --no-print-directory
 
 .SUFFIXES:
 PHONY := FORCE
 .PHONY: all
-all: blob/purgatory.bin blob/purgatory_test.bin
+all: purgatory/purgatory.bin purgatory/purgatory_test.bin
 
 srctree	:= $(KERNEL)
 objtree	:= .
-src	:= $(BLOB)
-obj	:= blob
+src	:= $(PURGATORY)
+obj	:= purgatory
 Q	:= @
 quiet	:= quiet_
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Maps the built blob into this process so that its code can be called.
+//! Maps the built purgatory into this process so that its code can be called.
 
 use std::arch::asm;
 use std::mem;
@@ -59,19 +59,19 @@ pub fn missing(kind: EngineKind) -> String {
     }
 }
 
-/// The blob, and the code that computes its digests.
+/// The purgatory, and the code that computes its digests.
 ///
 /// # Invariants
 ///
 /// `digest` points at the digest entry in `_code`.
-pub struct Blob {
+pub struct Purgatory {
     _code: Mmap,
     digest: DigestsEntry,
-    /// The bytes before the parameters, which the blob checks first.
+    /// The bytes before the parameters, which the purgatory checks first.
     checked: Vec<u8>,
 }
 
-impl Blob {
+impl Purgatory {
     /// Takes the purgatory's image, and maps the image of its digest code, `purgatory_test.bin`.
     pub fn new(purgatory: &[u8], digests: &[u8]) -> Result<Self> {
         let field = |offset: usize| -> Result<u32> {
