@@ -30,39 +30,29 @@ pub(crate) unsafe fn inb(port: u16) -> u8 {
     byte
 }
 
-/// Writes an I/O port.
-///
-/// # Safety
-///
-/// Writing `byte` to `port` must have no effect on memory that this program uses.
-pub(crate) unsafe fn outb(port: u16, byte: u8) {
-    // SAFETY: By the safety requirements of this function.
-    unsafe {
-        asm!(
-            "outb %al, %dx",
-            in("dx") port,
-            in("al") byte,
-            options(att_syntax, nomem, nostack, preserves_flags),
-        )
+macro_rules! port_writer {
+    ($name:ident, $type:ty, $instruction:literal, $register:tt) => {
+        /// Writes an I/O port.
+        ///
+        /// # Safety
+        ///
+        /// Writing `value` to `port` must have no effect on memory that this program uses.
+        pub(crate) unsafe fn $name(port: u16, value: $type) {
+            // SAFETY: By the safety requirements of this function.
+            unsafe {
+                asm!(
+                    $instruction,
+                    in("dx") port,
+                    in($register) value,
+                    options(att_syntax, nomem, nostack, preserves_flags),
+                )
+            };
+        }
     };
 }
 
-/// Writes an I/O port.
-///
-/// # Safety
-///
-/// As for [`outb`].
-pub(crate) unsafe fn outl(port: u16, value: u32) {
-    // SAFETY: By the safety requirements of this function.
-    unsafe {
-        asm!(
-            "outl %eax, %dx",
-            in("dx") port,
-            in("eax") value,
-            options(att_syntax, nomem, nostack, preserves_flags),
-        )
-    };
-}
+port_writer!(outb, u8, "outb %al, %dx", "al");
+port_writer!(outl, u32, "outl %eax, %dx", "eax");
 
 /// An empty IDT, loaded while this value lives: any exception or NMI resets the CPU.
 pub(crate) struct EmptyIdt {
