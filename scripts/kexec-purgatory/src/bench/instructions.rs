@@ -291,16 +291,14 @@ fn time_stamp(gdb: &mut Gdb) -> Result<u64> {
 /// The return address of a function that is stopped at its first instruction.
 fn return_address(gdb: &mut Gdb) -> Result<u64> {
     let stack = gdb.registers()?.get("rsp")?;
-    let address = gdb.read(Space::Virtual, stack, size_of::<u64>())?;
-    Ok(u64::from_le_bytes(address[..].try_into()?))
+    gdb.read_u64(Space::Virtual, stack)
 }
 
 /// How the pages of the image lie that `machine_kexec()` is called with. `struct kimage` begins
 /// with the first entry of the list.
 fn image_pages(gdb: &mut Gdb) -> Result<Runs> {
     let kimage = gdb.registers()?.get("rdi")?;
-    let number = |bytes: &[u8]| Ok(u64::from_le_bytes(bytes.try_into()?));
-    let head = number(&gdb.read(Space::Virtual, kimage, size_of::<u64>())?)?;
+    let head = gdb.read_u64(Space::Virtual, kimage)?;
     // The last page of the list that was read.
     let mut last: Option<(u64, Vec<u8>)> = None;
     Runs::of_list(head, |address| {
@@ -309,9 +307,10 @@ fn image_pages(gdb: &mut Gdb) -> Result<Runs> {
             Some((start, page)) if start == address - offset => page,
             _ => gdb.read(Space::Physical, address - offset, PAGE)?,
         };
-        let entry = number(&page[offset as usize..][..size_of::<u64>()]);
+        let entry = page[offset as usize..].first_chunk();
+        let entry = entry.context("an entry that crosses pages").copied();
         last = Some((address - offset, page));
-        entry
+        entry.map(u64::from_le_bytes)
     })
 }
 

@@ -247,8 +247,8 @@ fn copied(before_copy: &StoppedGuest, memory: &Path) -> Result<StoppedGuest> {
 /// Where the pages of a normal image are, from its `kimage::head`.
 fn pages(template: &Template, head: u64) -> Result<Pages> {
     let pages = Pages::walk(head, |address| {
-        let bytes = template.read(address, 8)?;
-        Ok(bytes.try_into().map_or(0, u64::from_le_bytes))
+        let bytes = template.read(address, size_of::<u64>())?;
+        Ok(u64::from_le_bytes(bytes[..].try_into()?))
     })?;
     ensure!(!pages.is_empty(), "the normal image is not copied");
     Ok(pages)

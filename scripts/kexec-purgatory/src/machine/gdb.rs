@@ -99,6 +99,12 @@ impl Gdb {
         Ok(memory)
     }
 
+    /// Reads a number of eight bytes, least significant first.
+    pub fn read_u64(&mut self, space: Space, address: u64) -> Result<u64> {
+        let bytes = self.read(space, address, size_of::<u64>())?;
+        Ok(u64::from_le_bytes(bytes[..].try_into()?))
+    }
+
     /// Writes memory. QEMU discards its translation of the memory, as it does when the guest
     /// writes.
     pub fn write(&mut self, space: Space, address: u64, bytes: &[u8]) -> Result<()> {

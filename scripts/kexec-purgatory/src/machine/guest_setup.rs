@@ -108,22 +108,15 @@ impl<'a> GuestSetup<'a> {
         machine.type_line(word)?;
         machine.run_to(self.symbols.address("machine_kexec")?)?;
         let image = machine.gdb.registers()?.get("rdi")?;
-        let mut field = |offset| {
-            let bytes = machine.gdb.read(Space::Virtual, image + offset, 8)?;
-            Ok::<_, anyhow::Error>(bytes.try_into().map_or(0, u64::from_le_bytes))
-        };
+        let mut field = |offset| machine.gdb.read_u64(Space::Virtual, image + offset);
         Ok((field(KIMAGE_HEAD)?, field(KIMAGE_START)?))
     }
 
     /// `kimage::head` of the normal image that a stopped guest has loaded.
     pub fn loaded_head(&self, machine: &mut Machine) -> Result<u64> {
         let pointer = self.symbols.address("kexec_image")?;
-        let mut word = |address| {
-            let bytes = machine.gdb.read(Space::Virtual, address, 8)?;
-            Ok::<_, anyhow::Error>(bytes.try_into().map_or(0, u64::from_le_bytes))
-        };
-        let image = word(pointer)?;
-        word(image + KIMAGE_HEAD)
+        let image = machine.gdb.read_u64(Space::Virtual, pointer)?;
+        machine.gdb.read_u64(Space::Virtual, image + KIMAGE_HEAD)
     }
 
     /// The segments of an image that are verified, without the record after `boot_params`, which

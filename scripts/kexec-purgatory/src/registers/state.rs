@@ -61,8 +61,7 @@ pub fn read(setup: &GuestSetup<'_>, machine: &mut Machine, image: &Loaded) -> Re
     state.insert("GDT", format!("limit {gdt_limit:#x}, {}", place(gdt)));
     state.insert("IDT", format!("limit {idt_limit:#x}, {}", place(idt)));
     for (name, selector) in [("GDT[0x10]", 0x10), ("GDT[0x18]", 0x18)] {
-        let bytes = machine.gdb.read(Space::Physical, gdt + selector, 8)?;
-        let descriptor = bytes.try_into().map_or(0, u64::from_le_bytes);
+        let descriptor = machine.gdb.read_u64(Space::Physical, gdt + selector)?;
         state.insert(name, format!("{descriptor:016x}"));
     }
 
@@ -73,10 +72,8 @@ pub fn read(setup: &GuestSetup<'_>, machine: &mut Machine, image: &Loaded) -> Re
     };
     let mapped = paging::identity(registers.get("cr3")?, levels, &mut |table| {
         let page = machine.gdb.read(Space::Physical, table, PAGE as usize)?;
-        let words = page.chunks_exact(8).map(|word| word.try_into());
-        Ok(words
-            .map(|word| word.map_or(0, u64::from_le_bytes))
-            .collect())
+        let words = page.as_chunks().0.iter();
+        Ok(words.map(|word| u64::from_le_bytes(*word)).collect())
     })?;
     for segment in &image.segments {
         let memory = segment.start..segment.start + segment.memory;
