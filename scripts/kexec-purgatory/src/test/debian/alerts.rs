@@ -56,7 +56,7 @@ fn test_file(metrics: &str) -> Result<Value> {
     let intact: Vec<Value> = damaged
         .iter()
         .map(|series| match series["series"].as_str() {
-            Some(name) if name.starts_with("kexec_image_damaged") => one_series(name, "0"),
+            Some(name) if name.starts_with("kexec_image_damaged") => constant(name, "0"),
             _ => series.clone(),
         })
         .chain([one_series(FAILED_UNIT, "0")])
@@ -122,7 +122,14 @@ fn series(metrics: &str) -> Result<Vec<Value>> {
         .collect()
 }
 
+/// A series of the host, whose name does not have the host yet.
 fn one_series(name: &str, value: &str) -> Value {
-    let of_host = name.replacen('{', &format!("{{instance=\"{HOST}\","), 1);
-    json!({"series": of_host, "values": format!("{value}x10")})
+    constant(
+        &name.replacen('{', &format!("{{instance=\"{HOST}\","), 1),
+        value,
+    )
+}
+
+fn constant(series: &str, value: &str) -> Value {
+    json!({"series": series, "values": format!("{value}x10")})
 }
