@@ -87,7 +87,7 @@ fn taken(kind: Kind, bytes: &[u8]) -> (Kind, usize, Digest) {
     (kind, bytes.len(), region_digest(bytes))
 }
 
-/// C declaration and contract: `arch/x86/include/asm/kexec-purgatory.h`.
+/// C declaration and contract: `arch/x86/include/asm/kexec-loader.h`.
 ///
 /// # Safety
 ///
@@ -107,7 +107,7 @@ unsafe extern "C" fn kexec_purgatory_check(crash: bool) -> c_int {
     })
 }
 
-/// C declaration and contract: `arch/x86/include/asm/kexec-purgatory.h`.
+/// C declaration and contract: `arch/x86/include/asm/kexec-loader.h`.
 ///
 /// # Safety
 ///

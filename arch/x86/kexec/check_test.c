@@ -12,6 +12,8 @@
 #include <linux/string.h>
 #include <linux/vmalloc.h>
 
+#include <asm/kexec-loader.h>
+
 #define LEAF_SIZE	KEXEC_PURGATORY_LEAF_SIZE
 
 /* Bytes of the two segments. The kernel's has an odd number of leaves and a tail. */

@@ -126,7 +126,7 @@ pub(crate) fn fill(
     Ok(())
 }
 
-/// C declaration and contract: `arch/x86/include/asm/kexec-purgatory.h`.
+/// C declaration and contract: `arch/x86/include/asm/kexec-loader.h`.
 ///
 /// # Safety
 ///
@@ -142,7 +142,7 @@ unsafe extern "C" fn kexec_purgatory_source(
     image.source(destination).unwrap_or(0)
 }
 
-/// C declaration and contract: `arch/x86/include/asm/kexec-purgatory.h`.
+/// C declaration and contract: `arch/x86/include/asm/kexec-loader.h`.
 ///
 /// # Safety
 ///

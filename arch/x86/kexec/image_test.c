@@ -11,6 +11,8 @@
 #include <linux/string.h>
 #include <linux/vmalloc.h>
 
+#include <asm/kexec-loader.h>
+
 /* Physical addresses; nothing is written there. */
 #define KERNEL_ADDR	SZ_16M
 #define ENTRY		(KERNEL_ADDR + 0x200)

@@ -18,6 +18,8 @@
 #include <linux/uaccess.h>
 #include <linux/workqueue.h>
 
+#include <asm/kexec-loader.h>
+
 /* One of the two images that can be loaded */
 struct slot {
 	/* Held while the image is pinned, and while it is replaced */

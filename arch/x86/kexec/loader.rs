@@ -117,7 +117,7 @@ unsafe extern "C" fn kexec_purgatory_elfcorehdr(
     }
 }
 
-/// C declaration and contract: `arch/x86/include/asm/kexec-purgatory.h`.
+/// C declaration and contract: `arch/x86/include/asm/kexec-loader.h`.
 ///
 /// # Safety
 ///
@@ -129,7 +129,7 @@ unsafe extern "C" fn kexec_purgatory_decision(decision: u8) -> *const c_char {
         .as_char_ptr()
 }
 
-/// C declaration and contract: `arch/x86/include/asm/kexec-purgatory.h`.
+/// C declaration and contract: `arch/x86/include/asm/kexec-loader.h`.
 ///
 /// # Safety
 ///

@@ -17,6 +17,7 @@
 #include <linux/vmalloc.h>
 
 #include <asm/bootparam.h>
+#include <asm/kexec-loader.h>
 #include <asm/tsc.h>
 
 /*

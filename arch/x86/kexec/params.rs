@@ -76,7 +76,7 @@ impl engines::Processor for BootCpu {
     }
 }
 
-/// C declaration and contract: `arch/x86/include/asm/kexec-purgatory.h`.
+/// C declaration and contract: `arch/x86/include/asm/kexec-loader.h`.
 ///
 /// # Safety
 ///

@@ -14,6 +14,8 @@
 #include <linux/notifier.h>
 #include <linux/string.h>
 
+#include <asm/kexec-loader.h>
+
 /* Held while the policy runs, so that its module cannot be unloaded meanwhile */
 static DEFINE_MUTEX(policy_lock);
 static kexec_purgatory_policy_fn *policy;

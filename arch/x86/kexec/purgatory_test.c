@@ -15,6 +15,7 @@
 #include <linux/sizes.h>
 #include <linux/vmalloc.h>
 #include <asm/fpu/api.h>
+#include <asm/kexec-loader.h>
 
 #define LEAF_SIZE	KEXEC_PURGATORY_LEAF_SIZE
 

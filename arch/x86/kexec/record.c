@@ -17,6 +17,7 @@
 #include <linux/time64.h>
 #include <linux/utsname.h>
 
+#include <asm/kexec-loader.h>
 #include <asm/setup.h>
 #include <asm/tsc.h>
 

@@ -21,6 +21,8 @@
 #include <linux/sysfs.h>
 #include <linux/timekeeping.h>
 
+#include <asm/kexec-loader.h>
+
 /* Room for a decision or a result with the name of a module */
 #define TEXT_SIZE	(KEXEC_CHECK_LEN + KEXEC_POLICY_NAME_LEN)
 

@@ -3,6 +3,8 @@
 #include <linux/kexec.h>
 #include <linux/moduleparam.h>
 
+#include <asm/kexec-loader.h>
+
 bool kexec_verify_spared;
 module_param_named(verify_spared, kexec_verify_spared, bool, 0644);
 MODULE_PARM_DESC(verify_spared,

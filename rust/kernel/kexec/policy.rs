@@ -2,8 +2,8 @@
 
 //! Policies: modules that decide which normal images are verified.
 //!
-//! C header: [`arch/x86/include/asm/kexec-purgatory.h`](
-//! srctree/arch/x86/include/asm/kexec-purgatory.h)
+//! C header: [`arch/x86/include/asm/kexec-loader.h`](
+//! srctree/arch/x86/include/asm/kexec-loader.h)
 
 use super::LoadingImage;
 
