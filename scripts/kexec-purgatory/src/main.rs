@@ -68,6 +68,7 @@ use crate::fuzz::Effort;
 use crate::kernel::Verify;
 use crate::layout::{Layout, lock};
 use crate::mutants::Selection;
+use crate::setup::Needs;
 
 #[derive(Parser)]
 #[command(about, version)]
@@ -242,6 +243,33 @@ enum Action {
     },
 }
 
+impl Action {
+    /// What has to be installed before.
+    fn needs(&self, layout: &Layout) -> &'static [Needs] {
+        match self {
+            Self::Check { .. } | Self::Ungraft => &[],
+            Self::Fuzz { .. } => &[Needs::Fuzz],
+            // The user named a tree: nothing is fetched.
+            Self::Graft | Self::Series if layout.kdir.is_some() => &[],
+            Self::Graft | Self::Series => &[Needs::Source],
+            Self::DebianPatches => &[Needs::Source, Needs::Quilt],
+            Self::Deb { .. } => &[Needs::Source, Needs::Root],
+            Self::Kernel {
+                verify: Verify::Options | Verify::OptionsM,
+                ..
+            } => &[Needs::Source, Needs::Kernel, Needs::Root],
+            Self::Kernel { .. } | Self::BenchStatic => &[Needs::Source, Needs::Kernel],
+            Self::Bench { no_emulation, .. } if *no_emulation => &[Needs::Source, Needs::Kernel],
+            Self::Bench { .. } | Self::Run | Self::SeriesCheck | Self::Registers => {
+                &[Needs::Source, Needs::Kernel, Needs::Guest]
+            }
+            Self::Faults { .. } => &[Needs::Source, Needs::Kernel, Needs::Guest],
+            Self::Mutants { .. } => &[Needs::Source, Needs::Kernel, Needs::Guest, Needs::Bochs],
+            Self::Test { .. } | Self::Matrix { .. } => setup::ALL,
+        }
+    }
+}
+
 fn main() -> ExitCode {
     #[cfg(feature = "standalone")]
     let result = bench::standalone::run().map(|()| true);
@@ -266,15 +294,7 @@ fn run(arguments: Arguments) -> Result<bool> {
         return test::list(&layout, filter);
     }
     let _lock = lock(&layout.build)?;
-    match &action {
-        Action::Check { .. } | Action::Ungraft => {}
-        Action::Graft | Action::Series => setup::install_for_sources(&layout)?,
-        Action::Test { .. } | Action::Matrix { .. } => {
-            setup::install(&layout)?;
-            setup::install_for_guests(&layout)?;
-        }
-        _ => setup::install(&layout)?,
-    }
+    setup::install(&layout, action.needs(&layout))?;
     match action {
         Action::Graft => {
             let tree = graft::kernel_tree(&layout)?;

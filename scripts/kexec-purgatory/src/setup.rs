@@ -15,59 +15,89 @@ use crate::exit::Cause;
 use crate::layout::{Layout, lock};
 use crate::progress::Step;
 
-/// Packages of the machine's own suites, for kernel builds, guests and checks.
-const PACKAGES: &[&str] = &[
-    "attr",
-    "bc",
-    "bison",
-    "bochs",
-    "bochs-term",
-    "bochsbios",
-    "busybox-static",
-    "ca-certificates",
-    "clang-19",
-    "cpio",
-    "flex",
-    "g++",
-    "gcc",
-    "git",
-    "kexec-tools",
-    "kmod",
-    "libc6-dev",
-    "libclang-19-dev",
-    "libelf-dev",
-    "libssl-dev",
-    "lld-19",
-    "llvm-19",
-    "make",
-    "mmdebstrap",
-    "perl",
-    "pesign",
-    "python3",
-    "python3-sphinx",
-    "python3-yaml",
-    "quilt",
-    "rust-web-clippy",
-    "rustfmt-web",
-    "shellcheck",
-    "sparse",
-    "vgabios",
-    "xz-utils",
+/// What a command needs, besides git, a C compiler and Rust.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Needs {
+    /// To fetch the source of a kernel.
+    Source,
+    /// To build kernels and the purgatory.
+    Kernel,
+    /// To boot kernels in QEMU.
+    Guest,
+    /// To run the purgatory in Bochs.
+    Bochs,
+    /// To make a root of another release.
+    Root,
+    /// To check patches of Debian's source package.
+    Quilt,
+    /// To link libFuzzer.
+    Fuzz,
+    /// For checks of sources, guests with UEFI, a disk or a TPM, and kernels of every compression.
+    Tests,
+}
+
+/// What all tests need.
+pub const ALL: &[Needs] = &[
+    Needs::Source,
+    Needs::Kernel,
+    Needs::Guest,
+    Needs::Bochs,
+    Needs::Root,
+    Needs::Quilt,
+    Needs::Fuzz,
+    Needs::Tests,
 ];
 
-/// Packages for guests with UEFI, a disk or a TPM, and for kernels of every compression.
-const GUEST_PACKAGES: &[&str] = &[
-    "bzip2",
-    "dosfstools",
-    "e2fsprogs",
-    "fdisk",
-    "lz4",
-    "lzop",
-    "mtools",
-    "ovmf",
-    "swtpm",
-    "zstd",
-];
+impl Needs {
+    /// Packages of the machine's own suites.
+    fn packages(self) -> &'static [&'static str] {
+        match self {
+            Self::Source => &["ca-certificates", "git", "xz-utils"],
+            Self::Kernel => &[
+                "bc",
+                "bison",
+                "clang-19",
+                "flex",
+                "gcc",
+                "kmod",
+                "libc6-dev",
+                "libclang-19-dev",
+                "libelf-dev",
+                "libssl-dev",
+                "lld-19",
+                "llvm-19",
+                "make",
+                "perl",
+                "python3",
+            ],
+            Self::Guest => &["busybox-static", "kexec-tools", "mmdebstrap"],
+            Self::Bochs => &["bochs", "bochs-term", "bochsbios", "mmdebstrap", "vgabios"],
+            Self::Root => &["mmdebstrap"],
+            Self::Quilt => &["quilt"],
+            Self::Fuzz => &["g++"],
+            Self::Tests => &[
+                "attr",
+                "bzip2",
+                "dosfstools",
+                "e2fsprogs",
+                "fdisk",
+                "lz4",
+                "lzop",
+                "mtools",
+                "ovmf",
+                "pesign",
+                "python3-sphinx",
+                "python3-yaml",
+                "rust-web-clippy",
+                "rustfmt-web",
+                "shellcheck",
+                "sparse",
+                "swtpm",
+                "zstd",
+            ],
+        }
+    }
+}
 
 /// The oldest QEMU that emulates the SHA extensions.
 const QEMU: (u32, u32) = (8, 2);
@@ -109,67 +139,54 @@ impl Debian {
     }
 }
 
-/// Packages that fetching a kernel's source needs.
-const SOURCE_PACKAGES: &[&str] = &["ca-certificates", "xz-utils"];
-
-/// Installs what is missing to fetch the kernel's source, or says what is missing. Does nothing if
-/// the user named a tree.
-pub fn install_for_sources(layout: &Layout) -> Result<()> {
-    match layout.kdir {
-        Some(_) => Ok(()),
-        None => install_missing(layout, SOURCE_PACKAGES),
-    }
-}
-
-/// Installs what is missing of [`GUEST_PACKAGES`], or says what is missing.
-pub fn install_for_guests(layout: &Layout) -> Result<()> {
-    install_missing(layout, GUEST_PACKAGES)
-}
-
-fn install_missing(layout: &Layout, packages: &'static [&'static str]) -> Result<()> {
-    let missing: Vec<&str> = missing(packages).collect();
-    match missing.is_empty() {
-        true => Ok(()),
-        false => install_packages(layout, Debian::of_this_machine(), &missing),
-    }
-}
-
-/// Installs what is missing for all commands, or says what is missing.
-pub fn install(layout: &Layout) -> Result<()> {
+/// Installs what is missing, or says what is missing.
+pub fn install(layout: &Layout, needs: &[Needs]) -> Result<()> {
     let debian = Debian::of_this_machine();
-    let mut missing: Vec<&str> = missing(PACKAGES).collect();
-    if !bindgen_is_packaged() && debian == Some(Debian::Trixie) {
-        missing.push("bindgen");
+    let mut packages: Vec<&str> = needs
+        .iter()
+        .flat_map(|needs| needs.packages())
+        .copied()
+        .collect();
+    packages.sort_unstable();
+    packages.dedup();
+    packages.retain(|name| !installed(name));
+    let bindgen_missing = needs.contains(&Needs::Kernel) && !bindgen_is_packaged();
+    if bindgen_missing && debian == Some(Debian::Trixie) {
+        packages.push("bindgen");
     }
-    let qemu = !version_is("qemu-system-x86_64", QEMU);
-    if qemu && debian != Some(Debian::Bookworm) {
-        missing.push(QEMU_PACKAGE);
+    let qemu_missing = needs.contains(&Needs::Guest) && !version_is("qemu-system-x86_64", QEMU);
+    if qemu_missing && debian != Some(Debian::Bookworm) {
+        packages.push(QEMU_PACKAGE);
     }
-    if !missing.is_empty() {
-        install_packages(layout, debian, &missing)?;
+    if !packages.is_empty() {
+        install_packages(layout, debian, &packages)?;
     }
-    if qemu && debian == Some(Debian::Bookworm) {
-        may_install(
-            debian,
-            &format!("apt-get install -t {QEMU_SUITE} {QEMU_PACKAGE}"),
-        )?;
-        let mut step = Step::start(format!("install {QEMU_PACKAGE} from {QEMU_SUITE}"));
-        let apt = PrivateApt::new(&layout.cache.join("apt"), QEMU_SUITE, true)?;
-        logged(
-            apt.command("apt-get")
-                .args(["-y", "install", "--no-install-recommends", "-t", QEMU_SUITE])
-                .arg(QEMU_PACKAGE),
-            &layout.log("install-qemu")?,
-            &mut step,
-        )?;
-        step.done();
+    if qemu_missing && debian == Some(Debian::Bookworm) {
+        install_qemu(layout, debian)?;
     }
-    bindgen(layout).map(drop)
+    if needs.contains(&Needs::Kernel) {
+        bindgen(layout)?;
+    }
+    Ok(())
 }
 
-/// The packages that are not installed.
-fn missing(packages: &'static [&'static str]) -> impl Iterator<Item = &'static str> {
-    packages.iter().copied().filter(|name| !installed(name))
+/// Installs QEMU from the suite that has a new one for Debian 12.
+fn install_qemu(layout: &Layout, debian: Option<Debian>) -> Result<()> {
+    may_install(
+        debian,
+        &format!("apt-get install -t {QEMU_SUITE} {QEMU_PACKAGE}"),
+    )?;
+    let mut step = Step::start(format!("install {QEMU_PACKAGE} from {QEMU_SUITE}"));
+    let apt = PrivateApt::new(&layout.cache.join("apt"), QEMU_SUITE, true)?;
+    logged(
+        apt.command("apt-get")
+            .args(["-y", "install", "--no-install-recommends", "-t", QEMU_SUITE])
+            .arg(QEMU_PACKAGE),
+        &layout.log("install-qemu")?,
+        &mut step,
+    )?;
+    step.done();
+    Ok(())
 }
 
 fn install_packages(layout: &Layout, debian: Option<Debian>, missing: &[&str]) -> Result<()> {
