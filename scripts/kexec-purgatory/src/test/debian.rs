@@ -133,6 +133,9 @@ fn try_once(machine: &mut Machine) -> Result<()> {
     machine.expect_release(&distribution)?;
     machine.leave("try", &ours)?;
     machine.follow("default", &ours)?;
+    machine.sh("grub-reboot 1 && grub-editenv - list | grep next_entry")?;
+    machine.follow("no-try", &ours)?;
+    machine.sh("! grub-editenv - list | grep next_entry")?;
     machine.leave_by("systemctl reboot", "boot the new kernel by default")?;
     machine.expect_release(&ours)
 }
@@ -150,19 +153,23 @@ fn module(machine: &mut Machine) -> Result<()> {
 
 /// Checks which system call each way to load an image uses: only kexec_file_load() decides.
 fn system_calls(machine: &mut Machine) -> Result<()> {
-    for (option, expected) in [
-        ("", VERIFIED),
-        ("--kexec-file-syscall", VERIFIED),
-        ("--kexec-syscall", "unknown: loaded with kexec_load()"),
+    for (options, file, expected) in [
+        ("-l", "verify_loaded", VERIFIED),
+        ("-s -l", "verify_loaded", VERIFIED),
+        ("-c -l", "verify_loaded", WITHOUT_FILES),
+        ("-p", "verify_crash", CRASH),
+        ("-s -p", "verify_crash", CRASH),
+        ("-c -p", "verify_crash", WITHOUT_FILES),
     ] {
         machine.sh(&format!(
-            "kexec {option} --load /boot/vmlinuz-{0} --initrd=/boot/initrd.img-{0} --reuse-cmdline",
+            "kexec {options} /boot/vmlinuz-{0} --initrd=/boot/initrd.img-{0} --reuse-cmdline",
             machine.ours
         ))?;
         machine
-            .expect_state("verify_loaded", expected)
-            .with_context(|| format!("kexec {option} --load"))?;
-        machine.sh("kexec --unload")?;
+            .expect_state(file, expected)
+            .with_context(|| format!("kexec {options}"))?;
+        let crash = if file == "verify_crash" { "-p" } else { "" };
+        machine.sh(&format!("kexec {crash} --unload"))?;
     }
     // What kexec-tools provides for scripts and units.
     machine.sh(&format!(
@@ -214,6 +221,8 @@ fn kexec(machine: &mut Machine, release: &str, decision: Option<&str>) -> Result
 }
 
 const VERIFIED: &str = "verified: policy of kexec_purgatory_verify";
+const CRASH: &str = "verified: crash image";
+const WITHOUT_FILES: &str = "unknown: loaded with kexec_load()";
 const DIRECT: &str = "direct: KEXEC_PURGATORY_VERIFY=m and no policy module is loaded";
 
 fn kexec_verified(machine: &mut Machine) -> Result<()> {
@@ -276,8 +285,9 @@ fn systemctl_reboot(machine: &mut Machine) -> Result<()> {
 }
 
 fn kdump_load(machine: &mut Machine) -> Result<()> {
+    machine.follow("kdump-tools", &machine.ours)?;
     machine.follow("kdump", &machine.ours)?;
-    machine.expect_state("verify_crash", "verified: crash image")?;
+    machine.expect_state("verify_crash", CRASH)?;
     machine.sh("grep -e ' -s ' /var/crash/kexec_cmd").map(drop)
 }
 

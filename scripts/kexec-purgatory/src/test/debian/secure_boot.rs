@@ -5,7 +5,7 @@
 use anyhow::{Result, ensure};
 
 use super::machine::Machine;
-use super::{VERIFIED, kexec};
+use super::{CRASH, VERIFIED, kexec};
 use crate::kernel::VERIFY_MODULE;
 
 /// An image without a signature, in the guest.
@@ -17,6 +17,7 @@ const REFUSED: &str = "No data available";
 /// Enrolls the keys, and signs what boots.
 pub fn enrol(machine: &mut Machine) -> Result<()> {
     let ours = machine.ours.clone();
+    machine.follow("secure-boot-tools", &ours)?;
     machine.follow("secure-boot-keys", &ours)?;
     machine.follow("secure-boot-sign", &ours).map(drop)
 }
@@ -29,7 +30,7 @@ pub fn boot(machine: &mut Machine) -> Result<()> {
     machine.sh("systemctl is-system-running --wait")?;
     expect_on(machine)?;
     machine.expect_state("verify_policy", &format!("policy: {VERIFY_MODULE}"))?;
-    machine.expect_state("verify_crash", "verified: crash image")
+    machine.expect_state("verify_crash", CRASH)
 }
 
 /// Fails unless the firmware has Secure Boot on and the kernel is locked down.
