@@ -48,6 +48,9 @@ const TPM: Hardware = Hardware {
     ..Hardware::USUAL
 };
 
+/// Memory for CMA into which the next kernel does not fit. Free memory is not zero.
+const SOME_CMA: &str = "cma=16M page_poison=1";
+
 /// The regions of a crash image: also the ELF core header.
 const DUMP: u32 = PLAIN + 1;
 
@@ -56,6 +59,8 @@ const CASES: &[Case] = &[
     Case::new("boot/norust-normal", Norust, Enter, ABSENT),
     Case::new("boot/norust-kexec-load", Norust, Enter, ABSENT).kexec_load(),
     Case::new("boot/norust-crash", Norust, Crash, ABSENT),
+    // As y-cma-some: the C purgatory verifies segments in CMA, which had other contents before.
+    Case::new("boot/norust-cma-some", Norust, Enter, ABSENT).arguments(SOME_CMA),
     Case::new("boot/y-normal", Y, Enter, Decided(VerifiedConfig)),
     Case::new("boot/y-normal-debug", Y, Enter, Decided(VerifiedConfig)).debug().regions(PLAIN),
     // The kernel copies with mainline's loop. The log does not show that.
@@ -81,15 +86,14 @@ const CASES: &[Case] = &[
         .regions(DUMP),
     Case::new("boot/y-cma-unaligned", Y, Enter, Decided(VerifiedConfig)).debug()
         .arguments("cma=256M").regions(PLAIN),
-    // The kernel does not fit into CMA.
-    Case::new("boot/y-cma-some", Y, Enter, Decided(VerifiedConfig)).debug().arguments("cma=16M")
+    Case::new("boot/y-cma-some", Y, Enter, Decided(VerifiedConfig)).debug().arguments(SOME_CMA)
         .regions(PLAIN),
     Case::new("boot/m-kho", M, Enter, Decided(DirectKho)).arguments(KHO).modules(&[VERIFY_MODULE]),
     // Handover adds a segment: the list of its scratch areas.
     Case::new("boot/m-kho-spared", M, Enter, Decided(VerifiedPolicy)).arguments(KHO)
         .modules(&[VERIFY_MODULE]).extra(Extra::VerifySpared).debug().regions(PLAIN + 1),
-    Case::new("boot/m-cma", M, Enter, Decided(DirectCma)).debug().arguments("cma=256M")
-        .modules(&[VERIFY_MODULE]),
+    Case::new("boot/m-cma", M, Enter, Decided(DirectCma)).debug()
+        .arguments("cma=256M page_poison=1").modules(&[VERIFY_MODULE]),
     Case::new("boot/m-cma-spared", M, Enter, Decided(VerifiedPolicy)).arguments("cma=256M")
         .modules(&[VERIFY_MODULE]).extra(Extra::VerifySpared).debug().regions(PLAIN),
     // The policy is told why the image is spared.
@@ -141,9 +145,8 @@ const OPTIONS: &[Case] = &[
     // CMA aligns less than the kernel asks for.
     Case::new("options/cma-unaligned", Options, Enter, Decided(VerifiedConfig))
         .arguments("cma=256M").regions(PLAIN),
-    // The kernel does not fit into CMA.
     Case::new("options/cma-some", Options, Enter, Decided(VerifiedConfig))
-        .arguments("cma=16M").regions(PLAIN),
+        .arguments(SOME_CMA).regions(PLAIN),
     Case::new("options/cma-crash", Options, Crash, Decided(VerifiedCrash))
         .arguments("cma=256M").regions(DUMP),
     Case::new("options/m-normal", OptionsM, Enter, Decided(DirectNoPolicy)),
