@@ -20,7 +20,7 @@ const NOT_USED: &str = "kexec: the record of the previous kernel is not used: ";
 const SETUP_DATA: u64 = 0x250;
 
 /// Type of the node with the record.
-const SETUP_KEXEC_RECORD: u64 = 11;
+const SETUP_KEXEC_RECORD: u64 = 0x6b78_0001;
 
 /// Size of a node without its data.
 const NODE: u64 = 16;
