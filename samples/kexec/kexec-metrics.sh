@@ -135,6 +135,10 @@ if [ $# -gt 1 ]; then
 	usage >&2
 	exit 2
 fi
+if [ $# -eq 1 ] && [ -e "$1" ] && [ ! -f "$1" ]; then
+	echo "kexec-metrics.sh: $1 is not a regular file" >&2
+	exit 2
+fi
 if [ ! -e "$SYSFS/verify_loaded" ]; then
 	echo "kexec-metrics.sh: the kernel has no CONFIG_KEXEC_PURGATORY_RUST:" \
 		"no $SYSFS/verify_loaded" >&2
@@ -146,6 +150,7 @@ if [ $# -eq 0 ]; then
 else
 	new=$(mktemp "$1.XXXXXX")
 	trap 'rm -f "$new"' EXIT
+	trap 'exit 1' HUP INT TERM
 	metrics >"$new"
 	chmod 644 "$new"
 	mv "$new" "$1"

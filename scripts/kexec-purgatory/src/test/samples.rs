@@ -116,6 +116,10 @@ fn metrics(script: &Path) -> Result<()> {
         run(&["--no-option".as_ref()])?.status.code() == Some(2),
         "a bad option is taken"
     );
+    ensure!(
+        run(&["/dev/null".as_ref()])?.status.code() == Some(2) && !Path::new("/dev/null").is_file(),
+        "a device is replaced"
+    );
     fs::remove_file(sysfs.path().join("entered_by"))?;
     ensure!(
         !succeeded(run(&[])?)?.contains("kexec_entered"),
