@@ -30,6 +30,9 @@ const KEYBOARD_RESET: u8 = 0xfe;
 const PCI_ADDRESS: u16 = 0xcf8;
 const PCI_DATA: u16 = 0xcfc;
 
+/// More cycles than a second has: no time stamp counter counts 6 GHz.
+const CYCLES_MAX: u64 = 6_000_000_000;
+
 /// Does what `panic()` would do with [`Handoff::panic_timeout`]: resets the machine after that many
 /// seconds, resets it at once if the number is negative, or halts if it is 0.
 ///
@@ -70,14 +73,23 @@ fn delay(microseconds: u32) {
     }
 }
 
+/// Waits about a second. If `tsc_khz` is 0, it waits by writes to [`DELAY_PORT`]. Under a
+/// hypervisor these can take several times as long as on a PC, so that it stops after the cycles of
+/// a second on the fastest processor.
 fn wait_a_second(tsc_khz: u32) {
+    let start = cpu::cycles();
+    let passed = || cpu::cycles().wrapping_sub(start);
+
     if tsc_khz == 0 {
-        delay(1_000_000);
+        for _ in 0..1_000_000 {
+            if passed() >= CYCLES_MAX {
+                break;
+            }
+            delay(1);
+        }
         return;
     }
-
-    let start = cpu::cycles();
-    while cpu::cycles().wrapping_sub(start) < u64::from(tsc_khz) * 1000 {
+    while passed() < u64::from(tsc_khz) * 1000 {
         core::hint::spin_loop();
     }
 }
