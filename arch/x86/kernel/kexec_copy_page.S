@@ -22,8 +22,8 @@
  * a serializing instruction, which orders the stores.
  *
  * The CPU may write a line in parts. With X86_BUG_TDX_PW_MCE, that poisons a
- * line of memory that is private to TDX, which this kernel or one before it may
- * have left behind; a later read raises #MC. See Documentation/arch/x86/tdx.rst.
+ * line of memory that is private to TDX, which this kernel may have left behind;
+ * a later read raises #MC. See Documentation/arch/x86/tdx.rst.
  */
 .macro KEXEC_COPY_PAGE next:req
 #ifdef CONFIG_KEXEC_PURGATORY_RUST

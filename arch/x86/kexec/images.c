@@ -73,24 +73,30 @@ bool kexec_mismatch_crash = true;
 unsigned long kexec_mismatch_entry;
 
 /*
- * Sets the address at which the purgatory of a normal image can enter the crash image.
  * Only a purgatory from this kernel's loader understands the registers that it gets. With
  * SME, the memory of a crash image is encrypted differently from that of a normal image.
  */
-static void update_mismatch_entry(const struct kimage *crash_image)
+unsigned long kexec_purgatory_mismatch_entry(const struct kimage *crash_image)
 {
-	kexec_mismatch_entry = 0;
-	if (crash_image && crash_image->arch.purgatory.verified &&
-	    !crash_image->arch.purgatory.no_io && !cc_platform_has(CC_ATTR_HOST_MEM_ENCRYPT))
-		kexec_mismatch_entry = crash_image->start;
+	if (!crash_image || !crash_image->arch.purgatory.verified ||
+	    crash_image->arch.purgatory.no_io || cc_platform_has(CC_ATTR_HOST_MEM_ENCRYPT))
+		return 0;
+	return crash_image->start;
 }
+
+#ifdef CONFIG_CRASH_DUMP
+static bool overlaps(const struct resource *reserved, unsigned long start, unsigned long end)
+{
+	return reserved->end && start <= reserved->end && end >= reserved->start;
+}
+#endif
 
 int kexec_purgatory_excluded(const struct kimage *image, unsigned long start,
 			     unsigned long end)
 {
 #ifdef CONFIG_CRASH_DUMP
-	return image->type != KEXEC_TYPE_CRASH && crashk_res.end &&
-	       start <= crashk_res.end && end >= crashk_res.start;
+	return image->type != KEXEC_TYPE_CRASH &&
+	       (overlaps(&crashk_res, start, end) || overlaps(&crashk_low_res, start, end));
 #else
 	return 0;
 #endif
@@ -127,7 +133,7 @@ struct kimage *kexec_purgatory_exchange(struct kimage **dest, struct kimage *ima
 	kexec_purgatory_show_image(is_crash, image);
 	old = xchg(dest, image);
 	if (is_crash)
-		update_mismatch_entry(image);
+		kexec_mismatch_entry = kexec_purgatory_mismatch_entry(image);
 
 	kexec_purgatory_unpin(is_crash);
 	return old;

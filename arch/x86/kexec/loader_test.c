@@ -11,6 +11,7 @@
 #include <kunit/test.h>
 #include <linux/bits.h>
 #include <linux/io.h>
+#include <linux/kernel.h>
 #include <linux/kexec.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
@@ -290,34 +291,43 @@ static void test_crash_memory_excluded(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, arch_check_excluded_range(priv->image, end + 1, end + 2), 0);
 }
 
+/* Nor in memory below 4 GiB that is reserved beside memory above */
+static void test_low_crash_memory_excluded(struct kunit *test)
+{
+	struct loader_test *priv = test->priv;
+	const unsigned long start = crashk_res.end + 1, end = start + PAGE_SIZE - 1;
+
+	/* The test must not change what a load by user space would see. */
+	if (crashk_low_res.end || system_state >= SYSTEM_RUNNING)
+		kunit_skip(test, "the system uses crashk_low_res");
+
+	priv->image->type = KEXEC_TYPE_DEFAULT;
+	KUNIT_EXPECT_EQ(test, arch_check_excluded_range(priv->image, start, end), 0);
+	crashk_low_res.start = start;
+	crashk_low_res.end = end;
+	KUNIT_EXPECT_EQ(test, arch_check_excluded_range(priv->image, start, end), 1);
+	crashk_low_res.start = 0;
+	crashk_low_res.end = 0;
+}
+
 /* Where the purgatory of a normal image can enter the crash image */
 static void test_mismatch_entry(struct kunit *test)
 {
 	struct loader_test *priv = test->priv;
 	struct kimage *image = priv->image;
 
-	if (kexec_crash_image)
-		kunit_skip(test, "a crash image is loaded");
-
 	KUNIT_ASSERT_EQ(test, place(priv), 0);
 	KUNIT_ASSERT_EQ(test, kexec_purgatory_seal(image), 0);
-	KUNIT_EXPECT_EQ(test, kexec_mismatch_entry, 0);
-	KUNIT_EXPECT_NULL(test, kexec_purgatory_exchange(&kexec_crash_image, image));
-	KUNIT_EXPECT_EQ(test, kexec_mismatch_entry, image->start);
-	KUNIT_EXPECT_PTR_EQ(test, kexec_purgatory_exchange(&kexec_crash_image, NULL), image);
-	KUNIT_EXPECT_EQ(test, kexec_mismatch_entry, 0);
+	KUNIT_EXPECT_EQ(test, kexec_purgatory_mismatch_entry(NULL), 0);
+	KUNIT_EXPECT_EQ(test, kexec_purgatory_mismatch_entry(image), image->start);
 
 	/* As for an image of kexec_load() */
 	image->arch.purgatory.verified = false;
-	kexec_purgatory_exchange(&kexec_crash_image, image);
-	KUNIT_EXPECT_EQ(test, kexec_mismatch_entry, 0);
-	kexec_purgatory_exchange(&kexec_crash_image, NULL);
+	KUNIT_EXPECT_EQ(test, kexec_purgatory_mismatch_entry(image), 0);
 	image->arch.purgatory.verified = true;
 
 	image->arch.purgatory.no_io = true;
-	kexec_purgatory_exchange(&kexec_crash_image, image);
-	KUNIT_EXPECT_EQ(test, kexec_mismatch_entry, 0);
-	kexec_purgatory_exchange(&kexec_crash_image, NULL);
+	KUNIT_EXPECT_EQ(test, kexec_purgatory_mismatch_entry(image), 0);
 }
 
 /* Pages of a normal image in CMA are in place, also those after the loaded bytes. */
@@ -439,6 +449,7 @@ static struct kunit_case loader_test_cases[] = {
 	KUNIT_CASE(test_elfcorehdr_changes),
 	KUNIT_CASE(test_elfcorehdr_damaged),
 	KUNIT_CASE(test_crash_memory_excluded),
+	KUNIT_CASE(test_low_crash_memory_excluded),
 	KUNIT_CASE(test_mismatch_entry),
 	KUNIT_CASE(test_source_in_cma),
 	KUNIT_CASE(test_record),

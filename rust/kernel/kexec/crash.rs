@@ -13,12 +13,12 @@ use crate::{
     types::Opaque, //
 };
 
-/// A crash image that was loaded with `kexec_file_load()`, while no crash can enter it.
+/// A loaded crash image, while no crash can enter it.
 ///
 /// # Invariants
 ///
-/// The `struct kimage` is valid and does not change. The memory of its segments is reserved for it,
-/// lies in the direct map and is writable, and nothing else accesses it.
+/// The `struct kimage` is valid, and nothing else changes it. The memory of its segments is
+/// reserved for it, lies in the direct map and is writable, and nothing else accesses it.
 #[repr(transparent)]
 pub struct CrashImage(Opaque<bindings::kimage>);
 
@@ -27,37 +27,39 @@ impl CrashImage {
     ///
     /// # Safety
     ///
-    /// For the duration of `'a`, `image` must be valid and loaded with `KEXEC_FILE_ON_CRASH`, and
-    /// it must not be `kexec_crash_image`. The caller must hold the kexec lock, and the memory of
-    /// the segments must be in the direct map, writable, and not accessed by anything else.
+    /// For the duration of `'a`, `image` must be a valid crash image that either system call
+    /// loaded, and it must not be `kexec_crash_image`. The caller must hold the kexec lock, and the
+    /// memory of the segments must be in the direct map, writable, and not accessed by anything
+    /// else.
     pub unsafe fn from_raw_mut<'a>(image: *mut RawImage) -> &'a mut CrashImage {
         // SAFETY: `CrashImage` is a transparent wrapper, the caller promises the rest.
         // INVARIANT: By the safety requirements of this function.
         unsafe { &mut *image.cast() }
     }
 
-    /// The decision about the image; `None` if there is none.
+    /// The decision about the image; `None` if there is none, as for an image that `kexec_load()`
+    /// loaded.
     pub fn decision(&self) -> Option<Decision> {
-        // SAFETY: By the type invariant the image is valid and does not change.
+        // SAFETY: By the type invariant the image is valid, and nothing changes it meanwhile.
         Decision::from_raw(unsafe { (*self.0.get()).arch.purgatory.decision })
     }
 
     /// Physical address of the image's first instruction.
     pub fn entry(&self) -> u64 {
-        // SAFETY: By the type invariant the image is valid and does not change.
+        // SAFETY: By the type invariant the image is valid, and nothing changes it meanwhile.
         unsafe { (*self.0.get()).start as u64 }
     }
 
     /// Physical address of the image's ELF core header.
     pub fn elfcorehdr(&self) -> u64 {
-        // SAFETY: By the type invariant the image is valid and does not change.
+        // SAFETY: By the type invariant the image is valid, and nothing changes it meanwhile.
         unsafe { (*self.0.get()).elf_load_addr as u64 }
     }
 
     /// The recorded digest of the segment at the physical address `start`; `None` if there is none.
     pub fn digest(&self, start: u64) -> Option<Digest> {
         let image = self.0.get();
-        // SAFETY: By the type invariant the image is valid and does not change.
+        // SAFETY: By the type invariant the image is valid, and nothing changes it meanwhile.
         let count = unsafe { (*image).nr_segments };
 
         (0..count.min(SEGMENT_MAX)).find_map(|index| {
@@ -77,7 +79,7 @@ impl CrashImage {
     /// bytes. Does nothing if no digest of the segment is recorded.
     pub fn set_digest(&mut self, start: u64, len: usize, digest: Digest) {
         let image = self.0.get();
-        // SAFETY: By the type invariant the image is valid and does not change.
+        // SAFETY: By the type invariant the image is valid, and nothing changes it meanwhile.
         let count = unsafe { (*image).nr_segments };
 
         for index in 0..count.min(SEGMENT_MAX) {
@@ -109,7 +111,7 @@ impl CrashImage {
     /// begins there, or if it is smaller.
     pub fn segment_mut(&mut self, start: u64, len: usize) -> Option<&mut [u8]> {
         let image = self.0.get();
-        // SAFETY: By the type invariant the image is valid and does not change.
+        // SAFETY: By the type invariant the image is valid, and nothing changes it meanwhile.
         let count = unsafe { (*image).nr_segments };
         let found = (0..count.min(SEGMENT_MAX)).any(|index| {
             // SAFETY: As above.

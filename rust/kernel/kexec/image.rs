@@ -262,10 +262,14 @@ impl LoadingImage {
     ///
     /// # Errors
     ///
-    /// `EINVAL` if the image has no free segment or has a purgatory already, or if `mem_size` is
-    /// too small; `EADDRNOTAVAIL` if there is no room. The image does not change then.
+    /// `EINVAL` if the image has no free segment or has a purgatory already, if `purgatory` is
+    /// empty, or if `mem_size` is too small; `EADDRNOTAVAIL` if there is no room. The image does
+    /// not change then.
     pub fn add_purgatory(&mut self, purgatory: VVec<u8>, mem_size: usize, min: u64) -> Result<u64> {
-        if !field!(self, purgatory_info.purgatory_buf).is_null() || mem_size < purgatory.len() {
+        if !field!(self, purgatory_info.purgatory_buf).is_null()
+            || purgatory.is_empty()
+            || mem_size < purgatory.len()
+        {
             return Err(EINVAL);
         }
 

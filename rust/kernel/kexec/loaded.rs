@@ -230,14 +230,14 @@ pub struct PinnedImage {
 }
 
 impl PinnedImage {
-    /// Pins the crash image if `crash`, else the normal image.
+    /// Pins the crash image if `crash`, else the normal image. May sleep.
     ///
     /// # Errors
     ///
     /// `ENOENT` if the image is not loaded, `EOPNOTSUPP` if `kexec_load()` loaded it, or if it is a
     /// crash image on a host with SME.
     pub fn new(crash: bool) -> Result<PinnedImage> {
-        // SAFETY: The function may sleep, as its callers may.
+        // SAFETY: The function has no preconditions for memory safety.
         let image = from_err_ptr(unsafe { bindings::kexec_purgatory_pin(crash) })?;
 
         // INVARIANT: The pointer is not an error.

@@ -16,7 +16,7 @@ pub fn cpu_count() -> usize {
 
 /// Lets another task run on this CPU, if one waits for it. May sleep.
 pub fn cond_resched() {
-    // SAFETY: The callers may sleep.
+    // SAFETY: The function has no preconditions for memory safety.
     unsafe { bindings::cond_resched() };
 }
 

@@ -47,6 +47,14 @@ extern const u8 kexec_purgatory_test_end[];
 const char *kexec_purgatory_engine(u32 row, u32 *number, bool *usable);
 
 /**
+ * kexec_purgatory_mismatch_entry() - find where to enter the crash image after a mismatch
+ * @crash_image: crash image, or NULL
+ *
+ * Return: its kimage::start if the purgatory of a normal image can enter it, else 0.
+ */
+unsigned long kexec_purgatory_mismatch_entry(const struct kimage *crash_image);
+
+/**
  * kexec_purgatory_source() - find a page of a loaded image
  * @image: normal image, loaded with kexec_file_load()
  * @destination: physical address that the page has after the copy
@@ -66,7 +74,7 @@ const char *kexec_purgatory_release(void);
  * @decision:		its decision about the image of this kernel
  * @engine:		engine of the purgatory, "" if there was no purgatory
  * @mismatch:		what was damaged in the normal image, "" if nothing was
- * @regions:		number of regions that the purgatory verified
+ * @regions:		number of regions to verify, when the image was loaded
  * @bytes:		number of bytes in these regions
  * @copy_ns:		time to copy the image
  * @verify_ns:		time to verify the image
