@@ -3,7 +3,7 @@
 # Builds the purgatory without a kernel around it: with the purgatory's own Makefile, and
 # with the few rules of the kernel that it needs.
 #
-# make -f purgatory.mk KERNEL=<kernel tree> PURGATORY=<sources> CRATES=<third-party crates>
+# make -f purgatory.mk KERNEL=<kernel tree> PURGATORY=<sources> KEXEC_PURGATORY_CRATES=<crates>
 #
 # Builds in "purgatory", a directory that it makes in the current one.
 

@@ -63,7 +63,7 @@ impl Purgatory {
                 .arg(layout.tool("purgatory.mk"))
                 .arg(format!("KERNEL={}", tree.display()))
                 .arg(format!("PURGATORY={}", sources.display()))
-                .arg(format!("CRATES={}", crates.display())),
+                .arg(format!("KEXEC_PURGATORY_CRATES={}", crates.display())),
         )?;
         let read = |name: &str| {
             let path = folder.join("purgatory").join(name);
