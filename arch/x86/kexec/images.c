@@ -73,15 +73,16 @@ bool kexec_mismatch_crash = true;
 unsigned long kexec_mismatch_entry;
 
 /*
+ * Sets the address at which the purgatory of a normal image can enter the crash image.
  * Only a purgatory from this kernel's loader understands the registers that it gets. With
  * SME, the memory of a crash image is encrypted differently from that of a normal image.
  */
-unsigned long kexec_purgatory_mismatch_entry(const struct kimage *crash_image)
+static void update_mismatch_entry(const struct kimage *crash_image)
 {
-	if (!crash_image || !crash_image->arch.purgatory.verified ||
-	    crash_image->arch.purgatory.no_io || cc_platform_has(CC_ATTR_HOST_MEM_ENCRYPT))
-		return 0;
-	return crash_image->start;
+	kexec_mismatch_entry = 0;
+	if (crash_image && crash_image->arch.purgatory.verified &&
+	    !crash_image->arch.purgatory.no_io && !cc_platform_has(CC_ATTR_HOST_MEM_ENCRYPT))
+		kexec_mismatch_entry = crash_image->start;
 }
 
 #ifdef CONFIG_CRASH_DUMP
@@ -133,7 +134,7 @@ struct kimage *kexec_purgatory_exchange(struct kimage **dest, struct kimage *ima
 	kexec_purgatory_show_image(is_crash, image);
 	old = xchg(dest, image);
 	if (is_crash)
-		kexec_mismatch_entry = kexec_purgatory_mismatch_entry(image);
+		update_mismatch_entry(image);
 
 	kexec_purgatory_unpin(is_crash);
 	return old;

@@ -260,10 +260,11 @@ impl Action {
             } => &[Needs::Source, Needs::Kernel, Needs::Root],
             Self::Kernel { .. } | Self::BenchStatic => &[Needs::Source, Needs::Kernel],
             Self::Bench { no_emulation, .. } if *no_emulation => &[Needs::Source, Needs::Kernel],
-            Self::Bench { .. } | Self::Run | Self::SeriesCheck | Self::Registers => {
-                &[Needs::Source, Needs::Kernel, Needs::Guest]
-            }
-            Self::Faults { .. } => &[Needs::Source, Needs::Kernel, Needs::Guest],
+            Self::Bench { .. }
+            | Self::Run
+            | Self::SeriesCheck
+            | Self::Registers
+            | Self::Faults { .. } => &[Needs::Source, Needs::Kernel, Needs::Guest],
             Self::Mutants { .. } => &[Needs::Source, Needs::Kernel, Needs::Guest, Needs::Bochs],
             Self::Test { .. } | Self::Matrix { .. } => setup::ALL,
         }

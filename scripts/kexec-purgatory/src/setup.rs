@@ -15,7 +15,7 @@ use crate::exit::Cause;
 use crate::layout::{Layout, lock};
 use crate::progress::Step;
 
-/// What a command needs, besides git, a C compiler and Rust.
+/// What a command needs, besides what the script `bootstrap` installs.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Needs {
     /// To fetch the source of a kernel.

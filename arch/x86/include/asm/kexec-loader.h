@@ -47,14 +47,6 @@ extern const u8 kexec_purgatory_test_end[];
 const char *kexec_purgatory_engine(u32 row, u32 *number, bool *usable);
 
 /**
- * kexec_purgatory_mismatch_entry() - find where to enter the crash image after a mismatch
- * @crash_image: crash image, or NULL
- *
- * Return: its kimage::start if the purgatory of a normal image can enter it, else 0.
- */
-unsigned long kexec_purgatory_mismatch_entry(const struct kimage *crash_image);
-
-/**
  * kexec_purgatory_source() - find a page of a loaded image
  * @image: normal image, loaded with kexec_file_load()
  * @destination: physical address that the page has after the copy
