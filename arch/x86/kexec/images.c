@@ -7,6 +7,7 @@
 #include <linux/atomic.h>
 #include <linux/bug.h>
 #include <linux/cc_platform.h>
+#include <linux/container_of.h>
 #include <linux/cpufeature.h>
 #include <linux/cpumask.h>
 #include <linux/err.h>
@@ -15,6 +16,8 @@
 #include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
+#include <linux/string.h>
+#include <linux/timekeeping.h>
 #include <linux/uaccess.h>
 #include <linux/workqueue.h>
 
@@ -67,6 +70,13 @@ void kexec_purgatory_unpin(bool is_crash)
 bool kexec_purgatory_pin_ends(bool is_crash)
 {
 	return atomic_read(&slot(is_crash)->waiting);
+}
+
+void kexec_purgatory_show_check(struct kimage *image, const char *text)
+{
+	strscpy(image->arch.purgatory.check, text);
+	image->arch.purgatory.check_time = ktime_get_real_seconds();
+	kexec_purgatory_show_image(image->type == KEXEC_TYPE_CRASH, image);
 }
 
 bool kexec_mismatch_crash = true;

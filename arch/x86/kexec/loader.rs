@@ -24,10 +24,10 @@ use kernel::{
 #[path = "../purgatory/rust/abi.rs"]
 #[expect(dead_code, unreachable_pub, reason = "shared with the purgatory")]
 mod abi;
-mod at_rest;
 #[path = "../purgatory/rust/digest/check.rs"]
 #[expect(dead_code, unreachable_pub, reason = "shared with the purgatory")]
 mod check;
+mod check_loaded;
 mod digest;
 #[path = "../purgatory/rust/digest/engines.rs"]
 #[allow(
@@ -36,12 +36,14 @@ mod digest;
     reason = "shared with the purgatory and its tests"
 )]
 mod engines;
+mod entered;
 mod handoff_record;
 mod hotplug;
 mod params;
 #[path = "../purgatory/rust/record.rs"]
 #[expect(unreachable_pub, reason = "shared with the purgatory")]
 mod record;
+mod regions;
 
 use abi::Handoff;
 use params::{
@@ -179,7 +181,7 @@ fn seal(image: &mut LoadingImage) -> Result<(), Refusal> {
     let place = handoff_record::link(image);
     let mut facts = handoff_record::load_facts(image, decision, &machine);
 
-    at_rest::record(image, place.as_ref().map(|place| place.offset));
+    regions::record(image, place.as_ref().map(|place| place.offset));
     if decision.is_verified() {
         let address = place.as_ref().map(|place| place.address);
         let sealed = params::seal(image, machine, kexec::debug_requested(), address)?;
@@ -190,7 +192,7 @@ fn seal(image: &mut LoadingImage) -> Result<(), Refusal> {
             sealed.engine.name()
         );
         image.set_verification(sealed.engine.c_name(), sealed.regions, sealed.bytes);
-        at_rest::record_purgatory(image);
+        regions::record_purgatory(image);
         facts.engine = record::text(sealed.engine.name());
         facts.regions = sealed.regions as u32;
         facts.bytes = sealed.bytes as u64;

@@ -10,7 +10,6 @@ use crate::{
         Region,
         Reset, //
     },
-    at_rest,
     check::{
         self,
         Fault, //
@@ -20,7 +19,8 @@ use crate::{
         Core,
         EngineKind,
         Feature, //
-    }, //
+    },
+    regions, //
 };
 use kernel::{
     alloc::AllocError,
@@ -244,7 +244,7 @@ pub(crate) fn split<'a>(
     Ok((code, params))
 }
 
-/// Fills the parameters of the purgatory of `image`: the regions whose digests [`at_rest::record`]
+/// Fills the parameters of the purgatory of `image`: the regions whose digests [`regions::record`]
 /// recorded, the engine, `machine`, and the physical address of the `record` for the next kernel.
 /// With `debug` and a console, sets [`abi::FLAG_DEBUG`].
 ///
@@ -269,7 +269,7 @@ pub(crate) fn seal(
         if segment.role == Role::Purgatory {
             extent = segment.start..segment.start + segment.mem_size as u64;
         }
-        let Some(kind) = at_rest::region_kind(segment.kind) else {
+        let Some(kind) = regions::region_kind(segment.kind) else {
             continue;
         };
         // `verify()` of the purgatory relies on this: its page tables map the memory of the

@@ -19,7 +19,7 @@
 #include <linux/sprintf.h>
 #include <linux/string.h>
 #include <linux/sysfs.h>
-#include <linux/timekeeping.h>
+#include <linux/time64.h>
 
 #include <asm/kexec-loader.h>
 
@@ -111,13 +111,6 @@ void kexec_purgatory_show_image(bool is_crash, const struct kimage *image)
 		new.check_time = purgatory->check_time;
 	}
 	replace(&shown->seq, &shown->details, &new, sizeof(new));
-}
-
-void kexec_purgatory_show_check(struct kimage *image, const char *text)
-{
-	strscpy(image->arch.purgatory.check, text);
-	image->arch.purgatory.check_time = ktime_get_real_seconds();
-	kexec_purgatory_show_image(image->type == KEXEC_TYPE_CRASH, image);
 }
 
 #ifdef CONFIG_KEXEC_PURGATORY_VERIFY_MODULE

@@ -16,7 +16,7 @@ struct kobject;
 
 /**
  * struct kexec_purgatory_region - the digest of a segment's loaded bytes
- * @kind:	what the segment holds, see arch/x86/kexec/at_rest.rs; 0 if no digest was
+ * @kind:	what the segment holds, see arch/x86/kexec/regions.rs; 0 if no digest was
  *		recorded
  * @len:	number of bytes that the digest covers, from the start of the segment
  * @digest:	digest as LEAF_SIZE of arch/x86/purgatory/rust/abi.rs defines it

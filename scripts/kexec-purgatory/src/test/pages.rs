@@ -302,7 +302,7 @@ fn abi(layout: &Layout) -> Result<()> {
 /// The names of the sysfs files that arch/x86/kexec of a tree creates.
 pub fn sysfs_files(tree: &Path) -> Result<Vec<String>> {
     let mut files = Vec::new();
-    for source in ["sysfs.c", "record.c"] {
+    for source in ["sysfs.c", "entered.c"] {
         let path = Path::new("arch/x86/kexec").join(source);
         let found = attributes(&fs::read_to_string(tree.join(&path))?);
         ensure!(!found.is_empty(), "{} makes no file", path.display());

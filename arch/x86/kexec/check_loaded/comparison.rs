@@ -2,10 +2,6 @@
 
 //! The comparison of a loaded image with its digests, on several CPUs.
 
-use super::{
-    kind_of,
-    name, //
-};
 use crate::{
     abi::{
         Digest,
@@ -16,6 +12,10 @@ use crate::{
     digest::{
         digest_of_leaves,
         for_each_leaf, //
+    },
+    regions::{
+        kind_of,
+        name, //
     }, //
 };
 use core::fmt::Write;
