@@ -123,7 +123,6 @@ const GROUPS: &[Group] = &[
     group("tail", tail::names, tail::run),
     group("selftests", selftests::names, selftests::run),
     group("lint", lint::names, lint::run),
-    group("watched", debug::few_names, debug::run_few),
     group(
         "options",
         || [boot::option_names(), handover::names()].concat(),
@@ -132,16 +131,25 @@ const GROUPS: &[Group] = &[
             handover::run(kernels, report)
         },
     ),
+    group("debug", debug::names, debug::run),
     group("toolchain", toolchain::names, toolchain::run),
     group("matrix", matrix::names, matrix::run),
     host("debian", Known(debian::names), debian::run),
-    group("debug", debug::names, debug::run),
     group(
         "long",
-        || [crashes::many_names(), builds::names()].concat(),
+        || {
+            [
+                crashes::many_names(),
+                builds::names(),
+                bench::static_names(),
+            ]
+            .concat()
+        },
         |kernels, report| {
             crashes::run_many(kernels, report)?;
-            builds::run(kernels, report)
+            builds::run(kernels, report)?;
+            bench::run_static(kernels.layout, report);
+            Ok(())
         },
     ),
 ];
@@ -157,9 +165,9 @@ const ON_REQUEST: &[&str] = &[
     mutants::GENERATED,
 ];
 
-/// The groups of `make matrix`: machines, kernels, compilers and crashes. A run that was interrupted
-/// goes on where it ended.
-const MATRIX: &[&str] = &["options", "toolchain", "matrix", "long"];
+/// The groups of `make matrix`: machines, kernels, checkers, compilers and crashes. A run that was
+/// interrupted goes on where it ended.
+const MATRIX: &[&str] = &["options", "debug", "toolchain", "matrix", "long"];
 
 /// The directory for the JUnit file of `make matrix`, below the build directory.
 const MATRIX_FOLDER: &str = "matrix";

@@ -19,14 +19,15 @@ use crate::layout::Layout;
 const PROGRAMS: &str = "bench/programs";
 /// The name of the test with the kernel's decompressor.
 const DECOMPRESS: &str = "bench/decompress";
-/// The name of the test that the static program runs.
-const STATIC: &str = "bench/static";
+/// The name of the test that the static program runs. It is built with other options than this one,
+/// which takes minutes.
+const STATIC: &str = "long/bench-static";
 /// The name under which the program that needs SHA-NI is skipped.
 const KERNEL_SHA256: &str = "bench/programs with the kernel's SHA-256";
 
 pub fn names() -> Vec<String> {
     let skipped = (!KernelSha256::is_usable()).then_some(KERNEL_SHA256);
-    [PROGRAMS, DECOMPRESS, STATIC]
+    [PROGRAMS, DECOMPRESS]
         .into_iter()
         .chain(skipped)
         .map(str::to_owned)
@@ -44,16 +45,23 @@ pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
     report.test(DECOMPRESS, || {
         bench::check_decompressor(kernels.layout, kernels.tree(), &folder, &kernels.next.image)
     });
-    report.test(STATIC, || run_static(kernels.layout));
     if !KernelSha256::is_usable() {
         report.skip(KERNEL_SHA256, "this CPU has no SHA-NI");
     }
     Ok(())
 }
 
+pub fn static_names() -> Vec<String> {
+    vec![STATIC.to_owned()]
+}
+
+pub fn run_static(layout: &Layout, report: &mut Report) {
+    report.test(STATIC, || static_program(layout));
+}
+
 /// Builds the program of `make bench-static`, and runs it. It must print and write figures of every
 /// engine, or why there are none.
-fn run_static(layout: &Layout) -> Result<()> {
+fn static_program(layout: &Layout) -> Result<()> {
     let program = bench::standalone::build(layout)?;
     let folder = tempfile::tempdir()?;
     let printed = output(

@@ -207,7 +207,7 @@ pub fn option_names() -> Vec<String> {
 
 /// The cases on the kernels with more options. The project's own program loads the images, so that
 /// the purgatory says what it did.
-pub fn options() -> impl Iterator<Item = Case> {
+fn options() -> impl Iterator<Item = Case> {
     OPTIONS.iter().cloned().map(Case::debug)
 }
 

@@ -11,8 +11,11 @@ use super::selftests::{self, MODULES};
 use super::{Kernels, Report};
 use crate::command::{command, output};
 use crate::guest::{self, KUNIT, Purpose, Selftests};
-use crate::kernel::{self, Built, SAMPLE_MODULE, Verify};
+use crate::kernel::{self, SAMPLE_MODULE, Verify};
 use crate::qemu::{self, SerialLog};
+
+/// The name of the group.
+const GROUP: &str = "debug";
 
 /// The tests, in this order. The last one leaves an image that survived it, which is then entered.
 const TESTS: &[&str] = &[
@@ -22,13 +25,6 @@ const TESTS: &[&str] = &[
     "test_kexec_policy.sh",
     "test_kexec_policy_race",
     "test_kexec_pressure",
-];
-
-/// Those of them that are part of every run of the tests, on the same kernel.
-const FEW_TESTS: &[&str] = &[
-    "test_kexec_purgatory",
-    "test_kexec_check",
-    "test_kexec_policy.sh",
 ];
 
 /// What the kernel must have printed when its checkers started.
@@ -97,19 +93,10 @@ const CHECKS: &[(&str, Check)] = &[
     ("debug/entered", entered),
 ];
 
-/// The group of [`FEW_TESTS`].
-const FEW: &str = "watched";
-
-const FEW_CHECKS: &[(&str, Check)] = &[
-    ("watched/watched", watched),
-    ("watched/leaks", leaks),
-    ("watched/quiet", quiet),
-];
-
 pub fn names() -> Vec<String> {
     let modules = MODULES.iter().map(|module| modinfo(module));
     let checks = CHECKS.iter().map(|(name, _)| (*name).to_owned());
-    selftests::names_of("debug", TESTS)
+    selftests::names_of(GROUP, TESTS)
         .into_iter()
         .chain([OUT_OF_TREE.to_owned()])
         .chain(modules)
@@ -122,36 +109,11 @@ fn modinfo(module: &str) -> String {
     format!("debug/modinfo/{module}")
 }
 
-/// The names of what [`run_few`] reports.
-pub fn few_names() -> Vec<String> {
-    let checks = FEW_CHECKS.iter().map(|(name, _)| (*name).to_owned());
-    selftests::names_of(FEW, FEW_TESTS)
-        .into_iter()
-        .chain(checks)
-        .collect()
-}
-
-pub fn run_few(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
-    let programs = selftests::build(kernels.layout, kernels.tree())?;
-    let kernel = kernels.get(Verify::OptionsM)?;
-    let modules = kernel.modules(MODULES)?;
-    boot(
-        kernels,
-        report,
-        &kernel,
-        &programs,
-        &modules,
-        &Boot {
-            group: FEW,
-            tests: FEW_TESTS,
-            checks: FEW_CHECKS,
-            arguments: &[],
-            enters: false,
-        },
-    )
-}
-
 pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
+    // A resumed run may have passed all of them.
+    if !report.wants_any(&names()) {
+        return Ok(());
+    }
     let programs = selftests::build(kernels.layout, kernels.tree())?;
     let kernel = kernels.get(Verify::OptionsM)?;
     let mut modules = kernel.modules(MODULES)?;
@@ -168,54 +130,18 @@ pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
         let name = module.file_stem().unwrap_or_default().to_string_lossy();
         report.test(&modinfo(&name), || described(module));
     }
-    boot(
-        kernels,
-        report,
-        &kernel,
-        &programs,
-        &modules,
-        &Boot {
-            group: "debug",
-            tests: TESTS,
-            checks: CHECKS,
-            arguments: &[PAGES, MANY_IMAGE_CHECKS],
-            enters: true,
-        },
-    )
-}
-
-/// What a guest does, and the checks of its log.
-struct Boot {
-    group: &'static str,
-    tests: &'static [&'static str],
-    checks: &'static [(&'static str, Check)],
-    /// Added to the command line.
-    arguments: &'static [&'static str],
-    /// Whether to enter the image that is loaded at the end.
-    enters: bool,
-}
-
-fn boot(
-    kernels: &mut Kernels,
-    report: &mut Report,
-    kernel: &Built,
-    programs: &[PathBuf],
-    modules: &[PathBuf],
-    boot: &Boot,
-) -> Result<()> {
     let initramfs = Selftests {
         kernel: kernels.get(Verify::Y)?.image(),
         payload: &guest::bytes(PAYLOAD),
-        programs,
-        modules,
+        programs: &programs,
+        modules: &modules,
     }
     .archive(kernels.layout)?;
-    let mut guest = Selftests::guest(&initramfs, boot.tests, boot.enters);
-    guest.arguments += &[" ", KUNIT, WATCH, FOUR_LEVELS].concat();
-    guest.arguments += &boot.arguments.concat();
-    let log = qemu::boot(kernels.layout, boot.group, kernel.image(), &guest, None)?;
-    selftests::read(kernels, report, boot.group, &log, boot.tests, &[]);
-    for (name, check) in boot.checks {
+    let mut guest = Selftests::guest(&initramfs, TESTS, true);
+    guest.arguments += &[" ", KUNIT, WATCH, FOUR_LEVELS, PAGES, MANY_IMAGE_CHECKS].concat();
+    let log = qemu::boot(kernels.layout, GROUP, kernel.image(), &guest, None)?;
+    selftests::read(kernels, report, GROUP, &log, TESTS, &[]);
+    for (name, check) in CHECKS {
         report.test(name, || check(&log));
     }
     Ok(())

@@ -91,41 +91,12 @@ fn rows() -> Vec<Row> {
         .collect()
 }
 
-/// The row that is part of every run of the tests as well.
-const ONE: &str = "options/kho-selftest-verified";
-
-fn few() -> Vec<Row> {
-    rows()
-        .into_iter()
-        .filter(|row| row.name == ONE)
-        .map(|row| Row {
-            name: row.name.replace("options/", "machines/"),
-            ..row
-        })
-        .collect()
-}
-
-fn names_of(rows: Vec<Row>) -> Vec<String> {
-    rows.into_iter().map(|row| row.name).collect()
-}
-
 pub fn names() -> Vec<String> {
-    names_of(rows())
-}
-
-pub fn few_names() -> Vec<String> {
-    names_of(few())
+    rows().into_iter().map(|row| row.name).collect()
 }
 
 pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
-    run_rows(kernels, report, rows())
-}
-
-pub fn run_few(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
-    run_rows(kernels, report, few())
-}
-
-fn run_rows(kernels: &mut Kernels, report: &mut Report, mut rows: Vec<Row>) -> Result<()> {
+    let mut rows = rows();
     rows.retain(|row| report.wants(&row.name));
     if rows.is_empty() {
         return Ok(());

@@ -5,9 +5,9 @@
 use anyhow::Result;
 
 use super::arm::Arm;
+use super::boot::boot_all;
 use super::boot::case::{Case, Expected, Target};
-use super::boot::{self, boot_all};
-use super::{Kernels, Report, crashes, handover, registers};
+use super::{Kernels, Report, crashes, registers};
 use crate::engines::EngineKind;
 use crate::fetch::Release;
 use crate::guest::Purpose;
@@ -178,7 +178,7 @@ fn rows() -> impl Iterator<Item = Case> {
     ROWS.iter().cloned().map(Case::debug)
 }
 
-/// One row of each kind, and rows on the kernel with all options. Every run of the tests has them.
+/// One row of each kind. Every run of the tests has them.
 const FEW: &[&str] = &[
     "matrix/uefi-verified",
     "matrix/paging-5-to-4",
@@ -190,33 +190,25 @@ const FEW: &[&str] = &[
     "matrix/avx512-x16",
     "matrix/longer",
     "matrix/debian-6.12",
-    "options/m-ima-tpm",
-    "options/m-ima-direct",
-    "options/m-hotplug",
-    "options/m-memory-hotplug",
-    "options/m-dm-crypt",
 ];
 
 /// The rows of [`FEW`], in a group of their own.
 fn few() -> Vec<Case> {
     let renamed = |name: &&str| {
         let (_, row) = name.split_once('/')?;
-        let case = rows()
-            .chain(boot::options())
-            .find(|case| case.name == *name)?;
+        let case = rows().find(|case| case.name == *name)?;
         Some(case.named(format!("machines/{row}")))
     };
     FEW.iter().filter_map(renamed).collect()
 }
 
 pub fn few_names() -> Vec<String> {
-    let rows = few().iter().flat_map(Case::names).collect();
-    [rows, handover::few_names()].concat()
+    few().iter().flat_map(Case::names).collect()
 }
 
 pub fn run_few(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
     boot_all(kernels, report, &few());
-    handover::run_few(kernels, report)
+    Ok(())
 }
 
 pub fn names() -> Vec<String> {
@@ -235,11 +227,10 @@ pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{FEW, few, handover};
+    use super::{FEW, few};
 
     #[test]
     fn each_of_the_few_is_a_row() {
         assert_eq!(few().len(), FEW.len());
-        assert_eq!(handover::few_names().len(), 1);
     }
 }

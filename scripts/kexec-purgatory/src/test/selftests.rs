@@ -276,7 +276,10 @@ pub fn read(
             _ => {
                 report.record(&group, passed(&lines));
                 match Stream::parse(kernels.layout, kernels.tree(), lines.into_iter()) {
-                    Ok(stream) => stream.report(report, &group, skips),
+                    Ok(stream) => {
+                        stream.report(report, &group, skips);
+                        report.ran_below(&group);
+                    }
                     Err(error) => report.fail(&group, &error),
                 }
             }

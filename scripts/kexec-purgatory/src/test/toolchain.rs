@@ -5,9 +5,8 @@
 //!
 //! The kernels with all options are built by the oldest Rust, one with GCC and GNU ld, one with
 //! clang and lld. The group `options` enters other kernels from them and reports their KUnit tests.
-//! The groups `machines`, `debug` and `watched` use the one that clang builds. The kernels of
-//! `boot` are built by clang, lld and the newest Rust. A kernel of the group `long` is built by GCC,
-//! GNU ld and the newest Rust.
+//! The group `debug` uses the one that clang builds. The kernels of `boot` are built by clang, lld
+//! and the newest Rust. A kernel of the group `long` is built by GCC, GNU ld and the newest Rust.
 //!
 //! The group `compilers` builds only the overlay's objects, by GCC and the oldest Rust.
 
