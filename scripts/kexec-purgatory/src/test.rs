@@ -111,7 +111,7 @@ const GROUPS: &[Group] = &[
         Known(mutants::generated_names),
         mutants::run_generated,
     ),
-    group("mainline", mainline::names, mainline::run),
+    group("mainline", mainline::few_names, mainline::run_few),
     group("compilers", toolchain::few_names, toolchain::run_few),
     group("bench", bench::names, bench::run),
     group("boot", boot::names, boot::run),
@@ -132,7 +132,14 @@ const GROUPS: &[Group] = &[
         },
     ),
     group("debug", debug::names, debug::run),
-    group("toolchain", toolchain::names, toolchain::run),
+    group(
+        "toolchain",
+        || [toolchain::names(), mainline::other_names()].concat(),
+        |kernels, report| {
+            toolchain::run(kernels, report)?;
+            mainline::run_others(kernels, report)
+        },
+    ),
     group("matrix", matrix::names, matrix::run),
     host("debian", Known(debian::names), debian::run),
     group(

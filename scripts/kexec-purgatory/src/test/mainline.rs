@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 //! Without the Rust purgatory, the objects of the grafted tree must equal, byte for byte, those of
-//! the released kernel with the fixes at the head of the series.
+//! the released kernel with the fixes at the head of the series. Every run of the tests compares
+//! those of x86; the group `toolchain` compares those of GCC and of other architectures.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -28,9 +29,9 @@ struct Case {
 }
 
 impl Case {
-    /// The name for reports.
-    fn name(&self) -> String {
-        format!("mainline/{}", self.name)
+    /// The name for logs and directories.
+    fn file_name(&self) -> String {
+        self.name.replace('/', "-")
     }
 }
 
@@ -55,15 +56,29 @@ const I386: &[&str] = &[
 /// Of any other architecture.
 const GENERIC: &[&str] = &["kernel/kexec_core.o", "kernel/kexec_file.o"];
 
-const CASES: &[Case] = &[
-    case("x86_64", "x86_64", &["base", "norust"], X86_64),
+const FEW: &[Case] = &[
+    case("mainline/x86_64", "x86_64", &["base", "norust"], X86_64),
+    case("mainline/i386", "i386", &["kexec"], I386),
+];
+
+/// The cases of the group `toolchain`.
+const OTHERS: &[Case] = &[
     Case {
         tools: Toolchain::GCC_OLDEST,
-        ..case("x86_64-gcc", "x86_64", &["base", "norust"], X86_64)
+        ..case(
+            "toolchain/mainline-gcc",
+            "x86_64",
+            &["base", "norust"],
+            X86_64,
+        )
     },
-    case("i386", "i386", &["kexec"], I386),
-    case("riscv", "riscv", &["kexec_file"], GENERIC),
-    case("s390", "s390", &["kexec_file"], GENERIC),
+    case(
+        "toolchain/mainline-riscv",
+        "riscv",
+        &["kexec_file"],
+        GENERIC,
+    ),
+    case("toolchain/mainline-s390", "s390", &["kexec_file"], GENERIC),
 ];
 
 const fn case(
@@ -81,24 +96,41 @@ const fn case(
     }
 }
 
-pub fn names() -> Vec<String> {
-    CASES.iter().map(Case::name).collect()
+pub fn few_names() -> Vec<String> {
+    names_of(FEW)
 }
 
-pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
+pub fn run_few(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
+    run_cases(kernels, report, FEW)
+}
+
+/// The names of the cases of the group `toolchain`.
+pub fn other_names() -> Vec<String> {
+    names_of(OTHERS)
+}
+
+/// Runs the cases of the group `toolchain`.
+pub fn run_others(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
+    run_cases(kernels, report, OTHERS)
+}
+
+fn names_of(cases: &[Case]) -> Vec<String> {
+    cases.iter().map(|case| case.name.to_owned()).collect()
+}
+
+fn run_cases(kernels: &mut Kernels, report: &mut Report, cases: &[Case]) -> Result<()> {
     let layout = kernels.layout;
     let mut mended = None;
 
-    for case in CASES {
-        let name = case.name();
-        if !report.wants(&name) {
+    for case in cases {
+        if !report.wants(case.name) {
             continue;
         }
         if mended.is_none() {
             mended = Some(mended_tree(layout)?);
         }
         let mended = mended.as_deref().context("no mended tree")?;
-        report.test(&name, || compare(layout, case, mended, kernels.tree()));
+        report.test(case.name, || compare(layout, case, mended, kernels.tree()));
     }
     Ok(())
 }
@@ -147,7 +179,7 @@ fn stripped(object: &Path) -> Result<Vec<u8>> {
 /// Builds the objects of a case. Returns the build directory.
 fn build(layout: &Layout, case: &Case, tree: &Path, which: &str) -> Result<PathBuf> {
     Objects {
-        name: &format!("mainline-{}-{which}", case.name),
+        name: &format!("{}-{which}", case.file_name()),
         tree,
         arch: case.arch,
         tools: case.tools,

@@ -52,7 +52,7 @@ fn groups_run_for_the_names_of_their_tests() {
         ("prompt", "config"),
         ("engine/avx512", "bare"),
         ("magic-unchecked", "mutants"),
-        ("s390", "mainline"),
+        ("x86_64", "mainline"),
         ("programs", "bench"),
         ("y-normal", "boot"),
         ("crashes/5", "crashes"),
