@@ -16,6 +16,7 @@ use crate::supported::{self, SERIES};
 const TOOL: &str = "scripts/kexec-purgatory";
 
 /// The directories that every command uses.
+#[derive(Clone)]
 pub struct Layout {
     /// Top of the overlay.
     pub overlay: PathBuf,

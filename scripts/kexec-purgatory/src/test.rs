@@ -176,7 +176,8 @@ const ON_REQUEST: &[&str] = &[
 /// interrupted goes on where it ended.
 const MATRIX: &[&str] = &["options", "debug", "toolchain", "matrix", "long"];
 
-/// The directory for the JUnit file of `make matrix`, below the build directory.
+/// The directories for the JUnit files of `make test` and `make matrix`, below the build directory.
+const TEST_FOLDER: &str = "test";
 const MATRIX_FOLDER: &str = "matrix";
 
 /// The groups that need no root, no kernel, and no package except git, a C compiler and Rust.
@@ -248,7 +249,8 @@ pub fn list(layout: &Layout, filter: Option<String>) -> Result<bool> {
 /// Runs the tests that `filter` selects. Returns whether all passed. `guest` has the
 /// options of the group debian.
 pub fn run(layout: &Layout, filter: Option<String>, guest: DebianOptions) -> Result<bool> {
-    run_of(layout, filter, Some(guest), GROUPS.iter().collect(), "test")
+    let groups = GROUPS.iter().collect();
+    run_of(layout, filter, Some(guest), groups, TEST_FOLDER)
 }
 
 /// Like [`run`], for the groups in [`MATRIX`]. Prints a table of the results.
@@ -300,11 +302,16 @@ fn run_of(
     folder: &str,
 ) -> Result<bool> {
     let filter = new_filter(filter);
+    let mut kernels = None;
+    if folder == TEST_FOLDER && filter.text().is_empty() {
+        // The groups that need them report why there are none.
+        kernels = Kernels::new(layout).ok();
+        kernels.iter_mut().for_each(Kernels::start);
+    }
     let wanted = wanted(layout, &filter, &groups, folder == MATRIX_FOLDER);
     ensure!(!wanted.is_empty(), none_of(&filter, &groups));
     let names = wanted.iter().map(|(_, names)| names.as_ref().ok());
     let mut report = Report::start(filter, guest, planned(names));
-    let mut kernels = None;
     let mut records = Vec::new();
     for (group, names) in wanted {
         // An error that keeps a group from running counts as a failure.

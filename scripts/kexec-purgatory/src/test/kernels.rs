@@ -4,8 +4,10 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread::{self, JoinHandle};
 
 use anyhow::{Context, Result, anyhow};
+use rustix::process::nice;
 
 use crate::fetch::{self, DistributionKernel};
 use crate::graft;
@@ -16,11 +18,23 @@ use crate::test::boot::case::Target;
 /// Bytes that a [`Target::Longer`] has at its end.
 const LONGER: usize = 1 << 20;
 
+/// The kernels that most tests need, in the order in which groups ask for them. They share a build
+/// directory.
+const FIRST: &[Verify] = &[Verify::Norust, Verify::Y];
+
+/// What a build in the background takes of a processor that has other work: least (`nice(2)`).
+const NICE: i32 = 19;
+
+/// The kernels of [`FIRST`], or why they could not be built.
+type FirstBuilt = Vec<(Verify, Result<Built>)>;
+
 /// The grafted tree, and the kernels built from it so far.
 pub struct Kernels<'a> {
     pub layout: &'a Layout,
     tree: PathBuf,
     built: Vec<(Verify, Result<Built>)>,
+    /// Builds the kernels of [`FIRST`].
+    background: Option<JoinHandle<FirstBuilt>>,
     /// The kernel that is entered from most of these.
     pub next: DistributionKernel,
     /// Other next kernels, made so far.
@@ -36,6 +50,7 @@ impl<'a> Kernels<'a> {
             layout,
             tree,
             built: Vec::new(),
+            background: None,
             next: fetch::distribution_kernel(layout)?,
             targets: Vec::new(),
         })
@@ -43,6 +58,18 @@ impl<'a> Kernels<'a> {
 
     pub fn tree(&self) -> &Path {
         &self.tree
+    }
+
+    /// Starts to build the kernels of [`FIRST`] beside tests without a kernel, many of which use one
+    /// processor.
+    pub fn start(&mut self) {
+        let (layout, tree) = (self.layout.clone(), self.tree.clone());
+        self.background = Some(thread::spawn(move || {
+            // Of this thread only. Without it, the build takes more from the tests.
+            let _ = nice(NICE);
+            let build = |&verify| (verify, kernel::build(&layout, &tree, None, verify));
+            FIRST.iter().map(build).collect()
+        }));
     }
 
     /// The kernel to enter from `first`.
@@ -79,6 +106,11 @@ impl<'a> Kernels<'a> {
 
     /// The kernel of one state.
     pub fn get(&mut self, verify: Verify) -> Result<Built> {
+        if let Some(background) = self.background.take() {
+            let built = background.join();
+            self.built
+                .extend(built.map_err(|_| anyhow!("the build panicked"))?);
+        }
         if !self.built.iter().any(|(state, _)| *state == verify) {
             let kernel = kernel::build(self.layout, &self.tree, None, verify);
             self.built.push((verify, kernel));
