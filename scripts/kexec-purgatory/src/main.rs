@@ -171,7 +171,7 @@ enum Action {
     /// compares the last with the grafted tree
     ///
     /// An interrupted run continues when you run it again.
-    #[command(after_help = needs!("an hour or two (not measured)", "8 GB"))]
+    #[command(after_help = needs!("an hour", "8 GB"))]
     SeriesCheck,
     /// Makes patches for Debian's source package linux, and applies them to its tree
     #[command(after_help = needs!("3 min", "5 GB"))]
