@@ -65,7 +65,8 @@ help:
 	@echo 'make graft     link the overlay into the kernel tree'
 	@echo 'make ungraft   remove it again'
 	@echo 'make series    the project as a patch series in build/series, checked by'
-	@echo '               checkpatch'
+	@echo '               checkpatch; KDIR=<git repository> for a series against the commit'
+	@echo '               that is checked out there'
 	@echo 'make series-check'
 	@echo '               build each patch of the series, with and without Rust, boot some,'
 	@echo '               and compare the last with the grafted tree'
@@ -129,8 +130,8 @@ registers: tool
 kernel: tool
 	@$(TOOL) kernel $(KERNEL_ARGS) $(TREE_ARGS)
 
-.PHONY: graft ungraft
-graft ungraft:
+.PHONY: graft ungraft series
+graft ungraft series:
 	@scripts/kexec-purgatory/bootstrap $@ $(TREE_ARGS)
 
 .PHONY: debian-patches
@@ -148,10 +149,6 @@ test-debian: tool
 .PHONY: matrix
 matrix: tool
 	@$(TOOL) matrix $(FILTER_ARGS) $(TREE_ARGS)
-
-.PHONY: series
-series: tool
-	@$(TOOL) series $(SERIES_ARGS)
 
 .PHONY: series-check
 series-check: tool

@@ -165,6 +165,8 @@ enum Action {
         keep: bool,
     },
     /// Makes the project a patch series and runs checkpatch on it
+    ///
+    /// KDIR= names a git repository: the series is made against the commit that is checked out there.
     #[command(after_help = needs!("2 min", "3 GB"))]
     Series,
     /// Builds the kernel after each patch of the series, with and without Rust, boots some, and
@@ -350,6 +352,7 @@ fn run(arguments: Arguments) -> Result<bool> {
         }
         Action::Series => {
             let tree = graft::kernel_tree(&layout)?;
+            supported::series(&tree)?;
             return series::make(&layout, &tree);
         }
         Action::SeriesCheck => return series::check::run(&layout),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Extracts single files of the kernel's source as they were fetched, whatever is grafted on the
-//! tree.
+//! Extracts single files of the kernel's source as they were fetched, or as they were committed to
+//! the user's own tree, whatever is grafted on the tree.
 
 use std::fs;
 use std::path::Path;
@@ -10,13 +10,67 @@ use std::process::Stdio;
 use anyhow::{Context, Result, bail};
 
 use crate::command::{command, output};
+use crate::exit::Cause;
 use crate::fetch;
 use crate::layout::Layout;
 
 /// Writes the named files of the pristine tree below `to`.
 pub fn extract(layout: &Layout, files: &[String], to: &Path) -> Result<()> {
-    let (deb, top) = fetch::source_package(layout)?;
     fs::create_dir_all(to)?;
+    match &layout.kdir {
+        Some(tree) => committed(tree, files, to),
+        None => fetched(layout, files, to),
+    }
+}
+
+/// What a series against the pristine tree is based on, as a line of its cover letter.
+pub fn base(layout: &Layout) -> Result<String> {
+    Ok(match &layout.kdir {
+        Some(tree) => format!("base-commit: {}", head(tree)?),
+        None => format!("base: linux {}", fetch::source_version(layout)?),
+    })
+}
+
+/// The commit that is checked out in a repository.
+///
+/// # Errors
+///
+/// Fails unless `tree` is the top directory of a repository.
+fn head(tree: &Path) -> Result<String> {
+    let git = |arguments: &[&str]| output(command("git").args(arguments).current_dir(tree));
+    // A directory inside a repository has a path there.
+    match git(&["rev-parse", "--show-prefix"]) {
+        Ok(path) if path.trim().is_empty() => {
+            Ok(git(&["rev-parse", "--verify", "HEAD"])?.trim().to_owned())
+        }
+        _ => bail!(Cause::Use(format!(
+            "{} is not a git repository; the patches are made against what is committed",
+            tree.display()
+        ))),
+    }
+}
+
+fn committed(tree: &Path, files: &[String], to: &Path) -> Result<()> {
+    let mut archive = command("git")
+        .args(["archive", "--format=tar", &head(tree)?, "--"])
+        .args(files)
+        .current_dir(tree)
+        .stdout(Stdio::piped())
+        .spawn()?;
+    output(
+        command("tar")
+            .args(["--extract", "--no-same-owner", "--directory"])
+            .arg(to)
+            .stdin(archive.stdout.take().context("no archive")?),
+    )?;
+    if !archive.wait()?.success() {
+        bail!("cannot read the commit in {}", tree.display());
+    }
+    Ok(())
+}
+
+fn fetched(layout: &Layout, files: &[String], to: &Path) -> Result<()> {
+    let (deb, top) = fetch::source_package(layout)?;
     let mut package = command("dpkg-deb")
         .arg("--fsys-tarfile")
         .arg(&deb)
@@ -45,4 +99,50 @@ pub fn extract(layout: &Layout, files: &[String], to: &Path) -> Result<()> {
         bail!("cannot read {}", deb.display());
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::{committed, head};
+    use crate::command::{command, output};
+
+    fn git(tree: &Path, arguments: &[&str]) {
+        output(
+            command("git")
+                .args(["-c", "user.name=x", "-c", "user.email=x@example.org"])
+                .args(arguments)
+                .current_dir(tree),
+        )
+        .unwrap();
+    }
+
+    #[test]
+    fn a_repository_gives_what_is_committed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (tree, to) = (folder.path().join("tree"), folder.path().join("to"));
+        fs::create_dir_all(tree.join("kernel")).unwrap();
+        fs::create_dir(&to).unwrap();
+        let file = "kernel/file.c";
+        fs::write(tree.join(file), "committed").unwrap();
+        git(&tree, &["init", "--quiet"]);
+        git(&tree, &["add", "--all"]);
+        git(&tree, &["commit", "--quiet", "--message", "x"]);
+        fs::write(tree.join(file), "changed").unwrap();
+        committed(&tree, &[file.to_owned()], &to).unwrap();
+        assert_eq!(fs::read_to_string(to.join(file)).unwrap(), "committed");
+        // A file that is not there.
+        assert!(committed(&tree, &["none".to_owned()], &to).is_err());
+        // Not the top of the repository.
+        assert!(head(&tree.join("kernel")).is_err());
+    }
+
+    #[test]
+    fn another_directory_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = head(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("is not a git repository"), "{error}");
+    }
 }

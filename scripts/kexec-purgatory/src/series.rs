@@ -20,7 +20,6 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 
 use crate::command::{command, output};
-use crate::fetch;
 use crate::figures;
 use crate::graft::{map, patch};
 use crate::layout::Layout;
@@ -183,10 +182,10 @@ fn cover_letter(layout: &Layout, repository: &Path, patches: &[PathBuf]) -> Resu
     Ok(format!(
         "{head}\nSubject: [PATCH 00/{commits}] {subject}\n\n{}\n{log}\n{stat}\n\
          The imported crates are left out: {}.\n\n\
-         ---\nbase: linux {}\nchange-id: {CHANGE_ID}\n",
+         ---\n{}\nchange-id: {CHANGE_ID}\n",
         body.replace("@processors", &processors.join("\n")),
         vendor::CRATES.join(", "),
-        fetch::source_version(layout)?
+        pristine::base(layout)?
     ))
 }
 
