@@ -210,7 +210,8 @@ enum Action {
         #[arg(long)]
         filter: Option<String>,
     },
-    /// Runs and counts every test; options, toolchain, matrix, debian, debug, long and cargo-mutants only
+    /// Runs and counts every test;
+    /// compilers, options, toolchain, matrix, debian, debug, long and cargo-mutants only
     /// if a filter names them
     ///
     /// Prints KTAP, with the counts in the last line; writes JUnit XML to build/test/junit.xml.
@@ -219,7 +220,7 @@ enum Action {
     /// inside kselftests are known only when they run. A filter for such a test starts with the
     /// part of its name that is known before, or with the end of that part, as in
     /// boot/y-kunit/rust_kexec or y-kunit/rust_kexec.
-    #[command(after_help = needs!("an hour; options 20 min, toolchain 15 min, debug half an hour, matrix 40 min, long an hour, debian an hour or more plus the time to build packages", "10 GB"))]
+    #[command(after_help = needs!("an hour; compilers 3 min, options 20 min, toolchain 15 min, debug half an hour, matrix 40 min, long an hour, debian an hour or more plus the time to build packages", "10 GB"))]
     Test {
         /// GROUP or GROUP/PREFIX selects tests of that group; other text matches anywhere in a name
         #[arg(long)]

@@ -161,8 +161,10 @@ const GROUPS: &[Group] = &[
     ),
 ];
 
-/// Groups that run only if a filter names them: they take longer than all others together.
+/// Groups that run only if a filter names them: they take longer than all others together, or have
+/// what a longer one has too.
 const ON_REQUEST: &[&str] = &[
+    "compilers",
     "options",
     "toolchain",
     "matrix",

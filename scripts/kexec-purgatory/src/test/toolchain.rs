@@ -8,7 +8,8 @@
 //! The group `debug` uses the one that clang builds. The kernels of `boot` are built by clang, lld
 //! and the newest Rust. A kernel of the group `long` is built by GCC, GNU ld and the newest Rust.
 //!
-//! The group `compilers` builds only the overlay's objects, by GCC and the oldest Rust.
+//! The group `compilers` builds only the overlay's objects, by GCC and the oldest Rust: a quick part
+//! of what this group has.
 
 use std::fs;
 
@@ -31,8 +32,8 @@ const BOOTED: &[(&str, Verify)] = &[
 /// Rust. No other tests of this group run the engine `avx512-x16`.
 const BARE: &str = "toolchain/oldest-bare";
 
-/// The name of the test that GCC and the oldest Rust compile the overlay. It links no kernel. Every
-/// run of the tests has it.
+/// The name of the test that GCC and the oldest Rust compile the overlay. It links no kernel, and
+/// takes three minutes.
 const OBJECTS: &str = "compilers/gcc-oldest";
 
 pub fn few_names() -> Vec<String> {
