@@ -234,10 +234,10 @@ enum Action {
     /// Boots many machines, with kernels of many configurations and compilers, which enter many other
     /// kernels and crash some 270 times; ends with a table
     ///
-    /// These are the groups options, debug, toolchain, matrix and long of the command test. A run
-    /// that was interrupted goes on where it ended, unless a file was changed since, or KDIR= is
-    /// used. Runs one machine for each processor and 8 GiB of free memory at a time. Writes JUnit
-    /// XML to build/matrix/junit.xml.
+    /// These are the groups compilers, options, debug, toolchain, matrix and long of the command
+    /// test. A run that was interrupted goes on where it ended, unless a file was changed since, or
+    /// KDIR= is used. Runs one machine for each processor and 8 GiB of free memory at a time.
+    /// Writes JUnit XML to build/matrix/junit.xml.
     #[command(after_help = needs!("2 to 3 hours", "20 GB"))]
     Matrix {
         /// Only tests that this text selects, as for test

@@ -176,7 +176,14 @@ const ON_REQUEST: &[&str] = &[
 
 /// The groups of `make matrix`: machines, kernels, checkers, compilers and crashes. A run that was
 /// interrupted goes on where it ended.
-const MATRIX: &[&str] = &["options", "debug", "toolchain", "matrix", "long"];
+const MATRIX: &[&str] = &[
+    "compilers",
+    "options",
+    "debug",
+    "toolchain",
+    "matrix",
+    "long",
+];
 
 /// The directories for the JUnit files of `make test` and `make matrix`, below the build directory.
 const TEST_FOLDER: &str = "test";

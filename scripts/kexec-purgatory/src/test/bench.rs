@@ -19,8 +19,8 @@ use crate::layout::Layout;
 const PROGRAMS: &str = "bench/programs";
 /// The name of the test with the kernel's decompressor.
 const DECOMPRESS: &str = "bench/decompress";
-/// The name of the test that the static program runs. It is built with other options than this one,
-/// which takes minutes.
+/// The name of the test that the static program runs. The program is built with other options than
+/// the tool, which takes minutes.
 const STATIC: &str = "long/bench-static";
 /// The name under which the program that needs SHA-NI is skipped.
 const KERNEL_SHA256: &str = "bench/programs with the kernel's SHA-256";

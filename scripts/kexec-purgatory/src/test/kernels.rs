@@ -22,7 +22,7 @@ const LONGER: usize = 1 << 20;
 /// directory.
 const FIRST: &[Verify] = &[Verify::Norust, Verify::Y];
 
-/// What a build in the background takes of a processor that has other work: least (`nice(2)`).
+/// Nice value of the thread that builds them beside tests: the lowest priority.
 const NICE: i32 = 19;
 
 /// The kernels of [`FIRST`], or why they could not be built.
@@ -65,7 +65,8 @@ impl<'a> Kernels<'a> {
     pub fn start(&mut self) {
         let (layout, tree) = (self.layout.clone(), self.tree.clone());
         self.background = Some(thread::spawn(move || {
-            // Of this thread only. Without it, the build takes more from the tests.
+            // Changes the priority of this thread and of its processes. If it fails, the build
+            // only slows the tests down more.
             let _ = nice(NICE);
             let build = |&verify| (verify, kernel::build(&layout, &tree, None, verify));
             FIRST.iter().map(build).collect()

@@ -28,13 +28,6 @@ struct Case {
     objects: &'static [&'static str],
 }
 
-impl Case {
-    /// The name for logs and directories.
-    fn file_name(&self) -> String {
-        self.name.replace('/', "-")
-    }
-}
-
 const X86_64: &[&str] = &[
     "kernel/kexec.o",
     "kernel/kexec_core.o",
@@ -56,6 +49,7 @@ const I386: &[&str] = &[
 /// Of any other architecture.
 const GENERIC: &[&str] = &["kernel/kexec_core.o", "kernel/kexec_file.o"];
 
+/// The cases of the group `mainline`.
 const FEW: &[Case] = &[
     case("mainline/x86_64", "x86_64", &["base", "norust"], X86_64),
     case("mainline/i386", "i386", &["kexec"], I386),
@@ -179,7 +173,7 @@ fn stripped(object: &Path) -> Result<Vec<u8>> {
 /// Builds the objects of a case. Returns the build directory.
 fn build(layout: &Layout, case: &Case, tree: &Path, which: &str) -> Result<PathBuf> {
     Objects {
-        name: &format!("{}-{which}", case.file_name()),
+        name: &format!("{}-{which}", case.name.replace('/', "-")),
         tree,
         arch: case.arch,
         tools: case.tools,

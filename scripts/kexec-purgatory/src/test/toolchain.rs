@@ -8,8 +8,8 @@
 //! The group `debug` uses the one that clang builds. The kernels of `boot` are built by clang, lld
 //! and the newest Rust. A kernel of the group `long` is built by GCC, GNU ld and the newest Rust.
 //!
-//! The group `compilers` builds only the overlay's objects, by GCC and the oldest Rust: a quick part
-//! of what this group has.
+//! The group `compilers` builds only the overlay's objects, for a kernel with
+//! `KEXEC_PURGATORY_VERIFY=m`, by GCC and the oldest Rust.
 
 use std::fs;
 
