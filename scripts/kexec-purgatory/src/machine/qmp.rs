@@ -63,6 +63,11 @@ impl Qmp {
         Ok(printed.as_str().unwrap_or_default().to_owned())
     }
 
+    /// Resets the machine, as its button does.
+    pub fn reset(&mut self) -> Result<()> {
+        self.execute("system_reset", json!({})).map(drop)
+    }
+
     /// Sets what happens when a watchdog expires: `reset` the machine, or `none`.
     pub fn set_watchdog_action(&mut self, action: &str) -> Result<()> {
         self.execute("watchdog-set-action", json!({ "action": action }))

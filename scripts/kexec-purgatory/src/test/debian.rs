@@ -286,6 +286,8 @@ fn systemctl_reboot(machine: &mut Machine) -> Result<()> {
 
 fn kdump_load(machine: &mut Machine) -> Result<()> {
     machine.follow("kdump-tools", &machine.ours)?;
+    machine.sh("! grep -e ' -s ' /var/crash/kexec_cmd")?;
+    machine.expect_state("verify_crash", CRASH)?;
     machine.follow("kdump", &machine.ours)?;
     machine.expect_state("verify_crash", CRASH)?;
     machine.sh("grep -e ' -s ' /var/crash/kexec_cmd").map(drop)

@@ -172,6 +172,13 @@ impl Machine {
         self.sh("systemctl is-system-running --wait || :").map(drop)
     }
 
+    /// Resets the machine, which may hang, and waits as [`Machine::leave_by`] does.
+    pub fn reset(&mut self) -> Result<()> {
+        self.vm.qmp.reset()?;
+        self.boot = self.vm.booted("reset", Some(&self.boot))?;
+        self.sh("systemctl is-system-running --wait || :").map(drop)
+    }
+
     /// Reads a file of /sys/kernel/kexec.
     pub fn state(&self, file: &str) -> Result<String> {
         self.sh(&format!("cat /sys/kernel/kexec/{file}"))

@@ -30,6 +30,11 @@ pub fn boot(machine: &mut Machine) -> Result<()> {
     machine.sh("systemctl is-system-running --wait")?;
     expect_on(machine)?;
     machine.expect_state("verify_policy", &format!("policy: {VERIFY_MODULE}"))?;
+    machine.expect_state("verify_crash", CRASH)?;
+    // kdump-tools uses kexec_file_load() here even if it is not configured to.
+    machine.sh("cd /etc/default && cp kdump-tools kdump-tools.saved && \
+         sed -i '/^KDUMP_KEXEC_ARGS=\"-s\"$/d' kdump-tools && systemctl restart kdump-tools && \
+         mv kdump-tools.saved kdump-tools && grep -e ' -s ' /var/crash/kexec_cmd")?;
     machine.expect_state("verify_crash", CRASH)
 }
 

@@ -15,69 +15,92 @@ use crate::progress;
 /// reserves somewhat more or less for itself.
 const PARTS: i64 = 100;
 
-/// Many kexecs in a row, of two kernels and both decisions. Prints each, and a table of all.
-pub fn run(machine: &mut Machine) -> Result<()> {
-    let mut decisions = BTreeMap::new();
-    // The memory of each kernel in kB, when it was first entered.
-    let mut first = BTreeMap::new();
-    let mut most = 0;
-    let mut table = Table::new();
-    table.load_style(ASCII_MARKDOWN).set_header([
-        "kexec",
-        "to",
-        "decision",
-        "memory, kB",
-        "lost, kB",
-    ]);
-    let mut all = || -> Result<()> {
-        for number in 1..=machine.kexecs {
-            let (to, decision) = one(machine, number).with_context(|| format!("kexec {number}"))?;
-            let memory = memory(machine)?;
-            let lost = *first.entry(to.clone()).or_insert(memory) - memory;
-            most = lost.max(most);
-            progress::print(&format!(
-                "# kexec {number}: to {to}, {decision}, {memory} kB of memory, {lost} kB lost"
-            ));
-            *decisions.entry(decision).or_insert(0) += 1;
-            table.add_row([
-                number.to_string(),
-                to,
-                decision.to_owned(),
-                memory.to_string(),
-                lost.to_string(),
-            ]);
-            ensure!(lost < memory / PARTS, "kexec {number}: {lost} kB are lost");
-        }
-        Ok(())
-    };
-    let ended = all();
-    for line in table.to_string().lines() {
-        progress::print(&format!("# {line}"));
-    }
-    let done: usize = decisions.values().sum();
-    progress::print(&format!(
-        "# {done} kexecs of {}: {decisions:?}; at most {most} kB of memory lost",
-        machine.kexecs
-    ));
-    ended
+/// The kexecs into one kernel with one decision.
+#[derive(Default)]
+struct Row {
+    done: usize,
+    failed: usize,
+    /// The most memory that the kernel had less than when it was first entered, in kB.
+    lost: i64,
 }
 
-/// Enters the other kernel. Returns its release, and the decision about its image.
-fn one(machine: &mut Machine, number: usize) -> Result<(String, &'static str)> {
-    let (ours, distribution) = (machine.ours.clone(), machine.distribution.clone());
-    if machine.sh("uname -r")? != ours {
-        kexec(machine, &ours, None)?;
-        return Ok((ours, "purgatory in C"));
-    }
-    let decision = match number % 4 < 2 {
-        true => VERIFIED,
-        false => {
-            machine.follow("unload-module", &ours)?;
-            DIRECT
+/// Many kexecs in a row, of two kernels and both decisions. Prints each, and a table. A kexec that
+/// fails is counted, and the machine reset.
+pub fn run(machine: &mut Machine) -> Result<()> {
+    let mut rows: BTreeMap<(String, &str), Row> = BTreeMap::new();
+    // The memory of each kernel in kB, when it was first entered.
+    let mut first = BTreeMap::new();
+    let kexecs = machine.kexecs;
+    for number in 1..=kexecs {
+        let (to, decision) = next(machine, number)?;
+        let row = rows.entry((to.clone(), decision)).or_default();
+        let entered = enter(machine, &to, decision).and_then(|()| {
+            let memory = memory(machine)?;
+            let lost = *first.entry(to.clone()).or_insert(memory) - memory;
+            row.lost = row.lost.max(lost);
+            ensure!(lost < memory / PARTS, "{lost} kB of {memory} kB are lost");
+            Ok(format!("{memory} kB of memory, {lost} kB lost"))
+        });
+        let result = match &entered {
+            Ok(memory) => memory.clone(),
+            Err(error) => format!("FAILED: {error:#}"),
+        };
+        let begin = format!("# kexec {number} of {kexecs}: to {to}, {decision}: ");
+        progress::print(&format!("{begin}{}", result.replace('\n', "\n# ")));
+        match entered {
+            Ok(_) => row.done += 1,
+            Err(_) => {
+                row.failed += 1;
+                machine.reset()?;
+            }
         }
-    };
-    kexec(machine, &distribution, Some(decision))?;
-    Ok((distribution, decision))
+    }
+    for line in table(&rows).to_string().lines() {
+        progress::print(&format!("# {line}"));
+    }
+    let failed: usize = rows.values().map(|row| row.failed).sum();
+    ensure!(failed == 0, "{failed} of {kexecs} kexecs failed");
+    Ok(())
+}
+
+fn table(rows: &BTreeMap<(String, &str), Row>) -> Table {
+    let mut table = Table::new();
+    table.load_style(ASCII_MARKDOWN).set_header([
+        "to",
+        "decision",
+        "done",
+        "failed",
+        "memory lost, kB",
+    ]);
+    for ((to, decision), row) in rows {
+        table.add_row([
+            to,
+            *decision,
+            &row.done.to_string(),
+            &row.failed.to_string(),
+            &row.lost.to_string(),
+        ]);
+    }
+    table
+}
+
+/// What the running kernel does not decide.
+const UNDECIDED: &str = "purgatory in C";
+
+/// The release of the other kernel, and the decision about its image.
+fn next(machine: &Machine, number: usize) -> Result<(String, &'static str)> {
+    if machine.sh("uname -r")? != machine.ours {
+        return Ok((machine.ours.clone(), UNDECIDED));
+    }
+    let decision = if number % 4 < 2 { VERIFIED } else { DIRECT };
+    Ok((machine.distribution.clone(), decision))
+}
+
+fn enter(machine: &mut Machine, to: &str, decision: &'static str) -> Result<()> {
+    if decision == DIRECT {
+        machine.follow("unload-module", to)?;
+    }
+    kexec(machine, to, (decision != UNDECIDED).then_some(decision))
 }
 
 /// The memory that the running kernel has, in kB.
