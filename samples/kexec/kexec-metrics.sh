@@ -76,7 +76,7 @@ check_time() {
 	line "check_${1}_time"
 }
 
-info() {
+image_info() {
 	for image in normal:loaded crash:crash; do
 		file=${image#*:}
 		printf 'kexec_image_info{image="%s",decision="%s",engine="%s",check="%s"} 1\n' \
@@ -102,7 +102,9 @@ metrics() {
 		"When the image was checked last, 0 if it was not since it was loaded."
 	each kexec_image_check_timestamp_seconds check_time
 	metric kexec_image_info "What was decided and found."
-	info
+	image_info
+	metric kexec_verify_policy_info "What would be decided about a normal image that is loaded now."
+	printf 'kexec_verify_policy_info{policy="%s"} 1\n' "$(label "$(line verify_policy)")"
 	[ ! -e "$SYSFS/entered_by" ] || entered
 }
 

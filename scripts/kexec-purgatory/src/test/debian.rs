@@ -143,6 +143,7 @@ fn try_once(machine: &mut Machine) -> Result<()> {
 fn module(machine: &mut Machine) -> Result<()> {
     machine.follow("module", &machine.ours)?;
     machine.expect_state("verify_policy", &format!("policy: {VERIFY_MODULE}"))?;
+    machine.follow("spared", &machine.ours)?;
     machine
         .sh(&format!(
             "grep -x CONFIG_KEXEC_PURGATORY_VERIFY=m /boot/config-{}",
@@ -256,7 +257,12 @@ fn kexec_back(machine: &mut Machine) -> Result<()> {
     machine.sh("test ! -e /sys/kernel/kexec/entered_by")?;
     machine.sh("systemctl is-system-running --wait")?;
     machine.expect_state("verify_policy", &format!("policy: {VERIFY_MODULE}"))?;
-    machine.expect_state("check_reboot", "1")
+    machine.expect_state("check_reboot", "1")?;
+    machine
+        .sh(&format!(
+            "grep -x Y /sys/module/{VERIFY_MODULE}/parameters/verify_spared"
+        ))
+        .map(drop)
 }
 
 fn kexec_direct(machine: &mut Machine) -> Result<()> {

@@ -23,6 +23,7 @@ const UNITS: &str = "samples/units";
 /// The files in /sys/kernel/kexec of a kernel that was entered directly. It has a normal image,
 /// with quotes in its decision, and no crash image.
 const FILES: &[(&str, &str)] = &[
+    ("verify_policy", "policy: kexec_purgatory_verify"),
     ("verify_loaded", "verified: policy of \"a\\b\""),
     ("verify_loaded_engine", "shani-x3"),
     ("verify_loaded_regions", "3"),
@@ -60,6 +61,7 @@ kexec_image_check_timestamp_seconds{image="normal"} 1795795200
 kexec_image_check_timestamp_seconds{image="crash"} 0
 kexec_image_info{image="normal",decision="verified: policy of \"a\\b\"",engine="shani-x3",check="damaged: kernel, initramfs"} 1
 kexec_image_info{image="crash",decision="none",engine="none",check="none"} 1
+kexec_verify_policy_info{policy="policy: kexec_purgatory_verify"} 1
 kexec_entered_seconds{part="copy"} 0.005012345
 kexec_entered_seconds{part="total"} 1.128300000
 kexec_entered_info{by="7.3.4",decision="direct: KEXEC_PURGATORY_VERIFY=n",engine="none",mismatch="none"} 1

@@ -2,12 +2,14 @@
 
 //! Tests the sample's alerts with Prometheus' own tool.
 
+use std::fmt::Display;
 use std::fs::{self, File};
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
+use super::DIRECT;
 use crate::command::output;
 use crate::layout::Layout;
 use crate::root::Root;
@@ -15,15 +17,31 @@ use crate::test::samples::{FOLDER, printed_metrics};
 
 const RULES: &str = "kexec-alerts.yml";
 
+const ALERTS: [&str; 5] = [
+    "KexecImageDamaged",
+    "KexecCrashImageWasDamaged",
+    "KexecCrashImageNotChecked",
+    "KexecImageNotVerified",
+    "KexecPolicyMissing",
+];
+
 /// What node_exporter says of the unit after a check that found damage.
 const FAILED_UNIT: &str =
     r#"node_systemd_unit_state{name="kexec-check-crash.service",state="failed"}"#;
+
+const CRASH_LOADED: &str = r#"kexec_image_loaded{image="crash"}"#;
+const CRASH_CHECKED: &str = r#"kexec_image_check_timestamp_seconds{image="crash"}"#;
+
+/// How long each host runs.
+const DAYS: u64 = 4;
+/// A day in seconds.
+const DAY: u64 = 24 * 3600;
 
 /// The host that all metrics are of.
 const HOST: &str = "host:9100";
 
 /// Checks that the metrics are in the form that Prometheus reads, and that the alerts fire on a
-/// damaged image and on a failed check, and on nothing else.
+/// damaged image, on a failed or missing check, and where images are not verified.
 pub fn run(layout: &Layout) -> Result<()> {
     let root = Root::with_prometheus(layout)?;
     let folder = tempfile::tempdir_in(&layout.build)?;
@@ -49,63 +67,113 @@ pub fn run(layout: &Layout) -> Result<()> {
     promtool(&["test", "rules"], &path("tests"))
 }
 
-/// Three hosts in the form of promtool's tests, of which JSON is a subset: one with the metrics of
-/// a damaged image, one where all images are intact, and one whose check failed.
+/// Hosts in the form of promtool's tests, of which JSON is a subset: the one with the metrics, whose
+/// normal image is damaged, and others that differ from it or from one where all is well. After four
+/// days, each has its alert and no other.
 fn test_file(metrics: &str) -> Result<Value> {
     let damaged = series(metrics)?;
-    let intact: Vec<Value> = damaged
+    let with = |series: &[Value], values: &[(&str, u64)]| {
+        let mut changed = series.to_vec();
+        for (name, value) in values {
+            let name = with_host(name);
+            changed.retain(|one| one["series"] != name);
+            changed.push(constant(&name, *value));
+        }
+        changed
+    };
+    let well = with(
+        &damaged,
+        &[
+            (r#"kexec_image_damaged{image="normal"}"#, 0),
+            (CRASH_LOADED, 1),
+            (r#"kexec_image_verified{image="crash"}"#, 1),
+            (CRASH_CHECKED, (DAYS - 1) * DAY),
+            (FAILED_UNIT, 0),
+        ],
+    );
+    let no_policy: Vec<Value> = well
         .iter()
-        .map(|series| match series["series"].as_str() {
-            Some(name) if name.starts_with("kexec_image_damaged") => constant(name, "0"),
-            _ => series.clone(),
+        .map(|one| match one["series"].as_str() {
+            Some(name) if name.starts_with("kexec_verify_policy_info") => constant(
+                &with_host(&format!("kexec_verify_policy_info{{policy=\"{DIRECT}\"}}")),
+                1,
+            ),
+            _ => one.clone(),
         })
-        .chain([one_series(FAILED_UNIT, "0")])
         .collect();
-    let failed = [one_series(FAILED_UNIT, "1")];
 
-    let expect = |alert: &str, expected: Value| {
+    let test = |series: &[Value], expected: Option<(&str, Value)>| {
+        let alerts: Vec<Value> = ALERTS
+            .iter()
+            .map(|alert| {
+                let alerts = expected.iter().filter(|(name, _)| name == alert);
+                json!({
+                    "eval_time": format!("{DAYS}d"),
+                    "alertname": alert,
+                    "exp_alerts": alerts.map(|(_, expected)| expected).collect::<Vec<_>>(),
+                })
+            })
+            .collect();
+        json!({"interval": "1h", "input_series": series, "alert_rule_test": alerts})
+    };
+    let alert = |severity: &str, labels: Value, summary: String, description: &str| {
+        let mut labels = labels;
+        labels["severity"] = severity.into();
+        labels["instance"] = HOST.into();
         json!({
-            "eval_time": "5m",
-            "alertname": alert,
-            "exp_alerts": expected,
+            "exp_labels": labels,
+            "exp_annotations": {"summary": summary, "description": description},
         })
     };
-    let test = |series: &[Value], image: Value, unit: Value| {
-        json!({
-            "interval": "1m",
-            "input_series": series,
-            "alert_rule_test": [
-                expect("KexecImageDamaged", image),
-                expect("KexecCrashImageWasDamaged", unit),
-            ],
-        })
+    let on_damage = alert(
+        "critical",
+        json!({"image": "normal"}),
+        format!("The normal kexec image of {HOST} is damaged"),
+        "Load it again. Until then a crash leaves no dump, or a kexec stops.",
+    );
+    let on_unit = alert(
+        "warning",
+        json!({"name": "kexec-check-crash.service", "state": "failed"}),
+        format!("The check of the crash image of {HOST} failed"),
+        "The image was damaged or could not be checked; the journal of the unit says which.",
+    );
+    let not_checked = alert(
+        "warning",
+        json!({"image": "crash"}),
+        format!("The crash image of {HOST} was not checked for two days"),
+        "kexec-check-crash.timer does not run, or the metrics are old.",
+    );
+    let not_verified = |image: &str| {
+        alert(
+            "warning",
+            json!({"image": image}),
+            format!("The {image} kexec image of {HOST} is not verified"),
+            "verify_loaded and verify_crash in /sys/kernel/kexec/ have the reason.",
+        )
     };
-    let on_image = json!([{
-        "exp_labels": {"severity": "critical", "image": "normal", "instance": HOST},
-        "exp_annotations": {
-            "summary": format!("The normal kexec image of {HOST} is damaged"),
-            "description": "Load it again. Until then a crash leaves no dump, or a kexec stops.",
-        },
-    }]);
-    let on_unit = json!([{
-        "exp_labels": {
-            "severity": "warning",
-            "name": "kexec-check-crash.service",
-            "state": "failed",
-            "instance": HOST,
-        },
-        "exp_annotations": {
-            "summary": format!("The check of the crash image of {HOST} failed"),
-            "description": "The image was damaged or could not be checked; \
-                            the journal of the unit says which.",
-        },
-    }]);
+    let would_not_verify = alert(
+        "warning",
+        json!({"policy": DIRECT}),
+        format!("{HOST} would not verify a normal image"),
+        DIRECT,
+    );
     Ok(json!({
         "rule_files": [RULES],
+        "evaluation_interval": "1h",
         "tests": [
-            test(&damaged, on_image, json!([])),
-            test(&intact, json!([]), json!([])),
-            test(&failed, json!([]), on_unit),
+            test(&well, None),
+            test(&damaged, Some((ALERTS[0], on_damage))),
+            test(&with(&well, &[(FAILED_UNIT, 1)]), Some((ALERTS[1], on_unit))),
+            test(&with(&well, &[(CRASH_CHECKED, 0)]), Some((ALERTS[2], not_checked))),
+            test(
+                &with(&well, &[(r#"kexec_image_verified{image="crash"}"#, 0)]),
+                Some((ALERTS[3], not_verified("crash"))),
+            ),
+            test(
+                &with(&well, &[(r#"kexec_image_verified{image="normal"}"#, 0)]),
+                Some((ALERTS[3], not_verified("normal"))),
+            ),
+            test(&no_policy, Some((ALERTS[4], would_not_verify))),
         ],
     }))
 }
@@ -117,19 +185,17 @@ fn series(metrics: &str) -> Result<Vec<Value>> {
         .filter(|line| !line.starts_with('#'))
         .map(|line| {
             let (name, value) = line.rsplit_once(' ').context("a metric without a value")?;
-            Ok(one_series(name, value))
+            Ok(constant(&with_host(name), value))
         })
         .collect()
 }
 
-/// A series of the host, whose name does not have the host yet.
-fn one_series(name: &str, value: &str) -> Value {
-    constant(
-        &name.replacen('{', &format!("{{instance=\"{HOST}\","), 1),
-        value,
-    )
+/// The name of a series with the host as one of its labels.
+fn with_host(name: &str) -> String {
+    name.replacen('{', &format!("{{instance=\"{HOST}\","), 1)
 }
 
-fn constant(series: &str, value: &str) -> Value {
-    json!({"series": series, "values": format!("{value}x10")})
+/// A series whose value stays the same.
+fn constant(series: &str, value: impl Display) -> Value {
+    json!({"series": series, "values": format!("{value}x{}", DAYS * 24)})
 }
