@@ -97,9 +97,8 @@ pub fn run(
     let purpose = plan.purpose;
     let (guest, payload) = guest::loading(layout, kernel, next, plan)?;
     let log = emulators::boot(layout, name, kernel.image(), &guest, plan.engine)?;
-    let image = about(purpose);
-    let said = log.lines().filter_map(|line| line.strip_prefix(&image));
-    let decision = said.filter_map(Decision::parse).last();
+    let said = about(purpose);
+    let decision = log.all_after(&said).filter_map(Decision::parse).last();
     let work = work(&log, purpose);
     let sysfs = decision_in_sysfs(&log, purpose);
     let outcome = match purpose {
@@ -125,17 +124,15 @@ fn about(purpose: Purpose) -> String {
 
 /// What the kernel said last that it will verify.
 pub fn work(log: &SerialLog, purpose: Purpose) -> Option<Work> {
-    let image = about(purpose);
-    let said = log.lines().filter_map(|line| line.strip_prefix(&image));
-    said.filter_map(to_verify).last()
+    let said = about(purpose);
+    log.all_after(&said).filter_map(to_verify).last()
 }
 
 /// The decision in sysfs, from the last line that shows it: a crash interrupts what the console
 /// prints, and the kernel then prints it again.
 fn decision_in_sysfs(log: &SerialLog, purpose: Purpose) -> Option<Decision> {
     let read = format!("guest: {} ", purpose.sysfs());
-    let said = log.lines().filter_map(|line| line.strip_prefix(&read));
-    said.filter_map(Decision::parse).last()
+    log.all_after(&read).filter_map(Decision::parse).last()
 }
 
 /// What the kernel says that it will verify.
@@ -219,9 +216,7 @@ fn vmcore(log: &SerialLog, next: &DistributionKernel) -> Result<String> {
 }
 
 fn check_release(log: &SerialLog, next: &DistributionKernel) -> Result<()> {
-    if let Some(failure) = log.after("guest: failed: ") {
-        bail!("{failure}");
-    }
+    log.expect_no_failure()?;
     match log.after("guest: release ") {
         Some(release) if release == next.release => Ok(()),
         Some(release) => bail!("entered {release} in place of {}", next.release),

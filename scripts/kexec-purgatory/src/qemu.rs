@@ -65,6 +65,20 @@ impl SerialLog {
         self.lines().find_map(|line| line.strip_prefix(prefix))
     }
 
+    /// The rest of each line that begins with `prefix`.
+    pub fn all_after(&self, prefix: &str) -> impl Iterator<Item = &str> {
+        self.lines()
+            .filter_map(move |line| line.strip_prefix(prefix))
+    }
+
+    /// Fails with the reason if the guest's `/init` said that it failed.
+    pub fn expect_no_failure(&self) -> Result<()> {
+        match self.after("guest: failed: ") {
+            Some(failure) => bail!("{failure}"),
+            None => Ok(()),
+        }
+    }
+
     /// The end of the log, for a message.
     pub fn tail(&self) -> String {
         tail(&self.text)

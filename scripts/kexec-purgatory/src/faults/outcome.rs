@@ -98,10 +98,7 @@ fn halts(machine: &mut Machine) -> Result<bool> {
 
 /// The lines that the purgatory printed, without the prefix.
 pub fn said(log: &SerialLog) -> Vec<String> {
-    log.lines()
-        .filter_map(|line| line.strip_prefix(PREFIX))
-        .map(str::to_owned)
-        .collect()
+    log.all_after(PREFIX).map(str::to_owned).collect()
 }
 
 impl Outcome {

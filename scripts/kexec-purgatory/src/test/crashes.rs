@@ -5,7 +5,7 @@
 
 mod contexts;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 use super::{Kernels, Report};
 use crate::guest;
@@ -76,9 +76,7 @@ fn crash(kernels: &mut Kernels, report: &mut Report, names: &[String]) -> Result
 
 /// Checks that the crash kernel was verified, came up, and could read the dead kernel's memory.
 fn dumped(log: &SerialLog) -> Result<()> {
-    if let Some(failure) = log.after("guest: failed: ") {
-        bail!("{failure}");
-    }
+    log.expect_no_failure()?;
     ensure!(
         log.after(VERIFIED).is_some(),
         "the crash image was not entered through the purgatory"

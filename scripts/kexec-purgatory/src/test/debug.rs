@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, anyhow, bail, ensure};
+use anyhow::{Result, anyhow, ensure};
 
 use super::selftests::{self, MODULES};
 use super::{Kernels, Report};
@@ -195,10 +195,7 @@ fn watched(log: &SerialLog) -> Result<()> {
 
 /// Checks that kmemleak searched for memory that the tests lost, and found none.
 fn leaks(log: &SerialLog) -> Result<()> {
-    let found: Vec<&str> = log
-        .lines()
-        .filter_map(|line| line.strip_prefix("guest: leak: "))
-        .collect();
+    let found: Vec<&str> = log.all_after("guest: leak: ").collect();
     ensure!(found.is_empty(), "{}", found.join("\n"));
     ensure!(
         log.after("guest: scanned").is_some(),
@@ -263,9 +260,7 @@ fn complains(line: &str) -> bool {
 
 /// Checks that the image that survived the failed loads was verified and entered.
 fn entered(log: &SerialLog) -> Result<()> {
-    if let Some(failure) = log.after("guest: failed: ") {
-        bail!("{failure}");
-    }
+    log.expect_no_failure()?;
     log.after("guest: release ")
         .map(drop)
         .ok_or_else(|| anyhow!("no second kernel came up\n{}", log.tail()))

@@ -170,8 +170,7 @@ pub fn found_intact(log: &SerialLog) -> Result<()> {
 /// Checks that the dump has all memory that the first kernel had, as it said last.
 pub fn all_dumped(log: &SerialLog) -> Result<()> {
     let mib = |begin| {
-        let lines = log.lines().filter_map(|line| line.strip_prefix(begin));
-        let number = lines.last()?.split_once(" MiB")?.0;
+        let number = log.all_after(begin).last()?.split_once(" MiB")?.0;
         number.parse::<u64>().ok()
     };
     let memory = mib("guest: first kernel has memory of ").context("the memory is not known")?;
@@ -186,13 +185,8 @@ pub fn all_dumped(log: &SerialLog) -> Result<()> {
 /// Checks that the second kernel's IMA list begins with the first one's. That list must have what
 /// was measured after the image was loaded.
 fn measurements_carried(log: &SerialLog) -> Result<()> {
-    let list = |begin| -> Vec<&str> {
-        log.lines()
-            .filter_map(|line| line.strip_prefix(begin))
-            .collect()
-    };
-    let first = list("guest: first measured ");
-    let next = list("guest: next measured ");
+    let first: Vec<&str> = log.all_after("guest: first measured ").collect();
+    let next: Vec<&str> = log.all_after("guest: next measured ").collect();
     ensure!(
         first.len() > 1,
         "the first kernel measured only {}",

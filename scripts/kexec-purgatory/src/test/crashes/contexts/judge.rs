@@ -2,7 +2,7 @@
 
 //! What a log must say about a crash.
 
-use anyhow::{Result, anyhow, bail, ensure};
+use anyhow::{Result, anyhow, ensure};
 
 use super::super::VERIFIED;
 use super::{Crash, DUMP, HEADERS, IMAGE, Outcome, POST_NOTIFIERS};
@@ -73,9 +73,7 @@ fn dumped(crash: &Crash, log: &SerialLog, rates: &mut Rates) -> Result<()> {
         "the crash kernel was not started, or not verified"
     );
     rates.started += 1;
-    if let Some(failure) = log.after("guest: failed: ") {
-        bail!("{failure}");
-    }
+    log.expect_no_failure()?;
     let death = &crash.death;
     let notified = log.lines().any(|line| line.starts_with(NOTIFIED));
     ensure!(
@@ -98,10 +96,7 @@ fn dumped(crash: &Crash, log: &SerialLog, rates: &mut Rates) -> Result<()> {
         true => &["/proc/vmcore", "/tmp/dump"],
         false => &["/proc/vmcore"],
     };
-    let found: Vec<&str> = log
-        .lines()
-        .filter_map(|line| line.strip_prefix("guest: pattern in 4 pages of "))
-        .collect();
+    let found: Vec<&str> = log.all_after("guest: pattern in 4 pages of ").collect();
     ensure!(
         found == wanted,
         "the pattern is in {found:?}, not {wanted:?}"
