@@ -5,9 +5,10 @@
 
 use std::fmt;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::emulators;
+use crate::engines::EngineKind;
 use crate::fetch::DistributionKernel;
 use crate::guest::{self, Payload, Plan, Purpose};
 use crate::kernel::Built;
@@ -126,6 +127,18 @@ fn about(purpose: Purpose) -> String {
 pub fn work(log: &SerialLog, purpose: Purpose) -> Option<Work> {
     let said = about(purpose);
     log.all_after(&said).filter_map(to_verify).last()
+}
+
+/// Fails unless the kernel said last that it will verify the image with `engine`.
+pub fn expect_engine(log: &SerialLog, purpose: Purpose, engine: EngineKind) -> Result<()> {
+    let found = work(log, purpose).map(|work| work.engine);
+    ensure!(
+        found.as_deref() == Some(engine.name()),
+        "the engine of the {} image is {found:?}, not {}",
+        purpose.name(),
+        engine.name()
+    );
+    Ok(())
 }
 
 /// The decision in sysfs, from the last line that shows it: a crash interrupts what the console

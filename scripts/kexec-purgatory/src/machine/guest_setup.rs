@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result};
 
 use super::gdb::Space;
 use super::loaded::{Loaded, Segment};
@@ -15,6 +15,7 @@ use crate::checksum;
 use crate::engines::EngineKind;
 use crate::guest::{self, EVERY_KERNEL, Guest, Purpose};
 use crate::kernel::Built;
+use crate::kexec::expect_engine;
 use crate::processors;
 
 /// Offsets of `head` and `start` in `struct kimage` of include/linux/kexec.h.
@@ -136,20 +137,8 @@ impl<'a> GuestSetup<'a> {
 /// Checks that the loader chose the engine for images that a machine has loaded.
 pub fn check_engine(machine: &Machine, images: &[Purpose], engine: EngineKind) -> Result<()> {
     let log = machine.log();
-    let name = format!(" bytes to verify, engine {}", engine.name());
-    for purpose in images {
-        let line = format!("kexec: {} image: ", purpose.name());
-        let said = log
-            .lines()
-            .filter_map(|text| text.strip_prefix(&line))
-            .any(|text| text.ends_with(&name));
-        ensure!(
-            said,
-            "the {} image is not verified with {}:\n{}",
-            purpose.name(),
-            engine.name(),
-            log.tail()
-        );
+    for &purpose in images {
+        expect_engine(&log, purpose, engine).with_context(|| log.tail())?;
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use super::{Case, Expected, Target};
 use crate::guest::{Extra, Loader, Purpose};
 use crate::kernel::Verify;
-use crate::kexec::Kexec;
+use crate::kexec::{Kexec, expect_engine};
 use crate::machine::loaded::Loaded;
 use crate::qemu::SerialLog;
 use crate::test::debug;
@@ -49,12 +49,7 @@ pub fn check(kexec: &Kexec, case: &Case) -> Result<()> {
         }
     };
     if let Some(engine) = case.plan.engine {
-        ensure!(
-            kexec.engine.as_deref() == Some(engine.name()),
-            "the engine is {:?}, not {}",
-            kexec.engine,
-            engine.name()
-        );
+        expect_engine(&kexec.log, case.plan.purpose, engine)?;
     }
     if let Some(regions) = case.regions {
         ensure!(

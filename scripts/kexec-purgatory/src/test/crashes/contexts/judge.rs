@@ -9,7 +9,7 @@ use super::{Crash, DUMP, HEADERS, IMAGE, Outcome, POST_NOTIFIERS};
 use crate::abi::RegionKind;
 use crate::expected;
 use crate::guest::Purpose;
-use crate::kexec::work;
+use crate::kexec::expect_engine;
 use crate::qemu::SerialLog;
 use crate::test::boot::case::check::{all_dumped, found_intact};
 
@@ -52,12 +52,7 @@ pub fn judge(crash: &Crash, log: &SerialLog, rates: &mut Rates) -> Result<()> {
         crash.death.context
     );
     if let Some(engine) = crash.engine {
-        let found = work(log, Purpose::Crash).map(|work| work.engine);
-        ensure!(
-            found.as_deref() == Some(engine.name()),
-            "the engine is {found:?}, not {}",
-            engine.name()
-        );
+        expect_engine(log, Purpose::Crash, engine)?;
     }
     match crash.outcome {
         Outcome::CrashKernel => dumped(crash, log, rates),
