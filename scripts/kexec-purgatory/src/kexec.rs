@@ -4,16 +4,18 @@
 //! happened.
 
 use std::fmt;
+use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::emulators;
+use crate::bochs;
 use crate::engines::EngineKind;
 use crate::fetch::DistributionKernel;
-use crate::guest::{self, Payload, Plan, Purpose};
+use crate::guest::{self, Guest, Payload, Plan, Purpose};
 use crate::kernel::Built;
 use crate::layout::Layout;
-use crate::qemu::SerialLog;
+use crate::processors;
+use crate::qemu::{self, SerialLog};
 
 /// What the kernel decided about an image, and why.
 #[derive(Clone, Debug, PartialEq)]
@@ -87,6 +89,22 @@ impl Purpose {
     }
 }
 
+/// Boots `kernel` with a guest, and waits until the guest has finished or the purgatory resets the
+/// machine. With an engine, the processor is one on which the loader picks that engine, in the
+/// emulator that has such a processor.
+pub fn boot(
+    layout: &Layout,
+    name: &str,
+    kernel: &Path,
+    guest: &Guest,
+    engine: Option<EngineKind>,
+) -> Result<SerialLog> {
+    match engine {
+        Some(engine) if !processors::in_qemu(engine) => bochs::boot(layout, name, kernel, guest),
+        engine => qemu::boot(layout, name, kernel, guest, engine),
+    }
+}
+
 /// Boots a kernel, loads the distribution's kernel there, and enters it.
 pub fn run(
     layout: &Layout,
@@ -97,7 +115,7 @@ pub fn run(
 ) -> Result<Kexec> {
     let purpose = plan.purpose;
     let (guest, payload) = guest::loading(layout, kernel, next, plan)?;
-    let log = emulators::boot(layout, name, kernel.image(), &guest, plan.engine)?;
+    let log = boot(layout, name, kernel.image(), &guest, plan.engine)?;
     let said = about(purpose);
     let decision = log.all_after(&said).filter_map(Decision::parse).last();
     let work = work(&log, purpose);

@@ -17,7 +17,6 @@ mod checksum;
 mod command;
 mod debian;
 mod device_tree;
-mod emulators;
 #[expect(dead_code, reason = "shared with the purgatory")]
 #[path = "../../../arch/x86/purgatory/rust/digest/engines.rs"]
 mod engines;

@@ -13,10 +13,10 @@ use anyhow::{Context, Result};
 use comfy_table::{Table, presets::ASCII_MARKDOWN};
 
 use self::judge::{Rates, judge};
-use crate::emulators;
 use crate::engines::EngineKind;
 use crate::guest::{self, CRASH_CONTEXTS, Death};
 use crate::kernel::{self, Built, Verify};
+use crate::kexec;
 use crate::parallel::in_order;
 use crate::qemu::SerialLog;
 use crate::root::Root;
@@ -287,7 +287,7 @@ fn crash_all(kernels: &mut Kernels, report: &mut Report, crashes: &[Crash]) -> R
     let run = |crash: &&Crash| -> Result<SerialLog> {
         let (kernel, initramfs) = &guests[crash.verify.name()];
         let guest = guest::crash_in(initramfs, &crash.death);
-        emulators::boot(
+        kexec::boot(
             layout,
             &crash.name.replace('/', "-"),
             kernel.image(),
