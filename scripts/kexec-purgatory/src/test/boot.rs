@@ -23,18 +23,13 @@ use crate::parallel::in_order;
 use crate::processors::picked_in_qemu;
 use crate::qemu::SerialLog;
 
-use Arm::{
-    DirectCma, DirectConfig, DirectKho, DirectNoPolicy, DirectPolicy, VerifiedConfig,
-    VerifiedCrash, VerifiedPolicy,
-};
+use Arm::{DirectCma, DirectKho, DirectPolicy};
 use EngineKind::Avx512X16;
 use Expected::{Decided, Undecided};
-use Purpose::{Crash, Enter};
+use Purpose::Enter;
 use Target::Own;
 use Verify::{M, N, Norust, Options, OptionsM, Y};
 
-/// What sysfs shows on a mainline kernel.
-const ABSENT: Expected = Undecided("absent");
 /// What sysfs shows on the overlay's kernel for an image that `kexec_load()` loaded.
 const UNKNOWN: Expected = Undecided("unknown: loaded with kexec_load()");
 
@@ -56,46 +51,42 @@ const DUMP: u32 = PLAIN + 1;
 
 #[rustfmt::skip] // a table
 const CASES: &[Case] = &[
-    Case::new("boot/norust-normal", Norust, Enter, ABSENT),
-    Case::new("boot/norust-kexec-load", Norust, Enter, ABSENT).kexec_load(),
-    Case::new("boot/norust-crash", Norust, Crash, ABSENT),
+    Case::enter("boot/norust-normal", Norust),
+    Case::enter("boot/norust-kexec-load", Norust).kexec_load(),
+    Case::crash("boot/norust-crash", Norust),
     // As y-cma-some: the C purgatory verifies segments in CMA, which had other contents before.
-    Case::new("boot/norust-cma-some", Norust, Enter, ABSENT).arguments(SOME_CMA),
-    Case::new("boot/y-normal", Y, Enter, Decided(VerifiedConfig)),
-    Case::new("boot/y-normal-debug", Y, Enter, Decided(VerifiedConfig)).debug().regions(PLAIN),
+    Case::enter("boot/norust-cma-some", Norust).arguments(SOME_CMA),
+    Case::enter("boot/y-normal", Y),
+    Case::enter("boot/y-normal-debug", Y).debug().regions(PLAIN),
     // The kernel copies with mainline's loop. The log does not show that.
-    Case::new("boot/y-tdx-erratum", Y, Enter, Decided(VerifiedConfig)).debug()
-        .arguments("setcpuid=tdx_pw_mce")
+    Case::enter("boot/y-tdx-erratum", Y).debug().arguments("setcpuid=tdx_pw_mce")
         .logs("setcpuid: force-enabling CPU bug flag: tdx_pw_mce"),
     Case::new("boot/y-kexec-load", Y, Enter, UNKNOWN).kexec_load(),
-    Case::new("boot/y-crash", Y, Crash, Decided(VerifiedCrash)).kunit_reported(),
-    Case::new("boot/m-normal", M, Enter, Decided(DirectNoPolicy)),
-    Case::new("boot/m-module-normal", M, Enter, Decided(VerifiedPolicy)).modules(&[VERIFY_MODULE]),
+    Case::crash("boot/y-crash", Y).kunit_reported(),
+    Case::enter("boot/m-normal", M),
+    Case::policy("boot/m-module-normal", M),
     // The initramfs is larger than what the sample verifies.
     Case::new("boot/m-sample-normal", M, Enter, Decided(DirectPolicy)).modules(&[SAMPLE_MODULE]),
-    Case::new("boot/m-crash", M, Crash, Decided(VerifiedCrash)).kunit_reported(),
-    Case::new("boot/n-normal", N, Enter, Decided(DirectConfig)),
-    Case::new("boot/n-normal-debug", N, Enter, Decided(DirectConfig)).debug(),
-    Case::new("boot/n-crash", N, Crash, Decided(VerifiedCrash)).kunit_reported(),
-    Case::new("boot/n-crash-debug", N, Crash, Decided(VerifiedCrash)).debug().regions(DUMP),
+    Case::crash("boot/m-crash", M).kunit_reported(),
+    Case::enter("boot/n-normal", N),
+    Case::enter("boot/n-normal-debug", N).debug(),
+    Case::crash("boot/n-crash", N).kunit_reported(),
+    Case::crash("boot/n-crash-debug", N).debug().regions(DUMP),
     // The same kernels with kexec handover on, or with memory for CMA. CMA aligns less than the
     // next kernel asks for in y, and enough in m and n.
     Case::new("boot/y-kho", Y, Enter, Decided(DirectKho)).debug().arguments(KHO),
-    Case::new("boot/y-kho-off", Y, Enter, Decided(VerifiedConfig)).arguments("kho=off"),
-    Case::new("boot/y-kho-crash", Y, Crash, Decided(VerifiedCrash)).debug().arguments(KHO)
-        .regions(DUMP),
-    Case::new("boot/y-cma-unaligned", Y, Enter, Decided(VerifiedConfig)).debug()
-        .arguments("cma=256M").regions(PLAIN),
-    Case::new("boot/y-cma-some", Y, Enter, Decided(VerifiedConfig)).debug().arguments(SOME_CMA)
-        .regions(PLAIN),
+    Case::enter("boot/y-kho-off", Y).arguments("kho=off"),
+    Case::crash("boot/y-kho-crash", Y).debug().arguments(KHO).regions(DUMP),
+    Case::enter("boot/y-cma-unaligned", Y).debug().arguments("cma=256M").regions(PLAIN),
+    Case::enter("boot/y-cma-some", Y).debug().arguments(SOME_CMA).regions(PLAIN),
     Case::new("boot/m-kho", M, Enter, Decided(DirectKho)).arguments(KHO).modules(&[VERIFY_MODULE]),
     // Handover adds a segment: the list of its scratch areas.
-    Case::new("boot/m-kho-spared", M, Enter, Decided(VerifiedPolicy)).arguments(KHO)
-        .modules(&[VERIFY_MODULE]).extra(Extra::VerifySpared).debug().regions(PLAIN + 1),
+    Case::policy("boot/m-kho-spared", M).arguments(KHO).extra(Extra::VerifySpared).debug()
+        .regions(PLAIN + 1),
     Case::new("boot/m-cma", M, Enter, Decided(DirectCma)).debug()
         .arguments("cma=256M page_poison=1").modules(&[VERIFY_MODULE]),
-    Case::new("boot/m-cma-spared", M, Enter, Decided(VerifiedPolicy)).arguments("cma=256M")
-        .modules(&[VERIFY_MODULE]).extra(Extra::VerifySpared).debug().regions(PLAIN),
+    Case::policy("boot/m-cma-spared", M).arguments("cma=256M").extra(Extra::VerifySpared).debug()
+        .regions(PLAIN),
     // The policy is told why the image is spared.
     Case::new("boot/m-kho-sample", M, Enter, Decided(DirectKho)).debug().arguments(KHO)
         .modules(&[SAMPLE_MODULE]).logs("rust_kexec_policy: spared: Some(Handover)"),
@@ -103,8 +94,7 @@ const CASES: &[Case] = &[
         .modules(&[SAMPLE_MODULE]).logs("rust_kexec_policy: spared: Some(Cma)"),
     Case::new("boot/n-kho", N, Enter, Decided(DirectKho)).debug().arguments(KHO),
     Case::new("boot/n-cma", N, Enter, Decided(DirectCma)).debug().arguments("cma=256M"),
-    Case::new("boot/m-cma-crash", M, Crash, Decided(VerifiedCrash)).debug().arguments("cma=256M")
-        .regions(DUMP),
+    Case::crash("boot/m-cma-crash", M).debug().arguments("cma=256M").regions(DUMP),
 ];
 
 /// On kernels with more options, which also check memory and locks. They take long to build.
@@ -112,53 +102,42 @@ const CASES: &[Case] = &[
 const OPTIONS: &[Case] = &[
     // In each, the kernel checks signatures, treats an untrusted one as none, and passes the IMA
     // list on.
-    Case::new("options/normal", Options, Enter, Decided(VerifiedConfig)).regions(PLAIN),
-    Case::new("options/ima", Options, Enter, Decided(VerifiedConfig)).ima()
-        .regions(PLAIN),
-    Case::new("options/ima-tpm", Options, Enter, Decided(VerifiedConfig)).ima()
-        .hardware(TPM).regions(PLAIN),
+    Case::enter("options/normal", Options).regions(PLAIN),
+    Case::enter("options/ima", Options).ima().regions(PLAIN),
+    Case::enter("options/ima-tpm", Options).ima().hardware(TPM).regions(PLAIN),
     // With indirect branch tracking, for which QEMU has no processor. Bochs has one.
-    Case::new("options/ibt", Options, Enter, Decided(VerifiedConfig)).picking(Avx512X16)
-        .regions(PLAIN).logs("CET detected: Indirect Branch Tracking enabled"),
-    Case::new("options/m-ima-direct", OptionsM, Enter, Decided(DirectNoPolicy)).ima(),
-    Case::new("options/m-ima-tpm", OptionsM, Enter, Decided(VerifiedPolicy)).ima()
-        .modules(&[VERIFY_MODULE]).hardware(TPM).regions(PLAIN),
-    Case::new("options/crash", Options, Crash, Decided(VerifiedCrash)).kunit_reported(),
-    Case::new("options/hotplug", Options, Crash, Decided(VerifiedCrash))
-        .arguments("maxcpus=1").extra(Extra::Hotplug).regions(DUMP),
-    Case::new("options/memory-hotplug", Options, Crash, Decided(VerifiedCrash))
-        .arguments(MEMORY_TO_ADD).extra(Extra::MemoryHotplug).regions(DUMP),
-    Case::new("options/m-hotplug", OptionsM, Crash, Decided(VerifiedCrash))
-        .arguments("maxcpus=1").extra(Extra::Hotplug).regions(DUMP),
-    Case::new("options/m-memory-hotplug", OptionsM, Crash, Decided(VerifiedCrash))
-        .arguments(MEMORY_TO_ADD).extra(Extra::MemoryHotplug).regions(DUMP),
-    Case::new("options/dm-crypt", Options, Crash, Decided(VerifiedCrash))
-        .extra(Extra::DmCryptKey).regions(DUMP + 1).target(Own)
+    Case::enter("options/ibt", Options).picking(Avx512X16).regions(PLAIN)
+        .logs("CET detected: Indirect Branch Tracking enabled"),
+    Case::enter("options/m-ima-direct", OptionsM).ima(),
+    Case::policy("options/m-ima-tpm", OptionsM).ima().hardware(TPM).regions(PLAIN),
+    Case::crash("options/crash", Options).kunit_reported(),
+    Case::crash("options/hotplug", Options).arguments("maxcpus=1").extra(Extra::Hotplug)
+        .regions(DUMP),
+    Case::crash("options/memory-hotplug", Options).arguments(MEMORY_TO_ADD)
+        .extra(Extra::MemoryHotplug).regions(DUMP),
+    Case::crash("options/m-hotplug", OptionsM).arguments("maxcpus=1").extra(Extra::Hotplug)
+        .regions(DUMP),
+    Case::crash("options/m-memory-hotplug", OptionsM).arguments(MEMORY_TO_ADD)
+        .extra(Extra::MemoryHotplug).regions(DUMP),
+    Case::crash("options/dm-crypt", Options).extra(Extra::DmCryptKey).regions(DUMP + 1).target(Own)
         .next_arguments("guest.restore=1"),
-    Case::new("options/m-dm-crypt", OptionsM, Crash, Decided(VerifiedCrash))
-        .extra(Extra::DmCryptKey).regions(DUMP + 1).target(Own)
-        .next_arguments("guest.restore=1"),
+    Case::crash("options/m-dm-crypt", OptionsM).extra(Extra::DmCryptKey).regions(DUMP + 1)
+        .target(Own).next_arguments("guest.restore=1"),
     Case::new("options/kho", Options, Enter, Decided(DirectKho)).arguments(KHO),
-    Case::new("options/kho-off", Options, Enter, Decided(VerifiedConfig)).arguments("kho=off"),
-    Case::new("options/kho-crash", Options, Crash, Decided(VerifiedCrash))
-        .arguments(KHO).regions(DUMP),
+    Case::enter("options/kho-off", Options).arguments("kho=off"),
+    Case::crash("options/kho-crash", Options).arguments(KHO).regions(DUMP),
     // CMA aligns less than the kernel asks for.
-    Case::new("options/cma-unaligned", Options, Enter, Decided(VerifiedConfig))
-        .arguments("cma=256M").regions(PLAIN),
-    Case::new("options/cma-some", Options, Enter, Decided(VerifiedConfig))
-        .arguments(SOME_CMA).regions(PLAIN),
-    Case::new("options/cma-crash", Options, Crash, Decided(VerifiedCrash))
-        .arguments("cma=256M").regions(DUMP),
-    Case::new("options/m-normal", OptionsM, Enter, Decided(DirectNoPolicy)),
-    Case::new("options/m-module", OptionsM, Enter, Decided(VerifiedPolicy))
-        .modules(&[VERIFY_MODULE]).regions(PLAIN),
+    Case::enter("options/cma-unaligned", Options).arguments("cma=256M").regions(PLAIN),
+    Case::enter("options/cma-some", Options).arguments(SOME_CMA).regions(PLAIN),
+    Case::crash("options/cma-crash", Options).arguments("cma=256M").regions(DUMP),
+    Case::enter("options/m-normal", OptionsM),
+    Case::policy("options/m-module", OptionsM).regions(PLAIN),
     Case::new("options/m-kho", OptionsM, Enter, Decided(DirectKho)).arguments(KHO)
         .modules(&[VERIFY_MODULE]),
-    Case::new("options/m-cma", OptionsM, Enter, Decided(DirectCma))
-        .arguments("cma=256M").modules(&[VERIFY_MODULE]),
-    Case::new("options/m-kho-crash", OptionsM, Crash, Decided(VerifiedCrash))
-        .arguments(KHO).regions(DUMP),
-    Case::new("options/m-crash", OptionsM, Crash, Decided(VerifiedCrash)).kunit_reported(),
+    Case::new("options/m-cma", OptionsM, Enter, Decided(DirectCma)).arguments("cma=256M")
+        .modules(&[VERIFY_MODULE]),
+    Case::crash("options/m-kho-crash", OptionsM).arguments(KHO).regions(DUMP),
+    Case::crash("options/m-crash", OptionsM).kunit_reported(),
 ];
 
 /// KUnit tests that run in every kernel with the Rust purgatory.

@@ -4,20 +4,15 @@
 
 use anyhow::Result;
 
-use super::arm::Arm;
 use super::boot::boot_all;
-use super::boot::case::{Case, Expected, Target};
+use super::boot::case::{Case, Target};
 use super::{Kernels, Report, crashes, registers};
 use crate::engines::EngineKind;
 use crate::fetch::Release;
-use crate::guest::Purpose;
 use crate::hardware::Hardware;
-use crate::kernel::{VERIFY_MODULE, Verify};
+use crate::kernel::Verify;
 
-use Arm::{DirectConfig, DirectNoPolicy, VerifiedConfig, VerifiedCrash, VerifiedPolicy};
 use EngineKind::Avx512X16;
-use Expected::Decided;
-use Purpose::{Crash, Enter};
 use Target::{Compressed, Longer, Other, Own};
 use Verify::{M, N, Y};
 
@@ -68,109 +63,76 @@ const DEBIAN_6_12: Release = Release {
 #[rustfmt::skip] // a table
 const ROWS: &[Case] = &[
     // This kernel has a file system for UEFI variables, for which it calls the firmware.
-    Case::new("matrix/uefi-verified", Y, Enter, Decided(VerifiedConfig)).hardware(UEFI)
-        .target(Own),
-    Case::new("matrix/uefi-direct", N, Enter, Decided(DirectConfig)).hardware(UEFI).target(Own),
-    Case::new("matrix/uefi-crash", Y, Crash, Decided(VerifiedCrash)).hardware(UEFI).target(Own),
-    Case::new("matrix/uefi-m", M, Enter, Decided(VerifiedPolicy))
-        .modules(&[VERIFY_MODULE]).hardware(UEFI).target(Own),
-    Case::new("matrix/paging-4", Y, Enter, Decided(VerifiedConfig))
-        .hardware(FOUR_LEVELS).levels(4, 4),
-    Case::new("matrix/paging-4-direct", N, Enter, Decided(DirectConfig)).hardware(FOUR_LEVELS)
-        .levels(4, 4),
-    Case::new("matrix/paging-4-crash", Y, Crash, Decided(VerifiedCrash)).hardware(FOUR_LEVELS)
-        .levels(4, 4),
-    Case::new("matrix/paging-5", Y, Enter, Decided(VerifiedConfig))
-        .hardware(FIVE_LEVELS).levels(5, 5),
-    Case::new("matrix/paging-5-to-4", Y, Enter, Decided(VerifiedConfig))
-        .hardware(FIVE_LEVELS).next_arguments("no5lvl").levels(5, 4),
-    Case::new("matrix/paging-5-to-4-direct", N, Enter, Decided(DirectConfig))
-        .hardware(FIVE_LEVELS).next_arguments("no5lvl").levels(5, 4),
-    Case::new("matrix/paging-5-to-4-m", M, Enter, Decided(VerifiedPolicy))
-        .modules(&[VERIFY_MODULE]).hardware(FIVE_LEVELS).next_arguments("no5lvl")
+    Case::enter("matrix/uefi-verified", Y).hardware(UEFI).target(Own),
+    Case::enter("matrix/uefi-direct", N).hardware(UEFI).target(Own),
+    Case::crash("matrix/uefi-crash", Y).hardware(UEFI).target(Own),
+    Case::policy("matrix/uefi-m", M).hardware(UEFI).target(Own),
+    Case::enter("matrix/paging-4", Y).hardware(FOUR_LEVELS).levels(4, 4),
+    Case::enter("matrix/paging-4-direct", N).hardware(FOUR_LEVELS).levels(4, 4),
+    Case::crash("matrix/paging-4-crash", Y).hardware(FOUR_LEVELS).levels(4, 4),
+    Case::enter("matrix/paging-5", Y).hardware(FIVE_LEVELS).levels(5, 5),
+    Case::enter("matrix/paging-5-to-4", Y).hardware(FIVE_LEVELS).next_arguments("no5lvl")
         .levels(5, 4),
-    Case::new("matrix/paging-5-to-4-crash", Y, Crash, Decided(VerifiedCrash))
-        .hardware(FIVE_LEVELS).next_arguments("no5lvl").levels(5, 4),
-    Case::new("matrix/paging-4-to-5", Y, Enter, Decided(VerifiedConfig))
-        .hardware(FIVE_LEVELS).arguments("no5lvl").levels(4, 5),
-    Case::new("matrix/paging-4-to-5-direct", N, Enter, Decided(DirectConfig))
-        .hardware(FIVE_LEVELS).arguments("no5lvl").levels(4, 5),
-    Case::new("matrix/paging-4-to-5-crash", Y, Crash, Decided(VerifiedCrash))
-        .hardware(FIVE_LEVELS).arguments("no5lvl").levels(4, 5),
-    Case::new("matrix/nokaslr", Y, Enter, Decided(VerifiedConfig)).arguments("nokaslr")
-        .kaslr(0, 1),
-    Case::new("matrix/nokaslr-next", Y, Enter, Decided(VerifiedConfig))
-        .next_arguments("nokaslr").kaslr(1, 0),
-    Case::new("matrix/nokaslr-direct", N, Enter, Decided(DirectConfig)).arguments("nokaslr")
-        .next_arguments("nokaslr").kaslr(0, 0),
-    Case::new("matrix/nokaslr-crash", N, Crash, Decided(VerifiedCrash)).arguments("nokaslr")
-        .kaslr(0, 1),
-    Case::new("matrix/1-processor", Y, Enter, Decided(VerifiedConfig))
-        .hardware(processors(1)).processors(1, 1),
-    Case::new("matrix/1-processor-direct", N, Enter, Decided(DirectConfig))
-        .hardware(processors(1)).processors(1, 1),
-    Case::new("matrix/1-processor-crash", N, Crash, Decided(VerifiedCrash))
-        .hardware(processors(1)).processors(1, 1),
-    Case::new("matrix/4-processors", Y, Enter, Decided(VerifiedConfig))
-        .hardware(processors(4)).processors(4, 4),
-    Case::new("matrix/4-processors-direct", N, Enter, Decided(DirectConfig))
-        .hardware(processors(4)).processors(4, 4),
-    Case::new("matrix/4-processors-m", M, Enter, Decided(DirectNoPolicy))
-        .hardware(processors(4)).processors(4, 4),
-    Case::new("matrix/4-processors-crash", N, Crash, Decided(VerifiedCrash))
-        .hardware(processors(4)).processors(4, 1),
+    Case::enter("matrix/paging-5-to-4-direct", N).hardware(FIVE_LEVELS).next_arguments("no5lvl")
+        .levels(5, 4),
+    Case::policy("matrix/paging-5-to-4-m", M).hardware(FIVE_LEVELS).next_arguments("no5lvl")
+        .levels(5, 4),
+    Case::crash("matrix/paging-5-to-4-crash", Y).hardware(FIVE_LEVELS).next_arguments("no5lvl")
+        .levels(5, 4),
+    Case::enter("matrix/paging-4-to-5", Y).hardware(FIVE_LEVELS).arguments("no5lvl").levels(4, 5),
+    Case::enter("matrix/paging-4-to-5-direct", N).hardware(FIVE_LEVELS).arguments("no5lvl")
+        .levels(4, 5),
+    Case::crash("matrix/paging-4-to-5-crash", Y).hardware(FIVE_LEVELS).arguments("no5lvl")
+        .levels(4, 5),
+    Case::enter("matrix/nokaslr", Y).arguments("nokaslr").kaslr(0, 1),
+    Case::enter("matrix/nokaslr-next", Y).next_arguments("nokaslr").kaslr(1, 0),
+    Case::enter("matrix/nokaslr-direct", N).arguments("nokaslr").next_arguments("nokaslr")
+        .kaslr(0, 0),
+    Case::crash("matrix/nokaslr-crash", N).arguments("nokaslr").kaslr(0, 1),
+    Case::enter("matrix/1-processor", Y).hardware(processors(1)).processors(1, 1),
+    Case::enter("matrix/1-processor-direct", N).hardware(processors(1)).processors(1, 1),
+    Case::crash("matrix/1-processor-crash", N).hardware(processors(1)).processors(1, 1),
+    Case::enter("matrix/4-processors", Y).hardware(processors(4)).processors(4, 4),
+    Case::enter("matrix/4-processors-direct", N).hardware(processors(4)).processors(4, 4),
+    Case::enter("matrix/4-processors-m", M).hardware(processors(4)).processors(4, 4),
+    Case::crash("matrix/4-processors-crash", N).hardware(processors(4)).processors(4, 1),
     // Processors that the first kernel does not start.
-    Case::new("matrix/nr_cpus", Y, Enter, Decided(VerifiedConfig))
-        .hardware(processors(4)).arguments("nr_cpus=2").processors(2, 4),
+    Case::enter("matrix/nr_cpus", Y).hardware(processors(4)).arguments("nr_cpus=2")
+        .processors(2, 4),
     // Without no_ipi_broadcast=1, the machine is reset, see the crashes "broadcast".
-    Case::new("matrix/nr_cpus-crash", N, Crash, Decided(VerifiedCrash))
-        .hardware(processors(4)).arguments("nr_cpus=2 no_ipi_broadcast=1")
-        .processors(2, 1),
-    Case::new("matrix/6-gib", Y, Enter, Decided(VerifiedConfig)).hardware(LARGE).high(),
-    Case::new("matrix/6-gib-direct", N, Enter, Decided(DirectConfig)).hardware(LARGE)
+    Case::crash("matrix/nr_cpus-crash", N).hardware(processors(4))
+        .arguments("nr_cpus=2 no_ipi_broadcast=1").processors(2, 1),
+    Case::enter("matrix/6-gib", Y).hardware(LARGE).high(),
+    Case::enter("matrix/6-gib-direct", N).hardware(LARGE).high(),
+    Case::policy("matrix/6-gib-m", M).hardware(LARGE).high(),
+    Case::crash("matrix/6-gib-crash", Y).hardware(LARGE),
+    Case::crash("matrix/6-gib-crash-high", Y).hardware(LARGE).arguments("crashkernel=320M,high")
         .high(),
-    Case::new("matrix/6-gib-m", M, Enter, Decided(VerifiedPolicy))
-        .modules(&[VERIFY_MODULE]).hardware(LARGE).high(),
-    Case::new("matrix/6-gib-crash", Y, Crash, Decided(VerifiedCrash)).hardware(LARGE),
-    Case::new("matrix/6-gib-crash-high", Y, Crash, Decided(VerifiedCrash))
-        .hardware(LARGE).arguments("crashkernel=320M,high").high(),
-    Case::new("matrix/image-16-mib", Y, Enter, Decided(VerifiedConfig)).payload(0),
-    Case::new("matrix/image-256-mib", Y, Enter, Decided(VerifiedConfig))
-        .payload(240 * MIB).hardware(LARGE),
-    Case::new("matrix/image-1-gib", Y, Enter, Decided(VerifiedConfig))
-        .payload(1008 * MIB).hardware(LARGE),
-    Case::new("matrix/image-1-gib-direct", N, Enter, Decided(DirectConfig))
-        .payload(1008 * MIB).hardware(LARGE),
-    Case::new("matrix/image-1-gib-m", M, Enter, Decided(VerifiedPolicy))
-        .modules(&[VERIFY_MODULE]).payload(1008 * MIB).hardware(LARGE),
+    Case::enter("matrix/image-16-mib", Y).payload(0),
+    Case::enter("matrix/image-256-mib", Y).payload(240 * MIB).hardware(LARGE),
+    Case::enter("matrix/image-1-gib", Y).payload(1008 * MIB).hardware(LARGE),
+    Case::enter("matrix/image-1-gib-direct", N).payload(1008 * MIB).hardware(LARGE),
+    Case::policy("matrix/image-1-gib-m", M).payload(1008 * MIB).hardware(LARGE),
     // In Bochs, because QEMU has no such processor.
-    Case::new("matrix/avx512-x16", Y, Enter, Decided(VerifiedConfig)).picking(Avx512X16),
-    Case::new("matrix/avx512-x16-crash", N, Crash, Decided(VerifiedCrash))
-        .picking(Avx512X16),
-    Case::new("matrix/own", Y, Enter, Decided(VerifiedConfig)).target(Own).processors(2, 2),
-    Case::new("matrix/own-direct", N, Enter, Decided(DirectConfig)).target(Own),
-    Case::new("matrix/own-crash", N, Crash, Decided(VerifiedCrash)).target(Own),
-    Case::new("matrix/bzip2", Y, Enter, Decided(VerifiedConfig)).target(Compressed("BZIP2")),
-    Case::new("matrix/lzma", Y, Enter, Decided(VerifiedConfig)).target(Compressed("LZMA")),
-    Case::new("matrix/xz", Y, Enter, Decided(VerifiedConfig)).target(Compressed("XZ")),
-    Case::new("matrix/lzo", Y, Enter, Decided(VerifiedConfig)).target(Compressed("LZO")),
-    Case::new("matrix/lz4", Y, Enter, Decided(VerifiedConfig)).target(Compressed("LZ4")),
-    Case::new("matrix/zstd", Y, Enter, Decided(VerifiedConfig)).target(Compressed("ZSTD")),
-    Case::new("matrix/zstd-direct", N, Enter, Decided(DirectConfig))
-        .target(Compressed("ZSTD")),
-    Case::new("matrix/longer", Y, Enter, Decided(VerifiedConfig)).target(Longer),
-    Case::new("matrix/debian-7.2", Y, Enter, Decided(VerifiedConfig))
-        .target(Other(&DEBIAN_7_2)),
-    Case::new("matrix/debian-7.2-direct", N, Enter, Decided(DirectConfig))
-        .target(Other(&DEBIAN_7_2)),
-    Case::new("matrix/debian-7.2-crash", N, Crash, Decided(VerifiedCrash))
-        .target(Other(&DEBIAN_7_2)),
-    Case::new("matrix/debian-6.12", Y, Enter, Decided(VerifiedConfig))
-        .target(Other(&DEBIAN_6_12)),
-    Case::new("matrix/debian-6.12-direct", N, Enter, Decided(DirectConfig))
-        .target(Other(&DEBIAN_6_12)),
-    Case::new("matrix/debian-6.12-crash", N, Crash, Decided(VerifiedCrash))
-        .target(Other(&DEBIAN_6_12)),
+    Case::enter("matrix/avx512-x16", Y).picking(Avx512X16),
+    Case::crash("matrix/avx512-x16-crash", N).picking(Avx512X16),
+    Case::enter("matrix/own", Y).target(Own).processors(2, 2),
+    Case::enter("matrix/own-direct", N).target(Own),
+    Case::crash("matrix/own-crash", N).target(Own),
+    Case::enter("matrix/bzip2", Y).target(Compressed("BZIP2")),
+    Case::enter("matrix/lzma", Y).target(Compressed("LZMA")),
+    Case::enter("matrix/xz", Y).target(Compressed("XZ")),
+    Case::enter("matrix/lzo", Y).target(Compressed("LZO")),
+    Case::enter("matrix/lz4", Y).target(Compressed("LZ4")),
+    Case::enter("matrix/zstd", Y).target(Compressed("ZSTD")),
+    Case::enter("matrix/zstd-direct", N).target(Compressed("ZSTD")),
+    Case::enter("matrix/longer", Y).target(Longer),
+    Case::enter("matrix/debian-7.2", Y).target(Other(&DEBIAN_7_2)),
+    Case::enter("matrix/debian-7.2-direct", N).target(Other(&DEBIAN_7_2)),
+    Case::crash("matrix/debian-7.2-crash", N).target(Other(&DEBIAN_7_2)),
+    Case::enter("matrix/debian-6.12", Y).target(Other(&DEBIAN_6_12)),
+    Case::enter("matrix/debian-6.12-direct", N).target(Other(&DEBIAN_6_12)),
+    Case::crash("matrix/debian-6.12-crash", N).target(Other(&DEBIAN_6_12)),
 ];
 
 /// The rows. The project's own program loads the images, so that the purgatory says what it did.

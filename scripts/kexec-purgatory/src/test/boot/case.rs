@@ -14,7 +14,7 @@ use crate::fetch::{DistributionKernel as Next, Release};
 use crate::guest::Plan;
 use crate::guest::{Extra, KUNIT, Loader, Purpose};
 use crate::hardware::Hardware;
-use crate::kernel::{Built, Verify};
+use crate::kernel::{Built, VERIFY_MODULE, Verify};
 use crate::kexec::{self, Kexec};
 use crate::layout::Layout;
 use crate::test::arm::Arm;
@@ -31,6 +31,9 @@ pub enum Expected {
     /// text.
     Undecided(&'static str),
 }
+
+/// What sysfs shows on a mainline kernel.
+const ABSENT: Expected = Expected::Undecided("absent");
 
 /// A kernel that is entered.
 #[derive(Clone, Copy, PartialEq)]
@@ -165,10 +168,35 @@ impl Case {
         }
     }
 
+    /// A normal image. The kernel decides as it was configured: no policy module is loaded.
+    pub const fn enter(name: &'static str, verify: Verify) -> Self {
+        let expected = match verify {
+            Verify::Y | Verify::Options => Expected::Decided(Arm::VerifiedConfig),
+            Verify::M | Verify::OptionsM => Expected::Decided(Arm::DirectNoPolicy),
+            Verify::N => Expected::Decided(Arm::DirectConfig),
+            Verify::Norust => ABSENT,
+        };
+        Self::new(name, verify, Purpose::Enter, expected)
+    }
+
+    /// A crash image, which every kernel with the Rust purgatory verifies.
+    pub const fn crash(name: &'static str, verify: Verify) -> Self {
+        let expected = match verify {
+            Verify::Norust => ABSENT,
+            _ => Expected::Decided(Arm::VerifiedCrash),
+        };
+        Self::new(name, verify, Purpose::Crash, expected)
+    }
+
+    /// A normal image that the loaded module [`VERIFY_MODULE`] has verified.
+    pub const fn policy(name: &'static str, verify: Verify) -> Self {
+        let expected = Expected::Decided(Arm::VerifiedPolicy);
+        Self::new(name, verify, Purpose::Enter, expected).modules(&[VERIFY_MODULE])
+    }
+
     /// A normal image on a processor for that engine.
     pub fn engine(engine: EngineKind) -> Self {
-        let expected = Expected::Decided(Arm::VerifiedConfig);
-        Self::new("", Verify::Y, Purpose::Enter, expected)
+        Self::enter("", Verify::Y)
             .named(format!("boot/y-{}", engine.name()))
             .picking(engine)
             .debug()
