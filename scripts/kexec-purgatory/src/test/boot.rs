@@ -16,7 +16,6 @@ use super::ktap::{self, Stream};
 use super::{Kernels, Report};
 use crate::engines::EngineKind;
 use crate::guest::{Extra, KHO, MEMORY_TO_ADD, Purpose};
-use crate::hardware::Hardware;
 use crate::kernel::{SAMPLE_MODULE, VERIFY_MODULE, Verify};
 use crate::kexec::Kexec;
 use crate::parallel::in_order;
@@ -36,12 +35,6 @@ const UNKNOWN: Expected = Undecided("unknown: loaded with kexec_load()");
 /// The regions of a normal image: kernel, `boot_params` and initramfs. The IMA list is not
 /// verified, because it changes after the load.
 const PLAIN: u32 = 3;
-
-/// A machine with a TPM.
-const TPM: Hardware = Hardware {
-    tpm: true,
-    ..Hardware::USUAL
-};
 
 /// Memory for CMA into which the next kernel does not fit. Free memory is not zero.
 const SOME_CMA: &str = "cma=16M page_poison=1";
@@ -104,12 +97,12 @@ const OPTIONS: &[Case] = &[
     // list on.
     Case::enter("options/normal", Options).regions(PLAIN),
     Case::enter("options/ima", Options).ima().regions(PLAIN),
-    Case::enter("options/ima-tpm", Options).ima().hardware(TPM).regions(PLAIN),
+    Case::enter("options/ima-tpm", Options).ima().tpm().regions(PLAIN),
     // With indirect branch tracking, for which QEMU has no processor. Bochs has one.
     Case::enter("options/ibt", Options).picking(Avx512X16).regions(PLAIN)
         .logs("CET detected: Indirect Branch Tracking enabled"),
     Case::enter("options/m-ima-direct", OptionsM).ima(),
-    Case::policy("options/m-ima-tpm", OptionsM).ima().hardware(TPM).regions(PLAIN),
+    Case::policy("options/m-ima-tpm", OptionsM).ima().tpm().regions(PLAIN),
     Case::crash("options/crash", Options).kunit_reported(),
     Case::crash("options/hotplug", Options).arguments("maxcpus=1").extra(Extra::Hotplug)
         .regions(DUMP),

@@ -9,42 +9,17 @@ use super::boot::case::{Case, Target};
 use super::{Kernels, Report, crashes, registers};
 use crate::engines::EngineKind;
 use crate::fetch::Release;
-use crate::hardware::Hardware;
 use crate::kernel::Verify;
 
 use EngineKind::Avx512X16;
 use Target::{Compressed, Longer, Other, Own};
 use Verify::{M, N, Y};
 
-const UEFI: Hardware = Hardware {
-    uefi: true,
-    ..Hardware::USUAL
-};
+/// The feature that page tables with five levels need, as [`Case::without`] takes it.
+const FIVE_LEVELS: &str = ",-la57";
 
-/// Page tables with five levels, which this machine's own processor may lack.
-const FIVE_LEVELS: Hardware = Hardware {
-    emulated: true,
-    ..Hardware::USUAL
-};
-
-/// At most four levels of page tables.
-const FOUR_LEVELS: Hardware = Hardware {
-    without: ",-la57",
-    ..Hardware::USUAL
-};
-
-const fn processors(processors: u32) -> Hardware {
-    Hardware {
-        processors,
-        ..Hardware::USUAL
-    }
-}
-
-/// More memory than fits below 4 GiB.
-const LARGE: Hardware = Hardware {
-    memory: 6 << 10,
-    ..Hardware::USUAL
-};
+/// More memory than fits below 4 GiB, in MiB.
+const LARGE: u64 = 6 << 10;
 
 const MIB: u64 = 1 << 20;
 
@@ -63,56 +38,49 @@ const DEBIAN_6_12: Release = Release {
 #[rustfmt::skip] // a table
 const ROWS: &[Case] = &[
     // This kernel has a file system for UEFI variables, for which it calls the firmware.
-    Case::enter("matrix/uefi-verified", Y).hardware(UEFI).target(Own),
-    Case::enter("matrix/uefi-direct", N).hardware(UEFI).target(Own),
-    Case::crash("matrix/uefi-crash", Y).hardware(UEFI).target(Own),
-    Case::policy("matrix/uefi-m", M).hardware(UEFI).target(Own),
-    Case::enter("matrix/paging-4", Y).hardware(FOUR_LEVELS).levels(4, 4),
-    Case::enter("matrix/paging-4-direct", N).hardware(FOUR_LEVELS).levels(4, 4),
-    Case::crash("matrix/paging-4-crash", Y).hardware(FOUR_LEVELS).levels(4, 4),
-    Case::enter("matrix/paging-5", Y).hardware(FIVE_LEVELS).levels(5, 5),
-    Case::enter("matrix/paging-5-to-4", Y).hardware(FIVE_LEVELS).next_arguments("no5lvl")
-        .levels(5, 4),
-    Case::enter("matrix/paging-5-to-4-direct", N).hardware(FIVE_LEVELS).next_arguments("no5lvl")
-        .levels(5, 4),
-    Case::policy("matrix/paging-5-to-4-m", M).hardware(FIVE_LEVELS).next_arguments("no5lvl")
-        .levels(5, 4),
-    Case::crash("matrix/paging-5-to-4-crash", Y).hardware(FIVE_LEVELS).next_arguments("no5lvl")
-        .levels(5, 4),
-    Case::enter("matrix/paging-4-to-5", Y).hardware(FIVE_LEVELS).arguments("no5lvl").levels(4, 5),
-    Case::enter("matrix/paging-4-to-5-direct", N).hardware(FIVE_LEVELS).arguments("no5lvl")
-        .levels(4, 5),
-    Case::crash("matrix/paging-4-to-5-crash", Y).hardware(FIVE_LEVELS).arguments("no5lvl")
-        .levels(4, 5),
+    Case::enter("matrix/uefi-verified", Y).uefi().target(Own),
+    Case::enter("matrix/uefi-direct", N).uefi().target(Own),
+    Case::crash("matrix/uefi-crash", Y).uefi().target(Own),
+    Case::policy("matrix/uefi-m", M).uefi().target(Own),
+    Case::enter("matrix/paging-4", Y).without(FIVE_LEVELS).levels(4, 4),
+    Case::enter("matrix/paging-4-direct", N).without(FIVE_LEVELS).levels(4, 4),
+    Case::crash("matrix/paging-4-crash", Y).without(FIVE_LEVELS).levels(4, 4),
+    Case::enter("matrix/paging-5", Y).emulated().levels(5, 5),
+    Case::enter("matrix/paging-5-to-4", Y).emulated().next_arguments("no5lvl").levels(5, 4),
+    Case::enter("matrix/paging-5-to-4-direct", N).emulated().next_arguments("no5lvl").levels(5, 4),
+    Case::policy("matrix/paging-5-to-4-m", M).emulated().next_arguments("no5lvl").levels(5, 4),
+    Case::crash("matrix/paging-5-to-4-crash", Y).emulated().next_arguments("no5lvl").levels(5, 4),
+    Case::enter("matrix/paging-4-to-5", Y).emulated().arguments("no5lvl").levels(4, 5),
+    Case::enter("matrix/paging-4-to-5-direct", N).emulated().arguments("no5lvl").levels(4, 5),
+    Case::crash("matrix/paging-4-to-5-crash", Y).emulated().arguments("no5lvl").levels(4, 5),
     Case::enter("matrix/nokaslr", Y).arguments("nokaslr").kaslr(0, 1),
     Case::enter("matrix/nokaslr-next", Y).next_arguments("nokaslr").kaslr(1, 0),
     Case::enter("matrix/nokaslr-direct", N).arguments("nokaslr").next_arguments("nokaslr")
         .kaslr(0, 0),
     Case::crash("matrix/nokaslr-crash", N).arguments("nokaslr").kaslr(0, 1),
-    Case::enter("matrix/1-processor", Y).hardware(processors(1)).processors(1, 1),
-    Case::enter("matrix/1-processor-direct", N).hardware(processors(1)).processors(1, 1),
-    Case::crash("matrix/1-processor-crash", N).hardware(processors(1)).processors(1, 1),
-    Case::enter("matrix/4-processors", Y).hardware(processors(4)).processors(4, 4),
-    Case::enter("matrix/4-processors-direct", N).hardware(processors(4)).processors(4, 4),
-    Case::enter("matrix/4-processors-m", M).hardware(processors(4)).processors(4, 4),
-    Case::crash("matrix/4-processors-crash", N).hardware(processors(4)).processors(4, 1),
+    Case::enter("matrix/1-processor", Y).smp(1).processors(1, 1),
+    Case::enter("matrix/1-processor-direct", N).smp(1).processors(1, 1),
+    Case::crash("matrix/1-processor-crash", N).smp(1).processors(1, 1),
+    Case::enter("matrix/4-processors", Y).smp(4).processors(4, 4),
+    Case::enter("matrix/4-processors-direct", N).smp(4).processors(4, 4),
+    Case::enter("matrix/4-processors-m", M).smp(4).processors(4, 4),
+    Case::crash("matrix/4-processors-crash", N).smp(4).processors(4, 1),
     // Processors that the first kernel does not start.
-    Case::enter("matrix/nr_cpus", Y).hardware(processors(4)).arguments("nr_cpus=2")
-        .processors(2, 4),
+    Case::enter("matrix/nr_cpus", Y).smp(4).arguments("nr_cpus=2").processors(2, 4),
     // Without no_ipi_broadcast=1, the machine is reset, see the crashes "broadcast".
-    Case::crash("matrix/nr_cpus-crash", N).hardware(processors(4))
-        .arguments("nr_cpus=2 no_ipi_broadcast=1").processors(2, 1),
-    Case::enter("matrix/6-gib", Y).hardware(LARGE).high(),
-    Case::enter("matrix/6-gib-direct", N).hardware(LARGE).high(),
-    Case::policy("matrix/6-gib-m", M).hardware(LARGE).high(),
-    Case::crash("matrix/6-gib-crash", Y).hardware(LARGE),
-    Case::crash("matrix/6-gib-crash-high", Y).hardware(LARGE).arguments("crashkernel=320M,high")
+    Case::crash("matrix/nr_cpus-crash", N).smp(4).arguments("nr_cpus=2 no_ipi_broadcast=1")
+        .processors(2, 1),
+    Case::enter("matrix/6-gib", Y).memory(LARGE).high(),
+    Case::enter("matrix/6-gib-direct", N).memory(LARGE).high(),
+    Case::policy("matrix/6-gib-m", M).memory(LARGE).high(),
+    Case::crash("matrix/6-gib-crash", Y).memory(LARGE),
+    Case::crash("matrix/6-gib-crash-high", Y).memory(LARGE).arguments("crashkernel=320M,high")
         .high(),
     Case::enter("matrix/image-16-mib", Y).payload(0),
-    Case::enter("matrix/image-256-mib", Y).payload(240 * MIB).hardware(LARGE),
-    Case::enter("matrix/image-1-gib", Y).payload(1008 * MIB).hardware(LARGE),
-    Case::enter("matrix/image-1-gib-direct", N).payload(1008 * MIB).hardware(LARGE),
-    Case::policy("matrix/image-1-gib-m", M).payload(1008 * MIB).hardware(LARGE),
+    Case::enter("matrix/image-256-mib", Y).payload(240 * MIB).memory(LARGE),
+    Case::enter("matrix/image-1-gib", Y).payload(1008 * MIB).memory(LARGE),
+    Case::enter("matrix/image-1-gib-direct", N).payload(1008 * MIB).memory(LARGE),
+    Case::policy("matrix/image-1-gib-m", M).payload(1008 * MIB).memory(LARGE),
     // In Bochs, because QEMU has no such processor.
     Case::enter("matrix/avx512-x16", Y).picking(Avx512X16),
     Case::crash("matrix/avx512-x16-crash", N).picking(Avx512X16),

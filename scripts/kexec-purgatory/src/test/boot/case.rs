@@ -13,7 +13,6 @@ use crate::engines::EngineKind;
 use crate::fetch::{DistributionKernel as Next, Release};
 use crate::guest::Plan;
 use crate::guest::{Extra, KUNIT, Loader, Purpose};
-use crate::hardware::Hardware;
 use crate::kernel::{Built, VERIFY_MODULE, Verify};
 use crate::kexec::{self, Kexec};
 use crate::layout::Layout;
@@ -117,7 +116,24 @@ with! {
     /// With a number of bytes in the next kernel's initramfs that must arrive intact.
     payload(bytes: u64) { plan.payload = bytes }
 
-    hardware(hardware: Hardware) { plan.hardware = hardware }
+    /// On a machine with UEFI instead of SeaBIOS.
+    uefi() { plan.hardware.uefi = true }
+
+    /// On a machine with a TPM.
+    tpm() { plan.hardware.tpm = true }
+
+    /// On a machine with this much memory, in MiB.
+    memory(mib: u64) { plan.hardware.memory = mib }
+
+    /// On a machine with this many processors.
+    smp(processors: u32) { plan.hardware.processors = processors }
+
+    /// On a processor that lacks these features, as in [`Hardware::without`](crate::hardware::Hardware::without).
+    without(features: &'static str) { plan.hardware.without = features }
+
+    /// On QEMU's own processor, which has page tables with five levels. This machine's may lack
+    /// them.
+    emulated() { plan.hardware.emulated = true }
 
     /// With a number of regions to verify.
     regions(regions: u32) { regions = Some(regions) }
