@@ -60,12 +60,8 @@ pub struct Kexec {
     pub decision: Option<Decision>,
     /// The same decision as sysfs shows it.
     pub sysfs: Option<Decision>,
-    /// The number of verified regions, as the kernel says at load time.
-    pub regions: Option<u32>,
-    /// Their size in bytes.
-    pub bytes: Option<u64>,
-    /// The engine that will verify the image, as the kernel says.
-    pub engine: Option<String>,
+    /// What the kernel said at load time that it will verify.
+    pub work: Option<Work>,
     /// What the second kernel found.
     pub outcome: Result<String>,
     pub log: SerialLog,
@@ -118,7 +114,6 @@ pub fn run(
     let log = boot(layout, name, kernel.image(), &guest, plan.engine)?;
     let said = about(purpose);
     let decision = log.all_after(&said).filter_map(Decision::parse).last();
-    let work = work(&log, purpose);
     let sysfs = decision_in_sysfs(&log, purpose);
     let outcome = match purpose {
         Purpose::Enter => arrival(&log, next, &payload),
@@ -128,9 +123,7 @@ pub fn run(
         purpose,
         decision,
         sysfs,
-        regions: work.as_ref().map(|work| work.regions),
-        bytes: work.as_ref().map(|work| work.bytes),
-        engine: work.map(|work| work.engine),
+        work: work(&log, purpose),
         outcome,
         log,
     })
@@ -169,7 +162,9 @@ fn decision_in_sysfs(log: &SerialLog, purpose: Purpose) -> Option<Decision> {
 /// What the kernel says that it will verify.
 pub struct Work {
     pub regions: u32,
+    /// The size of the regions.
     pub bytes: u64,
+    /// The name of the engine that will verify them.
     pub engine: String,
 }
 
@@ -194,9 +189,9 @@ impl Kexec {
             Some(sysfs) => bail!("the log has {decision}, sysfs has {sysfs}"),
             None => bail!("sysfs has no {}", self.purpose.sysfs()),
         }
-        match (verified, self.bytes) {
-            (true, None | Some(0)) => bail!("no bytes are verified"),
-            (false, Some(bytes)) => bail!("{bytes} bytes are to be verified"),
+        match (verified, &self.work) {
+            (true, None | Some(Work { bytes: 0, .. })) => bail!("no bytes are verified"),
+            (false, Some(work)) => bail!("{} bytes are to be verified", work.bytes),
             _ => {}
         }
         self.outcome()

@@ -105,7 +105,7 @@ fn cells(row: &Row, kexec: &Kexec, checked: &Result<&str>) -> [String; 6] {
         kexec.purpose.name().to_owned(),
         decision.to_owned(),
         reason.to_owned(),
-        kexec.bytes.unwrap_or(0).to_string(),
+        kexec.work.as_ref().map_or(0, |work| work.bytes).to_string(),
         match checked {
             Ok(outcome) => (*outcome).to_owned(),
             Err(error) => format!("FAILED: {error}"),

@@ -8,7 +8,7 @@ use std::{fs, iter, thread};
 use anyhow::{Context, Result, ensure};
 
 use super::boot::case::Target;
-use super::boot::case::check::purgatory_spoke;
+use super::boot::case::check::{is, purgatory_spoke};
 use super::boot::report_kunit;
 use super::{Kernels, Report, debug};
 use crate::command::logged;
@@ -195,10 +195,7 @@ impl Build {
         }
         if self.device_tree {
             let found = log.after("guest: device tree of ");
-            ensure!(
-                found == Some(MODEL),
-                "the next kernel has the device tree of {found:?}"
-            );
+            is("the next kernel's device tree", found, MODEL)?;
         }
         Ok(())
     }

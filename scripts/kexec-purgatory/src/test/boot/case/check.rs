@@ -2,6 +2,7 @@
 
 //! Checks whether a kexec did what its case says.
 
+use std::fmt::Debug;
 use std::iter;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -24,27 +25,30 @@ const CMA: &str = "cma=";
 /// The end of the entry of the program that enters the next kernel.
 const ENTERED_BY: &str = "/kexec";
 
+/// Fails unless `found` is `wanted`. `what` names it in the message.
+pub fn is<T: Debug + PartialEq>(what: &str, found: Option<T>, wanted: T) -> Result<()> {
+    ensure!(
+        found.as_ref() == Some(&wanted),
+        "{what}: {found:?}, not {wanted:?}"
+    );
+    Ok(())
+}
+
 /// Checks everything that the case says.
 pub fn check(kexec: &Kexec, case: &Case) -> Result<()> {
     match case.expected {
         Expected::Decided(arm) => {
             let outcome = kexec.check(arm.is_verified())?;
             let decision = kexec.decision.as_ref().map(ToString::to_string);
-            ensure!(
-                decision.as_deref() == Some(arm.text()),
-                "decided {decision:?}, not '{}'",
-                arm.text()
-            );
+            is("the decision", decision.as_deref(), arm.text())?;
             outcome
         }
         Expected::Undecided(sysfs) => {
             if let Some(decision) = &kexec.decision {
                 bail!("nothing was to be decided, this was: {decision}");
             }
-            let found = kexec
-                .log
-                .after(&format!("guest: {} ", case.plan.purpose.sysfs()));
-            ensure!(found == Some(sysfs), "sysfs has {found:?}, not '{sysfs}'");
+            let file = case.plan.purpose.sysfs();
+            is(file, kexec.log.after(&format!("guest: {file} ")), sysfs)?;
             kexec.outcome()?
         }
     };
@@ -52,21 +56,18 @@ pub fn check(kexec: &Kexec, case: &Case) -> Result<()> {
         expect_engine(&kexec.log, case.plan.purpose, engine)?;
     }
     if let Some(regions) = case.regions {
-        ensure!(
-            kexec.regions == Some(regions),
-            "{:?} regions are verified, not {regions}",
-            kexec.regions
-        );
+        let found = kexec.work.as_ref().map(|work| work.regions);
+        is("the number of verified regions", found, regions)?;
     }
     let verified = matches!(case.expected, Expected::Decided(arm) if arm.is_verified());
     if case.plan.loader == Loader::Debug {
         purgatory_spoke(kexec, verified)?;
     }
     if verified {
+        let bytes = kexec.work.as_ref().map(|work| work.bytes);
         ensure!(
-            kexec.bytes >= Some(case.plan.payload),
-            "{:?} bytes are verified, fewer than the initramfs has",
-            kexec.bytes
+            bytes >= Some(case.plan.payload),
+            "{bytes:?} bytes are verified, fewer than the initramfs has"
         );
     }
     if matches!(case.verify, Verify::Options | Verify::OptionsM) {
@@ -79,13 +80,9 @@ pub fn check(kexec: &Kexec, case: &Case) -> Result<()> {
     ];
     for (what, wanted) in properties {
         for (which, wanted) in iter::zip(["first", "next"], wanted.into_iter().flatten()) {
-            let found = kexec
-                .log
-                .after(&format!("guest: {which} kernel has {what} "));
-            ensure!(
-                found == Some(&wanted.to_string()),
-                "the {which} kernel has {what} {found:?}, not {wanted}"
-            );
+            let said = format!("{which} kernel has {what}");
+            let found = kexec.log.after(&format!("guest: {said} "));
+            is(&said, found, &wanted.to_string())?;
         }
     }
     if case.high {
@@ -102,10 +99,7 @@ pub fn check(kexec: &Kexec, case: &Case) -> Result<()> {
     }
     if case.plan.extra == Some(Extra::DmCryptKey) {
         let restored = kexec.log.after("guest: restored keys ");
-        ensure!(
-            restored == Some("1"),
-            "the crash kernel restored {restored:?} keys"
-        );
+        is("the number of restored keys", restored, "1")?;
     }
     match case.plan.purpose {
         Purpose::Crash => all_dumped(&kexec.log)?,
@@ -127,7 +121,7 @@ pub fn check(kexec: &Kexec, case: &Case) -> Result<()> {
     }
     if case.plan.hardware.tpm {
         let version = kexec.log.after("guest: TPM ");
-        ensure!(version == Some("2"), "the next kernel has TPM {version:?}");
+        is("the next kernel's version of TPM", version, "2")?;
     }
     if case.measured {
         measurements_carried(&kexec.log)?;
@@ -158,8 +152,7 @@ fn lies_high(kexec: &Kexec) -> Result<()> {
 /// Checks that the running kernel found the image intact.
 pub fn found_intact(log: &SerialLog) -> Result<()> {
     let check = log.after("guest: check ");
-    ensure!(check == Some("succeeds: intact"), "the check {check:?}");
-    Ok(())
+    is("the check", check, "succeeds: intact")
 }
 
 /// Checks that the dump has all memory that the first kernel had, as it said last.
@@ -214,11 +207,11 @@ pub fn purgatory_spoke(kexec: &Kexec, verified: bool) -> Result<()> {
         return Ok(());
     }
     let said = said.context("purgatory said nothing")?;
-    let engine = kexec.engine.as_deref().unwrap_or("none");
-    let work = format!(" {} bytes, engine {engine},", kexec.bytes.unwrap_or(0));
+    let work = kexec.work.as_ref().context("no work was announced")?;
+    let announced = format!(" {} bytes, engine {},", work.bytes, work.engine);
     ensure!(
-        said.starts_with("verified ") && said.contains(&work),
-        "purgatory said {said:?}, not that it verified{work}"
+        said.starts_with("verified ") && said.contains(&announced),
+        "purgatory said {said:?}, not that it verified{announced}"
     );
     Ok(())
 }

@@ -11,7 +11,7 @@ use crate::expected;
 use crate::guest::Purpose;
 use crate::kexec::expect_engine;
 use crate::qemu::SerialLog;
-use crate::test::boot::case::check::{all_dumped, found_intact};
+use crate::test::boot::case::check::{all_dumped, found_intact, is};
 
 /// What a notifier of a panic prints.
 const NOTIFIED: &str = "Kernel Offset: ";
@@ -115,7 +115,7 @@ fn found_damage(log: &SerialLog) -> Result<()> {
     let names = DAMAGED.map(expected::region);
     let check = log.after("guest: check ");
     let wanted = format!("fails: damaged: {}", names.join(", "));
-    ensure!(check == Some(&wanted), "the check {check:?}, not {wanted}");
+    is("the check", check, &wanted)?;
     let mismatches = names.map(|name| format!("MISMATCH in {name} 0x"));
     for begin in mismatches
         .iter()
