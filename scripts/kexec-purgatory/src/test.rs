@@ -37,6 +37,9 @@ mod toolchain;
 
 use anyhow::{Result, anyhow, ensure};
 
+use self::boot::boot_all;
+use self::boot::case::Case;
+use self::crashes::contexts;
 use self::filter::Filter;
 use self::kernels::Kernels;
 use self::report::Report;
@@ -46,118 +49,130 @@ use crate::exit::Cause;
 use crate::layout::Layout;
 use crate::passed::Passed;
 
-use Names::{Known, Listed};
+use Part::{Cases, Host, HostTable, Listed, Tree, TreeTable};
 
 /// Tests whose names begin with the name of the group.
 struct Group {
     name: &'static str,
-    names: Names,
-    run: Run,
+    parts: &'static [Part],
 }
 
-/// The names of a group's tests, as [`Filter::wants`] takes them.
-#[derive(Clone, Copy)]
-enum Names {
-    Known(fn() -> Vec<String>),
-    /// Builds no kernel.
-    Listed(fn(layout: &Layout) -> Result<Vec<String>>),
-}
-
-/// Runs the selected tests of a group. At least one is selected.
-#[derive(Clone, Copy)]
-enum Run {
+/// Tests of a group: their names, as [`Filter::wants`] takes them, and what runs those that are
+/// selected.
+enum Part {
     /// With the grafted tree and kernels built from it.
-    Kernels(fn(kernels: &mut Kernels, report: &mut Report) -> Result<()>),
+    Tree(
+        fn() -> Vec<String>,
+        fn(kernels: &mut Kernels, report: &mut Report) -> Result<()>,
+    ),
     /// Without a kernel tree.
-    Host(fn(layout: &Layout, report: &mut Report) -> Result<()>),
+    Host(
+        fn() -> Vec<String>,
+        fn(layout: &Layout, report: &mut Report) -> Result<()>,
+    ),
+    /// Like [`Part::Host`], but files have the names. Listing them builds no kernel.
+    Listed(
+        fn(layout: &Layout) -> Result<Vec<String>>,
+        fn(layout: &Layout, report: &mut Report) -> Result<()>,
+    ),
+    /// Like [`Part::Tree`], with a function for each test.
+    TreeTable(&'static [TreeTest]),
+    /// Like [`Part::Host`], with a function for each test.
+    HostTable(&'static [HostTest]),
+    /// Kernels that are booted and enter others.
+    Cases(fn() -> Vec<Case>),
 }
 
-/// A group that needs the grafted tree.
-const fn group(
-    name: &'static str,
-    names: fn() -> Vec<String>,
-    run: fn(&mut Kernels, &mut Report) -> Result<()>,
-) -> Group {
-    let (names, run) = (Names::Known(names), Run::Kernels(run));
-    Group { name, names, run }
-}
+/// The name of a test, and what it does with the grafted tree and kernels built from it.
+type TreeTest = (&'static str, fn(kernels: &mut Kernels) -> Result<()>);
 
-/// A group that does not need the grafted tree.
-const fn host(
-    name: &'static str,
-    names: Names,
-    run: fn(&Layout, &mut Report) -> Result<()>,
-) -> Group {
-    let run = Run::Host(run);
-    Group { name, names, run }
+/// The name of a test, and what it does without a kernel tree.
+type HostTest = (&'static str, fn(layout: &Layout) -> Result<()>);
+
+const fn group(name: &'static str, parts: &'static [Part]) -> Group {
+    Group { name, parts }
 }
 
 /// Quick ones come first.
 const GROUPS: &[Group] = &[
-    host(CRATES, Listed(crates::names), crates::run),
-    host("overlay", Known(overlay::names), overlay::run),
-    host("pages", Known(pages::names), pages::run),
-    host("shell", Listed(shell::names), shell::run),
-    host("samples", Known(samples::names), samples::run),
-    host("patches", Known(patches::names), patches::run),
-    host("roots", Known(roots::names), roots::run),
-    group("documentation", documentation::names, documentation::run),
-    group("config", config::names, config::run),
-    group("ktap", ktap::names, ktap::run),
-    host("bare", Known(bare::names), bare::run),
-    host("mutants", Listed(mutants::names), mutants::run),
-    host(
+    group(CRATES, &[Listed(crates::names, crates::run)]),
+    group("overlay", &[HostTable(overlay::TESTS)]),
+    group("pages", &[HostTable(pages::TESTS)]),
+    group("shell", &[Listed(shell::names, shell::run)]),
+    group("samples", &[Host(samples::names, samples::run)]),
+    group("patches", &[Host(patches::names, patches::run)]),
+    group("roots", &[HostTable(roots::TESTS)]),
+    group("documentation", &[TreeTable(documentation::TESTS)]),
+    group("config", &[Tree(config::names, config::run)]),
+    group("ktap", &[Tree(ktap::names, ktap::run)]),
+    group("bare", &[Host(bare::names, bare::run)]),
+    group("mutants", &[Listed(mutants::names, mutants::run)]),
+    group(
         mutants::GENERATED,
-        Known(mutants::generated_names),
-        mutants::run_generated,
+        &[Host(mutants::generated_names, mutants::run_generated)],
     ),
-    group("mainline", mainline::few_names, mainline::run_few),
-    group("compilers", toolchain::few_names, toolchain::run_few),
-    group("bench", bench::names, bench::run),
-    group("boot", boot::names, boot::run),
-    group("machines", matrix::few_names, matrix::run_few),
-    group("crashes", crashes::names, crashes::run),
-    group("faults", faults::names, faults::run),
-    group("registers", registers::names, registers::run),
-    group("purgatory", purgatory::names, purgatory::run),
-    group("tail", tail::names, tail::run),
-    group("selftests", selftests::names, selftests::run),
-    group("lint", lint::names, lint::run),
+    group(
+        "mainline",
+        &[Tree(
+            || mainline::names(mainline::FEW),
+            |kernels, report| mainline::run(kernels, report, mainline::FEW),
+        )],
+    ),
+    group("compilers", &[TreeTable(toolchain::COMPILERS)]),
+    group("bench", &[Tree(bench::names, bench::run)]),
+    group("boot", &[HostTable(boot::TESTS), Cases(boot::cases)]),
+    group("machines", &[Cases(matrix::few)]),
+    group(
+        "crashes",
+        &[
+            Tree(crashes::names, crashes::run),
+            Tree(
+                || contexts::names(contexts::few()),
+                |kernels, report| contexts::run(kernels, report, &contexts::few()),
+            ),
+        ],
+    ),
+    group("faults", &[Tree(faults::names, faults::run)]),
+    group("registers", &[Tree(registers::names, registers::run)]),
+    group("purgatory", &[Tree(purgatory::names, purgatory::run)]),
+    group("tail", &[Tree(tail::names, tail::run)]),
+    group("selftests", &[Tree(selftests::names, selftests::run)]),
+    group("lint", &[Tree(lint::names, lint::run)]),
     group(
         "options",
-        || [boot::option_names(), handover::names()].concat(),
-        |kernels, report| {
-            boot::run_options(kernels, report)?;
-            handover::run(kernels, report)
-        },
+        &[Cases(boot::options), Tree(handover::names, handover::run)],
     ),
-    group("debug", debug::names, debug::run),
+    group("debug", &[Tree(debug::names, debug::run)]),
     group(
         "toolchain",
-        || [toolchain::names(), mainline::other_names()].concat(),
-        |kernels, report| {
-            toolchain::run(kernels, report)?;
-            mainline::run_others(kernels, report)
-        },
+        &[
+            TreeTable(toolchain::TESTS),
+            Host(toolchain::bare_names, toolchain::run_bare),
+            Tree(
+                || mainline::names(mainline::OTHERS),
+                |kernels, report| mainline::run(kernels, report, mainline::OTHERS),
+            ),
+        ],
     ),
-    group("matrix", matrix::names, matrix::run),
-    host("debian", Known(debian::names), debian::run),
+    group(
+        "matrix",
+        &[
+            Cases(matrix::rows),
+            TreeTable(registers::IN_BOCHS),
+            Tree(
+                || contexts::names(contexts::many()),
+                |kernels, report| contexts::run(kernels, report, &contexts::many()),
+            ),
+        ],
+    ),
+    group("debian", &[Host(debian::names, debian::run)]),
     group(
         "long",
-        || {
-            [
-                crashes::many_names(),
-                builds::names(),
-                bench::static_names(),
-            ]
-            .concat()
-        },
-        |kernels, report| {
-            crashes::run_many(kernels, report)?;
-            builds::run(kernels, report)?;
-            bench::run_static(kernels.layout, report);
-            Ok(())
-        },
+        &[
+            Tree(crashes::many_names, crashes::run_many),
+            Tree(builds::names, builds::run),
+            HostTable(bench::STATIC),
+        ],
     ),
 ];
 
@@ -195,12 +210,59 @@ const CHECK: &[&str] = &[CRATES, "overlay", "pages", "shell"];
 /// A group whose tests have to be built before their names are known.
 const CRATES: &str = "crates";
 
+impl Part {
+    fn names(&self, layout: &Layout) -> Result<Vec<String>> {
+        match self {
+            Tree(names, _) | Host(names, _) => Ok(names()),
+            Listed(names, _) => names(layout),
+            TreeTable(tests) => Ok(tests.iter().map(|(name, _)| (*name).to_owned()).collect()),
+            HostTable(tests) => Ok(tests.iter().map(|(name, _)| (*name).to_owned()).collect()),
+            Cases(cases) => Ok(cases().iter().flat_map(Case::names).collect()),
+        }
+    }
+
+    /// Runs the selected tests. Makes `kernels` if they are needed first here.
+    fn run<'a>(
+        &self,
+        layout: &'a Layout,
+        kernels: &mut Option<Kernels<'a>>,
+        report: &mut Report,
+    ) -> Result<()> {
+        match self {
+            Tree(_, run) => return run(made(layout, kernels)?, report),
+            Host(_, run) | Listed(_, run) => return run(layout, report),
+            TreeTable(tests) => {
+                let kernels = made(layout, kernels)?;
+                for (name, test) in *tests {
+                    report.test(name, || test(kernels));
+                }
+            }
+            HostTable(tests) => {
+                for (name, test) in *tests {
+                    report.test(name, || test(layout));
+                }
+            }
+            Cases(cases) => boot_all(made(layout, kernels)?, report, &cases()),
+        }
+        Ok(())
+    }
+}
+
+/// The grafted tree and its kernels. Makes them if there are none yet.
+fn made<'k, 'a>(
+    layout: &'a Layout,
+    kernels: &'k mut Option<Kernels<'a>>,
+) -> Result<&'k mut Kernels<'a>> {
+    match kernels {
+        Some(kernels) => Ok(kernels),
+        None => Ok(kernels.insert(Kernels::new(layout)?)),
+    }
+}
+
 impl Group {
     fn names(&self, layout: &Layout) -> Result<Vec<String>> {
-        match self.names {
-            Known(names) => Ok(names()),
-            Listed(names) => names(layout),
-        }
+        let names = self.parts.iter().map(|part| part.names(layout));
+        Ok(names.collect::<Result<Vec<_>>>()?.concat())
     }
 
     /// The names of the tests that `filter` selects. Unless `on_request`, a group of [`ON_REQUEST`]
@@ -216,23 +278,16 @@ impl Group {
         Ok(names)
     }
 
-    /// Runs the selected tests.
+    /// Runs the selected tests. At least one is selected.
     fn run<'a>(
         &self,
         layout: &'a Layout,
         kernels: &mut Option<Kernels<'a>>,
         report: &mut Report,
     ) -> Result<()> {
-        match self.run {
-            Run::Host(run) => run(layout, report),
-            Run::Kernels(run) => {
-                let kernels = match kernels {
-                    Some(kernels) => kernels,
-                    None => kernels.insert(Kernels::new(layout)?),
-                };
-                run(kernels, report)
-            }
-        }
+        self.parts
+            .iter()
+            .try_for_each(|part| part.run(layout, kernels, report))
     }
 }
 

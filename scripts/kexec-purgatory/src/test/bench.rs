@@ -7,7 +7,7 @@ use std::fs;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use super::{Kernels, Report};
+use super::{HostTest, Kernels, Report};
 use crate::bench;
 use crate::bench::load::KernelSha256;
 use crate::command::{command, output};
@@ -19,9 +19,9 @@ use crate::layout::Layout;
 const PROGRAMS: &str = "bench/programs";
 /// The name of the test with the kernel's decompressor.
 const DECOMPRESS: &str = "bench/decompress";
-/// The name of the test that the static program runs. The program is built with other options than
-/// the tool, which takes minutes.
-const STATIC: &str = "long/bench-static";
+/// The test that the static program runs. The program is built with other options than the tool,
+/// which takes minutes.
+pub const STATIC: &[HostTest] = &[("long/bench-static", static_program)];
 /// The name under which the program that needs SHA-NI is skipped.
 const KERNEL_SHA256: &str = "bench/programs with the kernel's SHA-256";
 
@@ -49,14 +49,6 @@ pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
         report.skip(KERNEL_SHA256, "this CPU has no SHA-NI");
     }
     Ok(())
-}
-
-pub fn static_names() -> Vec<String> {
-    vec![STATIC.to_owned()]
-}
-
-pub fn run_static(layout: &Layout, report: &mut Report) {
-    report.test(STATIC, || static_program(layout));
 }
 
 /// Builds the program of `make bench-static`, and runs it. It must print and write figures of every

@@ -4,8 +4,6 @@
 
 pub mod case;
 
-use std::iter;
-
 use anyhow::{Context, Result, anyhow};
 
 use self::case::check::check;
@@ -13,11 +11,12 @@ use self::case::{Case, Expected, Target, boot};
 
 use super::arm::{self, Arm};
 use super::ktap::{self, Stream};
-use super::{Kernels, Report};
+use super::{HostTest, Kernels, Report};
 use crate::engines::EngineKind;
 use crate::guest::{Extra, KHO, MEMORY_TO_ADD, Purpose};
 use crate::kernel::{SAMPLE_MODULE, VERIFY_MODULE, Verify};
 use crate::kexec::Kexec;
+use crate::layout::Layout;
 use crate::parallel::in_order;
 use crate::processors::picked_in_qemu;
 use crate::qemu::SerialLog;
@@ -142,51 +141,30 @@ const SUITES: &[&str] = &[
     "rust_kexec_decision",
 ];
 
-/// The name of the test that the cases cover every decision.
-const EVERY_DECISION: &str = "boot/every-decision";
+/// The test that the cases cover every decision.
+pub const TESTS: &[HostTest] = &[("boot/every-decision", every_decision)];
 
 /// The cases of the table, and one for each engine that a processor of QEMU's picks.
-fn cases() -> Vec<Case> {
+pub fn cases() -> Vec<Case> {
     let engines = picked_in_qemu().map(Case::engine);
     CASES.iter().cloned().chain(engines).collect()
 }
 
-pub fn names() -> Vec<String> {
-    let every_decision = iter::once(EVERY_DECISION.to_owned());
-    every_decision
-        .chain(cases().iter().flat_map(Case::names))
-        .collect()
-}
-
-pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
-    report.test(EVERY_DECISION, || {
-        let booted: Vec<Arm> = CASES
-            .iter()
-            .filter_map(|case| match case.expected {
-                Decided(arm) => Some(arm),
-                Undecided(_) => None,
-            })
-            .collect();
-        arm::all_booted(kernels.layout, &booted)
-    });
-    boot_all(kernels, report, &cases());
-    Ok(())
-}
-
-pub fn option_names() -> Vec<String> {
-    options().flat_map(|case| case.names()).collect()
+fn every_decision(layout: &Layout) -> Result<()> {
+    let booted: Vec<Arm> = CASES
+        .iter()
+        .filter_map(|case| match case.expected {
+            Decided(arm) => Some(arm),
+            Undecided(_) => None,
+        })
+        .collect();
+    arm::all_booted(layout, &booted)
 }
 
 /// The cases on the kernels with more options. The project's own program loads the images, so that
 /// the purgatory says what it did.
-fn options() -> impl Iterator<Item = Case> {
-    OPTIONS.iter().cloned().map(Case::debug)
-}
-
-/// Runs the cases on the kernels with more options.
-pub fn run_options(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
-    boot_all(kernels, report, &options().collect::<Vec<_>>());
-    Ok(())
+pub fn options() -> Vec<Case> {
+    OPTIONS.iter().cloned().map(Case::debug).collect()
 }
 
 /// Builds the kernels of these cases, then boots as many at a time as there are processors.

@@ -3,7 +3,7 @@
 //! Crashes in every context, and in the middle of reads of the decisions. Each must leave a dump,
 //! except those that on mainline leave none, and those of a damaged crash image.
 
-mod contexts;
+pub mod contexts;
 
 use anyhow::{Context, Result, ensure};
 
@@ -24,10 +24,8 @@ const MANY_CRASHES: u32 = 50;
 const FIRST_READS: u32 = 500;
 const MORE_READS: u32 = 37;
 
-pub use self::contexts::{many_names as context_names, run_many as run_contexts};
-
 pub fn names() -> Vec<String> {
-    [names_in("crashes", CRASHES), contexts::names()].concat()
+    names_in("crashes", CRASHES)
 }
 
 /// The names of the crashes on request.
@@ -42,8 +40,7 @@ fn names_in(folder: &str, count: u32) -> Vec<String> {
 }
 
 pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
-    crash(kernels, report, &names_in("crashes", CRASHES))?;
-    contexts::run(kernels, report)
+    crash(kernels, report, &names())
 }
 
 pub fn run_many(kernels: &mut Kernels, report: &mut Report) -> Result<()> {

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::{Result, ensure};
 
-use super::{Kernels, Report, pages};
+use super::{Kernels, TreeTest, pages};
 use crate::command::{command, logged_step, output};
 use crate::kernel;
 
@@ -17,26 +17,14 @@ const FOLDERS: &[&str] = &["arch/x86", "admin-guide/kdump"];
 /// Text in the names of all pages of the overlay, and of no others.
 const NAMES: &[&str] = &["kexec-purgatory", "sysfs-kernel-kexec-verify"];
 
-type Test = fn(kernels: &Kernels) -> Result<()>;
-
-const TESTS: &[(&str, Test)] = &[
+/// The tests of the group `documentation`.
+pub const TESTS: &[TreeTest] = &[
     ("documentation/html", html),
     ("documentation/abi", |kernels| abi(kernels.tree())),
 ];
 
-pub fn names() -> Vec<String> {
-    TESTS.iter().map(|(name, _)| (*name).to_owned()).collect()
-}
-
-pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
-    for (name, test) in TESTS {
-        report.test(name, || test(kernels));
-    }
-    Ok(())
-}
-
 /// `make htmldocs` makes every page and prints nothing about it.
-fn html(kernels: &Kernels) -> Result<()> {
+fn html(kernels: &mut Kernels) -> Result<()> {
     let layout = kernels.layout;
     let made = tempfile::tempdir_in(&layout.build)?;
     let log = layout.log("htmldocs")?;

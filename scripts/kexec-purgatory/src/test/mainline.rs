@@ -20,7 +20,7 @@ use crate::layout::Layout;
 
 /// An architecture, and its objects that a patch touches or that include a header that a patch
 /// touches.
-struct Case {
+pub struct Case {
     name: &'static str,
     arch: &'static str,
     tools: Toolchain,
@@ -50,13 +50,13 @@ const I386: &[&str] = &[
 const GENERIC: &[&str] = &["kernel/kexec_core.o", "kernel/kexec_file.o"];
 
 /// The cases of the group `mainline`.
-const FEW: &[Case] = &[
+pub const FEW: &[Case] = &[
     case("mainline/x86_64", "x86_64", &["base", "norust"], X86_64),
     case("mainline/i386", "i386", &["kexec"], I386),
 ];
 
 /// The cases of the group `toolchain`.
-const OTHERS: &[Case] = &[
+pub const OTHERS: &[Case] = &[
     Case {
         tools: Toolchain::GCC_OLDEST,
         ..case(
@@ -90,29 +90,13 @@ const fn case(
     }
 }
 
-pub fn few_names() -> Vec<String> {
-    names_of(FEW)
-}
-
-pub fn run_few(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
-    run_cases(kernels, report, FEW)
-}
-
-/// The names of the cases of the group `toolchain`.
-pub fn other_names() -> Vec<String> {
-    names_of(OTHERS)
-}
-
-/// Runs the cases of the group `toolchain`.
-pub fn run_others(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
-    run_cases(kernels, report, OTHERS)
-}
-
-fn names_of(cases: &[Case]) -> Vec<String> {
+/// The names of these cases.
+pub fn names(cases: &[Case]) -> Vec<String> {
     cases.iter().map(|case| case.name.to_owned()).collect()
 }
 
-fn run_cases(kernels: &mut Kernels, report: &mut Report, cases: &[Case]) -> Result<()> {
+/// Runs those of `cases` that are selected.
+pub fn run(kernels: &mut Kernels, report: &mut Report, cases: &[Case]) -> Result<()> {
     let layout = kernels.layout;
     let mut mended = None;
 

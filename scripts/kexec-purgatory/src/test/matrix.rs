@@ -2,11 +2,7 @@
 
 //! The machines and kernels that the purgatory must work with, one boot for each.
 
-use anyhow::Result;
-
-use super::boot::boot_all;
 use super::boot::case::{Case, Target};
-use super::{Kernels, Report, crashes, registers};
 use crate::engines::EngineKind;
 use crate::fetch::Release;
 use crate::kernel::Verify;
@@ -104,8 +100,8 @@ const ROWS: &[Case] = &[
 ];
 
 /// The rows. The project's own program loads the images, so that the purgatory says what it did.
-fn rows() -> impl Iterator<Item = Case> {
-    ROWS.iter().cloned().map(Case::debug)
+pub fn rows() -> Vec<Case> {
+    ROWS.iter().cloned().map(Case::debug).collect()
 }
 
 /// One row of each kind. Every run of the tests has them.
@@ -123,36 +119,13 @@ const FEW: &[&str] = &[
 ];
 
 /// The rows of [`FEW`], in a group of their own.
-fn few() -> Vec<Case> {
+pub fn few() -> Vec<Case> {
     let renamed = |name: &&str| {
         let (_, row) = name.split_once('/')?;
-        let case = rows().find(|case| case.name == *name)?;
+        let case = rows().into_iter().find(|case| case.name == *name)?;
         Some(case.named(format!("machines/{row}")))
     };
     FEW.iter().filter_map(renamed).collect()
-}
-
-pub fn few_names() -> Vec<String> {
-    few().iter().flat_map(Case::names).collect()
-}
-
-pub fn run_few(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
-    boot_all(kernels, report, &few());
-    Ok(())
-}
-
-pub fn names() -> Vec<String> {
-    let rows: Vec<String> = rows().flat_map(|case| case.names()).collect();
-    rows.into_iter()
-        .chain(registers::names_in_bochs())
-        .chain(crashes::context_names())
-        .collect()
-}
-
-pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
-    boot_all(kernels, report, &rows().collect::<Vec<_>>());
-    registers::run_in_bochs(kernels, report)?;
-    crashes::run_contexts(kernels, report)
 }
 
 #[cfg(test)]

@@ -8,14 +8,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
-use super::Report;
+use super::HostTest;
 use crate::command::{command, output};
 use crate::layout::Layout;
 use crate::series;
 
-type Test = fn(layout: &Layout) -> Result<()>;
-
-const TESTS: &[(&str, Test)] = &[
+/// The tests of the group `overlay`.
+pub const TESTS: &[HostTest] = &[
     ("overlay/licenses", licenses),
     ("overlay/whitespace", whitespace),
     ("overlay/series", |layout| complete(layout)),
@@ -34,17 +33,6 @@ const NO_COMMENTS_IN: &[&str] = &[
     "Documentation/ABI/",
     "arch/x86/purgatory/rust/digest-tests/corpus/",
 ];
-
-pub fn names() -> Vec<String> {
-    TESTS.iter().map(|(name, _)| (*name).to_owned()).collect()
-}
-
-pub fn run(layout: &Layout, report: &mut Report) -> Result<()> {
-    for (name, test) in TESTS {
-        report.test(name, || test(layout));
-    }
-    Ok(())
-}
 
 /// The files of the overlay that git knows, by their paths in the overlay.
 pub fn files(layout: &Layout) -> Result<Vec<String>> {

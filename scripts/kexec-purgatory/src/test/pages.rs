@@ -9,16 +9,14 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::Report;
-use super::overlay;
+use super::{HostTest, overlay};
 use crate::debian::guide::{self, Guide};
 use crate::figures;
 use crate::graft::map;
 use crate::layout::Layout;
 
-type Test = fn(layout: &Layout) -> Result<()>;
-
-const TESTS: &[(&str, Test)] = &[
+/// The tests of the group `pages`.
+pub const TESTS: &[HostTest] = &[
     ("pages/commands", commands),
     ("pages/paths", paths),
     ("pages/figures", figures),
@@ -40,17 +38,6 @@ const FIELDS: &[&str] = &["Date", "KernelVersion", "Contact", "Description"];
 
 /// The characters that underline headings.
 const UNDERLINES: &[char] = &['=', '-', '~', '.'];
-
-pub fn names() -> Vec<String> {
-    TESTS.iter().map(|(name, _)| (*name).to_owned()).collect()
-}
-
-pub fn run(layout: &Layout, report: &mut Report) -> Result<()> {
-    for (name, test) in TESTS {
-        report.test(name, || test(layout));
-    }
-    Ok(())
-}
 
 /// README.md and `make help` have every command of the Makefile, and no others.
 fn commands(layout: &Layout) -> Result<()> {

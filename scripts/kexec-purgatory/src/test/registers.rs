@@ -4,7 +4,7 @@
 
 use anyhow::Result;
 
-use super::{Kernels, Report};
+use super::{Kernels, Report, TreeTest};
 use crate::engines::EngineKind;
 use crate::kernel::Verify;
 use crate::registers;
@@ -35,22 +35,12 @@ pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// The name of the comparison in Bochs, which is a row of the matrix.
-const IN_BOCHS: &str = "matrix/avx512-x16-registers";
+/// The comparison in Bochs, which is a row of the matrix.
+pub const IN_BOCHS: &[TreeTest] = &[("matrix/avx512-x16-registers", in_bochs)];
 
-pub fn names_in_bochs() -> Vec<String> {
-    vec![IN_BOCHS.to_owned()]
-}
-
-pub fn run_in_bochs(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
-    if !report.wants(IN_BOCHS) {
-        return Ok(());
-    }
+fn in_bochs(kernels: &mut Kernels) -> Result<()> {
     let built = built(kernels)?;
-    report.test(IN_BOCHS, || {
-        let engine = EngineKind::Avx512X16;
-        let (mainline, verified) = registers::enter_in_bochs(kernels.layout, &built, engine)?;
-        verified.check(&mainline)
-    });
-    Ok(())
+    let engine = EngineKind::Avx512X16;
+    let (mainline, verified) = registers::enter_in_bochs(kernels.layout, &built, engine)?;
+    verified.check(&mainline)
 }

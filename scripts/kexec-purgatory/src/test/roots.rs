@@ -9,32 +9,26 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
-use super::Report;
+use super::HostTest;
 use crate::command::Running;
 use crate::layout::Layout;
 use crate::root::Root;
 
-const ENDS: &str = "roots/end";
+/// The tests of the group `roots`.
+pub const TESTS: &[HostTest] = &[("roots/end", end)];
 
 /// The processes have not started, or not ended, if that takes this long.
 const HANGS: Duration = Duration::from_secs(60);
 
-pub fn names() -> Vec<String> {
-    vec![ENDS.to_owned()]
-}
-
-pub fn run(layout: &Layout, report: &mut Report) -> Result<()> {
-    report.test(ENDS, || {
-        // A number of seconds that no other process sleeps.
-        let seconds = fastrand::u32(1_000_000..).to_string();
-        let script = format!("sleep {seconds} & sleep {seconds}; :");
-        let root = Root::with_bochs(layout)?;
-        let running = Running::new(root.command(&[], "sh")?.args(["-c", &script]))?;
-        wait_for(2, &seconds)?;
-        drop(running);
-        wait_for(0, &seconds)
-    });
-    Ok(())
+fn end(layout: &Layout) -> Result<()> {
+    // A number of seconds that no other process sleeps.
+    let seconds = fastrand::u32(1_000_000..).to_string();
+    let script = format!("sleep {seconds} & sleep {seconds}; :");
+    let root = Root::with_bochs(layout)?;
+    let running = Running::new(root.command(&[], "sh")?.args(["-c", &script]))?;
+    wait_for(2, &seconds)?;
+    drop(running);
+    wait_for(0, &seconds)
 }
 
 /// Waits until as many processes as `wanted` sleep that long.

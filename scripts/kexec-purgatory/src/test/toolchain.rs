@@ -15,69 +15,66 @@ use std::fs;
 
 use anyhow::{Context, Result};
 
-use super::{Kernels, Report, bare};
+use super::{Kernels, Report, TreeTest, bare};
+use crate::kernel::Verify;
 use crate::kernel::objects::{OF_OVERLAY, Objects};
 use crate::kernel::toolchain::Toolchain;
-use crate::kernel::{Built, Verify};
+use crate::layout::Layout;
 use crate::root::Rust;
 
-/// Kernels that other groups boot, and the tools that they must be built with.
-const BOOTED: &[(&str, Verify)] = &[
-    ("toolchain/clang-newest", Verify::Y),
-    ("toolchain/gcc-oldest", Verify::Options),
-    ("toolchain/clang-oldest", Verify::OptionsM),
+/// The tests of kernels that other groups boot.
+pub const TESTS: &[TreeTest] = &[
+    ("toolchain/clang-newest", |kernels| {
+        check(kernels, Verify::Y)
+    }),
+    ("toolchain/gcc-oldest", |kernels| {
+        check(kernels, Verify::Options)
+    }),
+    ("toolchain/clang-oldest", |kernels| {
+        check(kernels, Verify::OptionsM)
+    }),
 ];
 
 /// The beginning of the names of the cases without a kernel, for the purgatory built by the oldest
 /// Rust. No other tests of this group run the engine `avx512-x16`.
 const BARE: &str = "toolchain/oldest-bare";
 
-/// The name of the test that GCC and the oldest Rust compile the overlay. It links no kernel, and
-/// takes three minutes.
-const OBJECTS: &str = "compilers/gcc-oldest";
+/// The test that GCC and the oldest Rust compile the overlay. It links no kernel, and takes three
+/// minutes.
+pub const COMPILERS: &[TreeTest] = &[("compilers/gcc-oldest", objects)];
 
-pub fn few_names() -> Vec<String> {
-    vec![OBJECTS.to_owned()]
-}
-
-pub fn run_few(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
+fn objects(kernels: &mut Kernels) -> Result<()> {
     let tools = Toolchain::GCC_OLDEST;
-    report.test(OBJECTS, || {
-        let objects = Objects {
-            name: &OBJECTS.replace('/', "-"),
-            tree: kernels.tree(),
-            arch: "x86_64",
-            tools,
-            // Warnings are errors with these options.
-            fragments: &["base", "rust", "m", "watch", "options"],
-            objects: OF_OVERLAY,
-        };
-        let folder = objects.build(kernels.layout)?;
-        tools.check(&fs::read_to_string(folder.join(".config"))?)
-    });
-    Ok(())
+    let objects = Objects {
+        name: "compilers-gcc-oldest",
+        tree: kernels.tree(),
+        arch: "x86_64",
+        tools,
+        // Warnings are errors with these options.
+        fragments: &["base", "rust", "m", "watch", "options"],
+        objects: OF_OVERLAY,
+    };
+    let folder = objects.build(kernels.layout)?;
+    tools.check(&fs::read_to_string(folder.join(".config"))?)
 }
 
-pub fn names() -> Vec<String> {
-    let booted = BOOTED.iter().map(|(name, _)| (*name).to_owned());
-    let bare = bare::names_in(BARE);
-    booted.chain(bare).collect()
+/// The names of the cases without a kernel.
+pub fn bare_names() -> Vec<String> {
+    bare::names_in(BARE)
 }
 
-pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
-    for &(name, verify) in BOOTED {
-        report.test(name, || check(&kernels.get(verify)?, verify.toolchain()));
-    }
-    if report.wants_any(&bare::names_in(BARE)) {
-        bare::run_built_by(kernels.layout, report, BARE, Rust::Oldest)?;
+/// Runs those of them that are selected.
+pub fn run_bare(layout: &Layout, report: &mut Report) -> Result<()> {
+    if report.wants_any(&bare_names()) {
+        bare::run_built_by(layout, report, BARE, Rust::Oldest)?;
     }
     Ok(())
 }
 
-/// Fails unless a kernel was built with these tools.
-fn check(kernel: &Built, tools: Toolchain) -> Result<()> {
-    let config = kernel.config();
+/// Fails unless the kernel of a state was built with the tools of that state.
+fn check(kernels: &mut Kernels, verify: Verify) -> Result<()> {
+    let config = kernels.get(verify)?.config();
     let text =
         fs::read_to_string(&config).with_context(|| format!("cannot read {}", config.display()))?;
-    tools.check(&text)
+    verify.toolchain().check(&text)
 }

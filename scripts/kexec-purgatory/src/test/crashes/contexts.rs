@@ -89,7 +89,7 @@ enum Outcome {
 }
 
 /// A crash.
-struct Crash {
+pub struct Crash {
     name: String,
     verify: Verify,
     death: Death,
@@ -103,7 +103,7 @@ struct Crash {
 /// The crashes of every run of the tests: one in each context, some while another image is
 /// loaded or entered, one whose crash kernel writes a dump with makedumpfile, and one after the
 /// crash image was damaged.
-fn few() -> Vec<Crash> {
+pub fn few() -> Vec<Crash> {
     let contexts = (0..CONTEXTS.len()).map(|number| crash("crashes", number, number));
     let locked = locked("crashes", &[Verify::Norust, Verify::Y]);
     let others = [
@@ -113,7 +113,8 @@ fn few() -> Vec<Crash> {
     contexts.chain(locked).chain(others).collect()
 }
 
-fn many() -> Vec<Crash> {
+/// The crashes on request.
+pub fn many() -> Vec<Crash> {
     let engine = EngineKind::Avx512X16;
     let damaged = damaged("matrix/avx512-x16-damaged", Some(engine));
     let (context, says) = CONTEXTS[0];
@@ -222,24 +223,13 @@ fn crash(folder: &str, number: usize, turn: usize) -> Crash {
     }
 }
 
-pub fn names() -> Vec<String> {
-    few().into_iter().map(|crash| crash.name).collect()
+/// The names of these crashes.
+pub fn names(crashes: Vec<Crash>) -> Vec<String> {
+    crashes.into_iter().map(|crash| crash.name).collect()
 }
 
-/// The names of the crashes on request.
-pub fn many_names() -> Vec<String> {
-    many().into_iter().map(|crash| crash.name).collect()
-}
-
-pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
-    crash_all(kernels, report, &few())
-}
-
-pub fn run_many(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
-    crash_all(kernels, report, &many())
-}
-
-fn crash_all(kernels: &mut Kernels, report: &mut Report, crashes: &[Crash]) -> Result<()> {
+/// Runs those of `crashes` that are selected.
+pub fn run(kernels: &mut Kernels, report: &mut Report, crashes: &[Crash]) -> Result<()> {
     let wanted: Vec<&Crash> = crashes
         .iter()
         .filter(|crash| report.wants(&crash.name))
