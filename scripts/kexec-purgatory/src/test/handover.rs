@@ -36,31 +36,21 @@ const TESTS: &[Test] = &[
         program: None,
         passes: "KHO restore succeeded",
     },
-    Test {
-        name: "liveupdate",
-        folder: "liveupdate",
-        program: Some("luo_kexec_simple"),
-        passes: "TEST PASSED",
-    },
-    Test {
-        name: "liveupdate-sessions",
-        folder: "liveupdate",
-        program: Some("luo_multi_session"),
-        passes: "TEST PASSED",
-    },
-    Test {
-        name: "liveupdate-many-files",
-        folder: "liveupdate",
-        program: Some("luo_stress_files"),
-        passes: "TEST PASSED",
-    },
-    Test {
-        name: "liveupdate-many-sessions",
-        folder: "liveupdate",
-        program: Some("luo_stress_sessions"),
-        passes: "TEST PASSED",
-    },
+    liveupdate("liveupdate", "luo_kexec_simple"),
+    liveupdate("liveupdate-sessions", "luo_multi_session"),
+    liveupdate("liveupdate-many-files", "luo_stress_files"),
+    liveupdate("liveupdate-many-sessions", "luo_stress_sessions"),
 ];
+
+/// A test of live update that runs `program`.
+const fn liveupdate(name: &'static str, program: &'static str) -> Test {
+    Test {
+        name,
+        folder: "liveupdate",
+        program: Some(program),
+        passes: "TEST PASSED",
+    }
+}
 
 /// A name, whether the policy is told to verify the image, and the decision.
 const DECISIONS: &[(&str, bool, Arm)] = &[

@@ -24,7 +24,7 @@ use crate::series;
 const STATE: Verify = Verify::M;
 
 /// The name of a test for reports, and whether a complaint belongs to it.
-type Test = (&'static str, fn(&Complaint) -> bool);
+type Test = (&'static str, fn(complaint: &str) -> bool);
 
 /// A build with a checker.
 struct Check {
@@ -38,7 +38,7 @@ struct Check {
 const CHECKS: &[Check] = &[
     // Every C source is checked, whether or not its object is up to date.
     Check {
-        tests: &[("lint/sparse", |complaint| !complaint.is_of_a_module_macro())],
+        tests: &[("lint/sparse", |complaint| !is_of_a_module_macro(complaint))],
         // Sparse 0.6.4 does not know __typeof_unqual__, and the kernel uses no checker without it.
         variables: &["C=2", "CHECK=sparse -D__typeof_unqual__=__typeof__"],
         shows: &[
@@ -58,8 +58,8 @@ const CHECKS: &[Check] = &[
     },
     Check {
         tests: &[
-            ("lint/warnings", |complaint| !complaint.is_of_objtool()),
-            ("lint/objtool", Complaint::is_of_objtool),
+            ("lint/warnings", |complaint| !is_of_objtool(complaint)),
+            ("lint/objtool", is_of_objtool),
         ],
         variables: &["W=1"],
         shows: &[("CC", "kernel/kexec_core.o"), ("CC", "arch/x86/kexec/")],
@@ -99,8 +99,8 @@ pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
                 Ok(complaints) => {
                     let own: Vec<&str> = complaints
                         .iter()
+                        .map(String::as_str)
                         .filter(|complaint| is_its_own(complaint))
-                        .map(|complaint| &*complaint.text)
                         .collect();
                     ensure!(own.is_empty(), "{}", own.join("\n"));
                     Ok(())
@@ -150,38 +150,32 @@ fn files(layout: &Layout) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// A complaint of a checker, with its first line and its place.
-struct Complaint {
-    text: String,
+fn is_of_objtool(complaint: &str) -> bool {
+    complaint.contains("objtool:")
 }
 
-impl Complaint {
-    fn is_of_objtool(&self) -> bool {
-        self.text.contains("objtool:")
-    }
-
-    /// Whether this is what sparse 0.6.4 says about every use of the macros that describe a module,
-    /// mainline's included: it does not accept the size of a two-part string as a constant.
-    fn is_of_a_module_macro(&self) -> bool {
-        let mut place = self.text.split(':');
-        let source = place.next().map(fs::read_to_string);
-        let line = place.next().and_then(|number| number.parse::<usize>().ok());
-        let (Some(Ok(source)), Some(line)) = (source, line) else {
-            return false;
-        };
-        let line = source.lines().nth(line.saturating_sub(1)).unwrap_or("");
-        self.text.ends_with("error: bad constant expression")
-            && ["module_param", "MODULE_"]
-                .iter()
-                .any(|macro_| line.starts_with(macro_))
-    }
+/// Whether this is what sparse 0.6.4 says about every use of the macros that describe a module,
+/// mainline's included: it does not accept the size of a two-part string as a constant.
+fn is_of_a_module_macro(complaint: &str) -> bool {
+    let mut place = complaint.split(':');
+    let source = place.next().map(fs::read_to_string);
+    let line = place.next().and_then(|number| number.parse::<usize>().ok());
+    let (Some(Ok(source)), Some(line)) = (source, line) else {
+        return false;
+    };
+    let line = source.lines().nth(line.saturating_sub(1)).unwrap_or("");
+    complaint.ends_with("error: bad constant expression")
+        && ["module_param", "MODULE_"]
+            .iter()
+            .any(|macro_| line.starts_with(macro_))
 }
 
 /// How many lines after its first line a complaint of rustc has its place.
 const PLACE: usize = 4;
 
 /// The complaints in a log that are about one of these files, or about an object made from one.
-fn complaints(log: &str, files: &[PathBuf]) -> Vec<Complaint> {
+/// Each has its place and its first line.
+fn complaints(log: &str, files: &[PathBuf]) -> Vec<String> {
     let stems: Vec<String> = files
         .iter()
         .map(|file| file.with_extension("").display().to_string())
@@ -212,11 +206,10 @@ fn complaints(log: &str, files: &[PathBuf]) -> Vec<Complaint> {
             _ => None,
         };
         if let Some(place) = place.filter(|place| is_ours(place)) {
-            let text = match of_c {
+            found.push(match of_c {
                 true => (*line).to_owned(),
                 false => format!("{place}: {line}"),
-            };
-            found.push(Complaint { text });
+            });
         }
     }
     found
@@ -287,9 +280,9 @@ warning: 1 warning emitted
             "rust/kernel/kexec.rs",
         ];
         let found = complaints(LOG, &files.map(PathBuf::from));
-        let of_objtool: Vec<bool> = found.iter().map(Complaint::is_of_objtool).collect();
+        let of_objtool: Vec<bool> = found.iter().map(|text| is_of_objtool(text)).collect();
         assert_eq!(of_objtool, [false, true, false]);
-        assert!(found[2].text.contains("kexec.rs:3:4: warning: unused"));
+        assert!(found[2].contains("kexec.rs:3:4: warning: unused"));
         assert!(complaints(LOG, &[PathBuf::from("kernel/exit.c")]).is_empty());
     }
 }

@@ -117,19 +117,13 @@ pub fn few() -> Vec<Crash> {
 pub fn many() -> Vec<Crash> {
     let engine = EngineKind::Avx512X16;
     let damaged = damaged("matrix/avx512-x16-damaged", Some(engine));
-    let (context, says) = CONTEXTS[0];
     let dumps = (0..CONTEXTS.len()).map(|number| dump("matrix/makedumpfile", number));
-    let broadcast = [Verify::Norust, Verify::Y].map(|verify| Crash {
-        name: format!("matrix/broadcast-{}", verify.name()),
-        verify,
-        death: Death {
-            arguments: BROADCAST,
-            processors: MANY_PROCESSORS,
-            ..plain(context)
-        },
-        says,
-        outcome: Outcome::Nothing,
-        engine: None,
+    let broadcast = [Verify::Norust, Verify::Y].map(|verify| {
+        let name = format!("matrix/broadcast-{}", verify.name());
+        let mut crash = plain(name, verify, CONTEXTS[0], Outcome::Nothing);
+        crash.death.arguments = BROADCAST;
+        crash.death.processors = MANY_PROCESSORS;
+        crash
     });
     (0..MANY)
         .map(|number| crash("matrix/crash", number, number / CONTEXTS.len()))
@@ -142,55 +136,50 @@ pub fn many() -> Vec<Crash> {
 
 /// Crashes that leave no dump, in kernels of these states.
 fn locked(folder: &str, states: &[Verify]) -> impl Iterator<Item = Crash> {
-    LOCKED.iter().flat_map(move |&(context, says)| {
-        states.iter().map(move |&verify| Crash {
-            name: format!("{folder}/{context}-{}", verify.name()),
-            verify,
-            death: plain(context),
-            says,
-            outcome: Outcome::Nothing,
-            engine: None,
+    LOCKED.iter().flat_map(move |&context| {
+        states.iter().map(move |&verify| {
+            let name = format!("{folder}/{}-{}", context.0, verify.name());
+            plain(name, verify, context, Outcome::Nothing)
         })
     })
 }
 
 /// A crash whose kernel writes a dump with makedumpfile. `number` selects the context.
 fn dump(folder: &str, number: usize) -> Crash {
-    let crash = crash(folder, number, number);
-    Crash {
-        death: Death {
-            arguments: DUMP,
-            ..crash.death
-        },
-        ..crash
-    }
+    let mut crash = crash(folder, number, number);
+    crash.death.arguments = DUMP;
+    crash
 }
 
-/// A crash in a context, and nothing else.
-fn plain(context: &'static str) -> Death {
-    Death {
-        context,
-        others: OTHERS[0],
-        change: CHANGES[0],
-        arguments: ARGUMENTS[0],
-        processors: PROCESSORS,
+/// A crash in one of the [`CONTEXTS`] or [`LOCKED`] ones, and nothing else.
+fn plain(
+    name: String,
+    verify: Verify,
+    (context, says): (&'static str, &'static str),
+    outcome: Outcome,
+) -> Crash {
+    Crash {
+        name,
+        verify,
+        death: Death {
+            context,
+            others: OTHERS[0],
+            change: CHANGES[0],
+            arguments: ARGUMENTS[0],
+            processors: PROCESSORS,
+        },
+        says,
+        outcome,
+        engine: None,
     }
 }
 
 /// A crash after the crash image was damaged, on a processor for `engine`.
 fn damaged(name: &str, engine: Option<EngineKind>) -> Crash {
-    let (context, says) = CONTEXTS[0];
-    Crash {
-        name: name.to_owned(),
-        verify: Verify::Y,
-        death: Death {
-            change: DAMAGE,
-            ..plain(context)
-        },
-        says,
-        outcome: Outcome::Mismatch,
-        engine,
-    }
+    let mut crash = plain(name.to_owned(), Verify::Y, CONTEXTS[0], Outcome::Mismatch);
+    crash.death.change = DAMAGE;
+    crash.engine = engine;
+    crash
 }
 
 /// The crash with a number. `number` selects the context, `turn` everything else.
