@@ -247,8 +247,8 @@ enum Action {
 
 impl Action {
     /// What has to be installed before.
-    fn needs(&self, layout: &Layout) -> &'static [Needs] {
-        match self {
+    fn needs(&self, layout: &Layout) -> Vec<Needs> {
+        let needs: &[Needs] = match self {
             Self::Check { .. } | Self::Ungraft => &[],
             Self::Fuzz { .. } => &[Needs::Fuzz],
             // The user named a tree: nothing is fetched.
@@ -268,8 +268,10 @@ impl Action {
             | Self::Registers
             | Self::Faults { .. } => &[Needs::Source, Needs::Kernel, Needs::Guest],
             Self::Mutants { .. } => &[Needs::Source, Needs::Kernel, Needs::Guest, Needs::Bochs],
-            Self::Test { .. } | Self::Matrix { .. } => setup::ALL,
-        }
+            Self::Test { filter, .. } => return test::needs(layout, filter.clone()),
+            Self::Matrix { filter } => return test::needs_of_matrix(layout, filter.clone()),
+        };
+        needs.to_vec()
     }
 }
 
@@ -297,7 +299,7 @@ fn run(arguments: Arguments) -> Result<bool> {
         return test::list(&layout, filter);
     }
     let _lock = lock(&layout.build)?;
-    setup::install(&layout, action.needs(&layout))?;
+    setup::install(&layout, &action.needs(&layout))?;
     match action {
         Action::Graft => {
             let tree = graft::kernel_tree(&layout)?;

@@ -16,11 +16,11 @@ use crate::layout::{Layout, lock};
 use crate::progress::Step;
 
 /// What a command needs, besides what the script `bootstrap` installs.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Needs {
     /// To fetch the source of a kernel.
     Source,
-    /// To build kernels and the purgatory.
+    /// To build kernels and the purgatory, and to run scripts of the kernel.
     Kernel,
     /// To boot kernels in QEMU.
     Guest,
@@ -32,21 +32,25 @@ pub enum Needs {
     Quilt,
     /// To link libFuzzer.
     Fuzz,
-    /// For checks of sources, guests with UEFI, a disk or a TPM, and kernels of every compression.
-    Tests,
+    /// To check the format of Rust sources, and to run clippy.
+    RustChecks,
+    /// To check C sources with sparse.
+    Sparse,
+    /// To check shell scripts.
+    Shellcheck,
+    /// To make the kernel's documentation.
+    Sphinx,
+    /// To run the kernel's own kselftests in a guest.
+    Selftests,
+    /// To compress kernels in every way.
+    Compression,
+    /// For a guest with UEFI.
+    Uefi,
+    /// For a guest with a TPM.
+    Tpm,
+    /// To make the disk of a guest.
+    Disk,
 }
-
-/// What all tests need.
-pub const ALL: &[Needs] = &[
-    Needs::Source,
-    Needs::Kernel,
-    Needs::Guest,
-    Needs::Bochs,
-    Needs::Root,
-    Needs::Quilt,
-    Needs::Fuzz,
-    Needs::Tests,
-];
 
 impl Needs {
     /// Packages of the machine's own suites.
@@ -75,26 +79,15 @@ impl Needs {
             Self::Root => &["mmdebstrap"],
             Self::Quilt => &["quilt"],
             Self::Fuzz => &["g++"],
-            Self::Tests => &[
-                "attr",
-                "bzip2",
-                "dosfstools",
-                "e2fsprogs",
-                "fdisk",
-                "lz4",
-                "lzop",
-                "mtools",
-                "ovmf",
-                "pesign",
-                "python3-sphinx",
-                "python3-yaml",
-                "rust-web-clippy",
-                "rustfmt-web",
-                "shellcheck",
-                "sparse",
-                "swtpm",
-                "zstd",
-            ],
+            Self::RustChecks => &["rust-web-clippy", "rustfmt-web"],
+            Self::Sparse => &["sparse"],
+            Self::Shellcheck => &["shellcheck"],
+            Self::Sphinx => &["python3-sphinx", "python3-yaml"],
+            Self::Selftests => &["attr", "pesign"],
+            Self::Compression => &["bzip2", "lz4", "lzop", "zstd"],
+            Self::Uefi => &["ovmf"],
+            Self::Tpm => &["swtpm"],
+            Self::Disk => &["dosfstools", "e2fsprogs", "fdisk", "mtools"],
         }
     }
 }

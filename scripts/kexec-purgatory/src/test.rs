@@ -48,12 +48,19 @@ use crate::debian::DebianOptions;
 use crate::exit::Cause;
 use crate::layout::Layout;
 use crate::passed::Passed;
+use crate::setup::Needs;
 
+use Needs::{
+    Bochs, Compression, Disk, Guest, Kernel, Quilt, Root, RustChecks, Selftests, Shellcheck,
+    Source, Sparse, Sphinx, Tpm, Uefi,
+};
 use Part::{Cases, Host, HostTable, Listed, Tree, TreeTable};
 
 /// Tests whose names begin with the name of the group.
 struct Group {
     name: &'static str,
+    /// What has to be installed before.
+    needs: &'static [Needs],
     parts: &'static [Part],
 }
 
@@ -89,41 +96,78 @@ type TreeTest = (&'static str, fn(kernels: &mut Kernels) -> Result<()>);
 /// The name of a test, and what it does without a kernel tree.
 type HostTest = (&'static str, fn(layout: &Layout) -> Result<()>);
 
-const fn group(name: &'static str, parts: &'static [Part]) -> Group {
-    Group { name, parts }
+const fn group(name: &'static str, needs: &'static [Needs], parts: &'static [Part]) -> Group {
+    Group { name, needs, parts }
 }
+
+/// What a group needs that builds kernels.
+const BUILD: &[Needs] = &[Source, Kernel];
+
+/// What a group needs that boots kernels in QEMU.
+const BOOT: &[Needs] = &[Source, Kernel, Guest];
 
 /// Quick ones come first.
 const GROUPS: &[Group] = &[
-    group(CRATES, &[Listed(crates::names, crates::run)]),
-    group("overlay", &[HostTable(overlay::TESTS)]),
-    group("pages", &[HostTable(pages::TESTS)]),
-    group("shell", &[Listed(shell::names, shell::run)]),
-    group("samples", &[Host(samples::names, samples::run)]),
-    group("patches", &[Host(patches::names, patches::run)]),
-    group("roots", &[HostTable(roots::TESTS)]),
-    group("documentation", &[TreeTable(documentation::TESTS)]),
-    group("config", &[Tree(config::names, config::run)]),
-    group("ktap", &[Tree(ktap::names, ktap::run)]),
-    group("bare", &[Host(bare::names, bare::run)]),
-    group("mutants", &[Listed(mutants::names, mutants::run)]),
+    group(CRATES, &[RustChecks], &[Listed(crates::names, crates::run)]),
+    group("overlay", &[Source], &[HostTable(overlay::TESTS)]),
+    group("pages", &[Source], &[HostTable(pages::TESTS)]),
+    group(
+        "shell",
+        &[Source, Shellcheck],
+        &[Listed(shell::names, shell::run)],
+    ),
+    group("samples", &[], &[Host(samples::names, samples::run)]),
+    group(
+        "patches",
+        &[Source, Kernel, Quilt],
+        &[Host(patches::names, patches::run)],
+    ),
+    group("roots", &[Source, Root], &[HostTable(roots::TESTS)]),
+    group(
+        "documentation",
+        &[Source, Kernel, Sphinx],
+        &[TreeTable(documentation::TESTS)],
+    ),
+    group("config", BUILD, &[Tree(config::names, config::run)]),
+    group("ktap", BUILD, &[Tree(ktap::names, ktap::run)]),
+    group(
+        "bare",
+        &[Source, Kernel, Guest, Bochs],
+        &[Host(bare::names, bare::run)],
+    ),
+    group(
+        "mutants",
+        &[Source, Kernel, Guest, Bochs],
+        &[Listed(mutants::names, mutants::run)],
+    ),
     group(
         mutants::GENERATED,
+        &[Source],
         &[Host(mutants::generated_names, mutants::run_generated)],
     ),
     group(
         "mainline",
+        BUILD,
         &[Tree(
             || mainline::names(mainline::FEW),
             |kernels, report| mainline::run(kernels, report, mainline::FEW),
         )],
     ),
-    group("compilers", &[TreeTable(toolchain::COMPILERS)]),
-    group("bench", &[Tree(bench::names, bench::run)]),
-    group("boot", &[HostTable(boot::TESTS), Cases(boot::cases)]),
-    group("machines", &[Cases(matrix::few)]),
+    group(
+        "compilers",
+        &[Source, Kernel, Root],
+        &[TreeTable(toolchain::COMPILERS)],
+    ),
+    group("bench", BUILD, &[Tree(bench::names, bench::run)]),
+    group("boot", BOOT, &[HostTable(boot::TESTS), Cases(boot::cases)]),
+    group(
+        "machines",
+        &[Source, Kernel, Guest, Root, Uefi, Compression],
+        &[Cases(matrix::few)],
+    ),
     group(
         "crashes",
+        &[Source, Kernel, Guest, Root],
         &[
             Tree(crashes::names, crashes::run),
             Tree(
@@ -132,19 +176,37 @@ const GROUPS: &[Group] = &[
             ),
         ],
     ),
-    group("faults", &[Tree(faults::names, faults::run)]),
-    group("registers", &[Tree(registers::names, registers::run)]),
-    group("purgatory", &[Tree(purgatory::names, purgatory::run)]),
-    group("tail", &[Tree(tail::names, tail::run)]),
-    group("selftests", &[Tree(selftests::names, selftests::run)]),
-    group("lint", &[Tree(lint::names, lint::run)]),
+    group("faults", BOOT, &[Tree(faults::names, faults::run)]),
+    group("registers", BOOT, &[Tree(registers::names, registers::run)]),
+    group(
+        "purgatory",
+        BUILD,
+        &[Tree(purgatory::names, purgatory::run)],
+    ),
+    group("tail", BOOT, &[Tree(tail::names, tail::run)]),
+    group(
+        "selftests",
+        &[Source, Kernel, Guest, Selftests],
+        &[Tree(selftests::names, selftests::run)],
+    ),
+    group(
+        "lint",
+        &[Source, Kernel, Sparse, RustChecks],
+        &[Tree(lint::names, lint::run)],
+    ),
     group(
         "options",
+        &[Source, Kernel, Guest, Root, Tpm],
         &[Cases(boot::options), Tree(handover::names, handover::run)],
     ),
-    group("debug", &[Tree(debug::names, debug::run)]),
+    group(
+        "debug",
+        &[Source, Kernel, Guest, Root, Selftests],
+        &[Tree(debug::names, debug::run)],
+    ),
     group(
         "toolchain",
+        &[Source, Kernel, Guest, Bochs, Root],
         &[
             TreeTable(toolchain::TESTS),
             Host(toolchain::bare_names, toolchain::run_bare),
@@ -156,6 +218,7 @@ const GROUPS: &[Group] = &[
     ),
     group(
         "matrix",
+        &[Source, Kernel, Guest, Root, Uefi, Compression],
         &[
             Cases(matrix::rows),
             TreeTable(registers::IN_BOCHS),
@@ -165,9 +228,14 @@ const GROUPS: &[Group] = &[
             ),
         ],
     ),
-    group("debian", &[Host(debian::names, debian::run)]),
+    group(
+        "debian",
+        &[Source, Guest, Root, Uefi, Disk],
+        &[Host(debian::names, debian::run)],
+    ),
     group(
         "long",
+        &[Source, Kernel, Guest, Root, Compression],
         &[
             Tree(crashes::many_names, crashes::run_many),
             Tree(builds::names, builds::run),
@@ -265,13 +333,30 @@ impl Group {
         Ok(names.collect::<Result<Vec<_>>>()?.concat())
     }
 
+    /// Whether `filter` can select tests of this group, whatever their names are. Unless
+    /// `on_request`, a group of [`ON_REQUEST`] has to be named.
+    fn can_run(&self, filter: &Filter, on_request: bool) -> bool {
+        match filter.group() {
+            Some(group) => group == self.name,
+            None => on_request || !ON_REQUEST.contains(&self.name),
+        }
+    }
+
+    /// Whether tests may be selected. Builds nothing: the names of [`CRATES`] are not known.
+    fn may_run(&self, layout: &Layout, filter: &Filter, on_request: bool) -> bool {
+        if self.name == CRATES {
+            return self.can_run(filter, on_request);
+        }
+        // Listing the names may need what is not yet installed.
+        let names = self.wanted(layout, filter, on_request);
+        !names.is_ok_and(|names| names.is_empty())
+    }
+
     /// The names of the tests that `filter` selects. Unless `on_request`, a group of [`ON_REQUEST`]
     /// has to be named.
     fn wanted(&self, layout: &Layout, filter: &Filter, on_request: bool) -> Result<Vec<String>> {
-        match filter.group() {
-            Some(group) if group != self.name => return Ok(Vec::new()),
-            None if ON_REQUEST.contains(&self.name) && !on_request => return Ok(Vec::new()),
-            _ => {}
+        if !self.can_run(filter, on_request) {
+            return Ok(Vec::new());
         }
         let mut names = self.names(layout)?;
         names.retain(|name| filter.wants(name));
@@ -308,6 +393,31 @@ pub fn list(layout: &Layout, filter: Option<String>) -> Result<bool> {
         println!("{name}");
     }
     Ok(true)
+}
+
+/// What the tests need that [`run`] runs for `filter`.
+pub fn needs(layout: &Layout, filter: Option<String>) -> Vec<Needs> {
+    needs_of(layout, filter, GROUPS.iter().collect(), false)
+}
+
+/// What the tests need that [`run_matrix`] runs for `filter`.
+pub fn needs_of_matrix(layout: &Layout, filter: Option<String>) -> Vec<Needs> {
+    needs_of(layout, filter, of_names(MATRIX), true)
+}
+
+fn needs_of(
+    layout: &Layout,
+    filter: Option<String>,
+    groups: Vec<&Group>,
+    on_request: bool,
+) -> Vec<Needs> {
+    let filter = new_filter(filter);
+    groups
+        .into_iter()
+        .filter(|group| group.may_run(layout, &filter, on_request))
+        .flat_map(|group| group.needs)
+        .copied()
+        .collect()
 }
 
 /// Runs the tests that `filter` selects. Returns whether all passed. `guest` has the

@@ -98,6 +98,21 @@ fn nothing_runs_for_what_no_name_has() {
 }
 
 #[test]
+fn only_what_the_selected_tests_need_is_installed() {
+    let needs = |text: &str| needs(&layout(), Some(text.to_owned()));
+    assert_eq!(needs("overlay"), [Source]);
+    assert_eq!(needs("crates/tool"), [RustChecks]);
+    // The names of the crates' tests are not known.
+    assert_eq!(needs("no such test"), [RustChecks]);
+    assert_eq!(needs("html"), [RustChecks, Source, Kernel, Sphinx]);
+    assert!(!needs("debian").contains(&Bochs));
+    assert!(!needs("").contains(&Disk));
+    assert!(needs("").contains(&Uefi));
+    let needs = needs_of_matrix(&layout(), None);
+    assert!(needs.contains(&Tpm) && !needs.contains(&Sphinx));
+}
+
+#[test]
 fn groups_on_request_are_documented() {
     let read = |file| fs::read_to_string(layout().overlay.join(file)).unwrap();
     let (last, others) = ON_REQUEST.split_last().unwrap();
