@@ -17,6 +17,7 @@ use crate::processors::ThisMachine;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mutant {
+    #[serde(skip)]
     pub name: String,
     /// What is wrong in it, for the table.
     pub change: String,
@@ -74,15 +75,17 @@ pub enum Tests {
     Kernel,
 }
 
-/// A file of mutants: the tests that must notice all of them, and the mutants of each source file.
+/// A file of mutants: the tests that must notice all of them, and the mutants of each source file
+/// by their names.
 #[derive(Deserialize)]
 struct File {
     tests: Tests,
     #[serde(flatten)]
-    mutants: BTreeMap<PathBuf, Vec<Mutant>>,
+    mutants: BTreeMap<PathBuf, BTreeMap<String, Mutant>>,
 }
 
-/// Reads all mutants, file by file in the order of their names.
+/// Reads all mutants, file by file in the order of the files' names. Those of a source file come in
+/// the order of their names.
 pub fn read(layout: &Layout) -> Result<Vec<Mutant>> {
     let folder = layout.tool("mutants");
     let mut paths = fs::read_dir(&folder)
@@ -96,7 +99,8 @@ pub fn read(layout: &Layout) -> Result<Vec<Mutant>> {
         let file: File =
             toml::from_str(&text).with_context(|| format!("cannot parse {}", path.display()))?;
         for (source, of_source) in file.mutants {
-            mutants.extend(of_source.into_iter().map(|mutant| Mutant {
+            mutants.extend(of_source.into_iter().map(|(name, mutant)| Mutant {
+                name,
                 file: source.clone(),
                 tests: file.tests,
                 ..mutant
