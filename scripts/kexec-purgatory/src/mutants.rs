@@ -91,7 +91,6 @@ pub fn run(layout: &Layout, selection: Selection<'_>) -> Result<bool> {
             &*mutant.file.to_string_lossy(),
             &by,
         ]);
-        Ok(())
     })?;
     println!("{table}");
     let skipped = all - killed - survived - errors;
@@ -112,7 +111,7 @@ pub fn names(layout: &Layout, selection: Selection<'_>) -> Result<Vec<String>> {
 pub fn each(
     layout: &Layout,
     selection: Selection<'_>,
-    mut report: impl FnMut(&Mutant, Result<Fate>) -> Result<()>,
+    mut report: impl FnMut(&Mutant, Result<Fate>),
 ) -> Result<()> {
     let mut mutants = list::read(layout)?;
     // A mutant that no longer applies is an error, selected or not. Tests of the two kinds run side
@@ -133,7 +132,7 @@ pub fn each(
         report(
             mutant,
             fate.with_context(|| format!("mutant {}", mutant.name)),
-        )
+        );
     };
     let of = |tests| mutants.iter().filter(move |m| m.tests == tests);
     let (sender, results) = mpsc::channel();
@@ -152,7 +151,7 @@ pub fn each(
         for result in results {
             let (mutant, fate): (&Mutant, _) = result?;
             step.line(&mutant.name);
-            ended(mutant, fate)?;
+            ended(mutant, fate);
         }
         anyhow::Ok(())
     })?;

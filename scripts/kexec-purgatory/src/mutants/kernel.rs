@@ -25,7 +25,7 @@ use crate::graft::{self, Change};
 use crate::guest::{self, Guest};
 use crate::kernel::{self, SAMPLE_MODULE, VERIFY_MODULE, Verify};
 use crate::layout::Layout;
-use crate::qemu::{self};
+use crate::qemu;
 use crate::test::build_selftests;
 
 const STATE: Verify = Verify::M;
@@ -102,7 +102,7 @@ struct Applied<'a> {
 pub fn each<'a>(
     layout: &Layout,
     mutants: impl Iterator<Item = &'a Mutant>,
-    mut ended: impl FnMut(&'a Mutant, Result<Fate>) -> Result<()>,
+    mut ended: impl FnMut(&'a Mutant, Result<Fate>),
 ) -> Result<()> {
     let builder = Builder::new(layout)?;
     builder
@@ -112,35 +112,27 @@ pub fn each<'a>(
 
     // A guest has several processors.
     let at_once = usize::max(1, thread::available_parallelism()?.get() / 2);
+    let mut wait = |(mutant, thread): (&'a Mutant, ScopedJoinHandle<'_, Result<Fate>>)| {
+        let fate = thread
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        ended(mutant, fate);
+    };
     thread::scope(|scope| {
+        // Mutants whose kernels are running, the oldest one first.
         let mut booted = VecDeque::new();
         for mutant in mutants {
             let built = builder.mutant(mutant);
-            while booted.len() >= at_once {
-                wait(&mut booted, &mut ended)?;
+            if booted.len() >= at_once
+                && let Some(oldest) = booted.pop_front()
+            {
+                wait(oldest);
             }
             booted.push_back((mutant, scope.spawn(move || fate(&built?))));
         }
-        while !booted.is_empty() {
-            wait(&mut booted, &mut ended)?;
-        }
-        Ok(())
-    })
-}
-
-/// Mutants whose kernels are running, the oldest one first.
-type Booted<'a, 's> = VecDeque<(&'a Mutant, ScopedJoinHandle<'s, Result<Fate>>)>;
-
-/// Waits until the oldest one has ended.
-fn wait<'a>(
-    booted: &mut Booted<'a, '_>,
-    ended: &mut impl FnMut(&'a Mutant, Result<Fate>) -> Result<()>,
-) -> Result<()> {
-    let (mutant, thread) = booted.pop_front().context("none is booted")?;
-    let fate = thread
-        .join()
-        .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-    ended(mutant, fate)
+        booted.into_iter().for_each(wait);
+    });
+    Ok(())
 }
 
 fn fate(kernel: &Kernel<'_>) -> Result<Fate> {

@@ -40,7 +40,6 @@ pub fn run(layout: &Layout, report: &mut Report) -> Result<()> {
             Ok(Fate::NotRun(why)) => report.skip(&name, &why),
             fate => report.record(&name, fate.and_then(killed)),
         }
-        Ok(())
     })
 }
 
