@@ -120,9 +120,10 @@ pub fn each(
     let (bare, host) = (copy("sources-bare")?, copy("sources-host")?);
     for mutant in &mutants {
         match mutant.tests {
-            Tests::Kernel => kernel::applies(layout, mutant)?,
-            Tests::Host | Tests::Bare => drop(bare.mutated(mutant)?),
+            Tests::Kernel => kernel::applies(layout, mutant),
+            Tests::Host | Tests::Bare => bare.apply(mutant).map(drop),
         }
+        .with_context(|| format!("mutant {}", mutant.name))?;
     }
     mutants.retain(|mutant| selection.has(mutant));
     ensure!(!mutants.is_empty(), "there is no such mutant");
@@ -173,13 +174,19 @@ fn try_all<'a>(
     if mutants.is_empty() {
         return Ok(());
     }
-    let killer = match tests {
-        Tests::Host => Killer::Host(HostTests::new(layout, sources)?),
-        Tests::Bare => Killer::Bare(BareTests::new(layout, sources)?),
+    let run: Box<dyn Fn() -> Result<Fate>> = match tests {
+        Tests::Host => {
+            let tests = HostTests::new(layout, sources)?;
+            Box::new(move || tests.run())
+        }
+        Tests::Bare => {
+            let tests = BareTests::new(layout, sources)?;
+            Box::new(move || tests.run())
+        }
         Tests::Kernel => bail!("mutants of the kernel are tried in a booted one"),
     };
     for &mutant in mutants {
-        let fate = one(sources, mutant, &killer);
+        let fate = one(sources, mutant, &run);
         if results.send(Ok((mutant, fate))).is_err() {
             break;
         }
@@ -187,19 +194,11 @@ fn try_all<'a>(
     Ok(())
 }
 
-/// The tests that try mutants.
-enum Killer<'a> {
-    Host(HostTests<'a>),
-    Bare(BareTests<'a>),
-}
-
-fn one(sources: &Sources, mutant: &Mutant, killer: &Killer<'_>) -> Result<Fate> {
+/// Tries a mutant with the tests that `run` runs.
+fn one(sources: &Sources, mutant: &Mutant, run: impl Fn() -> Result<Fate>) -> Result<Fate> {
     if let Some(why) = mutant.not_run() {
         return Ok(Fate::NotRun(why));
     }
-    let _applied = sources.apply(mutant, &sources.mutated(mutant)?)?;
-    match killer {
-        Killer::Host(tests) => tests.run(),
-        Killer::Bare(tests) => tests.run(),
-    }
+    let _applied = sources.apply(mutant)?;
+    run()
 }

@@ -17,23 +17,21 @@ use crate::layout::Layout;
 const ORDER: &[&str] = &["check", "vectors", "engines", "abi", "tree", "bounds"];
 
 /// The tests of `digest-tests` with the sources of a mutant.
-pub struct HostTests<'a> {
+pub struct HostTests {
     crate_folder: PathBuf,
     target: PathBuf,
-    sources: &'a Sources,
     /// The names of the test programs.
     tests: Vec<String>,
 }
 
-impl<'a> HostTests<'a> {
+impl HostTests {
     /// Checks that the tests pass without a mutant; otherwise their results mean nothing.
-    pub fn new(layout: &Layout, sources: &'a Sources) -> Result<Self> {
+    pub fn new(layout: &Layout, sources: &Sources) -> Result<Self> {
         let crate_folder = sources.folder().join("digest-tests");
         let tests = tests(&crate_folder)?;
         let this = Self {
             crate_folder,
             target: layout.build.join("mutants/host"),
-            sources,
             tests,
         };
         if let Fate::Killed(test) = this.run()? {
@@ -64,7 +62,7 @@ impl<'a> HostTests<'a> {
             .current_dir(&self.crate_folder)
             .env("CARGO_TARGET_DIR", &self.target)
             .output()
-            .with_context(|| format!("cannot run cargo in {}", self.sources.folder().display()))
+            .with_context(|| format!("cannot run cargo in {}", self.crate_folder.display()))
     }
 }
 

@@ -53,9 +53,8 @@ impl Mutant {
         match text.matches(&self.find).count() {
             1 => Ok(text.replacen(&self.find, &self.replace, 1)),
             count => bail!(
-                "mutant {}: {} has the text to replace {count} times, not once; \
+                "{} has the text to replace {count} times, not once; \
                  change the mutant with the source",
-                self.name,
                 self.file.display()
             ),
         }

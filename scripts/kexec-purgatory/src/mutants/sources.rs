@@ -48,24 +48,13 @@ impl Sources {
         &self.folder
     }
 
-    /// The text of the file that a mutant changes, with the mutant applied.
-    pub fn mutated(&self, mutant: &Mutant) -> Result<String> {
+    /// Applies a mutant until the result is dropped. Fails unless the mutant's text occurs exactly
+    /// once in its file.
+    pub fn apply(&self, mutant: &Mutant) -> Result<Applied> {
         let path = self.folder.join(&mutant.file);
-        let text = fs::read_to_string(&path).with_context(|| {
-            format!(
-                "mutant {}: cannot read {}",
-                mutant.name,
-                mutant.file.display()
-            )
-        })?;
-        mutant.mutated(&text)
-    }
-
-    /// Replaces the original with a mutant's text.
-    pub fn apply(&self, mutant: &Mutant, text: &str) -> Result<Applied> {
-        let path = self.folder.join(&mutant.file);
-        let original = fs::read_to_string(&path)?;
-        fs::write(&path, text)?;
+        let original = fs::read_to_string(&path)
+            .with_context(|| format!("cannot read {}", mutant.file.display()))?;
+        fs::write(&path, mutant.mutated(&original)?)?;
         Ok(Applied { path, original })
     }
 }
