@@ -93,8 +93,7 @@ struct Kernel<'a> {
 
 /// A mutant that is applied to the tree until this value is dropped.
 struct Applied<'a> {
-    layout: &'a Layout,
-    tree: &'a Path,
+    builder: &'a Builder<'a>,
 }
 
 /// Builds mutants, boots each, and hands each with its result to `ended`. Fails unless the tests
@@ -173,10 +172,7 @@ impl<'a> Builder<'a> {
             true => Change::Link(path.clone(), file),
             false => Change::Patch(self.patch(&mutant.name, path, &file)?),
         };
-        let applied = Applied {
-            layout: self.layout,
-            tree: &self.tree,
-        };
+        let applied = Applied { builder: self };
         graft::graft_changed(self.layout, &self.tree, change)?;
         Ok(applied)
     }
@@ -256,8 +252,9 @@ impl Drop for Kernel<'_> {
 
 impl Drop for Applied<'_> {
     fn drop(&mut self) {
-        if let Err(error) = graft::graft(self.layout, self.tree) {
-            eprintln!("cannot restore {}: {error:#}", self.tree.display());
+        let Builder { layout, tree, .. } = self.builder;
+        if let Err(error) = graft::graft(layout, tree) {
+            eprintln!("cannot restore {}: {error:#}", tree.display());
         }
     }
 }

@@ -98,8 +98,8 @@ impl Fact {
             Self::Direct(text) => {
                 let is_next =
                     |line: &str| line.starts_with("purgatory: ") || line.starts_with(text);
-                match take_line(lines, is_next) {
-                    Some(line) if line.starts_with(text) => Ok(()),
+                match take(lines, is_next) {
+                    Some(line) if line.starts_with(text) => Ok(line),
                     Some(line) => Err(format!("the image is direct, but '{line}'")),
                     None => Err("no next kernel".to_owned()),
                 }
@@ -111,16 +111,13 @@ impl Fact {
 }
 
 /// Checks that an image was to be verified, according to the log and sysfs, and that the purgatory
-/// did it.
-fn verified(lines: &mut Vec<&str>, kind: &str, regions: u32) -> Result<(), String> {
+/// did it. Returns the purgatory's line.
+fn verified<'a>(lines: &mut Vec<&'a str>, kind: &str, regions: u32) -> Result<&'a str, String> {
     let image = format!("kexec: {kind} image: ");
-    let work = take_line(lines, |line| {
-        line.strip_prefix(&image)
-            .and_then(kexec::to_verify)
-            .is_some()
-    })
-    .and_then(|line| kexec::to_verify(line.strip_prefix(&image)?))
-    .ok_or(format!("no {kind} image is to be verified"))?;
+    let read = |line: &str| kexec::to_verify(line.strip_prefix(&image)?);
+    let work = take(lines, |line| read(line).is_some())
+        .and_then(read)
+        .ok_or(format!("no {kind} image is to be verified"))?;
     if work.regions != regions || work.engine != ENGINE.name() {
         return Err(format!(
             "{} regions are to be verified by {}",
@@ -137,25 +134,20 @@ fn verified(lines: &mut Vec<&str>, kind: &str, regions: u32) -> Result<(), Strin
     ] {
         take(lines, |found| found == line).ok_or(format!("no line '{line}'"))?;
     }
-    let said = take_line(lines, |line| line.starts_with("purgatory: "))
-        .ok_or("the purgatory said nothing")?;
+    let said =
+        take(lines, |line| line.starts_with("purgatory: ")).ok_or("the purgatory said nothing")?;
     let done = format!(
         "purgatory: verified {regions} regions, {} bytes, engine {},",
         work.bytes, work.engine
     );
     match said.starts_with(&done) {
-        true => Ok(()),
+        true => Ok(said),
         false => Err(said.to_owned()),
     }
 }
 
-/// Removes lines up to one for which `found` is true.
-fn take(lines: &mut Vec<&str>, found: impl Fn(&str) -> bool) -> Option<()> {
-    take_line(lines, found).map(drop)
-}
-
-/// Like [`take`]; returns the line.
-fn take_line<'a>(lines: &mut Vec<&'a str>, found: impl Fn(&str) -> bool) -> Option<&'a str> {
+/// Removes lines up to one for which `found` is true. Returns that line.
+fn take<'a>(lines: &mut Vec<&'a str>, found: impl Fn(&str) -> bool) -> Option<&'a str> {
     while let Some(line) = lines.pop() {
         if found(line) {
             return Some(line);
