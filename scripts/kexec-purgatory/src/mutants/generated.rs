@@ -47,14 +47,16 @@ struct Outcomes {
 
 #[derive(Deserialize)]
 struct Outcome {
-    scenario: Scenario,
+    #[serde(rename = "scenario")]
+    tested: Tested,
     summary: Summary,
     /// Relative to the directory of the run.
     log_path: PathBuf,
 }
 
 #[derive(Deserialize)]
-enum Scenario {
+enum Tested {
+    /// The sources without a mutant.
     Baseline,
     Mutant {
         /// File, line, column and the change.
@@ -123,7 +125,7 @@ pub fn each(layout: &Layout, mut report: impl FnMut(&str, Result<Fate>)) -> Resu
     }
     let (mut tried, mut unviable) = (0, 0);
     for outcome in outcomes.outcomes {
-        let Scenario::Mutant { name } = &outcome.scenario else {
+        let Tested::Mutant { name } = &outcome.tested else {
             continue;
         };
         let log = run.join(&outcome.log_path);
