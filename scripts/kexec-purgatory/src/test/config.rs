@@ -22,7 +22,6 @@ struct Case {
 }
 
 impl Case {
-    /// The name for reports.
     fn name(&self) -> String {
         format!("config/{}", self.name)
     }

@@ -134,7 +134,6 @@ pub fn names() -> Vec<String> {
     STREAMS.iter().map(|(stream, _)| name(stream)).collect()
 }
 
-/// The name for reports.
 fn name(stream: &str) -> String {
     format!("ktap/{stream}")
 }

@@ -26,7 +26,6 @@ pub fn run_generated(layout: &Layout, report: &mut Report) -> Result<()> {
     })
 }
 
-/// The name of a mutant for reports.
 fn name(mutant: &str) -> String {
     format!("mutants/{mutant}")
 }

@@ -30,7 +30,6 @@ pub fn names() -> Vec<String> {
     iter::once(BOUND.to_owned()).chain(engines).collect()
 }
 
-/// The name of an engine's test.
 fn name(engine: Engine) -> String {
     format!("purgatory/stack-{}", engine.name())
 }

@@ -13,7 +13,6 @@ pub fn names() -> Vec<String> {
     registers::names().map(|way| name(&way)).collect()
 }
 
-/// The name of a way for reports.
 fn name(way: &str) -> String {
     format!("registers/{way}")
 }

@@ -72,7 +72,6 @@ pub fn names() -> Vec<String> {
     states.chain(names_of(&cma_group(), CMA_TESTS)).collect()
 }
 
-/// The names of what a state reports.
 fn names_in(verify: Verify) -> Vec<String> {
     let mut names = names_of(&group(verify), &tests(verify));
     if verify != Verify::Norust {

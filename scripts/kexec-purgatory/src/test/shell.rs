@@ -25,7 +25,6 @@ pub fn names(layout: &Layout) -> Result<Vec<String>> {
     Ok(scripts(layout)?.iter().map(|path| name(path)).collect())
 }
 
-/// The name for reports.
 fn name(path: &str) -> String {
     format!("shell/{path}")
 }
