@@ -154,6 +154,8 @@ fn a_test_that_was_not_run_is_a_failure() {
     let folder = tempfile::tempdir().unwrap();
     let mut report = Report::start(Filter::new(None, [].into_iter()), None, None);
     report.record("a/b", Ok(()));
+    report.skip("a/e", "no CPU");
+    assert!(report.has("a/e") && !report.has("a/d"));
     all_ran(&["a/b".to_owned(), "a/c/".to_owned()], &mut report);
     assert!(!report.has("a/c/"));
     all_ran(&["a/d".to_owned()], &mut report);

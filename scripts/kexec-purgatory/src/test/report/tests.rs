@@ -131,11 +131,3 @@ fn the_table_has_a_row_for_many_tests_that_passed() {
         ]
     );
 }
-
-#[test]
-fn what_was_counted_is_known() {
-    let mut report = report(None);
-    report.skip("a", "no CPU");
-    report.fail("b", &anyhow!("broken"));
-    assert!(report.has("a") && report.has("b") && !report.has("c"));
-}
