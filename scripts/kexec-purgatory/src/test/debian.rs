@@ -105,14 +105,14 @@ pub fn run(layout: &Layout, report: &mut Report) -> Result<()> {
 }
 
 fn boot(machine: &mut Machine) -> Result<()> {
-    machine.expect_release(&machine.distribution)?;
+    machine.expect_release(machine.distribution)?;
     // Fails if the system reaches any state other than running.
     machine.sh("systemctl is-system-running --wait").map(drop)
 }
 
 fn install(machine: &mut Machine) -> Result<()> {
-    machine.follow("default", &machine.distribution)?;
-    machine.follow("install", &machine.ours)?;
+    machine.follow("default", machine.distribution)?;
+    machine.follow("install", machine.ours)?;
     machine
         .sh(&format!(
             "ls /boot/vmlinuz-{0} /boot/initrd.img-{0}",
@@ -124,26 +124,24 @@ fn install(machine: &mut Machine) -> Result<()> {
 /// Boots the new kernel once, is back on the distribution's after another boot, and then makes the
 /// new kernel the default.
 fn try_once(machine: &mut Machine) -> Result<()> {
-    let ours = machine.ours.clone();
-    let distribution = machine.distribution.clone();
-    machine.leave("try", &ours)?;
-    machine.expect_release(&ours)?;
+    machine.leave("try", machine.ours)?;
+    machine.expect_release(machine.ours)?;
     machine.expect_state("verify_policy", DIRECT)?;
     machine.leave_by("systemctl reboot", "boot the distribution's kernel again")?;
-    machine.expect_release(&distribution)?;
-    machine.leave("try", &ours)?;
-    machine.follow("default", &ours)?;
+    machine.expect_release(machine.distribution)?;
+    machine.leave("try", machine.ours)?;
+    machine.follow("default", machine.ours)?;
     machine.sh("grub-reboot 1 && grub-editenv - list | grep next_entry")?;
-    machine.follow("no-try", &ours)?;
+    machine.follow("no-try", machine.ours)?;
     machine.sh("! grub-editenv - list | grep next_entry")?;
     machine.leave_by("systemctl reboot", "boot the new kernel by default")?;
-    machine.expect_release(&ours)
+    machine.expect_release(machine.ours)
 }
 
 fn module(machine: &mut Machine) -> Result<()> {
-    machine.follow("module", &machine.ours)?;
+    machine.follow("module", machine.ours)?;
     machine.expect_state("verify_policy", &format!("policy: {VERIFY_MODULE}"))?;
-    machine.follow("spared", &machine.ours)?;
+    machine.follow("spared", machine.ours)?;
     machine
         .sh(&format!(
             "grep -x CONFIG_KEXEC_PURGATORY_VERIFY=m /boot/config-{}",
@@ -186,15 +184,15 @@ fn system_calls(machine: &mut Machine) -> Result<()> {
 
 /// Checks an image on request.
 fn check(machine: &mut Machine) -> Result<()> {
-    machine.follow("load", &machine.ours)?;
-    machine.follow("check", &machine.ours)?;
+    machine.follow("load", machine.ours)?;
+    machine.follow("check", machine.ours)?;
     machine.expect_state("check_loaded", "intact")
 }
 
 /// Makes the kernel check images before it enters them. Later steps check that this setting
 /// survives a boot.
 fn check_reboot(machine: &mut Machine) -> Result<()> {
-    machine.follow("check-reboot", &machine.ours)?;
+    machine.follow("check-reboot", machine.ours)?;
     machine.expect_state("check_reboot", "1")
 }
 
@@ -227,11 +225,10 @@ const WITHOUT_FILES: &str = "unknown: loaded with kexec_load()";
 const DIRECT: &str = "direct: KEXEC_PURGATORY_VERIFY=m and no policy module is loaded";
 
 fn kexec_verified(machine: &mut Machine) -> Result<()> {
-    let ours = machine.ours.clone();
-    kexec(machine, &ours, Some(VERIFIED))?;
-    let entered = machine.follow("entered", &ours)?;
+    kexec(machine, machine.ours, Some(VERIFIED))?;
+    let entered = machine.follow("entered", machine.ours)?;
     for line in [
-        format!("entered_by:{ours}"),
+        format!("entered_by:{}", machine.ours),
         format!("entered_decision:{VERIFIED}"),
     ] {
         ensure!(entered.contains(&line), "no {line} in\n{entered}");
@@ -243,8 +240,7 @@ fn kexec_verified(machine: &mut Machine) -> Result<()> {
 }
 
 fn kexec_distribution(machine: &mut Machine) -> Result<()> {
-    let distribution = machine.distribution.clone();
-    kexec(machine, &distribution, Some(VERIFIED))?;
+    kexec(machine, machine.distribution, Some(VERIFIED))?;
     // That kernel lacks the module that is configured to load at boot.
     machine.sh("systemctl is-system-running --wait && systemctl is-active systemd-modules-load")?;
     machine.sh(&format!("! modprobe {VERIFY_MODULE}")).map(drop)
@@ -252,8 +248,7 @@ fn kexec_distribution(machine: &mut Machine) -> Result<()> {
 
 /// The modules of the list in `modules-load.d` are loaded at boot, and the settings made.
 fn kexec_back(machine: &mut Machine) -> Result<()> {
-    let ours = machine.ours.clone();
-    kexec(machine, &ours, None)?;
+    kexec(machine, machine.ours, None)?;
     machine.sh("test ! -e /sys/kernel/kexec/entered_by")?;
     machine.sh("systemctl is-system-running --wait")?;
     machine.expect_state("verify_policy", &format!("policy: {VERIFY_MODULE}"))?;
@@ -266,43 +261,40 @@ fn kexec_back(machine: &mut Machine) -> Result<()> {
 }
 
 fn kexec_direct(machine: &mut Machine) -> Result<()> {
-    let ours = machine.ours.clone();
-    machine.follow("unload-module", &ours)?;
-    kexec(machine, &ours, Some(DIRECT))?;
-    machine.expect_state("entered_by", &ours)?;
+    machine.follow("unload-module", machine.ours)?;
+    kexec(machine, machine.ours, Some(DIRECT))?;
+    machine.expect_state("entered_by", machine.ours)?;
     machine.expect_state("entered_decision", DIRECT)
 }
 
 /// `systemctl reboot` enters an image that is loaded, and goes through the firmware if none is.
 fn systemctl_reboot(machine: &mut Machine) -> Result<()> {
-    let ours = machine.ours.clone();
-    machine.follow("load", &ours)?;
+    machine.follow("load", machine.ours)?;
     machine.leave_by("systemctl reboot", "reboot with an image loaded")?;
-    machine.expect_release(&ours)?;
-    machine.expect_state("entered_by", &ours)?;
-    machine.follow("load", &ours)?;
-    machine.follow("unload", &ours)?;
+    machine.expect_release(machine.ours)?;
+    machine.expect_state("entered_by", machine.ours)?;
+    machine.follow("load", machine.ours)?;
+    machine.follow("unload", machine.ours)?;
     machine.expect_state("verify_loaded", "none")?;
     machine.leave_by("systemctl reboot", "reboot without one")?;
-    machine.expect_release(&ours)?;
+    machine.expect_release(machine.ours)?;
     machine
         .sh("test ! -e /sys/kernel/kexec/entered_by")
         .map(drop)
 }
 
 fn kdump_load(machine: &mut Machine) -> Result<()> {
-    machine.follow("kdump-tools", &machine.ours)?;
+    machine.follow("kdump-tools", machine.ours)?;
     machine.sh("! grep -e ' -s ' /var/crash/kexec_cmd")?;
     machine.expect_state("verify_crash", CRASH)?;
-    machine.follow("kdump", &machine.ours)?;
+    machine.follow("kdump", machine.ours)?;
     machine.expect_state("verify_crash", CRASH)?;
     machine.sh("grep -e ' -s ' /var/crash/kexec_cmd").map(drop)
 }
 
 fn kdump_crash(machine: &mut Machine) -> Result<()> {
-    let ours = machine.ours.clone();
     crash(machine)?;
-    machine.expect_release(&ours)
+    machine.expect_release(machine.ours)
 }
 
 /// Crashes, and waits until the machine is back.
@@ -322,8 +314,8 @@ fn kdump_dump(machine: &mut Machine) -> Result<()> {
     ] {
         ensure!(log.contains(line), "the dump's log has no {line:?}");
     }
-    machine.follow("symbols", &machine.ours)?;
-    let read = machine.follow("dump", &machine.ours)?;
+    machine.follow("symbols", machine.ours)?;
+    let read = machine.follow("dump", machine.ours)?;
     ensure!(
         read.contains("sysrq_handle_crash"),
         "no backtrace of the crash:\n{read}"
@@ -350,31 +342,28 @@ fn in_dump(expression: &str) -> String {
 
 /// The packages of a second build replace those of the first.
 fn update(machine: &mut Machine) -> Result<()> {
-    let ours = machine.ours.clone();
     let version = "uname -v; dpkg-query --show linux-image-$(uname -r)";
     let before = machine.sh(version)?;
     machine.take_second_build();
     // Does what an update of shim does: the file that it installs must be signed again, too.
     machine.sh("cp /usr/lib/shim/shimx64.efi.signed /boot/efi/EFI/BOOT/BOOTX64.EFI")?;
-    machine.leave("update", &ours)?;
-    machine.expect_release(&ours)?;
+    machine.leave("update", machine.ours)?;
+    machine.expect_release(machine.ours)?;
     machine.sh("systemctl is-system-running --wait")?;
     let after = machine.sh(version)?;
     for (before, after) in before.lines().zip(after.lines()) {
         ensure!(before != after, "{after:?} is as before");
     }
     secure_boot::expect_on(machine)?;
-    kexec(machine, &ours, Some(VERIFIED))
+    kexec(machine, machine.ours, Some(VERIFIED))
 }
 
 fn remove(machine: &mut Machine) -> Result<()> {
-    let ours = machine.ours.clone();
-    let distribution = machine.distribution.clone();
-    machine.follow("remove-symbols", &ours)?;
-    machine.leave("remove", &ours)?;
-    machine.expect_release(&distribution)?;
+    machine.follow("remove-symbols", machine.ours)?;
+    machine.leave("remove", machine.ours)?;
+    machine.expect_release(machine.distribution)?;
     machine.sh("systemctl is-system-running --wait")?;
-    machine.follow("remove-settings", &distribution)?;
+    machine.follow("remove-settings", machine.distribution)?;
     let left = machine
         .sh("ls /boot; dpkg-query --show --showformat '${Package} ${db:Status-Status}\\n'")?;
     let left: Vec<&str> = left

@@ -17,7 +17,7 @@ const PRINTED: &str = "purgatory: MISMATCH in kernel";
 
 /// Loads an image, and damages it.
 fn load_damaged(machine: &Machine) -> Result<()> {
-    machine.follow("load", &machine.ours)?;
+    machine.follow("load", machine.ours)?;
     machine.expect_state("verify_loaded", VERIFIED)?;
     machine.damage(Purpose::Enter)
 }
@@ -25,9 +25,8 @@ fn load_damaged(machine: &Machine) -> Result<()> {
 /// Enters what is loaded. Whatever happens, the host must come back by itself, through the
 /// firmware.
 fn enter(machine: &mut Machine) -> Result<()> {
-    let ours = machine.ours.clone();
-    machine.leave("enter", &ours)?;
-    machine.expect_release(&ours)?;
+    machine.leave("enter", machine.ours)?;
+    machine.expect_release(machine.ours)?;
     machine.sh("test ! -e /sys/kernel/kexec/entered_by")?;
     machine.sh("systemctl is-system-running --wait").map(drop)
 }
@@ -36,7 +35,7 @@ fn enter(machine: &mut Machine) -> Result<()> {
 /// the firmware.
 pub fn check(machine: &mut Machine) -> Result<()> {
     load_damaged(machine)?;
-    let script = machine.script("check", &machine.ours)?;
+    let script = machine.script("check", machine.ours)?;
     let ended = machine.vm.agent.run(&script)?;
     ensure!(
         ended.status != 0 && ended.stderr.contains("I/O error"),
@@ -46,7 +45,7 @@ pub fn check(machine: &mut Machine) -> Result<()> {
     );
     machine.expect_state("check_loaded", "damaged: kernel")?;
     // Takes effect at the next boot.
-    machine.follow("console", &machine.ours)?;
+    machine.follow("console", machine.ours)?;
     let dumps = dumps(machine)?;
     let printed = machine.vm.printed()?;
     enter(machine)?;
@@ -66,7 +65,7 @@ fn dumps(machine: &Machine) -> Result<String> {
 
 /// The crash kernel is entered, writes a dump, and reboots the host.
 pub fn dump(machine: &mut Machine) -> Result<()> {
-    machine.follow("no-check-reboot", &machine.ours)?;
+    machine.follow("no-check-reboot", machine.ours)?;
     let before = dumps(machine)?;
     load_damaged(machine)?;
     let printed = machine.vm.printed()?;
@@ -92,7 +91,7 @@ pub fn dump(machine: &mut Machine) -> Result<()> {
 
 /// Without a crash image, `panic=` resets the host.
 pub fn reset(machine: &mut Machine) -> Result<()> {
-    machine.follow("panic", &machine.ours)?;
+    machine.follow("panic", machine.ours)?;
     machine.sh("systemctl stop kdump-tools")?;
     machine.expect_state("verify_crash", "none")?;
     load_damaged(machine)?;
@@ -104,22 +103,20 @@ pub fn reset(machine: &mut Machine) -> Result<()> {
 /// Without a crash image and `panic=`, a watchdog resets the host. It does not cut a dump short:
 /// the crash kernel's systemd keeps it from expiring.
 pub fn watchdog(machine: &mut Machine) -> Result<()> {
-    let ours = machine.ours.clone();
-    machine.leave("watchdog", &ours)?;
+    machine.leave("watchdog", machine.ours)?;
     machine.sh("systemctl is-system-running --wait")?;
     machine.sh("grep -x 0 /sys/module/watchdog/parameters/stop_on_reboot")?;
     machine.vm.qmp.set_watchdog_action("reset")?;
     let ended = watched(machine);
     machine.vm.qmp.set_watchdog_action("none")?;
     ended?;
-    machine.follow("no-watchdog", &ours).map(drop)
+    machine.follow("no-watchdog", machine.ours).map(drop)
 }
 
 fn watched(machine: &mut Machine) -> Result<()> {
-    let ours = machine.ours.clone();
     let before = dumps(machine)?;
     super::crash(machine)?;
-    machine.expect_release(&ours)?;
+    machine.expect_release(machine.ours)?;
     let after = dumps(machine)?;
     ensure!(before != after, "no new dump:\n{after}");
 
@@ -137,8 +134,7 @@ fn watched(machine: &mut Machine) -> Result<()> {
 pub fn units(machine: &mut Machine) -> Result<()> {
     const UNIT: &str = "kexec-check-crash";
 
-    let ours = machine.ours.clone();
-    machine.follow("units", &ours)?;
+    machine.follow("units", machine.ours)?;
     machine.sh(&format!(
         "systemctl is-active {UNIT}.timer && systemctl start {UNIT}.service"
     ))?;
@@ -159,7 +155,7 @@ pub fn units(machine: &mut Machine) -> Result<()> {
 }
 
 fn expect_metric(machine: &Machine, line: &str) -> Result<()> {
-    let metrics = machine.follow("metrics", &machine.ours)?;
+    let metrics = machine.follow("metrics", machine.ours)?;
     ensure!(
         metrics.lines().any(|metric| metric == line),
         "no {line:?} in\n{metrics}"

@@ -38,8 +38,8 @@ pub struct Machine {
     /// The directory with the packages to install.
     packages: &'static str,
     /// What `uname -r` prints on the kernel of the packages, and on the distribution's.
-    pub ours: String,
-    pub distribution: String,
+    pub ours: &'static str,
+    pub distribution: &'static str,
     /// A page of the part of the first build's kernel that is loaded.
     page: Vec<u8>,
     /// How many kexecs in a row it must survive.
@@ -87,8 +87,9 @@ impl Machine {
             followed: RefCell::default(),
             boot,
             packages: FIRST,
-            ours,
-            distribution: fetch::distribution_kernel(layout)?.release,
+            // These live as long as the tool, which runs one machine.
+            ours: ours.leak(),
+            distribution: fetch::distribution_kernel(layout)?.release.leak(),
             page,
             kexecs: options.kexecs.into(),
         })

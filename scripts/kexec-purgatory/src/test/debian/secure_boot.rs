@@ -16,17 +16,15 @@ const REFUSED: &str = "No data available";
 
 /// Enrolls the keys, and signs what boots.
 pub fn enrol(machine: &mut Machine) -> Result<()> {
-    let ours = machine.ours.clone();
-    machine.follow("secure-boot-tools", &ours)?;
-    machine.follow("secure-boot-keys", &ours)?;
-    machine.follow("secure-boot-sign", &ours).map(drop)
+    machine.follow("secure-boot-tools", machine.ours)?;
+    machine.follow("secure-boot-keys", machine.ours)?;
+    machine.follow("secure-boot-sign", machine.ours).map(drop)
 }
 
 /// Boots with Secure Boot. The images are loaded as without it.
 pub fn boot(machine: &mut Machine) -> Result<()> {
-    let ours = machine.ours.clone();
     machine.leave_by("systemctl reboot", "boot with Secure Boot")?;
-    machine.expect_release(&ours)?;
+    machine.expect_release(machine.ours)?;
     machine.sh("systemctl is-system-running --wait")?;
     expect_on(machine)?;
     machine.expect_state("verify_policy", &format!("policy: {VERIFY_MODULE}"))?;
@@ -40,7 +38,7 @@ pub fn boot(machine: &mut Machine) -> Result<()> {
 
 /// Fails unless the firmware has Secure Boot on and the kernel is locked down.
 pub fn expect_on(machine: &Machine) -> Result<()> {
-    let state = machine.follow("secure-boot-state", &machine.ours)?;
+    let state = machine.follow("secure-boot-state", machine.ours)?;
     ensure!(
         state.contains("SecureBoot enabled") && state.contains("[integrity]"),
         "Secure Boot is not on:\n{state}"
@@ -50,16 +48,15 @@ pub fn expect_on(machine: &Machine) -> Result<()> {
 
 /// A signed image is loaded and verified, and its kernel is locked down too.
 pub fn signed(machine: &mut Machine) -> Result<()> {
-    let ours = machine.ours.clone();
-    kexec(machine, &ours, Some(VERIFIED))?;
+    kexec(machine, machine.ours, Some(VERIFIED))?;
     machine.expect_state("entered_decision", VERIFIED)?;
     expect_on(machine)
 }
 
 /// An unsigned image is refused, and the loaded one stays.
 pub fn unsigned(machine: &mut Machine) -> Result<()> {
-    let ours = machine.ours.clone();
-    machine.follow("load", &ours)?;
+    machine.follow("load", machine.ours)?;
+    let ours = machine.ours;
     machine.sh(&format!(
         "cp /boot/vmlinuz-{ours} {UNSIGNED} && sbattach --remove {UNSIGNED}"
     ))?;
@@ -111,9 +108,7 @@ pub fn module(machine: &mut Machine) -> Result<()> {
 /// The distribution's kernel, signed with the distribution's key, is entered and refuses the same
 /// image.
 pub fn distribution(machine: &mut Machine) -> Result<()> {
-    let distribution = machine.distribution.clone();
-    kexec(machine, &distribution, Some(VERIFIED))?;
+    kexec(machine, machine.distribution, Some(VERIFIED))?;
     expect_refused(machine)?;
-    let ours = machine.ours.clone();
-    kexec(machine, &ours, None)
+    kexec(machine, machine.ours, None)
 }

@@ -27,16 +27,16 @@ struct Row {
 /// Many kexecs in a row, of two kernels and both decisions. Prints each, and a table. A kexec that
 /// fails is counted, and the machine reset.
 pub fn run(machine: &mut Machine) -> Result<()> {
-    let mut rows: BTreeMap<(String, &str), Row> = BTreeMap::new();
+    let mut rows: BTreeMap<(&str, &str), Row> = BTreeMap::new();
     // The memory of each kernel in kB, when it was first entered.
     let mut first = BTreeMap::new();
     let kexecs = machine.kexecs;
     for number in 1..=kexecs {
         let (to, decision) = next(machine, number)?;
-        let row = rows.entry((to.clone(), decision)).or_default();
-        let entered = enter(machine, &to, decision).and_then(|()| {
+        let row = rows.entry((to, decision)).or_default();
+        let entered = enter(machine, to, decision).and_then(|()| {
             let memory = memory(machine)?;
-            let lost = *first.entry(to.clone()).or_insert(memory) - memory;
+            let lost = *first.entry(to).or_insert(memory) - memory;
             row.lost = row.lost.max(lost);
             ensure!(lost < memory / PARTS, "{lost} kB of {memory} kB are lost");
             Ok(format!("{memory} kB of memory, {lost} kB lost"))
@@ -63,7 +63,7 @@ pub fn run(machine: &mut Machine) -> Result<()> {
     Ok(())
 }
 
-fn table(rows: &BTreeMap<(String, &str), Row>) -> Table {
+fn table(rows: &BTreeMap<(&str, &str), Row>) -> Table {
     let mut table = Table::new();
     table.load_style(ASCII_MARKDOWN).set_header([
         "to",
@@ -74,7 +74,7 @@ fn table(rows: &BTreeMap<(String, &str), Row>) -> Table {
     ]);
     for ((to, decision), row) in rows {
         table.add_row([
-            to,
+            *to,
             *decision,
             &row.done.to_string(),
             &row.failed.to_string(),
@@ -88,12 +88,12 @@ fn table(rows: &BTreeMap<(String, &str), Row>) -> Table {
 const UNDECIDED: &str = "purgatory in C";
 
 /// The release of the other kernel, and the decision about its image.
-fn next(machine: &Machine, number: usize) -> Result<(String, &'static str)> {
+fn next(machine: &Machine, number: usize) -> Result<(&'static str, &'static str)> {
     if machine.sh("uname -r")? != machine.ours {
-        return Ok((machine.ours.clone(), UNDECIDED));
+        return Ok((machine.ours, UNDECIDED));
     }
     let decision = if number % 4 < 2 { VERIFIED } else { DIRECT };
-    Ok((machine.distribution.clone(), decision))
+    Ok((machine.distribution, decision))
 }
 
 fn enter(machine: &mut Machine, to: &str, decision: &'static str) -> Result<()> {
