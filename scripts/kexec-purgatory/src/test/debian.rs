@@ -21,49 +21,43 @@ use crate::kernel::VERIFY_MODULE;
 use crate::layout::Layout;
 use crate::progress;
 
-/// A step of the machine's life. Each step needs those before it.
-struct Step {
-    name: &'static str,
-    run: fn(&mut Machine) -> Result<()>,
-}
+/// A step of the machine's life.
+type Step = fn(&mut Machine) -> Result<()>;
 
-const STEPS: &[Step] = &[
-    step("debian/boot", boot),
-    step("debian/install", install),
-    step("debian/try", try_once),
-    step("debian/module", module),
-    step("debian/system-calls", system_calls),
-    step("debian/systemctl-kexec/no-image", systemctl_without_image),
-    step("debian/check", check),
-    step("debian/check-reboot", check_reboot),
-    step("debian/systemctl-kexec/verified", kexec_verified),
-    step("debian/systemctl-kexec/distribution", kexec_distribution),
-    step("debian/systemctl-kexec/back", kexec_back),
-    step("debian/systemctl-kexec/direct", kexec_direct),
-    step("debian/systemctl-reboot", systemctl_reboot),
-    step("debian/kdump/load", kdump_load),
-    step("debian/kdump/crash", kdump_crash),
-    step("debian/kdump/dump", kdump_dump),
-    step("debian/damage/crash-image", damage::units),
-    step("debian/damage/check", damage::check),
-    step("debian/damage/dump", damage::dump),
-    step("debian/damage/reset", damage::reset),
-    step("debian/damage/watchdog", damage::watchdog),
-    step("debian/soak", soak::run),
-    step("debian/secure-boot/enrol", secure_boot::enrol),
-    step("debian/secure-boot/boot", secure_boot::boot),
-    step("debian/secure-boot/signed", secure_boot::signed),
-    step("debian/secure-boot/unsigned", secure_boot::unsigned),
-    step("debian/secure-boot/module", secure_boot::module),
-    step("debian/secure-boot/distribution", secure_boot::distribution),
-    step(UPDATE, update),
-    step("debian/remove", remove),
-    step("debian/guide", whole_guide),
+/// The steps with their names. Each step needs those before it.
+const STEPS: &[(&str, Step)] = &[
+    ("debian/boot", boot),
+    ("debian/install", install),
+    ("debian/try", try_once),
+    ("debian/module", module),
+    ("debian/system-calls", system_calls),
+    ("debian/systemctl-kexec/no-image", systemctl_without_image),
+    ("debian/check", check),
+    ("debian/check-reboot", check_reboot),
+    ("debian/systemctl-kexec/verified", kexec_verified),
+    ("debian/systemctl-kexec/distribution", kexec_distribution),
+    ("debian/systemctl-kexec/back", kexec_back),
+    ("debian/systemctl-kexec/direct", kexec_direct),
+    ("debian/systemctl-reboot", systemctl_reboot),
+    ("debian/kdump/load", kdump_load),
+    ("debian/kdump/crash", kdump_crash),
+    ("debian/kdump/dump", kdump_dump),
+    ("debian/damage/crash-image", damage::units),
+    ("debian/damage/check", damage::check),
+    ("debian/damage/dump", damage::dump),
+    ("debian/damage/reset", damage::reset),
+    ("debian/damage/watchdog", damage::watchdog),
+    ("debian/soak", soak::run),
+    ("debian/secure-boot/enrol", secure_boot::enrol),
+    ("debian/secure-boot/boot", secure_boot::boot),
+    ("debian/secure-boot/signed", secure_boot::signed),
+    ("debian/secure-boot/unsigned", secure_boot::unsigned),
+    ("debian/secure-boot/module", secure_boot::module),
+    ("debian/secure-boot/distribution", secure_boot::distribution),
+    (UPDATE, update),
+    ("debian/remove", remove),
+    ("debian/guide", whole_guide),
 ];
-
-const fn step(name: &'static str, run: fn(&mut Machine) -> Result<()>) -> Step {
-    Step { name, run }
-}
 
 /// Needs the packages of a second build.
 const UPDATE: &str = "debian/update";
@@ -72,26 +66,27 @@ const UPDATE: &str = "debian/update";
 const ALERTS: &str = "debian/alerts";
 
 pub fn names() -> Vec<String> {
-    let steps = STEPS.iter().map(|step| step.name);
+    let steps = STEPS.iter().map(|(name, _)| *name);
     iter::once(ALERTS).chain(steps).map(str::to_owned).collect()
 }
 
 pub fn run(layout: &Layout, report: &mut Report) -> Result<()> {
     report.test(ALERTS, || alerts::run(layout));
-    let Some(last) = STEPS.iter().rposition(|step| report.wants(step.name)) else {
+    let Some(last) = STEPS.iter().rposition(|(name, _)| report.wants(name)) else {
         return Ok(());
     };
     let guest = report.guest().context("no options for the guest")?;
-    let update = STEPS[..=last].iter().any(|step| step.name == UPDATE);
+    let steps = &STEPS[..=last];
+    let update = steps.iter().any(|(name, _)| *name == UPDATE);
     let mut machine = Machine::make(layout, guest, update)?;
-    for step in &STEPS[..=last] {
-        let result = (step.run)(&mut machine);
+    for (name, step) in steps {
+        let result = step(&mut machine);
         let failed = result.is_err();
         // A step that is not selected but fails is the reason that later ones cannot run.
         match result {
-            Ok(()) => report.record(step.name, Ok(())),
+            Ok(()) => report.record(name, Ok(())),
             Err(error) => {
-                report.fail(step.name, &error);
+                report.fail(name, &error);
                 let log = layout.log("debian-journal")?;
                 fs::write(&log, machine.journal())?;
                 progress::print(&format!("# the guest's journal: {}", log.display()));
