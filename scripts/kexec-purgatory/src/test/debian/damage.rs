@@ -27,8 +27,8 @@ fn load_damaged(machine: &Machine) -> Result<()> {
 fn enter(machine: &mut Machine) -> Result<()> {
     machine.leave("enter", machine.ours)?;
     machine.expect_release(machine.ours)?;
-    machine.sh("test ! -e /sys/kernel/kexec/entered_by")?;
-    machine.sh("systemctl is-system-running --wait").map(drop)
+    machine.run("test ! -e /sys/kernel/kexec/entered_by")?;
+    machine.run("systemctl is-system-running --wait")
 }
 
 /// A check finds the damage. The reboot that checks is refused, and systemd then reboots through
@@ -36,13 +36,7 @@ fn enter(machine: &mut Machine) -> Result<()> {
 pub fn check(machine: &mut Machine) -> Result<()> {
     load_damaged(machine)?;
     let script = machine.script("check", machine.ours)?;
-    let ended = machine.vm.agent.run(&script)?;
-    ensure!(
-        ended.status != 0 && ended.stderr.contains("I/O error"),
-        "check_loaded: exit status {}\n{}",
-        ended.status,
-        ended.stderr
-    );
+    machine.expect_failure(&script, "I/O error")?;
     machine.expect_state("check_loaded", "damaged: kernel")?;
     // Takes effect at the next boot.
     machine.follow("console", machine.ours)?;
@@ -92,7 +86,7 @@ pub fn dump(machine: &mut Machine) -> Result<()> {
 /// Without a crash image, `panic=` resets the host.
 pub fn reset(machine: &mut Machine) -> Result<()> {
     machine.follow("panic", machine.ours)?;
-    machine.sh("systemctl stop kdump-tools")?;
+    machine.run("systemctl stop kdump-tools")?;
     machine.expect_state("verify_crash", "none")?;
     load_damaged(machine)?;
     let printed = machine.vm.printed()?;
@@ -104,8 +98,8 @@ pub fn reset(machine: &mut Machine) -> Result<()> {
 /// the crash kernel's systemd keeps it from expiring.
 pub fn watchdog(machine: &mut Machine) -> Result<()> {
     machine.leave("watchdog", machine.ours)?;
-    machine.sh("systemctl is-system-running --wait")?;
-    machine.sh("grep -x 0 /sys/module/watchdog/parameters/stop_on_reboot")?;
+    machine.run("systemctl is-system-running --wait")?;
+    machine.run("grep -x 0 /sys/module/watchdog/parameters/stop_on_reboot")?;
     machine.vm.qmp.set_watchdog_action("reset")?;
     let ended = watched(machine);
     machine.vm.qmp.set_watchdog_action("none")?;
@@ -120,7 +114,7 @@ fn watched(machine: &mut Machine) -> Result<()> {
     let after = dumps(machine)?;
     ensure!(before != after, "no new dump:\n{after}");
 
-    machine.sh(
+    machine.run(
         "set -e; systemctl stop kdump-tools; rm /etc/sysctl.d/panic.conf; sysctl kernel.panic=0",
     )?;
     machine.expect_state("verify_crash", "none")?;
@@ -135,7 +129,7 @@ pub fn units(machine: &mut Machine) -> Result<()> {
     const UNIT: &str = "kexec-check-crash";
 
     machine.follow("units", machine.ours)?;
-    machine.sh(&format!(
+    machine.run(&format!(
         "systemctl is-active {UNIT}.timer && systemctl start {UNIT}.service"
     ))?;
     machine.expect_state("check_crash", "intact")?;
@@ -143,14 +137,14 @@ pub fn units(machine: &mut Machine) -> Result<()> {
     expect_metric(machine, &format!("{damaged} 0"))?;
 
     machine.damage(Purpose::Crash)?;
-    machine.sh("! echo 1 >/sys/kernel/kexec/check_crash")?;
+    machine.run("! echo 1 >/sys/kernel/kexec/check_crash")?;
     machine.expect_state("check_crash", "damaged: kernel")?;
     expect_metric(machine, &format!("{damaged} 1"))?;
-    machine.sh(&format!(
+    machine.run(&format!(
         "! systemctl start {UNIT}.service && systemctl reset-failed {UNIT}.service"
     ))?;
     machine.expect_state("check_crash", "not checked")?;
-    machine.sh("echo 1 >/sys/kernel/kexec/check_crash")?;
+    machine.run("echo 1 >/sys/kernel/kexec/check_crash")?;
     machine.expect_state("check_crash", "intact")
 }
 

@@ -100,6 +100,23 @@ impl Machine {
         self.vm.agent.output(script)
     }
 
+    /// Runs a shell command whose output does not matter.
+    pub fn run(&self, script: &str) -> Result<()> {
+        self.sh(script).map(drop)
+    }
+
+    /// Runs a shell command. Fails unless that command fails and prints `error` on standard error.
+    pub fn expect_failure(&self, script: &str, error: &str) -> Result<()> {
+        let ended = self.vm.agent.run(script)?;
+        ensure!(
+            ended.status != 0 && ended.stderr.contains(error),
+            "{script}: exit status {}, expected {error:?}\n{}",
+            ended.status,
+            ended.stderr
+        );
+        Ok(())
+    }
+
     /// Runs a block of the guide, with the release of a kernel as `release`.
     pub fn follow(&self, block: &str, release: &str) -> Result<String> {
         self.sh(&self.script(block, release)?)
@@ -170,14 +187,14 @@ impl Machine {
         self.vm.leave(script)?;
         self.boot = self.vm.booted(what, Some(&self.boot))?;
         // The system may reach a state other than running; steps that care check it.
-        self.sh("systemctl is-system-running --wait || :").map(drop)
+        self.run("systemctl is-system-running --wait || :")
     }
 
     /// Resets the machine, which may hang, and waits as [`Machine::leave_by`] does.
     pub fn reset(&mut self) -> Result<()> {
         self.vm.qmp.reset()?;
         self.boot = self.vm.booted("reset", Some(&self.boot))?;
-        self.sh("systemctl is-system-running --wait || :").map(drop)
+        self.run("systemctl is-system-running --wait || :")
     }
 
     /// Reads a file of /sys/kernel/kexec.

@@ -25,14 +25,16 @@ pub fn enrol(machine: &mut Machine) -> Result<()> {
 pub fn boot(machine: &mut Machine) -> Result<()> {
     machine.leave_by("systemctl reboot", "boot with Secure Boot")?;
     machine.expect_release(machine.ours)?;
-    machine.sh("systemctl is-system-running --wait")?;
+    machine.run("systemctl is-system-running --wait")?;
     expect_on(machine)?;
     machine.expect_state("verify_policy", &format!("policy: {VERIFY_MODULE}"))?;
     machine.expect_state("verify_crash", CRASH)?;
     // kdump-tools uses kexec_file_load() here even if it is not configured to.
-    machine.sh("cd /etc/default && cp kdump-tools kdump-tools.saved && \
+    machine.run(
+        "cd /etc/default && cp kdump-tools kdump-tools.saved && \
          sed -i '/^KDUMP_KEXEC_ARGS=\"-s\"$/d' kdump-tools && systemctl restart kdump-tools && \
-         mv kdump-tools.saved kdump-tools && grep -e ' -s ' /var/crash/kexec_cmd")?;
+         mv kdump-tools.saved kdump-tools && grep -e ' -s ' /var/crash/kexec_cmd",
+    )?;
     machine.expect_state("verify_crash", CRASH)
 }
 
@@ -57,52 +59,34 @@ pub fn signed(machine: &mut Machine) -> Result<()> {
 pub fn unsigned(machine: &mut Machine) -> Result<()> {
     machine.follow("load", machine.ours)?;
     let ours = machine.ours;
-    machine.sh(&format!(
+    machine.run(&format!(
         "cp /boot/vmlinuz-{ours} {UNSIGNED} && sbattach --remove {UNSIGNED}"
     ))?;
     expect_refused(machine)?;
     machine.expect_state("verify_loaded", VERIFIED)?;
-    machine.sh("kexec -s --unload")?;
+    machine.run("kexec -s --unload")?;
     // An image for which user space brings a purgatory is refused, too.
-    machine
-        .sh(&format!(
-            "! kexec --kexec-syscall -l /boot/vmlinuz-{ours} --reuse-cmdline"
-        ))
-        .map(drop)
+    machine.run(&format!(
+        "! kexec --kexec-syscall -l /boot/vmlinuz-{ours} --reuse-cmdline"
+    ))
 }
 
 fn expect_refused(machine: &Machine) -> Result<()> {
-    let ended = machine
-        .vm
-        .agent
-        .run(&format!("kexec -s -l {UNSIGNED} --reuse-cmdline"))?;
-    ensure!(
-        ended.status != 0 && ended.stderr.contains(REFUSED),
-        "an unsigned image: exit status {}\n{}",
-        ended.status,
-        ended.stderr
-    );
-    Ok(())
+    machine.expect_failure(&format!("kexec -s -l {UNSIGNED} --reuse-cmdline"), REFUSED)
 }
 
 /// The module without its signature is refused.
 pub fn module(machine: &mut Machine) -> Result<()> {
     // A signature is followed by its length, 4 bytes, most significant first, and by a text of 28
     // bytes.
-    machine.sh(&format!(
+    machine.run(&format!(
         "modprobe -r {VERIFY_MODULE} && cd /root && xz -dc $(modinfo -n {VERIFY_MODULE}) >policy.ko &&
          length=$(tail -c 32 policy.ko | od -A n -t u4 --endian=big -N 4) &&
          truncate --size=-$((length + 12 + 28)) policy.ko && modinfo ./policy.ko >policy.txt &&
          ! grep ^signature: policy.txt"
     ))?;
-    let ended = machine.vm.agent.run("insmod /root/policy.ko")?;
-    ensure!(
-        ended.status != 0 && ended.stderr.contains("Key was rejected by service"),
-        "a module without a signature: exit status {}\n{}",
-        ended.status,
-        ended.stderr
-    );
-    machine.sh(&format!("modprobe {VERIFY_MODULE}")).map(drop)
+    machine.expect_failure("insmod /root/policy.ko", "Key was rejected by service")?;
+    machine.run(&format!("modprobe {VERIFY_MODULE}"))
 }
 
 /// The distribution's kernel, signed with the distribution's key, is entered and refuses the same
