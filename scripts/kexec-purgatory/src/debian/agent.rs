@@ -130,18 +130,17 @@ impl Agent {
 
 /// A connection to an agent that answers.
 struct Connection {
-    stream: UnixStream,
-    lines: BufReader<UnixStream>,
+    stream: BufReader<UnixStream>,
 }
 
 impl Connection {
     fn open(socket: &Path, answer: Duration) -> Result<Self> {
         let stream = UnixStream::connect(socket).context("cannot connect to the guest's agent")?;
         stream.set_read_timeout(Some(answer))?;
-        let lines = BufReader::new(stream.try_clone()?);
-        let mut connection = Self { stream, lines };
+        let stream = BufReader::new(stream);
+        let mut connection = Self { stream };
         // Ends an incomplete request in the agent, whose rest was lost between two boots.
-        connection.stream.write_all(&[0xff])?;
+        connection.stream.get_mut().write_all(&[0xff])?;
         // Answers to earlier requests that nobody waited for may come first, or their ends.
         let id = fastrand::u32(..);
         connection.send("guest-sync", json!({ "id": id }))?;
@@ -166,13 +165,13 @@ impl Connection {
 
     fn send(&mut self, command: &str, arguments: Value) -> Result<()> {
         let request = json!({ "execute": command, "arguments": arguments });
-        writeln!(self.stream, "{request}").context("cannot write to the guest's agent")
+        writeln!(self.stream.get_mut(), "{request}").context("cannot write to the guest's agent")
     }
 
     fn line(&mut self) -> Result<String> {
         let mut line = Vec::new();
         let length = self
-            .lines
+            .stream
             .read_until(b'\n', &mut line)
             .context("the guest's agent does not answer")?;
         ensure!(length > 0, "the guest's agent has gone");

@@ -21,17 +21,14 @@ const IGNORE_SHARED: &str = "x-ignore-shared";
 
 /// A connection that can take commands.
 pub struct Qmp {
-    stream: UnixStream,
-    lines: BufReader<UnixStream>,
+    stream: BufReader<UnixStream>,
     events: Vec<Value>,
 }
 
 impl Qmp {
     pub fn connect(stream: UnixStream) -> Result<Self> {
-        let lines = BufReader::new(stream.try_clone()?);
         let mut qmp = Self {
-            stream,
-            lines,
+            stream: BufReader::new(stream),
             events: Vec::new(),
         };
         let greeting = qmp.line()?.context("QEMU did not greet")?;
@@ -118,7 +115,7 @@ impl Qmp {
 
     fn execute(&mut self, command: &str, arguments: Value) -> Result<Value> {
         let request = json!({ "execute": command, "arguments": arguments });
-        writeln!(self.stream, "{request}").context("cannot write to QEMU's monitor")?;
+        writeln!(self.stream.get_mut(), "{request}").context("cannot write to QEMU's monitor")?;
         loop {
             let mut reply = self
                 .line()?
@@ -135,7 +132,7 @@ impl Qmp {
 
     fn line(&mut self) -> Result<Option<Value>> {
         let mut line = String::new();
-        match self.lines.read_line(&mut line)? {
+        match self.stream.read_line(&mut line)? {
             0 => Ok(None),
             _ => Ok(Some(serde_json::from_str(&line)?)),
         }
