@@ -12,7 +12,7 @@ use anyhow::{Error, Result};
 pub enum Cause {
     /// The user asked for something that the tool cannot do; status 2, as for a bad option.
     Use(String),
-    /// Something has to be installed first; status 3.
+    /// Something has to be installed, or room made on the disk, first; status 3.
     Missing(String),
 }
 

@@ -48,11 +48,13 @@ mod run;
 mod same_code;
 mod series;
 mod setup;
+mod space;
 mod stack;
 mod supported;
 mod test;
 mod vendor;
 
+use std::fmt::Display;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -68,6 +70,7 @@ use crate::kernel::Verify;
 use crate::layout::{Layout, lock};
 use crate::mutants::Selection;
 use crate::setup::Needs;
+use crate::space::Gigabytes;
 
 #[derive(Parser)]
 #[command(about, version)]
@@ -82,31 +85,28 @@ struct Arguments {
     series: Option<String>,
 }
 
-/// The end of a command's `--help`.
-macro_rules! needs {
-    ($time:literal, $disk:literal) => {
-        concat!(
-            "Time: about ",
-            $time,
-            ", on two cores, from a warm cache\nDisk: ",
-            $disk,
-            "\nRoot: only to install packages that are missing, on Debian 12 or 13\n\n\
-             Exit status: 1 if something failed, 2 for wrong use, 3 if something has to be \
-             installed first"
-        )
-    };
+/// The end of a command's `--help`: its time, and how much room it needs on the disk.
+fn needs(time: &str, disk: impl Display) -> String {
+    format!(
+        "Time: about {time}, on two cores, from a warm cache\nDisk: {disk}\n\
+         Root: only to install packages that are missing, on Debian 12 or 13\n\n{STATUS}"
+    )
 }
+
+/// The exit status in `--help`.
+const STATUS: &str = "Exit status: 1 if something failed, 2 for wrong use, 3 if something has to \
+                      be installed, or room made on the disk, first";
 
 #[derive(Subcommand)]
 enum Action {
     /// Links the overlay into a kernel tree
-    #[command(after_help = needs!("1 min", "2 GB"))]
+    #[command(after_help = needs("1 min", space::GRAFT))]
     Graft,
     /// Takes the overlay out of a kernel tree
-    #[command(after_help = needs!("1 min", "2 GB"))]
+    #[command(after_help = needs("1 min", space::GRAFT))]
     Ungraft,
     /// Builds the grafted kernel
-    #[command(after_help = needs!("10 min", "4 GB"))]
+    #[command(after_help = needs("10 min", space::KERNEL))]
     Kernel {
         /// Build directory
         #[arg(long)]
@@ -118,13 +118,16 @@ enum Action {
         verify: Verify,
     },
     /// Compares the registers that the next kernel finds with those after mainline's purgatory
-    #[command(after_help = needs!("15 min", "5 GB"))]
+    #[command(after_help = needs("15 min", space::REGISTERS))]
     Registers,
     /// Enters a distribution's kernel for each KEXEC_PURGATORY_VERIFY, crashes one, prints a table
-    #[command(after_help = needs!("20 min", "5 GB"))]
+    #[command(after_help = needs("20 min", space::RUN))]
     Run,
     /// Measures the purgatory and the copy before it, compared with mainline's
-    #[command(after_help = needs!("20 min, or a minute with --no-emulation", "5 GB, or 3 GB with --no-emulation"))]
+    #[command(after_help = needs(
+        "20 min, or a minute with --no-emulation",
+        format_args!("{}, or {} with --no-emulation", space::BENCH, space::BENCH_NO_EMULATION)
+    ))]
     Bench {
         /// How often each piece of work is done
         #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u16).range(1..))]
@@ -141,17 +144,20 @@ enum Action {
         caches: Caches,
     },
     /// Builds the measurements as one static program that runs on other machines
-    #[command(after_help = needs!("3 min", "3 GB"))]
+    #[command(after_help = needs("3 min", space::BENCH_STATIC))]
     BenchStatic,
     /// Breaks the purgatory and the kernel in many ways, and shows which tests notice
-    #[command(after_help = needs!("2 h, of which mutants of the kernel take all but 15 min", "5 GB"))]
+    #[command(after_help = needs(
+        "2 h, of which mutants of the kernel take all but 15 min",
+        space::MUTANTS
+    ))]
     Mutants {
         /// Only mutants whose name contains this text
         #[arg(long)]
         filter: Option<String>,
     },
     /// Fuzzes the purgatory's parameter checks and digests
-    #[command(after_help = needs!("3 min, or as long as you choose", "1 GB"))]
+    #[command(after_help = needs("3 min, or as long as you choose", space::FUZZ))]
     Fuzz {
         /// How many seconds to try each property
         #[arg(long, default_value_t = 60, conflicts_with = "runs")]
@@ -166,30 +172,36 @@ enum Action {
     /// Makes the project a patch series and runs checkpatch on it
     ///
     /// KDIR= names a git repository: the series is made against the commit that is checked out there.
-    #[command(after_help = needs!("2 min", "3 GB"))]
+    #[command(after_help = needs("2 min", space::SERIES))]
     Series,
     /// Builds the kernel after each patch of the series, with and without Rust, boots some, and
     /// compares the last with the grafted tree
     ///
     /// An interrupted run continues when you run it again.
-    #[command(after_help = needs!("an hour", "8 GB"))]
+    #[command(after_help = needs("an hour", space::SERIES_CHECK))]
     SeriesCheck,
     /// Makes patches for Debian's source package linux, and applies them to its tree
-    #[command(after_help = needs!("3 min", "5 GB"))]
+    #[command(after_help = needs("3 min", space::DEBIAN_PATCHES))]
     DebianPatches,
     /// Builds Debian packages of the grafted kernel, with Debian's configuration and Debian 13's
     /// compilers
     ///
     /// The kernel installs beside Debian's own. An interrupted build continues when you run it
     /// again.
-    #[command(after_help = needs!("20 min for a guest's packages, many hours for all (not measured)", "12 GB, or 40 GB for all"))]
+    #[command(after_help = needs(
+        "20 min for a guest's packages, many hours for all (not measured)",
+        format_args!("{}, or {} for all", space::DEB_GUEST, space::DEB_FULL)
+    ))]
     Deb {
         /// Which modules to build
         #[arg(long, value_enum, default_value = "full")]
         profile: Profile,
     },
     /// Damages images in memory, and checks that the purgatory notices
-    #[command(after_help = needs!("40 min for 1000 faults, and 15 min to build kernels", "8 GB"))]
+    #[command(after_help = needs(
+        "40 min for 1000 faults, and 15 min to build kernels",
+        space::FAULTS
+    ))]
     Faults {
         /// How many faults to inject
         #[arg(long, default_value_t = 1000)]
@@ -200,10 +212,10 @@ enum Action {
     },
     /// Runs the tests that need no root, no kernel, and no packages except git, a C compiler and
     /// Rust
-    #[command(
-        after_help = "Time: about 3 min, on two cores, from a warm cache\nDisk: about 2 GB\nRoot: no\n\n\
-        Exit status: 1 if something failed, 2 for wrong use, 3 if something has to be installed first"
-    )]
+    #[command(after_help = format!(
+        "Time: about 3 min, on two cores, from a warm cache\nDisk: about {}\nRoot: no\n\n{STATUS}",
+        space::CHECK
+    ))]
     Check {
         /// Only tests that this text selects, as for test
         #[arg(long)]
@@ -219,7 +231,13 @@ enum Action {
     /// inside kselftests are known only when they run. A filter for such a test starts with the
     /// part of its name that is known before, or with the end of that part, as in
     /// boot/y-kunit/rust_kexec or y-kunit/rust_kexec.
-    #[command(after_help = needs!("an hour; compilers 3 min, options 20 min, toolchain 15 min, debug half an hour, matrix 40 min, long an hour, debian an hour or more plus the time to build packages", "10 GB"))]
+    #[command(after_help = needs(
+        "an hour; compilers 3 min, options 20 min, toolchain 15 min, debug half an hour, matrix 40 min, long an hour, debian an hour or more plus the time to build packages",
+        format_args!(
+            "{}; debian {} for the packages, or {} for all",
+            space::TEST, space::DEB_GUEST, space::DEB_FULL
+        )
+    ))]
     Test {
         /// GROUP or GROUP/PREFIX selects tests of that group; other text matches anywhere in a name
         #[arg(long)]
@@ -237,7 +255,7 @@ enum Action {
     /// test. A run that was interrupted goes on where it ended, unless a file was changed since, or
     /// KDIR= is used. Runs one machine for each processor and 8 GiB of free memory at a time.
     /// Writes JUnit XML to build/matrix/junit.xml.
-    #[command(after_help = needs!("2 to 3 hours", "20 GB"))]
+    #[command(after_help = needs("2 to 3 hours", space::MATRIX))]
     Matrix {
         /// Only tests that this text selects, as for test
         #[arg(long)]
@@ -273,6 +291,45 @@ impl Action {
         };
         needs.to_vec()
     }
+
+    /// How much room the command needs in the build directory and in the cache. `None` if it needs
+    /// none, or an amount that is not known.
+    fn disk(&self, layout: &Layout) -> Option<Gigabytes> {
+        let disk = match self {
+            Self::Ungraft => return None,
+            // The user named a tree: nothing is fetched.
+            Self::Graft | Self::Series if layout.kdir.is_some() => return None,
+            // A part needs less than all.
+            Self::Check { filter: Some(_) }
+            | Self::Matrix { filter: Some(_) }
+            | Self::Mutants { filter: Some(_) }
+            | Self::Test {
+                filter: Some(_), ..
+            } => return None,
+            Self::Bench { no_emulation, .. } if *no_emulation => space::BENCH_NO_EMULATION,
+            Self::Bench { .. } => space::BENCH,
+            Self::BenchStatic => space::BENCH_STATIC,
+            Self::Check { .. } => space::CHECK,
+            Self::Deb { profile } => profile.size(),
+            Self::DebianPatches => space::DEBIAN_PATCHES,
+            Self::Faults { .. } => space::FAULTS,
+            Self::Fuzz { .. } => space::FUZZ,
+            Self::Graft => space::GRAFT,
+            // Its objects are somewhere else.
+            Self::Kernel {
+                output: Some(_), ..
+            } => space::GRAFT,
+            Self::Kernel { .. } => space::KERNEL,
+            Self::Matrix { .. } => space::MATRIX,
+            Self::Mutants { .. } => space::MUTANTS,
+            Self::Registers => space::REGISTERS,
+            Self::Run => space::RUN,
+            Self::Series => space::SERIES,
+            Self::SeriesCheck => space::SERIES_CHECK,
+            Self::Test { .. } => space::TEST,
+        };
+        Some(disk)
+    }
 }
 
 fn main() -> ExitCode {
@@ -299,6 +356,9 @@ fn run(arguments: Arguments) -> Result<bool> {
         return test::list(&layout, filter);
     }
     let _lock = lock(&layout.build)?;
+    if let Some(disk) = action.disk(&layout) {
+        space::check(&[&layout.build, &layout.cache], disk)?;
+    }
     setup::install(&layout, &action.needs(&layout))?;
     match action {
         Action::Graft => {
@@ -368,8 +428,44 @@ fn run(arguments: Arguments) -> Result<bool> {
         }
         Action::Faults { count, seed } => return faults::run(&layout, count, seed),
         Action::Check { filter } => return test::check(&layout, filter),
-        Action::Test { filter, guest, .. } => return test::run(&layout, filter, guest),
+        Action::Test { filter, guest, .. } => {
+            // Later, it would be a failure of that group.
+            if filter.as_deref() == Some("debian") {
+                debian::packages::check_space(&layout, guest.profile)?;
+            }
+            return test::run(&layout, filter, guest);
+        }
         Action::Matrix { filter } => return test::run_matrix(&layout, filter),
     }
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use clap::{CommandFactory, Parser};
+
+    use super::Arguments;
+    use crate::layout::Layout;
+
+    #[test]
+    fn help_says_how_much_room_is_checked_for() {
+        let layout = Layout {
+            overlay: PathBuf::new(),
+            build: PathBuf::new(),
+            cache: PathBuf::new(),
+            kdir: None,
+            series: None,
+        };
+        for command in Arguments::command().get_subcommands() {
+            let name = command.get_name();
+            let help = command.get_after_help().unwrap().to_string();
+            let arguments = Arguments::try_parse_from(["kexec-purgatory", name]).unwrap();
+            match arguments.command.disk(&layout) {
+                Some(disk) => assert!(help.contains(&disk.to_string()), "{name}: {help}"),
+                None => assert_eq!(name, "ungraft"),
+            }
+        }
+    }
 }

@@ -12,7 +12,6 @@ use std::thread;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
-use walkdir::WalkDir;
 
 use crate::command::{command, logged, output};
 use crate::exit::Cause;
@@ -23,6 +22,7 @@ use crate::kernel::toolchain::Toolchain;
 use crate::layout::Layout;
 use crate::progress::Step;
 use crate::root::{Root, Rust, SUITE};
+use crate::space::{self, Gigabytes};
 
 /// GCC and the Rust of Debian 13, which also build Debian's own kernel.
 const TOOLS: Toolchain = Toolchain::GCC_OLDEST;
@@ -59,11 +59,11 @@ impl Profile {
         }
     }
 
-    /// The size of source, objects and packages on disk, in bytes.
-    fn size(self) -> u64 {
+    /// The size of source, objects and packages on disk.
+    pub fn size(self) -> Gigabytes {
         match self {
-            Self::Full => 40_000_000_000,
-            Self::Guest => 12_000_000_000,
+            Self::Full => space::DEB_FULL,
+            Self::Guest => space::DEB_GUEST,
         }
     }
 }
@@ -86,10 +86,8 @@ pub enum Build {
 pub fn make(layout: &Layout, profile: Profile, build: Build) -> Result<Vec<PathBuf>> {
     check_architecture(output(command("dpkg").arg("--print-architecture"))?.trim())?;
     let folder = folder(layout, profile);
-    // Objects of another series would look newer than its source.
-    let work = folder.join(format!("work-{}", fetch::series(layout)?));
-    fs::create_dir_all(&work)?;
-    check_space(&work, profile.size())?;
+    let work = work(layout, profile)?;
+    check_space(layout, profile)?;
     // The packages that the source and the configuration in `work` have made. Removed meanwhile, so
     // that an interrupted run leaves none.
     let stamp = work.join("packages");
@@ -179,27 +177,21 @@ fn folder(layout: &Layout, profile: Profile) -> PathBuf {
     layout.build.join("debian-packages").join(profile.name())
 }
 
-/// Fails unless the contents of `folder` and the free space on its disk add up to at least `wanted`
-/// bytes.
-fn check_space(folder: &Path, wanted: u64) -> Result<()> {
-    let disk = rustix::fs::statvfs(folder)?;
-    let free = disk.f_bavail * disk.f_frsize;
-    let used: u64 = WalkDir::new(folder)
-        .into_iter()
-        .filter_map(|entry| Some(entry.ok()?.metadata().ok()?.len()))
-        .sum();
+/// The directory in which the packages are built. Makes it if there is none.
+fn work(layout: &Layout, profile: Profile) -> Result<PathBuf> {
+    // Objects of another series would look newer than its source.
+    let work = folder(layout, profile).join(format!("work-{}", fetch::series(layout)?));
+    fs::create_dir_all(&work)?;
+    Ok(work)
+}
 
-    if free + used >= wanted {
-        return Ok(());
-    }
-    let gigabytes = |bytes: u64| bytes.div_ceil(1_000_000_000);
-    Err(Cause::Missing(format!(
-        "{} needs {} GB, and {} GB are free; make room there",
-        folder.display(),
-        gigabytes(wanted - used),
-        free / 1_000_000_000
-    ))
-    .into())
+/// Fails unless there is room on the disk to build the packages.
+///
+/// # Errors
+///
+/// [`Cause::Missing`] if there is too little.
+pub fn check_space(layout: &Layout, profile: Profile) -> Result<()> {
+    space::check(&[&work(layout, profile)?], profile.size())
 }
 
 /// Updates a copy of the grafted tree, in which the overlay's files are not links: a package of
@@ -387,9 +379,7 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
-    use super::{
-        DEBUG, check_architecture, check_config, check_space, collect, config, lsmod, release,
-    };
+    use super::{DEBUG, check_architecture, check_config, collect, config, lsmod, release};
 
     const DEBIAN: &str = "CONFIG_A=y\nCONFIG_B=m\nCONFIG_C=\"text\"\n# CONFIG_D is not set\n";
 
@@ -410,14 +400,6 @@ mod tests {
         let ours = ["# CONFIG_B is not set", "CONFIG_C=\"new\""];
         assert_eq!(check(&ours, "CONFIG_A=y\nCONFIG_C=\"new\"\n"), Ok(()));
         assert!(check(&ours, "CONFIG_A=y\nCONFIG_C=\"text\"\n").is_err());
-    }
-
-    #[test]
-    fn room_is_asked_for_before_it_is_needed() {
-        let folder = tempfile::tempdir().unwrap();
-        assert!(check_space(folder.path(), 0).is_ok());
-        let error = check_space(folder.path(), u64::MAX).unwrap_err();
-        assert!(error.to_string().contains("needs"));
     }
 
     #[test]
