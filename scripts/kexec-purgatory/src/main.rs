@@ -85,13 +85,26 @@ struct Arguments {
     series: Option<String>,
 }
 
-/// The end of a command's `--help`: its time, and how much room it needs on the disk.
-fn needs(time: &str, disk: impl Display) -> String {
+/// The end of a command's `--help`: its time, how much room it needs on the disk, and for what it
+/// needs root.
+fn help(time: &str, disk: impl Display, root: &str) -> String {
     format!(
-        "Time: about {time}, on two cores, from a warm cache\nDisk: {disk}\n\
-         Root: only to install packages that are missing, on Debian 12 or 13\n\n{STATUS}"
+        "Time: about {time}, on two cores, from a warm cache\nDisk: {disk}\nRoot: {root}\n\n\
+         {STATUS}"
     )
 }
+
+/// [`help`] of a command that installs packages.
+fn needs(time: &str, disk: impl Display) -> String {
+    help(time, disk, INSTALLS)
+}
+
+/// [`help`] of a command that installs packages unless the user names a tree.
+fn needs_unless_kdir(time: &str, disk: impl Display) -> String {
+    help(time, disk, &format!("{INSTALLS}; with KDIR=, not at all"))
+}
+
+const INSTALLS: &str = "only to install packages that are missing, on Debian 12 or 13";
 
 /// The exit status in `--help`.
 const STATUS: &str = "Exit status: 1 if something failed, 2 for wrong use, 3 if something has to \
@@ -100,10 +113,10 @@ const STATUS: &str = "Exit status: 1 if something failed, 2 for wrong use, 3 if 
 #[derive(Subcommand)]
 enum Action {
     /// Links the overlay into a kernel tree
-    #[command(after_help = needs("1 min", space::GRAFT))]
+    #[command(after_help = needs_unless_kdir("1 min", space::GRAFT))]
     Graft,
     /// Takes the overlay out of a kernel tree
-    #[command(after_help = needs("1 min", space::GRAFT))]
+    #[command(after_help = help("1 min", "nothing", "no"))]
     Ungraft,
     /// Builds the grafted kernel
     #[command(after_help = needs("10 min", space::KERNEL))]
@@ -172,7 +185,7 @@ enum Action {
     /// Makes the project a patch series and runs checkpatch on it
     ///
     /// KDIR= names a git repository: the series is made against the commit that is checked out there.
-    #[command(after_help = needs("2 min", space::SERIES))]
+    #[command(after_help = needs_unless_kdir("2 min", space::SERIES))]
     Series,
     /// Builds the kernel after each patch of the series, with and without Rust, boots some, and
     /// compares the last with the grafted tree
@@ -212,10 +225,7 @@ enum Action {
     },
     /// Runs the tests that need no root, no kernel, and no packages except git, a C compiler and
     /// Rust
-    #[command(after_help = format!(
-        "Time: about 3 min, on two cores, from a warm cache\nDisk: about {}\nRoot: no\n\n{STATUS}",
-        space::CHECK
-    ))]
+    #[command(after_help = help("3 min", space::CHECK, "no"))]
     Check {
         /// Only tests that this text selects, as for test
         #[arg(long)]
