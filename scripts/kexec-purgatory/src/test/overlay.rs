@@ -19,7 +19,12 @@ pub const TESTS: &[HostTest] = &[
     ("overlay/whitespace", whitespace),
     ("overlay/series", |layout| complete(layout)),
     ("overlay/patches", patches),
+    ("overlay/unsafe", unsafe_blocks),
 ];
+
+/// The purgatory and its engines, and what of that runs on the host only.
+const PURGATORY: &str = "arch/x86/purgatory/rust/";
+const HOST_ONLY: &str = "arch/x86/purgatory/rust/digest-tests/";
 
 /// How many lines at the beginning of a file may name its license.
 const LICENSE_LINES: usize = 3;
@@ -118,6 +123,21 @@ fn patches(layout: &Layout) -> Result<()> {
     for patch in series::patch_files(layout)? {
         sound(layout, &patch).with_context(|| patch.display().to_string())?;
     }
+    Ok(())
+}
+
+/// The cover letter says how many blocks of unsafe code the purgatory and its engines have.
+fn unsafe_blocks(layout: &Layout) -> Result<()> {
+    let mut blocks = 0;
+    for path in files(layout)? {
+        if path.ends_with(".rs") && path.starts_with(PURGATORY) && !path.starts_with(HOST_ONLY) {
+            let text = fs::read_to_string(layout.overlay.join(&path))?;
+            blocks += text.matches("unsafe {").count();
+        }
+    }
+    let letter = fs::read_to_string(layout.overlay.join("patches/cover-letter"))?;
+    let said = format!("unsafe code: {blocks} blocks");
+    ensure!(letter.contains(&said), "the cover letter lacks \"{said}\"");
     Ok(())
 }
 
