@@ -64,6 +64,17 @@ pub struct Guest {
     pub hardware: Hardware,
 }
 
+impl Guest {
+    /// A guest with these arguments on the usual machine.
+    fn usual(initramfs: PathBuf, arguments: String) -> Self {
+        Self {
+            initramfs,
+            arguments,
+            hardware: Hardware::USUAL,
+        }
+    }
+}
+
 /// The purpose of the image that a guest loads.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Purpose {
@@ -137,8 +148,7 @@ pub fn loading(
     let mut second = second(layout, plan.purpose, &payload)?;
     second.cmdline += &format!(" {}", plan.next_arguments);
 
-    let initramfs = archive(layout, job)?;
-    let mut content = Content::new(layout, &initramfs)?;
+    let mut content = Content::new(layout, job)?;
     content.add_kexec()?;
     content.add_own(layout, LOGON_KEY)?;
     content.add_boot(&next.image, &second)?;
@@ -158,14 +168,13 @@ pub fn loading(
         let modules = content.add_modules(&kernel.modules(plan.modules)?)?;
         arguments += &format!(" guest.modules={modules}");
     }
-    content.finish()?;
 
     let payload = Payload {
         bytes: payload.len() as u64,
         sha256: checksum::of_bytes(&payload),
     };
     let guest = Guest {
-        initramfs,
+        initramfs: content.finish()?,
         arguments,
         hardware: plan.hardware,
     };
@@ -188,15 +197,13 @@ impl Selftests<'_> {
     /// Makes the initramfs.
     pub fn archive(&self, layout: &Layout) -> Result<PathBuf> {
         let second = second(layout, Purpose::Enter, self.payload)?;
-        let initramfs = archive(layout, "selftests")?;
-        let mut content = Content::new(layout, &initramfs)?;
+        let mut content = Content::new(layout, "selftests")?;
         content.add_boot(self.kernel, &second)?;
         content.add_kexec()?;
         content.add_test_tools()?;
         content.add_selftests(self.programs)?;
         content.add_modules(self.modules)?;
-        content.finish()?;
-        Ok(initramfs)
+        content.finish()
     }
 
     /// A guest that runs the programs of these names, in this order. With `enter`, it then enters
@@ -206,14 +213,11 @@ impl Selftests<'_> {
             true => "selftests_enter",
             false => "selftests",
         };
-        Guest {
-            initramfs: initramfs.to_path_buf(),
-            arguments: format!(
-                "guest.job={job} guest.tests={} {CRASH_MEMORY}",
-                tests.join(",")
-            ),
-            hardware: Hardware::USUAL,
-        }
+        let arguments = format!(
+            "guest.job={job} guest.tests={} {CRASH_MEMORY}",
+            tests.join(",")
+        );
+        Guest::usual(initramfs.to_path_buf(), arguments)
     }
 }
 
@@ -242,21 +246,16 @@ fn commanded_with(
 ) -> Result<Guest> {
     let mut second = second(layout, Purpose::Enter, &small_payload())?;
     second.cmdline += arguments;
-    let initramfs = archive(layout, "commands")?;
-    let mut content = Content::new(layout, &initramfs)?;
+    let mut content = Content::new(layout, "commands")?;
     content.add_kexec()?;
     content.add_boot(next, &second)?;
     content.add_own(layout, DEBUG_LOADER)?;
     let modules = content.add_modules(modules)?;
-    content.finish()?;
-    Ok(Guest {
-        initramfs,
-        arguments: format!(
-            "{TESTABLE} guest.job=commands guest.loader={DEBUG_LOADER} {SMALL_CRASH_MEMORY} \
-             guest.modules={modules} {first}"
-        ),
-        hardware: Hardware::USUAL,
-    })
+    let arguments = format!(
+        "{TESTABLE} guest.job=commands guest.loader={DEBUG_LOADER} {SMALL_CRASH_MEMORY} \
+         guest.modules={modules} {first}"
+    );
+    Ok(Guest::usual(content.finish()?, arguments))
 }
 
 /// Makes a guest that runs the KUnit tests of `kernel`, which it boots, and kselftests, then enters
@@ -272,23 +271,20 @@ pub fn chain(
     tests: &[&str],
     arguments: &str,
 ) -> Result<Guest> {
-    let initramfs = archive(layout, name)?;
-    let mut content = Content::new(layout, &initramfs)?;
+    let cmdline = format!("{EVERY_KERNEL} {SMALL_CRASH_MEMORY}");
+    let mut content = Content::new(layout, name)?;
     content.add_payload(&small_payload())?;
-    content.add_own_boot(kernel, &format!("{EVERY_KERNEL} {SMALL_CRASH_MEMORY}"))?;
+    content.archive.program("boot/vmlinuz", kernel)?;
+    content.archive.file("boot/cmdline", cmdline.as_bytes())?;
     content.add_kexec()?;
     content.add_own(layout, DEBUG_LOADER)?;
     content.add_selftests(programs)?;
     content.add_modules(modules)?;
-    content.finish()?;
-    Ok(Guest {
-        initramfs,
-        arguments: format!(
-            "{KUNIT} guest.job=chain guest.tests={} {SMALL_CRASH_MEMORY} {arguments}",
-            tests.join(",")
-        ),
-        hardware: Hardware::USUAL,
-    })
+    let arguments = format!(
+        "{KUNIT} guest.job=chain guest.tests={} {SMALL_CRASH_MEMORY} {arguments}",
+        tests.join(",")
+    );
+    Ok(Guest::usual(content.finish()?, arguments))
 }
 
 /// The payload that [`commanded`] puts into the image's initramfs.
@@ -309,13 +305,11 @@ fn second(layout: &Layout, purpose: Purpose, payload: &[u8]) -> Result<Second> {
         Purpose::Enter => "arrived",
         Purpose::Crash => "vmcore",
     };
-    let initramfs = archive(layout, job)?;
-    let mut content = Content::new(layout, &initramfs)?;
+    let mut content = Content::new(layout, job)?;
     content.add_payload(payload)?;
     content.add_own(layout, TIME_STAMP)?;
-    content.finish()?;
     Ok(Second {
-        initramfs,
+        initramfs: content.finish()?,
         cmdline: second_cmdline(purpose, job),
     })
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
-use super::{Second, Upstream};
+use super::{Second, archive};
 use crate::command::{cargo, command, output};
 use crate::initramfs::Initramfs;
 use crate::layout::Layout;
@@ -44,25 +44,32 @@ pub const PAYLOAD: u64 = 32 << 20;
 
 /// An initramfs with a shell and `/init`.
 pub struct Content {
-    archive: Initramfs,
+    path: PathBuf,
+    /// For files that only one guest has.
+    pub archive: Initramfs,
     /// The libraries that were added.
     libraries: BTreeSet<PathBuf>,
 }
 
 impl Content {
-    pub fn new(layout: &Layout, path: &Path) -> Result<Self> {
-        let mut initramfs = Initramfs::create(path)?;
+    /// Begins an initramfs. `name` names its file; see [`archive`].
+    pub fn new(layout: &Layout, name: &str) -> Result<Self> {
+        let path = archive(layout, name)?;
+        let mut initramfs = Initramfs::create(&path)?;
         initramfs.program("bin/busybox", Path::new(BUSYBOX))?;
         initramfs.link("bin/sh", "busybox")?;
         initramfs.program("init", &layout.tool("guest/init"))?;
         Ok(Self {
+            path,
             archive: initramfs,
             libraries: BTreeSet::new(),
         })
     }
 
-    pub fn finish(self) -> Result<()> {
-        self.archive.finish()
+    /// Completes the initramfs, and returns its path.
+    pub fn finish(self) -> Result<PathBuf> {
+        self.archive.finish()?;
+        Ok(self.path)
     }
 
     /// Adds the file that must arrive intact.
@@ -75,23 +82,6 @@ impl Content {
         self.archive.program("boot/vmlinuz", kernel)?;
         self.archive.program("boot/initrd", &second.initramfs)?;
         self.archive.file("boot/cmdline", second.cmdline.as_bytes())
-    }
-
-    /// Adds a kernel that a guest loads with its own files, and the command line for it.
-    pub fn add_own_boot(&mut self, kernel: &Path, cmdline: &str) -> Result<()> {
-        self.archive.program("boot/vmlinuz", kernel)?;
-        self.archive.file("boot/cmdline", cmdline.as_bytes())
-    }
-
-    /// Adds the files of a test of the kernel's own, where the test looks for them.
-    pub fn add_upstream(&mut self, test: &Upstream<'_>, second: &Path) -> Result<()> {
-        self.archive.program("upstream", test.init)?;
-        self.archive.program("kernel", test.kernel)?;
-        self.archive.program("initrd.img", second)?;
-        match test.program {
-            Some(program) => self.archive.program("test_binary", program),
-            None => Ok(()),
-        }
     }
 
     /// Adds the distribution's kexec, with the libraries that it is linked to.

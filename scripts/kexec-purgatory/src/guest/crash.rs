@@ -8,8 +8,8 @@ use anyhow::Result;
 
 use super::content::{Content, DEBUG_LOADER, READ_DECISIONS};
 use super::{
-    CRASH_MEMORY_PARAMETER, Guest, MEMORY_TO_ADD, Purpose, SMALL_CRASH_MEMORY, Second, archive,
-    second, second_cmdline, small_payload,
+    CRASH_MEMORY_PARAMETER, Guest, MEMORY_TO_ADD, Purpose, SMALL_CRASH_MEMORY, Second, second,
+    second_cmdline, small_payload,
 };
 use crate::hardware::Hardware;
 use crate::layout::Layout;
@@ -22,25 +22,20 @@ pub const CRASH_CONTEXTS: &str = "crash_contexts";
 /// processors read the decisions; see [`crash_reading`]. Returns its initramfs.
 pub fn reading(layout: &Layout, kernel: &Path) -> Result<PathBuf> {
     let second = second(layout, Purpose::Crash, &small_payload())?;
-    let initramfs = archive(layout, "crash-reading")?;
-    let mut content = Content::new(layout, &initramfs)?;
+    let mut content = Content::new(layout, "crash-reading")?;
     content.add_boot(kernel, &second)?;
     content.add_own(layout, DEBUG_LOADER)?;
     content.add_own(layout, READ_DECISIONS)?;
-    content.finish()?;
-    Ok(initramfs)
+    content.finish()
 }
 
 /// A guest of [`reading`] that crashes after one thread has made `reads` reads.
 pub fn crash_reading(initramfs: &Path, reads: u32) -> Guest {
-    Guest {
-        initramfs: initramfs.to_owned(),
-        arguments: format!(
-            "guest.job=crash_reading guest.loader={DEBUG_LOADER} guest.reads={reads} \
-             {SMALL_CRASH_MEMORY}"
-        ),
-        hardware: Hardware::USUAL,
-    }
+    let arguments = format!(
+        "guest.job=crash_reading guest.loader={DEBUG_LOADER} guest.reads={reads} \
+         {SMALL_CRASH_MEMORY}"
+    );
+    Guest::usual(initramfs.to_owned(), arguments)
 }
 
 /// How a kernel of [`crashing`] dies.
@@ -72,14 +67,12 @@ pub fn crashing(
         Some(root) => dumping(layout, root)?,
         None => second(layout, Purpose::Crash, &small_payload())?,
     };
-    let initramfs = archive(layout, "crash-contexts")?;
-    let mut content = Content::new(layout, &initramfs)?;
+    let mut content = Content::new(layout, "crash-contexts")?;
     content.add_kexec()?;
     content.add_boot(kernel, &second)?;
     content.add_own(layout, DEBUG_LOADER)?;
     content.add_modules(&[module.to_owned()])?;
-    content.finish()?;
-    Ok(initramfs)
+    content.finish()
 }
 
 /// A guest of [`crashing`] that dies in that way.
@@ -105,12 +98,10 @@ pub fn crash_in(initramfs: &Path, death: &Death) -> Guest {
 
 /// A crash kernel that can write a dump with makedumpfile.
 fn dumping(layout: &Layout, root: &Root) -> Result<Second> {
-    let initramfs = archive(layout, "dumping")?;
-    let mut content = Content::new(layout, &initramfs)?;
+    let mut content = Content::new(layout, "dumping")?;
     content.add_makedumpfile(root)?;
-    content.finish()?;
     Ok(Second {
-        initramfs,
+        initramfs: content.finish()?,
         cmdline: second_cmdline(Purpose::Crash, "vmcore"),
     })
 }

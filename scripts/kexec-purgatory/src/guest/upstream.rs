@@ -8,7 +8,6 @@ use anyhow::Result;
 
 use super::content::Content;
 use super::{Extra, Guest, archive};
-use crate::hardware::Hardware;
 use crate::initramfs::Initramfs;
 use crate::layout::Layout;
 
@@ -43,20 +42,21 @@ pub fn upstream(layout: &Layout, test: &Upstream<'_>) -> Result<Guest> {
     }
     inner.finish()?;
 
-    let initramfs = archive(layout, test.name)?;
-    let mut content = Content::new(layout, &initramfs)?;
-    content.add_upstream(test, &second)?;
+    // The test looks for its files there.
+    let mut content = Content::new(layout, test.name)?;
+    content.archive.program("upstream", test.init)?;
+    content.archive.program("kernel", test.kernel)?;
+    content.archive.program("initrd.img", &second)?;
+    if let Some(program) = test.program {
+        content.archive.program("test_binary", program)?;
+    }
     let module = content.add_modules(&[test.module.to_owned()])?;
-    content.finish()?;
     let extra = match test.verified {
         true => Extra::VerifySpared.name(),
         false => "none",
     };
-    Ok(Guest {
-        initramfs,
-        arguments: format!(
-            "{HANDOVER} liveupdate=on guest.job=upstream guest.modules={module} guest.extra={extra}"
-        ),
-        hardware: Hardware::USUAL,
-    })
+    let arguments = format!(
+        "{HANDOVER} liveupdate=on guest.job=upstream guest.modules={module} guest.extra={extra}"
+    );
+    Ok(Guest::usual(content.finish()?, arguments))
 }
