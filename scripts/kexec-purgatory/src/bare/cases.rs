@@ -13,7 +13,7 @@ mod reset;
 
 use anyhow::{Context, Result, ensure};
 
-use super::expect::{cycles, ended, entered, message, mismatch, printed, refused};
+use super::expect::{cycles, ended, entered, enters, message, mismatch, printed, refused};
 use super::image::{Image, PURGATORY, region_digest};
 use super::machine::Bare;
 use super::run::Ending;
@@ -106,9 +106,7 @@ pub fn cases() -> Vec<Case> {
 
 fn sound_image(bare: &Bare) -> Result<()> {
     let image = bare.image(4);
-    let run = bare.run(MAX, &image)?;
-    printed(&run, "")?;
-    entered(&run, &image)
+    printed(&enters(bare, &image)?, "")
 }
 
 fn every_region_damaged(bare: &Bare) -> Result<()> {
@@ -168,9 +166,7 @@ fn damage_between_regions(bare: &Bare) -> Result<()> {
         image.damage.push((end, vec![0xa5; 64]));
         image.damage.push((region.start - 64, vec![0xa5; 64]));
     }
-    let run = bare.run(MAX, &image)?;
-    printed(&run, "")?;
-    entered(&run, &image)
+    printed(&enters(bare, &image)?, "")
 }
 
 /// An engine on a processor that supports no other one, so that no other one can run in its place.
@@ -239,9 +235,9 @@ fn xcr0_of_the_previous_kernel(bare: &Bare) -> Result<()> {
             image.xcr0 = xcr0;
             image.cr0 |= CR0_MP;
             image.cr4 |= cr4;
-            let run = bare.run(MAX, &image)?;
+            let run =
+                enters(bare, &image).with_context(|| format!("XCR0 {xcr0:#x}, CR4 {cr4:#x}"))?;
             printed(&run, "")?;
-            entered(&run, &image).with_context(|| format!("XCR0 {xcr0:#x}, CR4 {cr4:#x}"))?;
         }
     }
     Ok(())
@@ -281,9 +277,7 @@ fn handlers(bare: &Bare) -> Result<()> {
         image.handlers = true;
         image.timeout = timeout;
         image.no_io = no_io;
-        let run = bare.run(MAX, &image)?;
-        printed(&run, "")?;
-        entered(&run, &image)?;
+        printed(&enters(bare, &image)?, "")?;
 
         image.forge(|params| params.regions[2].start = UNMAPPED);
         let run = bare.run(MAX, &image)?;

@@ -6,9 +6,11 @@
 use anyhow::{Context, Result, ensure};
 
 use super::image::{BOOT_PARAMS, Content, Image, PURGATORY, region_digest};
+use super::machine::Bare;
 use super::run::{Ending, Run};
 use crate::abi::Digest;
 use crate::expected;
+use crate::processors::MAX;
 
 /// RFLAGS.
 const INTERRUPTS: u64 = 1 << 9;
@@ -100,6 +102,14 @@ pub fn cycles(run: &Run, image: &Image) -> Result<u64> {
         })
 }
 
+/// Runs an image in QEMU, and checks as [`entered`] does that the next kernel was entered. Returns
+/// the run.
+pub fn enters(bare: &Bare, image: &Image) -> Result<Run> {
+    let run = bare.run(MAX, image)?;
+    entered(&run, image)?;
+    Ok(run)
+}
+
 /// Checks that the next kernel was entered, in the state that the boot protocol requires and with
 /// the control registers that the purgatory was entered with.
 pub fn entered(run: &Run, image: &Image) -> Result<()> {
@@ -111,7 +121,7 @@ pub fn entered_by(run: &Run, image: &Image, purgatory: u64) -> Result<()> {
     ended(run, Ending::Entered)?;
     let state = &run.state;
     let stack = purgatory..=purgatory + image.purgatory.mem_size();
-    for (name, value) in state.general() {
+    for (name, value) in state.general {
         let sound = match name {
             "rsi" => value == BOOT_PARAMS,
             "rsp" => stack.contains(&value),
@@ -119,35 +129,35 @@ pub fn entered_by(run: &Run, image: &Image, purgatory: u64) -> Result<()> {
         };
         ensure!(sound, "{name} is {value:#x}");
     }
-    let flags = state.rflags();
+    let flags = state.rflags;
     ensure!(
         flags & (INTERRUPTS | DIRECTION) == 0,
         "RFLAGS is {flags:#x}"
     );
     for (name, found, expected) in [
-        ("CR0", state.cr0(), image.cr0),
-        ("CR3", state.cr3(), state.cr3_before()),
-        ("CR4", state.cr4(), image.cr4),
-        ("EFER", state.efer(), state.efer_before()),
+        ("CR0", state.cr0, image.cr0),
+        ("CR3", state.cr3, state.cr3_before),
+        ("CR4", state.cr4, image.cr4),
+        ("EFER", state.efer, state.efer_before),
         // The machine starts with the bit for the x87.
-        ("XCR0", state.xcr0() & !1, image.xcr0 & !1),
+        ("XCR0", state.xcr0 & !1, image.xcr0 & !1),
     ] {
         ensure!(found == expected, "{name} is {found:#x}, was {expected:#x}");
     }
     // Checks that the machine's program recorded what it entered the purgatory with.
     ensure!(
-        state.cr3() != 0 && state.efer() != 0,
+        state.cr3 != 0 && state.efer != 0,
         "CR3 or EFER was not recorded"
     );
     // As bare/boot.S left it.
-    let (limit, base) = state.idt();
+    let (limit, base) = state.idt;
     let sound = if image.handlers {
         limit == 0xff && base != 0
     } else {
         (limit, base) == (0, 0)
     };
     ensure!(sound, "the IDT has limit {limit:#x}, base {base:#x}");
-    let [code, data @ ..] = state.selectors();
+    let [code, data @ ..] = state.selectors;
     ensure!(code == 0x10, "CS is {code:#x}");
     ensure!(data == [0x18; 5], "data segments are {data:x?}");
     for (selector, expected) in [(code, CODE), (data[0], DATA)] {

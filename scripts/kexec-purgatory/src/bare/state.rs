@@ -2,6 +2,7 @@
 
 //! The state of the processor at the next kernel's first instruction.
 
+use std::array;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
@@ -20,7 +21,27 @@ const NAMES: [&str; 16] = [
 
 /// What `bare/probe.S` recorded.
 pub struct State {
-    bytes: [u8; SIZE],
+    /// The general registers with their names.
+    pub general: [(&'static str, u64); NAMES.len()],
+    pub rflags: u64,
+    pub cr0: u64,
+    pub cr3: u64,
+    /// `CR3` when the purgatory was entered.
+    pub cr3_before: u64,
+    pub cr4: u64,
+    pub efer: u64,
+    /// `EFER` when the purgatory was entered.
+    pub efer_before: u64,
+    /// 0 on a processor that has no XCR0.
+    pub xcr0: u64,
+    /// The time stamp counter, which counts the machine's instructions in QEMU.
+    pub time_stamp: u64,
+    /// Limit and base of the IDT.
+    pub idt: (u16, u64),
+    /// `CS`, and then the data segments.
+    pub selectors: [u16; 6],
+    /// The address of the GDT.
+    gdt: u64,
     memory: File,
 }
 
@@ -30,83 +51,32 @@ impl State {
         memory
             .read_exact_at(&mut bytes, STATE)
             .context("cannot read the machine's memory")?;
-        let memory = memory.try_clone()?;
-        Ok(Self { bytes, memory })
-    }
-
-    /// The general registers with their names.
-    pub fn general(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        NAMES
-            .into_iter()
-            .enumerate()
-            .map(|(i, name)| (name, self.word(8 * i)))
-    }
-
-    pub fn rflags(&self) -> u64 {
-        self.word(128)
-    }
-
-    pub fn cr0(&self) -> u64 {
-        self.word(136)
-    }
-
-    pub fn cr3(&self) -> u64 {
-        self.word(144)
-    }
-
-    /// `CR3` when the purgatory was entered.
-    pub fn cr3_before(&self) -> u64 {
-        self.word(232)
-    }
-
-    pub fn cr4(&self) -> u64 {
-        self.word(152)
-    }
-
-    pub fn efer(&self) -> u64 {
-        self.word(160)
-    }
-
-    /// `EFER` when the purgatory was entered.
-    pub fn efer_before(&self) -> u64 {
-        self.word(240)
-    }
-
-    /// 0 on a processor that has no XCR0.
-    pub fn xcr0(&self) -> u64 {
-        self.word(168)
-    }
-
-    /// The time stamp counter, which counts the machine's instructions in QEMU.
-    pub fn time_stamp(&self) -> u64 {
-        self.word(208)
-    }
-
-    /// Limit and base of the IDT.
-    pub fn idt(&self) -> (u16, u64) {
-        (self.half(216), self.word(218))
-    }
-
-    /// `CS`, and then the data segments.
-    pub fn selectors(&self) -> [u16; 6] {
-        std::array::from_fn(|i| self.half(176 + 2 * i))
+        let word = |offset: usize| u64::from_le_bytes(array::from_fn(|i| bytes[offset + i]));
+        let half = |offset: usize| u16::from_le_bytes(array::from_fn(|i| bytes[offset + i]));
+        Ok(Self {
+            general: array::from_fn(|i| (NAMES[i], word(8 * i))),
+            rflags: word(128),
+            cr0: word(136),
+            cr3: word(144),
+            cr3_before: word(232),
+            cr4: word(152),
+            efer: word(160),
+            efer_before: word(240),
+            xcr0: word(168),
+            time_stamp: word(208),
+            idt: (half(216), word(218)),
+            selectors: array::from_fn(|i| half(176 + 2 * i)),
+            gdt: word(194),
+            memory: memory.try_clone()?,
+        })
     }
 
     /// The descriptor of a selector in the active GDT.
     pub fn descriptor(&self, selector: u16) -> Result<u64> {
         let mut bytes = [0; 8];
-        let base = self.word(194);
         self.memory
-            .read_exact_at(&mut bytes, base + u64::from(selector & !7))
-            .with_context(|| format!("no GDT at {base:#x}"))?;
+            .read_exact_at(&mut bytes, self.gdt + u64::from(selector & !7))
+            .with_context(|| format!("no GDT at {:#x}", self.gdt))?;
         Ok(u64::from_le_bytes(bytes))
-    }
-
-    fn word(&self, offset: usize) -> u64 {
-        u64::from_le_bytes(std::array::from_fn(|i| self.bytes[offset + i]))
-    }
-
-    fn half(&self, offset: usize) -> u16 {
-        u16::from_le_bytes(std::array::from_fn(|i| self.bytes[offset + i]))
     }
 }

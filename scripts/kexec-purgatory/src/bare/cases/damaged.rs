@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::MAX;
 use crate::abi::{Params, RESET_IO, RESET_NONE, Reset};
-use crate::bare::expect::{ended, entered, fault, printed};
+use crate::bare::expect::{ended, enters, fault, printed};
 use crate::bare::image::{EXIT_PORT, Image, PURGATORY};
 use crate::bare::machine::Bare;
 use crate::bare::run::Ending;
@@ -96,10 +96,10 @@ pub fn after_the_check(bare: &Bare) -> Result<()> {
         (entry, offset_of!(Params, entry)),
         (boot_params, offset_of!(Params, boot_params)),
     ] {
-        let run = bare.run(MAX, &image)?;
+        let run =
+            enters(bare, &image).with_context(|| format!("byte {field} of the parameters"))?;
         let written = run.memory(image.console_mmio32, 1)?;
         ensure!(written == b"\n", "the console wrote {written:x?}");
-        entered(&run, &image).with_context(|| format!("byte {field} of the parameters"))?;
     }
     Ok(())
 }

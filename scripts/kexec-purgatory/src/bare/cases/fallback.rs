@@ -6,7 +6,7 @@ use std::mem::offset_of;
 
 use anyhow::{Context, Result, ensure};
 
-use super::super::expect::{ended, entered_by, fault, mismatch, printed, refused};
+use super::super::expect::{ended, entered_by, enters, fault, mismatch, printed, refused};
 use super::super::image::{CRASH_PURGATORY, Image, PURGATORY};
 use super::super::machine::Bare;
 use super::super::run::Ending;
@@ -61,9 +61,8 @@ pub fn entered(bare: &Bare) -> Result<()> {
 
     // A sound image is entered as usual.
     let sound = image(bare);
-    let run = bare.run(MAX, &sound)?;
+    let run = enters(bare, &sound)?;
     printed(&run, "")?;
-    entered_by(&run, &sound, PURGATORY)?;
     ensure!(record::read(&run)?[record::MISMATCH].is_none());
     Ok(())
 }

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::MAX;
 use crate::abi::Params;
-use crate::bare::expect::{ended, entered, mismatch};
+use crate::bare::expect::{ended, enters, mismatch};
 use crate::bare::machine::Bare;
 use crate::bare::run::{Ending, Run};
 
@@ -27,9 +27,7 @@ pub fn intercepted(bare: &Bare) -> Result<()> {
         image.console_port = 0;
         image.tsc_khz = 1000;
         image.timeout = timeout;
-        let run = bare.run(MAX, &image)?;
-        entered(&run, &image)?;
-        executed(&run, &[])?;
+        executed(&enters(bare, &image)?, &[])?;
 
         mismatch(&mut image, 0, 0);
         let run = bare.run(MAX, &image)?;
@@ -43,13 +41,9 @@ pub fn intercepted(bare: &Bare) -> Result<()> {
     }
 
     let mut image = bare.image(1);
-    let run = bare.run(MAX, &image)?;
-    entered(&run, &image)?;
-    executed(&run, &["rdtsc"])?;
+    executed(&enters(bare, &image)?, &["rdtsc"])?;
     image.debug = true;
-    let run = bare.run(MAX, &image)?;
-    entered(&run, &image)?;
-    executed(&run, &["rdtsc", "inb", "outb"])?;
+    executed(&enters(bare, &image)?, &["rdtsc", "inb", "outb"])?;
     image.debug = false;
     image.tsc_khz = 1000;
     mismatch(&mut image, 0, 0);

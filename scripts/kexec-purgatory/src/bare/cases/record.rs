@@ -4,7 +4,7 @@
 
 use anyhow::{Context, Result, ensure};
 
-use super::super::expect::{entered, fault, printed, refused};
+use super::super::expect::{enters, fault, printed, refused};
 use super::super::image::{BOOT_PARAMS, KERNEL, OTHERS, RECORD};
 use super::super::machine::Bare;
 use super::super::run::Run;
@@ -41,8 +41,7 @@ pub fn read(run: &Run) -> Result<[Option<u64>; 5]> {
 pub fn stamps(bare: &Bare) -> Result<()> {
     let mut image = bare.image(2);
     image.left = 77;
-    let run = bare.run(MAX, &image)?;
-    entered(&run, &image)?;
+    let run = enters(bare, &image)?;
     let found = read(&run)?;
     let [left, Some(start), Some(verified), Some(end), None] = found else {
         anyhow::bail!("the stamps are {found:?}");
@@ -57,8 +56,7 @@ pub fn stamps(bare: &Bare) -> Result<()> {
 
     // A previous kernel that does not know the time.
     image.left = 0;
-    let run = bare.run(MAX, &image)?;
-    entered(&run, &image)?;
+    let run = enters(bare, &image)?;
     let [None, Some(_), Some(_), Some(_), None] = read(&run)? else {
         anyhow::bail!("the stamps are {:?}", read(&run)?);
     };
@@ -68,9 +66,7 @@ pub fn stamps(bare: &Bare) -> Result<()> {
 pub fn without_io(bare: &Bare) -> Result<()> {
     let mut image = bare.image(0);
     image.no_io = true;
-    let run = bare.run(MAX, &image)?;
-    entered(&run, &image)?;
-    let found = read(&run)?;
+    let found = read(&enters(bare, &image)?)?;
     ensure!(found == [None; 5], "the stamps are {found:?}");
     Ok(())
 }
@@ -93,9 +89,8 @@ pub fn forged(bare: &Bare) -> Result<()> {
 
     let mut image = bare.image(1);
     image.forge(|params| params.record = 0);
-    let run = bare.run(MAX, &image)?;
+    let run = enters(bare, &image)?;
     printed(&run, "")?;
-    entered(&run, &image)?;
     ensure!(read(&run)? == [None; 5], "there is no record");
     Ok(())
 }
