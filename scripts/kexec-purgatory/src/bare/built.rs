@@ -8,10 +8,11 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::abi;
+use crate::abi::MAGIC;
 use crate::command::{command, output};
 use crate::graft;
 use crate::layout::Layout;
+use crate::params::header;
 use crate::root::{Root, Rust};
 use crate::vendor::Vendored;
 
@@ -27,6 +28,12 @@ pub struct Purgatory {
     /// Both as the linker leaves them, with symbols.
     pub elf: Vec<u8>,
     pub digests_elf: Vec<u8>,
+    /// Offset of the first instruction.
+    pub entry: u64,
+    /// Offset of the parameters.
+    pub params: usize,
+    /// Bytes that the purgatory occupies in memory.
+    pub mem_size: u64,
 }
 
 impl Purgatory {
@@ -69,40 +76,17 @@ impl Purgatory {
             let path = folder.join("purgatory").join(name);
             fs::read(&path).with_context(|| format!("cannot read {}", path.display()))
         };
-        let purgatory = Self {
-            bytes: read("purgatory.bin")?,
+        let bytes = read("purgatory.bin")?;
+        let header = header(&bytes)?;
+        ensure!(header.magic == MAGIC, "what was built is no purgatory");
+        Ok(Self {
+            bytes,
             digests: read("purgatory_test.bin")?,
             elf: read("purgatory.elf")?,
             digests_elf: read("purgatory_test.elf")?,
-        };
-        ensure!(
-            purgatory.bytes.get(..8) == Some(&abi::MAGIC.to_le_bytes()),
-            "what was built is no purgatory"
-        );
-        Ok(purgatory)
-    }
-
-    /// Offset of the first instruction.
-    pub fn entry(&self) -> u64 {
-        self.field(std::mem::offset_of!(abi::Header, entry)).into()
-    }
-
-    /// Offset of the parameters.
-    pub fn params(&self) -> usize {
-        self.field(std::mem::offset_of!(abi::Header, params)) as usize
-    }
-
-    /// Bytes that the purgatory occupies in memory.
-    pub fn mem_size(&self) -> u64 {
-        self.field(std::mem::offset_of!(abi::Header, mem_size))
-            .into()
-    }
-
-    /// A field of [`abi::Header`].
-    fn field(&self, offset: usize) -> u32 {
-        self.bytes
-            .get(offset..)
-            .and_then(<[u8]>::first_chunk)
-            .map_or(0, |bytes| u32::from_le_bytes(*bytes))
+            entry: header.entry.into(),
+            params: header.params as usize,
+            mem_size: header.mem_size.into(),
+        })
     }
 }

@@ -14,11 +14,12 @@ mod reset;
 use anyhow::{Context, Result, ensure};
 
 use super::expect::{cycles, ended, entered, enters, message, mismatch, printed, refused};
-use super::image::{Image, PURGATORY, region_digest};
+use super::image::{Image, PURGATORY};
 use super::machine::Bare;
 use super::run::Ending;
 use crate::abi::{LEAF_SIZE, REGIONS_MAX};
 use crate::engines::EngineKind;
+use crate::params::region_digest;
 use crate::processors::{MAX, in_qemu, qemu_engines, that_runs_only};
 
 type Run = dyn Fn(&Bare) -> Result<()>;

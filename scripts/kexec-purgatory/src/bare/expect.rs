@@ -5,11 +5,12 @@
 
 use anyhow::{Context, Result, ensure};
 
-use super::image::{BOOT_PARAMS, Content, Image, PURGATORY, region_digest};
+use super::image::{BOOT_PARAMS, Content, Image, PURGATORY};
 use super::machine::Bare;
 use super::run::{Ending, Run};
 use crate::abi::Digest;
 use crate::expected;
+use crate::params::region_digest;
 use crate::processors::MAX;
 
 /// RFLAGS.
@@ -120,7 +121,7 @@ pub fn entered(run: &Run, image: &Image) -> Result<()> {
 pub fn entered_by(run: &Run, image: &Image, purgatory: u64) -> Result<()> {
     ended(run, Ending::Entered)?;
     let state = &run.state;
-    let stack = purgatory..=purgatory + image.purgatory.mem_size();
+    let stack = purgatory..=purgatory + image.purgatory.mem_size;
     for (name, value) in state.general {
         let sound = match name {
             "rsi" => value == BOOT_PARAMS,

@@ -6,12 +6,12 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 
 use anyhow::{Context, Result};
-use sha2::{Digest as _, Sha256};
+use sha2::{Digest, Sha256};
 
 use super::Purgatory;
-use crate::abi::{self, Digest, LEAF_SIZE, Params, REGIONS_MAX, Region, RegionKind};
+use crate::abi::{self, LEAF_SIZE, Params, REGIONS_MAX, Region, RegionKind};
 use crate::engines::EngineKind;
-use crate::params::{sealed, to_bytes};
+use crate::params::{region_digest, sealed, to_bytes};
 
 /// Physical addresses. `bare/boot.S` and `bare/probe.S` get theirs from [`super::machine`].
 pub const JOB: u64 = 0x80_0000;
@@ -131,7 +131,7 @@ impl Image {
         }
         Self {
             purgatory: purgatory.clone(),
-            entry: PURGATORY + purgatory.entry(),
+            entry: PURGATORY + purgatory.entry,
             regions,
             engine: EngineKind::Scalar,
             debug: false,
@@ -163,7 +163,7 @@ impl Image {
 
     /// Changes a field of the sealed parameters, at `offset`.
     pub fn overwrite_params(&mut self, offset: usize, bytes: &[u8]) {
-        let address = PURGATORY + (self.purgatory.params() + offset) as u64;
+        let address = PURGATORY + (self.purgatory.params + offset) as u64;
         self.damage.push((address, bytes.to_vec()));
     }
 
@@ -191,7 +191,7 @@ impl Image {
             write(region.start, &region.bytes)?;
         }
         let write_purgatory = |at, params| {
-            let place = at + self.purgatory.params() as u64;
+            let place = at + self.purgatory.params as u64;
             write(at, &self.purgatory.bytes).and_then(|()| write(place, &to_bytes(params)))
         };
         write_purgatory(PURGATORY, self.params())?;
@@ -225,7 +225,7 @@ impl Image {
     /// The `%rcx` that it leaves.
     fn rcx(&self) -> u64 {
         let entry = match self.crash {
-            true => CRASH_PURGATORY + self.purgatory.entry(),
+            true => CRASH_PURGATORY + self.purgatory.entry,
             false => 0,
         };
         self.crash_entry.unwrap_or(entry)
@@ -266,7 +266,7 @@ impl Image {
             xcr0: self.engine.xcr0(),
             engine: self.engine as u32,
             nr_regions: self.regions.len() as u32,
-            own_digest: Sha256::digest(&self.purgatory.bytes[..self.purgatory.params()]).into(),
+            own_digest: Sha256::digest(&self.purgatory.bytes[..self.purgatory.params]).into(),
             params_digest: [0; abi::DIGEST_SIZE],
             regions,
             record: RECORD,
@@ -280,27 +280,9 @@ const CR0_NE: u64 = 1 << 5;
 const CR0_PG: u64 = 1 << 31;
 const CR4_PAE: u64 = 1 << 5;
 
-/// The digest of a region as [`LEAF_SIZE`] defines it.
-pub fn region_digest(region: &[u8]) -> Digest {
-    let mut outer = Sha256::new();
-    for leaf in region.chunks(LEAF_SIZE) {
-        outer.update(Sha256::digest(leaf));
-    }
-    outer.update((region.len() as u64).to_le_bytes());
-    outer.finalize().into()
-}
-
-/// `len` bytes that look random, the same ones for the same `seed` (the SplitMix64 generator).
+/// `len` bytes that look random, the same ones for the same `seed`.
 pub fn noise(seed: u64, len: usize) -> Vec<u8> {
-    let mut state = seed;
-    let mut bytes = Vec::with_capacity(len + 8);
-    while bytes.len() < len {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        bytes.extend_from_slice(&(z ^ (z >> 31)).to_le_bytes());
-    }
-    bytes.truncate(len);
+    let mut bytes = vec![0; len];
+    fastrand::Rng::with_seed(seed).fill(&mut bytes);
     bytes
 }

@@ -127,7 +127,7 @@ impl Bare {
             .args(["-d", LOGGED, "-D"])
             .arg(&log)
             .arg("-dfilter")
-            .arg(format!("{PURGATORY:#x}+{:#x}", self.purgatory.mem_size()))
+            .arg(format!("{PURGATORY:#x}+{:#x}", self.purgatory.mem_size))
             .arg("-kernel")
             .arg(&self.boot);
         for port in hardware.ports {

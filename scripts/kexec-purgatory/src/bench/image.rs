@@ -11,7 +11,6 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::memory::{Memory, PAGE};
-use crate::abi;
 use crate::bzimage::BzImage;
 
 /// Bytes of initramfs that are loaded with the distribution's kernel.
@@ -160,17 +159,6 @@ pub fn kernel_size(bzimage: &Path) -> Result<(usize, usize)> {
     let file = fs::read(bzimage).with_context(|| format!("cannot read {}", bzimage.display()))?;
     let image = BzImage::parse(&file).with_context(|| bzimage.display().to_string())?;
     Ok((image.kernel().len(), image.init_size()?))
-}
-
-/// The digest of a region as `abi::LEAF_SIZE` defines it, computed by code other than the
-/// purgatory's.
-pub fn region_digest(region: &[u8]) -> abi::Digest {
-    let mut hash = Sha256::new();
-    for leaf in region.chunks(abi::LEAF_SIZE) {
-        hash.update(Sha256::digest(leaf));
-    }
-    hash.update((region.len() as u64).to_le_bytes());
-    hash.finalize().into()
 }
 
 #[cfg(test)]

@@ -13,10 +13,11 @@ use block_buffer::array::typenum::U64;
 use memmap2::Mmap;
 use sha2::digest::common::hazmat::SerializableState;
 
-use super::image::{Image, region_digest};
+use super::image::Image;
 use super::memory::PAGE;
 use super::program::Program;
 use crate::abi::{Digest, LEAF_SIZE};
+use crate::params::region_digest;
 
 /// `struct sha256_block_state`.
 type State = [u32; 8];

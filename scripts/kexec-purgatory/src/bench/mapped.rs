@@ -9,8 +9,9 @@ use anyhow::{Context, Result, ensure};
 use memmap2::{Mmap, MmapMut};
 
 use super::image::Image;
-use crate::abi::{self, Header, Region};
+use crate::abi::{self, Region};
 use crate::engines::{EngineKind, Processor, select, supports};
+use crate::params::{header, region_digest};
 use crate::processors::{self, ThisMachine};
 
 /// The function that computes digests; see `purgatory_test.rs`.
@@ -74,18 +75,13 @@ pub struct Purgatory {
 impl Purgatory {
     /// Takes the purgatory's image, and maps the image of its digest code, `purgatory_test.bin`.
     pub fn new(purgatory: &[u8], digests: &[u8]) -> Result<Self> {
-        let field = |offset: usize| -> Result<u32> {
-            let bytes = purgatory.get(offset..offset + size_of::<u32>());
-            let bytes = bytes.context("the purgatory is too short")?;
-            Ok(u32::from_le_bytes(bytes.try_into()?))
-        };
+        let header = header(purgatory)?;
         ensure!(
-            purgatory.starts_with(&abi::MAGIC.to_le_bytes())
-                && field(mem::offset_of!(Header, version))? == abi::VERSION,
+            header.magic == abi::MAGIC && header.version == abi::VERSION,
             "this is not the purgatory of this overlay; build it again"
         );
-        let checked = field(mem::offset_of!(Header, params))? as usize;
-        let checked = purgatory.get(..checked).context("a bad header")?.to_vec();
+        let checked = purgatory.get(..header.params as usize);
+        let checked = checked.context("a bad header")?.to_vec();
 
         let mut code = MmapMut::map_anon(digests.len())?;
         code.copy_from_slice(digests);
@@ -161,7 +157,7 @@ impl Purgatory {
     pub fn check(&self, engine: Engine, image: &Image) -> Result<()> {
         let found = self.verify(engine, image);
         for (segment, found) in image.segments.iter().zip(&found[1..]) {
-            let expected = super::image::region_digest(&image.memory[segment.loaded_range()]);
+            let expected = region_digest(&image.memory[segment.loaded_range()]);
             ensure!(
                 *found == expected,
                 "{}: wrong digest of {}",

@@ -10,7 +10,7 @@ use super::stopped::StoppedGuest;
 use crate::abi::{Header, MAGIC, Params, REGIONS_MAX, Region, RegionKind};
 use crate::expected::reason;
 use crate::machine::loaded::PAGE;
-use crate::params::{from_bytes, sealed, to_bytes};
+use crate::params::{self, from_bytes, sealed, to_bytes};
 
 /// The purgatory of an image that is about to be checked.
 pub struct Purgatory {
@@ -25,17 +25,16 @@ impl Purgatory {
     /// Finds the purgatory that a stopped guest is about to enter.
     pub fn read(guest: &StoppedGuest) -> Result<Self> {
         let base = guest.start & !(PAGE - 1);
-        let header = guest.read(base, size_of::<Header>())?;
+        let header = params::header(&guest.read(base, size_of::<Header>())?)?;
         ensure!(
-            number(&header, offset_of!(Header, magic), 8)? == MAGIC
-                && base + number(&header, offset_of!(Header, entry), 4)? == guest.start,
+            header.magic == MAGIC && base + u64::from(header.entry) == guest.start,
             "no purgatory at {base:#x}"
         );
-        let code = number(&header, offset_of!(Header, params), 4)? as usize;
-        let params = guest.read(base + code as u64, size_of::<Params>())?;
+        let code = header.params;
+        let params = guest.read(base + u64::from(code), size_of::<Params>())?;
         Ok(Self {
             base,
-            code: guest.read(base, code)?,
+            code: guest.read(base, code as usize)?,
             params: from_bytes(params[..].try_into()?),
         })
     }
@@ -52,13 +51,6 @@ impl Purgatory {
         let range = |region: &Region| (RegionKind::from_raw(region.kind), region.start, region.len);
         Ok(regions.iter().map(range).collect())
     }
-}
-
-fn number(bytes: &[u8], offset: usize, size: usize) -> Result<u64> {
-    let mut value = [0; 8];
-    let field = bytes.get(offset..offset + size);
-    value[..size].copy_from_slice(field.context("the purgatory is cut off")?);
-    Ok(u64::from_le_bytes(value))
 }
 
 /// What the purgatory must do.

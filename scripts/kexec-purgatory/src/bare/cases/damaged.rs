@@ -77,7 +77,7 @@ pub fn after_the_check(bare: &Bare) -> Result<()> {
         let mut image = bare.image(0);
         image.debug = true;
         image.console_port = 0;
-        image.console_mmio32 = PURGATORY + (image.purgatory.params() + field) as u64;
+        image.console_mmio32 = PURGATORY + (image.purgatory.params + field) as u64;
         image
     };
 

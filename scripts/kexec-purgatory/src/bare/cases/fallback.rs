@@ -110,7 +110,7 @@ pub fn damaged(bare: &Bare) -> Result<()> {
         let mut params = image(bare);
         params.timeout = timeout;
         let said = mismatch(&mut params, 3, 0);
-        let at = CRASH_PURGATORY + (params.purgatory.params() + offset_of!(Params, tsc_khz)) as u64;
+        let at = CRASH_PURGATORY + (params.purgatory.params + offset_of!(Params, tsc_khz)) as u64;
         params.damage.push((at, vec![1]));
         let ends = [&said, ENTERS, &fault(reason::PARAMS_DIGEST)].concat();
         check_end(bare, &params, &ends)?;
@@ -136,7 +136,7 @@ fn check_end(bare: &Bare, image: &Image, said: &str) -> Result<()> {
 
 /// Addresses at which there can be no purgatory.
 pub fn elsewhere(bare: &Bare) -> Result<()> {
-    let entry = bare.purgatory.entry();
+    let entry = bare.purgatory.entry;
     for (address, damaged) in [
         (1, ""),
         (entry, ""),

@@ -28,7 +28,7 @@ pub fn code_damaged(bare: &Bare) -> Result<()> {
     )?;
 
     // A constant of the digest code, so that every digest is wrong.
-    let run = damaged(bare.purgatory.params() - 1)?;
+    let run = damaged(bare.purgatory.params - 1)?;
     ensure!(
         run.printed.starts_with(&fault("")[..fault("").len() - 1]),
         "printed {:?}",
