@@ -18,6 +18,9 @@ const INIT_SIZE: usize = 0x260;
 /// What `kernel_version` is relative to.
 const SECOND_SECTOR: usize = 0x200;
 
+/// Offset of the 64-bit entry point in the part that is entered.
+pub const ENTRY_OFFSET: u64 = 0x200;
+
 const SECTOR: usize = 512;
 const MAGIC: &[u8] = b"HdrS";
 

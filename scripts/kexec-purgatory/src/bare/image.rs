@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::Purgatory;
 use crate::abi::{self, LEAF_SIZE, Params, REGIONS_MAX, Region, RegionKind};
+use crate::bzimage::ENTRY_OFFSET;
 use crate::engines::EngineKind;
 use crate::params::{region_digest, sealed, to_bytes};
 
@@ -44,8 +45,6 @@ const OTHERS_STEP: u64 = 0x10_0000;
 const BOOT_PARAMS_LEN: usize = 0x1100;
 pub const RECORD: u64 = BOOT_PARAMS + BOOT_PARAMS_LEN as u64;
 
-/// Offset of the next kernel's entry point in its region.
-const ENTRY_OFFSET: u64 = 0x200;
 pub const KERNEL_ENTRY: u64 = KERNEL + ENTRY_OFFSET;
 
 /// The port to which a write ends QEMU, see [`super::machine`].

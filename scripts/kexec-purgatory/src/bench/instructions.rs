@@ -17,6 +17,7 @@ use serde::Serialize;
 
 use super::copy::Runs;
 use super::memory::PAGE;
+use crate::bzimage::ENTRY_OFFSET;
 use crate::engines::EngineKind;
 use crate::fetch::DistributionKernel;
 use crate::graft;
@@ -38,9 +39,6 @@ const RDTSC: [u8; 2] = [0x0f, 0x31];
 
 /// Minimum number of runs of a case: with fewer, no difference could show.
 pub const LEAST_RUNS: u16 = 2;
-
-/// Offset of a kernel's 64-bit entry point in what is loaded, see Documentation/arch/x86/boot.rst.
-const ENTRY_OFFSET: u64 = 0x200;
 
 /// A way to the next kernel.
 #[derive(Clone)]

@@ -10,8 +10,10 @@ use std::slice;
 use anyhow::{Context, Result};
 use memmap2::{Advice, MmapMut, MmapRaw};
 
+use crate::machine::loaded;
+
 /// Size of a page, as the indirection list counts them, in bytes.
-pub const PAGE: usize = 4096;
+pub const PAGE: usize = loaded::PAGE as usize;
 
 /// Size of a line of the caches, in bytes.
 const CACHE_LINE: usize = 64;

@@ -5,6 +5,7 @@
 use anyhow::{Context, Result, bail, ensure};
 
 use super::stopped::NO_ENGINE;
+use crate::bzimage::SETUP_DATA;
 use crate::machine::Machine;
 use crate::machine::gdb::Space;
 use crate::qemu::SerialLog;
@@ -14,10 +15,6 @@ const ENTERED: &str = "kexec: entered by ";
 
 /// What it says about a record that it does not use.
 const NOT_USED: &str = "kexec: the record of the previous kernel is not used: ";
-
-/// Offset in `struct boot_params` of the address of the first setup_data node, see
-/// Documentation/arch/x86/boot.rst.
-const SETUP_DATA: u64 = 0x250;
 
 /// Type of the node with the record.
 const SETUP_KEXEC_RECORD: u64 = 0x6b78_0001;
@@ -97,7 +94,7 @@ fn find(machine: &mut Machine) -> Result<u64> {
         value[..size].copy_from_slice(&bytes);
         Ok(u64::from_le_bytes(value))
     };
-    let mut node = read(boot_params + SETUP_DATA, 8)?;
+    let mut node = read(boot_params + SETUP_DATA as u64, 8)?;
     for _ in 0..NODES {
         ensure!(node != 0, "there is no record");
         if read(node + 8, 4)? == SETUP_KEXEC_RECORD {

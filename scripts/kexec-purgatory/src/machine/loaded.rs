@@ -12,6 +12,7 @@ use std::ops::Range;
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::abi::RegionKind;
+use crate::bzimage::ENTRY_OFFSET;
 use crate::qemu::SerialLog;
 
 pub const PAGE: u64 = 4096;
@@ -93,9 +94,6 @@ fn memory(line: &str) -> Option<Range<u64>> {
 }
 
 impl Loaded {
-    /// Offset of a kernel's 64-bit entry point in its segment, see Documentation/arch/x86/boot.rst.
-    pub const ENTRY_OFFSET: u64 = 0x200;
-
     /// Parses the log of a guest that loaded an image and then printed `marker`.
     pub fn parse(log: &SerialLog, marker: &str) -> Result<Self> {
         let lines: Vec<&str> = log.lines().collect();
@@ -154,7 +152,7 @@ impl Loaded {
 
     /// The first instruction of the next kernel.
     pub fn entry(&self) -> Result<u64> {
-        Ok(self.segment(RegionKind::Kernel)?.start + Self::ENTRY_OFFSET)
+        Ok(self.segment(RegionKind::Kernel)?.start + ENTRY_OFFSET)
     }
 }
 

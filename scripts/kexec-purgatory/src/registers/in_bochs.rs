@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use super::state::{CR4_LA57, GENERAL, Places, State, page_tables};
 use super::{Entered, Kernels};
 use crate::bochs::{self, BREAKPOINT};
-use crate::bzimage::BzImage;
+use crate::bzimage::{BzImage, ENTRY_OFFSET};
 use crate::engines::EngineKind;
 use crate::fetch::DistributionKernel;
 use crate::guest::{self, Loader, Plan, Purpose};
@@ -69,7 +69,7 @@ pub fn enter(layout: &Layout, kernels: &Kernels, engine: EngineKind) -> Result<(
 
 /// Replaces the first instruction at the 64-bit entry point of a bzImage by a breakpoint.
 fn break_at_entry(kernel: &mut [u8]) -> Result<()> {
-    let entry = BzImage::parse(kernel)?.setup_size() + Loaded::ENTRY_OFFSET as usize;
+    let entry = BzImage::parse(kernel)?.setup_size() + ENTRY_OFFSET as usize;
     kernel
         .get_mut(entry..entry + BREAKPOINT.len())
         .context("the bzImage ends before its entry point")?

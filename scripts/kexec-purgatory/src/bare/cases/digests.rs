@@ -13,9 +13,10 @@ use crate::bare::image::{
 use crate::bare::machine::Bare;
 use crate::bare::run::Ending;
 use crate::engines::{EngineKind, LANES_MAX};
+use crate::machine::loaded::PAGE;
 use crate::same_code;
 
-const PAGE_SIZE: usize = 4096;
+const PAGE_SIZE: usize = PAGE as usize;
 
 /// Flags of a page table entry: present, writable.
 const MAPPED: u64 = 0x3;
