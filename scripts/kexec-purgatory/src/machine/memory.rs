@@ -3,14 +3,13 @@
 //! A guest's memory, in a file.
 
 use std::fs::{self, File};
-use std::io::Read;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process;
 
 use anyhow::{Context, Result};
 use tempfile::TempDir;
 
+use crate::command::{command, output};
 use crate::layout::Layout;
 
 /// Memory of a guest in bytes. All of it is below 3 GiB, so that a physical address is an offset in
@@ -22,9 +21,6 @@ const ROOM: u64 = 4 << 30;
 
 /// The beginning of directory names. The number of the process that owns the directory follows.
 const PREFIX: &str = "kexec-purgatory-";
-
-/// Bytes that are copied at a time; a chunk of zeros is left out.
-const CHUNK: usize = 64 << 10;
 
 /// A directory for memory and states, which is removed when it is dropped: in memory if there is
 /// room.
@@ -72,17 +68,7 @@ pub fn create(path: &Path) -> Result<()> {
 
 /// Copies a machine's memory; zeros take no room.
 pub fn copy(from: &Path, to: &Path) -> Result<()> {
-    create(to)?;
-    let mut from = File::open(from)?;
-    let to = File::options().write(true).open(to)?;
-    let mut chunk = vec![0; CHUNK];
-    for offset in (0..SIZE).step_by(CHUNK) {
-        from.read_exact(&mut chunk)?;
-        if chunk.iter().any(|&byte| byte != 0) {
-            to.write_all_at(&chunk, offset)?;
-        }
-    }
-    Ok(())
+    output(command("cp").arg("--sparse=always").args([from, to])).map(drop)
 }
 
 #[cfg(test)]
