@@ -10,6 +10,7 @@ pub mod gdb;
 pub mod guest_setup;
 pub mod loaded;
 pub mod memory;
+pub mod monitor;
 pub mod qmp;
 pub mod symbols;
 

@@ -18,6 +18,7 @@ use super::run::{BOOT, Ending, HANGS, MEMORY, POLL, Run, assemble, flat, gave_up
 use super::{Purgatory, State};
 use crate::command::emulator;
 use crate::layout::Layout;
+use crate::machine::monitor;
 
 /// What `bare/probe.S` writes to [`EXIT_PORT`].
 const ENTERED: u8 = 0x2a;
@@ -196,28 +197,21 @@ fn watch(qemu: &mut Child) -> Result<Ending> {
 /// Whether the processor is halted outside the firmware, according to the monitor. None if QEMU has
 /// ended.
 fn halted(input: &mut impl Write, output: &mut impl BufRead) -> Option<Ending> {
-    const INTERRUPTS: u64 = 1 << 9;
     const FIRMWARE_END: u64 = 1 << 20;
 
     input.write_all(b"info registers\n").ok()?;
     // RIP=000000000000fff0 RFL=00000002 [-------] CPL=0 II=0 A20=1 SMM=0 HLT=0
     let mut line = String::new();
-    while output.read_line(&mut line).ok()? > 0 {
-        let field = |name: &str| {
-            line.split_whitespace()
-                .find_map(|word| word.strip_prefix(name))
-                .and_then(|value| u64::from_str_radix(value, 16).ok())
-        };
-        if let Some(halted) = field("HLT=") {
-            // Only 64-bit mode has RIP; the firmware is in another mode.
-            let (address, flags) = (field("RIP=")?, field("RFL=")?);
-            return match halted == 1 && address >= FIRMWARE_END {
-                true if flags & INTERRUPTS == 0 => Some(Ending::Halted),
-                true => Some(Ending::Sleeps),
-                false => None,
-            };
-        }
+    while output.read_line(&mut line).ok()? > 0 && monitor::field(&line, "HLT").is_err() {
         line.clear();
     }
-    None
+    // Only 64-bit mode has RIP; the firmware is in another mode.
+    let address = monitor::field(&line, "RIP").ok()?;
+    if u64::from_str_radix(address, 16).ok()? < FIRMWARE_END {
+        return None;
+    }
+    match monitor::halted(&line).ok()?? {
+        true => Some(Ending::Sleeps),
+        false => Some(Ending::Halted),
+    }
 }

@@ -240,7 +240,7 @@ impl Prepared {
         let entered = machine.instructions()?;
         let boot = match case.to_init {
             true => {
-                let entered = time_stamp(&mut machine.gdb)?;
+                let entered = machine.gdb.execute(&RDTSC)?;
                 Some(until_init(&mut machine)? - entered)
             }
             false => None,
@@ -254,26 +254,6 @@ impl Prepared {
             image,
         })
     }
-}
-
-/// Reads the time stamp counter of a stopped machine: replaces the next instruction with one that
-/// reads the counter, executes that, and restores the instruction and the registers.
-fn time_stamp(gdb: &mut Gdb) -> Result<u64> {
-    let before = gdb.registers()?;
-    let rip = before.get("rip")?;
-    let code = gdb.read(Space::Virtual, rip, RDTSC.len())?;
-    gdb.write(Space::Virtual, rip, &RDTSC)?;
-    gdb.step()?;
-    let after = gdb.registers()?;
-    gdb.write(Space::Virtual, rip, &code)?;
-    for register in ["rip", "rax", "rdx"] {
-        gdb.set_register(register, before.get(register)?)?;
-    }
-    ensure!(
-        after.get("rip")? == rip + RDTSC.len() as u64,
-        "the time stamp counter cannot be read at {rip:#x}"
-    );
-    Ok(after.get("rdx")? << 32 | after.get("rax")?)
 }
 
 /// The return address of a function that is stopped at its first instruction.

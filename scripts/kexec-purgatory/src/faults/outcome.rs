@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::expected;
 use crate::machine::gdb::Break;
 use crate::machine::loaded::Segment;
+use crate::machine::monitor::halted;
 use crate::machine::{Machine, Stop};
 use crate::qemu::{SILENCE, SerialLog};
 
@@ -81,16 +82,8 @@ fn halts(machine: &mut Machine) -> Result<bool> {
     // It may still have to execute a few instructions.
     let asked = Instant::now();
     while asked.elapsed() < SILENCE {
-        let registers = machine.monitor("info registers")?;
-        let flag = |name: &str| {
-            registers
-                .split_whitespace()
-                .find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
-        };
-        if flag("HLT") == Some("1") {
-            const INTERRUPTS: u64 = 1 << 9;
-            let flags = flag("RFL").and_then(|flags| u64::from_str_radix(flags, 16).ok());
-            return Ok(flags.is_some_and(|flags| flags & INTERRUPTS == 0));
+        if let Some(waits) = halted(&machine.monitor("info registers")?)? {
+            return Ok(!waits);
         }
     }
     Ok(false)

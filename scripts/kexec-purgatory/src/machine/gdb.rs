@@ -136,6 +136,26 @@ impl Gdb {
         Ok(())
     }
 
+    /// Makes the stopped processor execute an instruction that its program does not have, which
+    /// changes nothing but `%rax` and `%rdx`. Restores everything, and returns `%edx:%eax` after it.
+    pub fn execute(&mut self, instruction: &[u8]) -> Result<u64> {
+        let before = self.registers()?;
+        let rip = before.get("rip")?;
+        let code = self.read(Space::Virtual, rip, instruction.len())?;
+        self.write(Space::Virtual, rip, instruction)?;
+        self.step()?;
+        let after = self.registers()?;
+        self.write(Space::Virtual, rip, &code)?;
+        for register in ["rip", "rax", "rdx"] {
+            self.set_register(register, before.get(register)?)?;
+        }
+        ensure!(
+            after.get("rip")? == rip + instruction.len() as u64,
+            "the processor did not execute {instruction:x?} at {rip:#x}"
+        );
+        Ok(after.get("rdx")? << 32 | after.get("rax")?)
+    }
+
     /// Asks the running processor to stop.
     pub fn interrupt(&mut self) -> Result<()> {
         self.stream.write_all(&[packet::INTERRUPT])?;

@@ -12,6 +12,7 @@ use crate::machine::Machine;
 use crate::machine::gdb::Space;
 use crate::machine::guest_setup::GuestSetup;
 use crate::machine::loaded::{Loaded, PAGE};
+use crate::machine::monitor::{field, line, table};
 use crate::machine::symbols::Symbols;
 
 pub const CR4_LA57: u64 = 1 << 12;
@@ -129,80 +130,11 @@ pub fn page_tables(levels: u32, mapped: &[Range<u64>]) -> String {
     format!("{levels} levels, one to one {}", mapped.join(" "))
 }
 
-/// Makes the processor execute an instruction that reads the register; there is no other way to
-/// read it.
+/// Reads the register with an instruction; there is no other way to read it.
 fn xcr0(machine: &mut Machine) -> Result<String> {
-    let before = machine.gdb.registers()?;
-    let rip = before.get("rip")?;
-    machine
-        .gdb
-        .set_register("cr4", before.get("cr4")? | CR4_OSXSAVE)?;
+    let cr4 = machine.gdb.registers()?.get("cr4")?;
+    machine.gdb.set_register("cr4", cr4 | CR4_OSXSAVE)?;
     machine.gdb.set_register("rcx", 0)?;
-    machine.gdb.write(Space::Physical, rip, XGETBV)?;
-    machine.gdb.step()?;
-    let after = machine.gdb.registers()?;
-    ensure!(
-        after.get("rip")? == rip + XGETBV.len() as u64,
-        "XGETBV was not executed"
-    );
-    let value = after.get("rdx")? << 32 | after.get("rax")?;
+    let value = machine.gdb.execute(XGETBV)?;
     Ok(format!("{value:x}"))
-}
-
-/// The words that follow `<name>=` at the start of a line, at most four. Blanks may follow the
-/// name.
-fn line<'a>(printed: &'a str, name: &str) -> Result<Vec<&'a str>> {
-    printed
-        .lines()
-        .find_map(|line| {
-            line.strip_prefix(name)?
-                .trim_start()
-                .strip_prefix('=')
-                .map(|rest| rest.split_whitespace().take(4).collect())
-        })
-        .with_context(|| format!("QEMU does not print {name}"))
-}
-
-/// The value of a register that is printed as `<name>=<value>`.
-fn field<'a>(printed: &'a str, name: &str) -> Result<&'a str> {
-    printed
-        .split_whitespace()
-        .find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
-        .with_context(|| format!("QEMU does not print {name}"))
-}
-
-/// Base and limit of a descriptor table.
-fn table(printed: &str, name: &str) -> Result<(u64, u64)> {
-    let words = line(printed, name)?;
-    let word = |index: usize| {
-        let word = words.get(index).context("a table without a limit")?;
-        Ok::<_, anyhow::Error>(u64::from_str_radix(word, 16)?)
-    };
-    Ok((word(0)?, word(1)?))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{field, line, table};
-
-    const PRINTED: &str = "\
-RIP=0000000017400200 RFL=00000046 [---Z-P-] CPL=0 II=0 A20=1 SMM=0 HLT=0
-ES =0018 0000000000000000 ffffffff 00cf9300 DPL=0 DS   [-WA]
-TR =0040 fffffe0000003000 00004087 00008b00 DPL=0 TSS64-busy
-GDT=     0000000017fd8f10 0000001f
-CR0=80000033 CR2=00000000004d1ff0 CR3=0000000000a63000 CR4=00000020
-";
-
-    #[test]
-    fn registers_are_found() {
-        assert_eq!(
-            line(PRINTED, "ES").unwrap(),
-            ["0018", "0000000000000000", "ffffffff", "00cf9300"]
-        );
-        assert_eq!(field(PRINTED, "CR4").unwrap(), "00000020");
-        assert_eq!(field(PRINTED, "RFL").unwrap(), "00000046");
-        assert_eq!(table(PRINTED, "GDT").unwrap(), (0x17fd_8f10, 0x1f));
-        assert!(field(PRINTED, "DR7").is_err());
-        assert!(line(PRINTED, "CS").is_err());
-    }
 }
