@@ -4,18 +4,13 @@
 
 mod loops;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use serde::Serialize;
 
 pub use self::loops::Loop;
 use super::image::Image;
 use super::memory::{Memory, PAGE};
-
-/// Flags of an entry (include/linux/kexec.h).
-const IND_DESTINATION: u64 = 1;
-const IND_INDIRECTION: u64 = 2;
-const IND_DONE: u64 = 4;
-const IND_SOURCE: u64 = 8;
+use crate::machine::loaded::{self, IND_DESTINATION, IND_DONE, IND_INDIRECTION, IND_SOURCE, walk};
 
 /// Entries in a page of the list.
 const ENTRIES: usize = PAGE / size_of::<u64>();
@@ -125,25 +120,16 @@ pub struct Runs {
 impl Runs {
     /// Walks the list of an image, which begins with `head`. `read` reads the entry at a physical
     /// address.
-    pub fn of_list(head: u64, mut read: impl FnMut(u64) -> Result<u64>) -> Result<Self> {
-        let page_of = |entry: u64| entry & !(PAGE as u64 - 1);
+    pub fn of_list(head: u64, read: impl FnMut(u64) -> Result<u64>) -> Result<Self> {
         let mut found = Self::default();
-        let (mut entry, mut next, mut follows) = (head, 0, None);
-        loop {
-            match entry & (PAGE as u64 - 1) {
-                IND_DONE => return Ok(found),
-                IND_DESTINATION => follows = None,
-                IND_INDIRECTION => next = page_of(entry),
-                IND_SOURCE => {
-                    found.pages += 1;
-                    found.runs += u64::from(follows != Some(page_of(entry)));
-                    follows = Some(page_of(entry) + PAGE as u64);
-                }
-                flags => bail!("an entry of the indirection list with flags {flags:#x}"),
-            }
-            entry = read(next)?;
-            next += size_of::<u64>() as u64;
-        }
+        let mut follows = None;
+        walk(head, read, |source, destination| {
+            found.pages += 1;
+            found.runs += u64::from(follows != Some((source, destination)));
+            follows = Some((source + loaded::PAGE, destination + loaded::PAGE));
+            Ok(())
+        })?;
+        Ok(found)
     }
 }
 

@@ -17,11 +17,11 @@ use crate::qemu::SerialLog;
 
 pub const PAGE: u64 = 4096;
 
-/// Flags of an entry in the indirection list, `IND_*` in include/linux/kexec.h.
-const DESTINATION: u64 = 1 << 0;
-const INDIRECTION: u64 = 1 << 1;
-const DONE: u64 = 1 << 2;
-const SOURCE: u64 = 1 << 3;
+/// Flags of an entry in the indirection list (include/linux/kexec.h).
+pub const IND_DESTINATION: u64 = 1 << 0;
+pub const IND_INDIRECTION: u64 = 1 << 1;
+pub const IND_DONE: u64 = 1 << 2;
+pub const IND_SOURCE: u64 = 1 << 3;
 
 /// A segment at its place after the copy. Addresses are physical.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -156,37 +156,51 @@ impl Loaded {
     }
 }
 
+/// Walks the indirection list whose first entry is `head`. `read` reads the entry at a physical
+/// address. Calls `each` with the source and the destination of each page.
+pub fn walk(
+    head: u64,
+    mut read: impl FnMut(u64) -> Result<u64>,
+    mut each: impl FnMut(u64, u64) -> Result<()>,
+) -> Result<()> {
+    let (mut entry, mut next, mut destination) = (head, None, None);
+    loop {
+        let address = entry & !(PAGE - 1);
+        match entry & (PAGE - 1) {
+            IND_DONE => return Ok(()),
+            IND_INDIRECTION => next = Some(address),
+            IND_DESTINATION => destination = Some(address),
+            IND_SOURCE => {
+                let to = destination.context("a source page without a destination")?;
+                each(address, to)?;
+                destination = Some(to + PAGE);
+            }
+            flags => bail!("an entry of the indirection list with flags {flags:#x}"),
+        }
+        let at = next.context("the indirection list does not begin with a page of it")?;
+        entry = read(at)?;
+        next = Some(at + size_of::<u64>() as u64);
+    }
+}
+
 /// Where pages are before the copy, by their place after it. Pages that are already in place are
 /// left out.
 #[derive(Clone, Default)]
 pub struct Pages(BTreeMap<u64, u64>);
 
 impl Pages {
-    /// Walks the indirection list whose first entry is `head`, from `kimage::head`. `read` reads a
-    /// word of physical memory.
-    pub fn walk(head: u64, read: impl Fn(u64) -> Result<u64>) -> Result<Self> {
+    /// Reads where the pages are from the list whose first entry is `head`, from `kimage::head`.
+    /// `read` reads a word of physical memory.
+    pub fn walk(head: u64, read: impl FnMut(u64) -> Result<u64>) -> Result<Self> {
         let mut pages = BTreeMap::new();
-        let (mut entry, mut next, mut destination) = (head, None, None);
-        loop {
-            let address = entry & !(PAGE - 1);
-            match entry & (PAGE - 1) {
-                DONE => return Ok(Self(pages)),
-                INDIRECTION => next = Some(address),
-                DESTINATION => destination = Some(address),
-                SOURCE => {
-                    let to = destination.context("a source page without a destination")?;
-                    ensure!(
-                        pages.insert(to, address).is_none(),
-                        "{to:#x} is copied to twice"
-                    );
-                    destination = Some(to + PAGE);
-                }
-                flags => bail!("an entry of the indirection list with flags {flags:#x}"),
-            }
-            let at = next.context("the indirection list does not begin with a page of it")?;
-            entry = read(at)?;
-            next = Some(at + size_of::<u64>() as u64);
-        }
+        walk(head, read, |source, destination| {
+            ensure!(
+                pages.insert(destination, source).is_none(),
+                "{destination:#x} is copied to twice"
+            );
+            Ok(())
+        })?;
+        Ok(Self(pages))
     }
 
     /// Where the byte is that will be at `destination`.

@@ -7,8 +7,8 @@
 
 use std::arch::global_asm;
 
-use super::{IND_DESTINATION, IND_DONE, IND_INDIRECTION, IND_SOURCE};
 use crate::bench::memory::PAGE;
+use crate::machine::loaded::{IND_DESTINATION, IND_DONE, IND_INDIRECTION, IND_SOURCE};
 
 global_asm!(
     ".set PAGE_SIZE, {page}",
