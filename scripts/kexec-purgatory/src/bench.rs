@@ -123,7 +123,7 @@ fn write(report: &Report, folder: &Path) -> Result<()> {
 /// build directory `mainline`.
 fn objects(layout: &Layout, mainline: &Path) -> Result<Objects> {
     let step = Step::start("build the purgatory alone");
-    let purgatory = bare::Purgatory::build(layout, &layout.overlay.join(bare::SOURCES))?;
+    let purgatory = bare::Purgatory::build(layout, &layout.overlay.join(bare::SOURCES), None)?;
     step.done();
     Objects::read(purgatory.bytes, purgatory.digests, mainline)
 }

@@ -133,7 +133,10 @@ const GROUPS: &[Group] = &[
     group(
         "bare",
         &[Source, Kernel, Guest, Bochs],
-        &[Host(bare::names, bare::run)],
+        &[Host(
+            || bare::names("bare"),
+            |layout, report| bare::run(layout, report, "bare", None),
+        )],
     ),
     group(
         "mutants",

@@ -4,7 +4,6 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
@@ -37,34 +36,26 @@ pub struct Purgatory {
 }
 
 impl Purgatory {
-    /// Builds the purgatory of these sources in `build/bare`, with this machine's compiler.
-    pub fn build(layout: &Layout, sources: &Path) -> Result<Self> {
-        Self::build_in(layout, sources, "bare", |_, _| Ok(command("make")))
-    }
-
-    /// The same with a compiler of Debian 13, in another directory.
-    pub fn build_by(layout: &Layout, sources: &Path, rust: Rust) -> Result<Self> {
-        let folder = format!("bare-{}", rust.name());
-        Self::build_in(layout, sources, &folder, |folder, tree| {
-            let shared = [&layout.overlay, &layout.cache, folder, tree];
-            Root::make(layout, rust)?.command(&shared, "make")
-        })
-    }
-
-    /// `make` takes the directory to build in and the kernel tree.
-    fn build_in(
-        layout: &Layout,
-        sources: &Path,
-        folder: &str,
-        make: impl Fn(&Path, &Path) -> Result<Command>,
-    ) -> Result<Self> {
+    /// Builds the purgatory of these sources: with this machine's compiler, or with one of Debian 13
+    /// if `rust` is given.
+    pub fn build(layout: &Layout, sources: &Path, rust: Option<Rust>) -> Result<Self> {
         let tree = graft::kernel_tree(layout)?;
         let crates = Vendored::fetch(layout)?.folder();
+        let folder = match rust {
+            None => "bare".to_owned(),
+            Some(rust) => format!("bare-{}", rust.name()),
+        };
         let folder = layout.build.join(folder);
         fs::create_dir_all(&folder)?;
+        let mut make = match rust {
+            None => command("make"),
+            Some(rust) => {
+                let shared: [&Path; 4] = [&layout.overlay, &layout.cache, &folder, &tree];
+                Root::make(layout, rust)?.command(&shared, "make")?
+            }
+        };
         output(
-            make(&folder, &tree)?
-                .arg("-C")
+            make.arg("-C")
                 .arg(&folder)
                 .arg("-f")
                 .arg(layout.tool("purgatory.mk"))

@@ -48,7 +48,7 @@ impl<'a> BareTests<'a> {
 }
 
 fn bare(layout: &Layout, sources: &Sources) -> Result<Bare> {
-    let purgatory = Purgatory::build(layout, sources.folder())?;
+    let purgatory = Purgatory::build(layout, sources.folder(), None)?;
     Bare::new(layout, purgatory)
 }
 

@@ -60,13 +60,13 @@ fn objects(kernels: &mut Kernels) -> Result<()> {
 
 /// The names of the cases without a kernel.
 pub fn bare_names() -> Vec<String> {
-    bare::names_in(BARE)
+    bare::names(BARE)
 }
 
 /// Runs those of them that are selected.
 pub fn run_bare(layout: &Layout, report: &mut Report) -> Result<()> {
     if report.wants_any(&bare_names()) {
-        bare::run_built_by(layout, report, BARE, Rust::Oldest)?;
+        bare::run(layout, report, BARE, Some(Rust::Oldest))?;
     }
     Ok(())
 }
