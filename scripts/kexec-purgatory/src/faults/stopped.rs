@@ -39,6 +39,30 @@ pub struct StoppedGuest {
 }
 
 impl StoppedGuest {
+    /// Saves a stopped guest, whose memory is in `memory`. `start` is 0 while it is not known.
+    /// `head` begins the list of the pages of an image that is yet to be copied.
+    fn new(
+        point: DamagePoint,
+        machine: Machine,
+        memory: &Path,
+        image: &Loaded,
+        start: u64,
+        head: Option<u64>,
+    ) -> Result<Self> {
+        let template = machine.save(memory)?;
+        let pages = match head {
+            Some(head) => pages(&template, head)?,
+            None => Pages::default(),
+        };
+        Ok(Self {
+            point,
+            template,
+            image: image.clone(),
+            start,
+            pages,
+        })
+    }
+
     /// Reads memory by its address after the copy.
     pub fn read(&self, address: u64, length: usize) -> Result<Vec<u8>> {
         let mut bytes = Vec::with_capacity(length);
@@ -96,36 +120,24 @@ impl StoppedGuests {
         let normal = setup.load(&mut machine, Purpose::Enter)?;
         let head = setup.loaded_head(&mut machine)?;
         check_engine(&machine, &[Purpose::Crash, Purpose::Enter], engine)?;
-        let at_rest = StoppedGuest {
-            point: DamagePoint::CRASH_AT_REST,
-            template: machine.save(&memory("loaded"))?,
-            image: crash.clone(),
-            start: 0,
-            pages: Pages::default(),
-        };
+        let point = DamagePoint::CRASH_AT_REST;
+        let at_rest = StoppedGuest::new(point, machine, &memory("loaded"), &crash, 0, None)?;
 
-        let normal_at_rest = normal_at_rest(
-            at_rest.template.copy(&memory("at-rest"))?,
-            &memory("at-rest"),
-            normal.clone(),
-            head,
-        )?;
+        let point = DamagePoint::NORMAL_AT_REST;
+        let at = memory("at-rest");
+        let machine = at_rest.template.copy(&at)?;
+        let normal_at_rest = StoppedGuest::new(point, machine, &at, &normal, 0, Some(head))?;
 
         step.line("crash");
         let mut machine = at_rest.template.copy(&memory("crash"))?;
         let (_, start) = setup.leave(&mut machine, Purpose::Crash)?;
         machine.run_to(start)?;
-        let crashed = StoppedGuest {
-            point: DamagePoint::CRASH_BEFORE_CHECK,
-            template: machine.save(&memory("crash"))?,
-            image: crash,
-            start,
-            pages: Pages::default(),
-        };
+        let point = DamagePoint::CRASH_BEFORE_CHECK;
+        let crashed = StoppedGuest::new(point, machine, &memory("crash"), &crash, start, None)?;
 
         step.line("kexec");
         let machine = at_rest.template.copy(&memory("kexec"))?;
-        let before_copy = before_copy(setup, machine, &memory("kexec"), normal)?;
+        let before_copy = before_copy(setup, machine, &memory("kexec"), &normal)?;
         let copied = copied(&before_copy, &memory("normal"))?;
         step.done();
         Ok(StoppedGuests {
@@ -150,7 +162,7 @@ impl StoppedGuests {
             regions == Some(REGIONS_WITH_HANDOVER),
             "the image has {regions:?} regions, as if handover were off"
         );
-        let before_copy = before_copy(setup, machine, &memory("kexec"), image)?;
+        let before_copy = before_copy(setup, machine, &memory("kexec"), &image)?;
         let copied = copied(&before_copy, &memory("normal"))?;
         step.done();
         Ok(StoppedGuests {
@@ -168,9 +180,10 @@ impl StoppedGuests {
         let mut machine = ready.copy(&memory("loaded"))?;
         let image = setup.load(&mut machine, Purpose::Enter)?;
         let head = setup.loaded_head(&mut machine)?;
-        let at_rest = normal_at_rest(machine, &memory("loaded"), image.clone(), head)?;
+        let point = DamagePoint::NORMAL_AT_REST;
+        let at_rest = StoppedGuest::new(point, machine, &memory("loaded"), &image, 0, Some(head))?;
         let machine = at_rest.template.copy(&memory("kexec"))?;
-        let guest = before_copy(setup, machine, &memory("kexec"), image)?;
+        let guest = before_copy(setup, machine, &memory("kexec"), &image)?;
         ensure!(
             guest.start == guest.image.entry()?,
             "the next kernel is not entered directly, but {:#x}",
@@ -192,56 +205,26 @@ impl StoppedGuests {
     }
 }
 
-/// Describes a stopped guest with a normal image at rest. The guest's memory is in `memory`,
-/// and the image's list of pages begins with `head`.
-fn normal_at_rest(
-    machine: Machine,
-    memory: &Path,
-    image: Loaded,
-    head: u64,
-) -> Result<StoppedGuest> {
-    let template = machine.save(memory)?;
-    let pages = pages(&template, head)?;
-    Ok(StoppedGuest {
-        point: DamagePoint::NORMAL_AT_REST,
-        template,
-        image,
-        start: 0,
-        pages,
-    })
-}
-
 /// Makes a stopped guest with a normal image, whose memory is in `memory`, enter it, and stops
 /// it before the copy.
 fn before_copy(
     setup: &GuestSetup<'_>,
     mut machine: Machine,
     memory: &Path,
-    image: Loaded,
+    image: &Loaded,
 ) -> Result<StoppedGuest> {
     let (head, start) = setup.leave(&mut machine, Purpose::Enter)?;
-    let template = machine.save(memory)?;
-    let pages = pages(&template, head)?;
-    Ok(StoppedGuest {
-        point: DamagePoint::NORMAL_BEFORE_COPY,
-        template,
-        image,
-        start,
-        pages,
-    })
+    let point = DamagePoint::NORMAL_BEFORE_COPY;
+    StoppedGuest::new(point, machine, memory, image, start, Some(head))
 }
 
 /// Makes a guest that is stopped before the copy copy its image, and stops it before the check.
 fn copied(before_copy: &StoppedGuest, memory: &Path) -> Result<StoppedGuest> {
     let mut machine = before_copy.template.copy(memory)?;
-    machine.run_to(before_copy.start)?;
-    Ok(StoppedGuest {
-        point: DamagePoint::NORMAL_BEFORE_CHECK,
-        template: machine.save(memory)?,
-        image: before_copy.image.clone(),
-        start: before_copy.start,
-        pages: Pages::default(),
-    })
+    let start = before_copy.start;
+    machine.run_to(start)?;
+    let point = DamagePoint::NORMAL_BEFORE_CHECK;
+    StoppedGuest::new(point, machine, memory, &before_copy.image, start, None)
 }
 
 /// Where the pages of a normal image are, from its `kimage::head`.

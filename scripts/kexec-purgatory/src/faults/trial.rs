@@ -159,6 +159,10 @@ pub fn purgatory() -> impl Iterator<Item = Trial> {
 
 impl Trial {
     pub fn name(&self) -> String {
+        let planned_name = |planned: &Planned, how: &str| {
+            let Planned { number, fault, .. } = planned;
+            format!("{number}: {}, {how}: {fault}", planned.point.name())
+        };
         match self {
             Self::Fault(planned) | Self::Direct(planned) => format!(
                 "{}: {}{}, engine {}: {}, panic={}",
@@ -187,34 +191,16 @@ impl Trial {
             ),
             Self::Unverified(point) => format!("tail of a {}", point.name()),
             Self::Mmio => "mismatch on an 8250 in memory".to_owned(),
-            Self::Dump(planned) => format!(
-                "{}: {}, with a crash image: {}",
-                planned.number,
-                planned.point.name(),
-                planned.fault
-            ),
-            Self::NoDump(planned) => format!(
-                "{}: {}, with a crash image that is damaged, too: {}, panic={}",
-                planned.number,
-                planned.point.name(),
-                planned.fault,
-                planned.panic
-            ),
+            Self::Dump(planned) => planned_name(planned, "with a crash image"),
+            Self::NoDump(planned) => {
+                let name = planned_name(planned, "with a crash image that is damaged, too");
+                format!("{name}, panic={}", planned.panic)
+            }
             Self::Record(damage) => format!("record for the next kernel: {}", damage.name),
-            Self::AtRest(planned) => format!(
-                "{}: {}, checked: {}",
-                planned.number,
-                planned.point.name(),
-                planned.fault
-            ),
+            Self::AtRest(planned) => planned_name(planned, "checked"),
             Self::CleanAtRest(point) => format!("clean {}, checked", point.name()),
             Self::EnterChecked => "clean normal image, checked before it is entered".to_owned(),
-            Self::Refused(planned) => format!(
-                "{}: {}, checked before it is entered: {}",
-                planned.number,
-                planned.point.name(),
-                planned.fault
-            ),
+            Self::Refused(planned) => planned_name(planned, "checked before it is entered"),
         }
     }
 
