@@ -31,8 +31,8 @@ pub struct Report {
     work: Work,
     mainline: Figures,
     /// By engine.
-    engines: BTreeMap<&'static str, PerByte>,
-    /// By engine.
+    engines: BTreeMap<&'static str, OfEngine>,
+    /// By engine, of those that this machine can run.
     image: BTreeMap<&'static str, OnImage>,
     /// Other code on the same memory.
     references: IndexMap<&'static str, Speed>,
@@ -87,36 +87,42 @@ struct Speed {
     cycles_per_byte: Spread,
 }
 
+/// The figures of an engine, or why there are none.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum OfEngine {
+    Measured(PerByte),
+    NotMeasured { not_measured: String },
+}
+
 #[derive(Serialize)]
 struct PerByte {
     /// Mainline's time per byte over the engine's.
-    per_byte_ratio: Option<f64>,
-    per_byte_ratio_spread: Option<Spread>,
+    per_byte_ratio: f64,
+    per_byte_ratio_spread: Spread,
     /// The same for the fastest run of each.
-    per_byte_ratio_of_minima: Option<f64>,
+    per_byte_ratio_of_minima: f64,
     /// The engine's time per byte of many small regions over that of the image, for the fastest
     /// runs.
-    small_regions_ratio: Option<f64>,
-    small_regions_cycles_per_byte: Option<Spread>,
+    small_regions_ratio: f64,
+    small_regions_cycles_per_byte: Spread,
     #[serde(flatten)]
-    speed: Option<Speed>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    not_measured: Option<String>,
+    speed: Speed,
 }
 
 #[derive(Serialize)]
 struct OnImage {
     /// Mainline's time for the whole image over the engine's.
-    verify_ratio: Option<f64>,
+    verify_ratio: f64,
     /// The same for copy and verification.
-    verify_copy_ratio: Option<f64>,
-    verify_ratio_spread: Option<Spread>,
-    verify_copy_ratio_spread: Option<Spread>,
+    verify_copy_ratio: f64,
+    verify_ratio_spread: Spread,
+    verify_copy_ratio_spread: Spread,
     /// The same for the fastest run of each.
-    verify_ratio_of_minima: Option<f64>,
-    verify_copy_ratio_of_minima: Option<f64>,
-    verify_ms: Option<Spread>,
-    verify_copy_ms: Option<Spread>,
+    verify_ratio_of_minima: f64,
+    verify_copy_ratio_of_minima: f64,
+    verify_ms: Spread,
+    verify_copy_ms: Spread,
 }
 
 #[derive(Serialize)]
@@ -156,8 +162,14 @@ impl Report {
         let mut engines = BTreeMap::new();
         let mut on_image = BTreeMap::new();
         for &kind in EngineKind::ALL {
-            engines.insert(kind.name(), PerByte::of(kind, &measured, small)?);
-            on_image.insert(kind.name(), OnImage::of(kind, &measured)?);
+            let figures = if Engine::new(kind).is_some() {
+                on_image.insert(kind.name(), OnImage::of(kind, &measured)?);
+                OfEngine::Measured(PerByte::of(kind, &measured, small)?)
+            } else {
+                let not_measured = missing(kind);
+                OfEngine::NotMeasured { not_measured }
+            };
+            engines.insert(kind.name(), figures);
         }
         let mut copy = BTreeMap::new();
         for how in Loop::ALL {
@@ -253,59 +265,38 @@ impl Speed {
 
 impl PerByte {
     fn of(kind: EngineKind, measured: &Measured, small: &Measured) -> Result<Self> {
-        if Engine::new(kind).is_none() {
-            return Ok(Self {
-                per_byte_ratio: None,
-                per_byte_ratio_spread: None,
-                per_byte_ratio_of_minima: None,
-                small_regions_ratio: None,
-                small_regions_cycles_per_byte: None,
-                speed: None,
-                not_measured: Some(missing(kind)),
-            });
-        }
         let name = names::verify(kind.name());
         let ratio = measured.ratio_per_byte(names::MAINLINE_VERIFY, &name)?;
+        let of_minima = measured.ratio_of_minima_per_byte(names::MAINLINE_VERIFY, &name)?;
+        let cycles = measured.cycles_per_byte(&name)?;
+        let small_cycles = small.cycles_per_byte(&name)?;
         Ok(Self {
-            per_byte_ratio: Some(ratio.median),
-            per_byte_ratio_spread: Some(ratio),
-            per_byte_ratio_of_minima: Some(
-                measured.ratio_of_minima_per_byte(names::MAINLINE_VERIFY, &name)?,
-            ),
-            small_regions_ratio: Some(
-                small.cycles_per_byte(&name)?.min / measured.cycles_per_byte(&name)?.min,
-            ),
-            small_regions_cycles_per_byte: Some(small.cycles_per_byte(&name)?),
-            speed: Some(Speed::of(&name, measured)?),
-            not_measured: None,
+            per_byte_ratio: ratio.median,
+            per_byte_ratio_spread: ratio,
+            per_byte_ratio_of_minima: of_minima,
+            small_regions_ratio: small_cycles.min / cycles.min,
+            small_regions_cycles_per_byte: small_cycles,
+            speed: Speed::of(&name, measured)?,
         })
     }
 }
 
 impl OnImage {
     fn of(kind: EngineKind, measured: &Measured) -> Result<Self> {
-        let measured = Engine::new(kind).map(|_| measured);
         let verify = names::verify(kind.name());
         let verify_copy = names::copy_verify(Loop::PROJECT, kind.name());
-        let ratio = |mainline, name: &str| measured.map(|m| m.ratio(mainline, name)).transpose();
-        let minima = |mainline, name: &str| {
-            measured
-                .map(|m| m.ratio_of_minima(mainline, name))
-                .transpose()
-        };
-        let time = |name: &str| measured.map(|m| m.milliseconds(name)).transpose();
-
-        let verify_ratio = ratio(names::MAINLINE_VERIFY, &verify)?;
-        let verify_copy_ratio = ratio(names::MAINLINE_VERIFY_COPY, &verify_copy)?;
+        let verify_ratio = measured.ratio(names::MAINLINE_VERIFY, &verify)?;
+        let verify_copy_ratio = measured.ratio(names::MAINLINE_VERIFY_COPY, &verify_copy)?;
         Ok(Self {
-            verify_ratio: verify_ratio.map(|ratio| ratio.median),
-            verify_copy_ratio: verify_copy_ratio.map(|ratio| ratio.median),
+            verify_ratio: verify_ratio.median,
+            verify_copy_ratio: verify_copy_ratio.median,
             verify_ratio_spread: verify_ratio,
             verify_copy_ratio_spread: verify_copy_ratio,
-            verify_ratio_of_minima: minima(names::MAINLINE_VERIFY, &verify)?,
-            verify_copy_ratio_of_minima: minima(names::MAINLINE_VERIFY_COPY, &verify_copy)?,
-            verify_ms: time(&verify)?,
-            verify_copy_ms: time(&verify_copy)?,
+            verify_ratio_of_minima: measured.ratio_of_minima(names::MAINLINE_VERIFY, &verify)?,
+            verify_copy_ratio_of_minima: measured
+                .ratio_of_minima(names::MAINLINE_VERIFY_COPY, &verify_copy)?,
+            verify_ms: measured.milliseconds(&verify)?,
+            verify_copy_ms: measured.milliseconds(&verify_copy)?,
         })
     }
 }

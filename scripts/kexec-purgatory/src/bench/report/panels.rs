@@ -25,9 +25,8 @@ impl Report {
         // Only what was measured together: the copy and the verification after it.
         let mut bars = vec![time_bar("mainline", self.mainline.verify_copy_ms)];
         for &kind in EngineKind::ALL {
-            let image = self.image.get(kind.name());
-            bars.push(match image.and_then(|image| image.verify_copy_ms) {
-                Some(time) => time_bar(kind.name(), time),
+            bars.push(match self.image.get(kind.name()) {
+                Some(image) => time_bar(kind.name(), image.verify_copy_ms),
                 None => Bar {
                     name: kind.name().to_owned(),
                     parts: Err(missing(kind)),

@@ -5,7 +5,7 @@
 use comfy_table::{CellAlignment, Table, presets::ASCII_MARKDOWN};
 use indexmap::IndexMap;
 
-use super::{Report, millions};
+use super::{OfEngine, Report, millions};
 use crate::bench::copy::Loop;
 use crate::bench::instructions::Repeated;
 use crate::bench::mapped::Engine;
@@ -43,8 +43,8 @@ impl Report {
         );
         println!("{}\n", self.of_image());
         for (name, engine) in &self.engines {
-            if let Some(reason) = &engine.not_measured {
-                println!("{name}: {reason}");
+            if let OfEngine::NotMeasured { not_measured } = engine {
+                println!("{name}: {not_measured}");
             }
         }
         println!();
@@ -110,7 +110,7 @@ impl Report {
             rows.push((name, speed, Default::default()));
         }
         for engine in Engine::all() {
-            let Some(figures) = self.engines.get(engine.name()) else {
+            let Some(OfEngine::Measured(figures)) = self.engines.get(engine.name()) else {
                 continue;
             };
             let ratios = [
@@ -118,10 +118,7 @@ impl Report {
                 figures.per_byte_ratio_of_minima,
                 figures.small_regions_ratio,
             ];
-            if let Some(speed) = &figures.speed {
-                let ratios = ratios.map(|ratio| ratio.map(two_digits).unwrap_or_default());
-                rows.push((engine.name(), speed, ratios));
-            }
+            rows.push((engine.name(), &figures.speed, ratios.map(two_digits)));
         }
         for (name, speed, ratios) in rows {
             let figures = [
@@ -174,8 +171,8 @@ impl Report {
                     image.verify_copy_ratio_of_minima,
                 ),
             ] {
-                row.extend(time.as_ref().map(times).unwrap_or_default());
-                row.extend([ratio, minima].map(|ratio| ratio.map(two_digits).unwrap_or_default()));
+                row.extend(times(&time));
+                row.extend([ratio, minima].map(two_digits));
             }
             table.add_row(row);
         }
