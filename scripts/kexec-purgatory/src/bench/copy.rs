@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn every_loop_copies_every_page() {
         // More than one page of entries.
-        let image = Image::of_size(700 * PAGE).unwrap();
+        let image = Image::of_equal_segments(1, 700 * PAGE).unwrap();
         let expected = image.memory.to_vec();
         for pages in Pages::ALL {
             let copy = Copy::new(&image, pages, Extent::Loaded).unwrap();

@@ -81,17 +81,10 @@ impl Image {
         Ok(image)
     }
 
-    /// Segments of the same size, whole pages.
+    /// Segments of the same size, whole pages, so that there is no tail.
     pub fn of_equal_segments(count: usize, bytes: usize) -> Result<Self> {
         let mut image = Self::with_segments(&vec![("segment", bytes, bytes); count])?;
         fastrand::Rng::with_seed(3).fill(&mut image.memory);
-        Ok(image)
-    }
-
-    /// Only an initramfs of whole pages, so that there is no tail.
-    pub fn of_size(bytes: usize) -> Result<Self> {
-        let mut image = Self::with_segments(&[("initramfs", bytes, bytes)])?;
-        fastrand::Rng::with_seed(2).fill(&mut image.memory);
         Ok(image)
     }
 

@@ -204,23 +204,36 @@ pub fn on_image(
     Ok(measured)
 }
 
-/// Measures the verification of an image of many small segments.
-pub fn on_small_regions(programs: &Programs, caches: Caches, rounds: usize) -> Result<Measured> {
-    let mut step = Step::start("measure small regions on this processor");
-    let image = Image::of_equal_segments(SMALL_REGIONS, SMALL_REGION)?;
-    let mainline = Mainline::link(&programs.mainline, &image)?;
-    let mut cases = vec![Case::new(names::MAINLINE_VERIFY, image.loaded(), || {
+/// Measures the verification of an image by mainline's code and by every engine. `label` names the
+/// image in messages.
+fn verification(
+    programs: &Programs,
+    label: &str,
+    image: &Image,
+    caches: Caches,
+    rounds: usize,
+) -> Result<Measured> {
+    let mut step = Step::start(format!("measure {label} on this processor"));
+    let mainline = Mainline::link(&programs.mainline, image)?;
+    let bytes = image.loaded();
+    let mut cases = vec![Case::new(names::MAINLINE_VERIFY, bytes, || {
         mainline.verify();
     })];
-    cases.extend(Engine::all().into_iter().map(|engine| {
-        let (purgatory, image) = (&programs.purgatory, &image);
-        Case::new(names::verify(engine.name()), image.loaded(), move || {
+    let purgatory = &programs.purgatory;
+    for engine in Engine::all() {
+        cases.push(Case::new(names::verify(engine.name()), bytes, move || {
             black_box(purgatory.verify(engine, image));
-        })
-    }));
-    let measured = interleaved(cases, || caches.prepare(&image, &[]), rounds, &mut step)?;
+        }));
+    }
+    let measured = interleaved(cases, || caches.prepare(image, &[]), rounds, &mut step)?;
     step.done();
     Ok(measured)
+}
+
+/// Measures the verification of an image of many small segments.
+pub fn on_small_regions(programs: &Programs, caches: Caches, rounds: usize) -> Result<Measured> {
+    let image = Image::of_equal_segments(SMALL_REGIONS, SMALL_REGION)?;
+    verification(programs, "small regions", &image, caches, rounds)
 }
 
 /// Measures on images of several sizes, without a tail. Returns the size of each in MiB with its
@@ -234,21 +247,9 @@ pub fn on_sizes(
     sizes
         .iter()
         .map(|&size| {
-            let mut step = Step::start(format!("measure {size} MiB on this processor"));
-            let image = Image::of_size(size << 20)?;
-            let mainline = Mainline::link(&programs.mainline, &image)?;
-            let bytes = image.loaded();
-            let mut cases = vec![Case::new(names::MAINLINE_VERIFY, bytes, || {
-                mainline.verify();
-            })];
-            for engine in Engine::all() {
-                let (purgatory, image) = (&programs.purgatory, &image);
-                cases.push(Case::new(names::verify(engine.name()), bytes, move || {
-                    black_box(purgatory.verify(engine, image));
-                }));
-            }
-            let measured = interleaved(cases, || caches.prepare(&image, &[]), rounds, &mut step)?;
-            step.done();
+            let image = Image::of_equal_segments(1, size << 20)?;
+            let label = format!("{size} MiB");
+            let measured = verification(programs, &label, &image, caches, rounds)?;
             Ok((size, measured))
         })
         .collect()
