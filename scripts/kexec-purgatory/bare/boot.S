@@ -118,7 +118,7 @@ long_mode:
 	lidt	idt_pointer
 2:	lgdt	none
 
-	/* The next kernel must find these values again, see src/bare/state.rs. */
+	/* The next kernel must find these values again, see src/bare/probe.rs. */
 	movq	%cr3, %rax
 	movq	%rax, STATE + 232
 	movl	$MSR_EFER, %ecx

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Stands in for the next kernel: records the state that it was entered in at
- * STATE, for src/bare/state.rs, and ends QEMU.  In Bochs, it sends the state to
+ * STATE, for src/bare/probe.rs, and ends QEMU.  In Bochs, it sends the state to
  * the serial console, for src/bare/bochs.rs, and then ends Bochs.
  *
  * JOB is where src/bare/image.rs puts what differs from run to run.

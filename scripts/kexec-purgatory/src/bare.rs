@@ -13,10 +13,10 @@ mod cases;
 mod expect;
 mod image;
 mod machine;
+mod probe;
 pub(crate) mod run;
-mod state;
 
 pub use self::built::{Purgatory, SOURCES};
 pub use self::cases::cases;
 pub use self::machine::Bare;
-use self::state::State;
+use self::probe::State;

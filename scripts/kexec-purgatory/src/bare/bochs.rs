@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 
 use super::image::{Image, JOB_IN_BOCHS, STATE};
+use super::probe::{self, State};
 use super::run::{BOOT, Ending, MEMORY, POLL, Run, flat, gave_up};
-use super::state::{self, State};
 use crate::command::{emulator, tail};
 use crate::layout::Layout;
 
@@ -138,7 +138,7 @@ impl Disk {
         if ending == Ending::Entered {
             let text = printed
                 .len()
-                .checked_sub(state::SIZE)
+                .checked_sub(probe::SIZE)
                 .context("the next kernel did not tell its state")?;
             memory.write_all_at(&printed.split_off(text), STATE)?;
         }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Error, Result};
 
 use super::image::{DIGESTS, GUARD_TABLE, GUARDED, JOB, STATE};
-use super::state::State;
+use super::probe::State;
 use crate::command::{command, output};
 use crate::layout::Layout;
 

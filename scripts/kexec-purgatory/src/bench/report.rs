@@ -2,7 +2,7 @@
 
 //! The measurements as JSON, as tables and for the picture.
 
-mod machine;
+mod host;
 mod panels;
 mod tables;
 
@@ -12,7 +12,7 @@ use anyhow::Result;
 use indexmap::IndexMap;
 use serde::Serialize;
 
-use self::machine::Machine;
+use self::host::Machine;
 use super::copy::{Loop, Pages};
 use super::image::{Image, Segment};
 use super::instructions::Repeated;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The state of the processor at the next kernel's first instruction.
+//! What `bare/probe.S` records: the state of the processor at the next kernel's first instruction.
 
 use std::array;
 use std::fs::File;
