@@ -12,6 +12,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::command::{command, output};
+use crate::files;
 
 pub const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
@@ -35,9 +36,7 @@ impl PrivateApt {
     pub fn new(dir: &Path, suite: &str, machine_sources: bool) -> Result<Self> {
         let dir = dir.join(suite);
         let sources = dir.join("sources");
-        if sources.exists() {
-            fs::remove_dir_all(&sources)?;
-        }
+        files::remove(&sources)?;
         for sub in ["sources", "lists/partial", "cache/archives/partial"] {
             fs::create_dir_all(dir.join(sub))?;
         }

@@ -31,6 +31,7 @@ use self::processor::{Caches, Objects, Programs};
 use self::report::Report;
 use crate::bare;
 use crate::fetch;
+use crate::files;
 use crate::kernel::objects;
 use crate::kernel::toolchain::Toolchain;
 use crate::layout::Layout;
@@ -163,10 +164,7 @@ pub fn check_decompressor(
 /// compute correct digests, and mainline's purgatory, as linked here, tells a sound image from a
 /// damaged one. `ours` and `mainline` are build directories with the objects.
 pub fn check(ours: &Path, mainline: &Path, kernel: &Path) -> Result<()> {
-    let read = |name: &str| {
-        let path = ours.join(name);
-        fs::read(&path).with_context(|| format!("cannot read {}", path.display()))
-    };
+    let read = |name: &str| files::read(&ours.join(name));
     let (purgatory, digests) = (read(processor::PURGATORY)?, read(processor::DIGESTS)?);
     let programs = Programs::link(&Objects::read(purgatory, digests, mainline)?)?;
     let mut image = Image::of_kernel(kernel)?;

@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use crate::apt::{Package, PrivateApt};
 use crate::checksum;
 use crate::command::{command, logged, output};
+use crate::files;
 use crate::layout::{Layout, lock};
 use crate::progress::Step;
 use crate::supported::{self, SERIES};
@@ -107,7 +108,7 @@ fn tree(layout: &Layout, kind: &str) -> Result<PathBuf> {
 
 /// Extracts a kernel tree again, so that nothing in it is changed.
 pub fn new_tree(layout: &Layout, kind: &str) -> Result<PathBuf> {
-    remove(&marker(&tree(layout, kind)?))?;
+    files::remove(&marker(&tree(layout, kind)?))?;
     extracted(layout, kind)
 }
 
@@ -129,7 +130,7 @@ fn extracted(layout: &Layout, kind: &str) -> Result<PathBuf> {
     let name = &fetched.package;
     let mut step = Step::start(format!("extract {name} {}", fetched.version));
     for old in [&tree, &marker] {
-        remove(old)?;
+        files::remove(old)?;
     }
     let temporary = unpacked(layout, &deb)?;
     let archive = temporary.path().join(format!("usr/src/{name}.tar.xz"));
@@ -381,16 +382,6 @@ pub fn retried<T>(mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
         }
     }
     attempt()
-}
-
-/// Removes a file or a directory, if it exists.
-pub fn remove(path: &Path) -> Result<()> {
-    if path.is_dir() {
-        fs::remove_dir_all(path)?;
-    } else if path.exists() {
-        fs::remove_file(path)?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

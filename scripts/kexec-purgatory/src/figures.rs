@@ -2,10 +2,9 @@
 
 //! What the purgatory costs on each kind of processor, read from the page with all figures.
 
-use std::fs;
-
 use anyhow::{Context, Result};
 
+use crate::files;
 use crate::layout::Layout;
 
 /// The page, below the top of the overlay.
@@ -23,16 +22,14 @@ pub struct Figures {
 
 /// The rows of the page's table of processors.
 pub fn read(layout: &Layout) -> Result<Vec<Figures>> {
-    let path = layout.overlay.join(PAGE);
-    let text =
-        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text = files::read_text(&layout.overlay.join(PAGE))?;
     parse(&text).with_context(|| format!("{PAGE} has no table of processors"))
 }
 
 /// The least and the most time in ms that one of these engines takes on a processor, by the page's
 /// table of engines.
 pub fn range(layout: &Layout, engines: &[&str]) -> Result<(f64, f64)> {
-    let text = fs::read_to_string(layout.overlay.join(PAGE))?;
+    let text = files::read_text(&layout.overlay.join(PAGE))?;
     range_in(&text, engines).with_context(|| format!("{PAGE} has no times of {engines:?}"))
 }
 

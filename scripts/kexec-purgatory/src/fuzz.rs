@@ -12,6 +12,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use crate::command::{cargo, command, logged, logged_step};
+use crate::files;
 use crate::layout::Layout;
 use crate::progress::Step;
 
@@ -124,9 +125,7 @@ type Inputs = BTreeSet<Vec<u8>>;
 impl<'a> Target<'a> {
     fn new(layout: &Layout, name: &'static str, program: &'a Path) -> Result<Self> {
         let folder = layout.build.join("fuzz").join(name);
-        if folder.exists() {
-            fs::remove_dir_all(&folder)?;
-        }
+        files::remove(&folder)?;
         let sub = |name: &str| {
             let folder = folder.join(name);
             fs::create_dir_all(&folder)?;
@@ -150,8 +149,7 @@ impl<'a> Target<'a> {
 
     /// Writes the corpus as files, and returns its inputs.
     fn write_corpus(&self) -> Result<Inputs> {
-        let text = fs::read_to_string(&self.text)
-            .with_context(|| format!("cannot read {}", self.text.display()))?;
+        let text = files::read_text(&self.text)?;
         let inputs = text
             .lines()
             .filter(|line| !line.starts_with('#'))
@@ -181,13 +179,13 @@ impl<'a> Target<'a> {
             &log,
             &mut step,
         );
-        for failure in fs::read_dir(&self.failures)? {
-            let input = fs::read(failure?.path())?;
+        for failure in files::below(&self.failures)? {
+            let input = files::read(&failure)?;
             eprintln!("the property does not hold for {}", hex::encode(&input));
         }
         ran?;
         step.done();
-        fs::read_to_string(&log)?
+        files::read_text(&log)?
             .lines()
             .find_map(|line| line.strip_prefix("stat::number_of_executed_units:"))
             .and_then(|count| count.trim().parse().ok())
@@ -203,14 +201,15 @@ impl<'a> Target<'a> {
                 .arg("-merge=1")
                 .args([&self.merged, &self.corpus, &self.found]),
         )?;
-        fs::read_dir(&self.merged)?
-            .map(|entry| Ok(fs::read(entry?.path())?))
+        files::below(&self.merged)?
+            .iter()
+            .map(|path| files::read(path))
             .collect()
     }
 
     /// Writes the corpus to the overlay, and keeps the comments there.
     fn keep<'b>(&self, inputs: impl Iterator<Item = &'b Vec<u8>>) -> Result<()> {
-        let old = fs::read_to_string(&self.text)?;
+        let old = files::read_text(&self.text)?;
         let mut text: String = old
             .lines()
             .take_while(|line| line.starts_with('#'))
@@ -219,7 +218,7 @@ impl<'a> Target<'a> {
         for input in inputs {
             writeln!(text, "{}", hex::encode(input))?;
         }
-        fs::write(&self.text, text).with_context(|| format!("cannot write {}", self.text.display()))
+        files::write(&self.text, text)
     }
 
     fn libfuzzer(&self) -> Command {

@@ -3,12 +3,14 @@
 //! Writing initramfs archives.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use cpio::newc::{Builder, trailer};
+
+use crate::files;
 
 const DIRECTORY: u32 = 0o040_755;
 const FILE: u32 = 0o100_644;
@@ -51,7 +53,7 @@ impl Initramfs {
 
     /// Adds a copy of one of the host's programs.
     pub fn program(&mut self, path: &str, from: &Path) -> Result<()> {
-        let content = fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
+        let content = files::read(from)?;
         self.add(path, EXECUTABLE, &content)
     }
 

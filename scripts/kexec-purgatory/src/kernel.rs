@@ -17,6 +17,7 @@ use clap::ValueEnum;
 use self::toolchain::Toolchain;
 use crate::bzimage::BzImage;
 use crate::command::{logged, logged_step};
+use crate::files;
 use crate::layout::Layout;
 use crate::progress::Step;
 
@@ -96,9 +97,7 @@ pub struct Built {
 impl Built {
     /// What a build left in its directory, which may also have modules of other states.
     pub fn in_place(output: &Path) -> Result<Self> {
-        let modules = output.join("modules.order");
-        let order = fs::read_to_string(&modules)
-            .with_context(|| format!("cannot read {}", modules.display()))?;
+        let order = files::read_text(&output.join("modules.order"))?;
         Ok(Self {
             image: output.join("arch/x86/boot/bzImage"),
             modules: order
@@ -130,9 +129,7 @@ impl Built {
                 .map(|module| keep(module))
                 .collect::<Result<_>>()?,
         };
-        if folder.exists() {
-            fs::remove_dir_all(&folder)?;
-        }
+        files::remove(&folder)?;
         fs::rename(new.keep(), &folder)?;
         Ok(kept)
     }

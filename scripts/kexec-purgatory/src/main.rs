@@ -25,6 +25,7 @@ mod expected;
 mod faults;
 mod fetch;
 mod figures;
+mod files;
 mod fuzz;
 mod graft;
 mod guest;

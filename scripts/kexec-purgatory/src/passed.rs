@@ -8,10 +8,10 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use walkdir::WalkDir;
 
 use crate::checksum;
 use crate::fetch;
+use crate::files;
 use crate::graft::map;
 use crate::layout::Layout;
 use crate::series;
@@ -36,11 +36,8 @@ impl Passed {
             sums += &checksum::of_file(&patch)?;
         }
         sums += &checksum::of_file(&series::list(layout))?;
-        for entry in WalkDir::new(layout.tool("")).sort_by_file_name() {
-            let entry = entry?;
-            if entry.file_type().is_file() {
-                sums += &checksum::of_file(entry.path())?;
-            }
+        for file in files::below(&layout.tool(""))? {
+            sums += &checksum::of_file(&file)?;
         }
         Ok(Self {
             path: layout.build.join(format!("{name}-passed")),
@@ -85,10 +82,7 @@ impl Passed {
 
     /// Removes the file, because the run is complete.
     pub fn forget(&self) -> Result<()> {
-        match self.path.exists() {
-            true => Ok(fs::remove_file(&self.path)?),
-            false => Ok(()),
-        }
+        files::remove(&self.path)
     }
 }
 

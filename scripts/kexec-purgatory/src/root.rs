@@ -14,6 +14,7 @@ use anyhow::{Result, ensure};
 use crate::apt;
 use crate::command::{emulator, logged, output};
 use crate::fetch;
+use crate::files;
 use crate::layout::{Layout, lock};
 use crate::progress::Step;
 
@@ -162,7 +163,7 @@ impl Root {
                 &mut step,
             )?;
             fs::write(root.join(".packages"), &packages)?;
-            fetch::remove(&folder)?;
+            files::remove(&folder)?;
             fs::rename(&root, &folder)?;
             Ok(())
         })?;

@@ -21,6 +21,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::command::{command, output};
 use crate::figures;
+use crate::files;
 use crate::graft::{map, patch};
 use crate::layout::Layout;
 use crate::pristine;
@@ -152,11 +153,9 @@ pub fn make(layout: &Layout, tree: &Path) -> Result<bool> {
 /// date are those of the last patch.
 fn cover_letter(layout: &Layout, repository: &Path, patches: &[PathBuf]) -> Result<String> {
     let commits = patches.len();
-    let last = fs::read_to_string(patches.last().context("no patches")?)?;
+    let last = files::read_text(patches.last().context("no patches")?)?;
     let (head, _) = last.split_once("\nSubject: ").context("no subject")?;
-    let path = layout.overlay.join("patches/cover-letter");
-    let text =
-        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text = files::read_text(&layout.overlay.join("patches/cover-letter"))?;
     let (_license, text) = text.split_once("\n\n").context("no license")?;
     let (subject, body) = text.split_once("\n\n").context("no subject")?;
     let processors: Vec<String> = figures::read(layout)?
@@ -202,9 +201,7 @@ fn write(commits: &[Commit], repository: &Path, folder: &Path) -> Result<()> {
     for (index, commit) in commits.iter().enumerate() {
         add(repository, commit, &commits[index + 1..])?;
     }
-    if folder.exists() {
-        fs::remove_dir_all(folder)?;
-    }
+    files::remove(folder)?;
     // checkpatch must see MAINTAINERS before it sees a new file.
     let order = repository.join(".git/order");
     fs::write(&order, "MAINTAINERS\n")?;
@@ -264,8 +261,7 @@ pub fn list(layout: &Layout) -> PathBuf {
 fn commits(layout: &Layout) -> Result<Vec<Commit>> {
     let folder = layout.overlay.join("patches");
     let path = list(layout);
-    let text =
-        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text = files::read_text(&path)?;
     let mut left = map::links(layout)?;
     let mut commits: Vec<Commit> = Vec::new();
     // A path of the overlay, and the index of the commit that names it.

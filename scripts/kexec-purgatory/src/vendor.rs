@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
-use walkdir::WalkDir;
 
 use crate::checksum;
 use crate::command::{cargo, output};
+use crate::files;
 use crate::layout::{Layout, lock};
 use crate::progress::Step;
 
@@ -61,7 +61,7 @@ impl Vendored {
     /// Fetches the crates that the lock file names, unless the cache has them.
     pub fn fetch(layout: &Layout) -> Result<Self> {
         let manifest = layout.overlay.join(DEPENDANT).join("Cargo.toml");
-        let lock_file = fs::read(manifest.with_file_name("Cargo.lock"))?;
+        let lock_file = files::read(&manifest.with_file_name("Cargo.lock"))?;
         let name = format!("crates-{:.16}", checksum::of_bytes(&lock_file));
         let folder = layout.cache.join(name);
         let _lock = lock(&layout.cache)?;
@@ -77,7 +77,7 @@ impl Vendored {
             for name in CRATES {
                 import(name, new.path()).with_context(|| format!("crate {name}"))?;
             }
-            fs::remove_dir_all(new.path().join("vendor"))?;
+            files::remove(&new.path().join("vendor"))?;
             fs::rename(new.keep(), &folder)?;
             step.done();
         }
@@ -91,60 +91,46 @@ impl Vendored {
 
     /// Every file by its path in the kernel tree, with the crates' directories in `to`.
     pub fn links(&self, to: &Path) -> Result<BTreeMap<PathBuf, PathBuf>> {
-        files(&self.folder(), to)
+        moved(&self.folder(), to)
     }
 
     /// Every source as it was published, by its path in the kernel tree, as in [`Vendored::links`].
     pub fn published(&self, to: &Path) -> Result<BTreeMap<PathBuf, PathBuf>> {
-        files(&self.folder.join(PUBLISHED), to)
+        moved(&self.folder.join(PUBLISHED), to)
     }
 }
 
 /// Every file of a directory, by its path below `to`.
-fn files(folder: &Path, to: &Path) -> Result<BTreeMap<PathBuf, PathBuf>> {
-    let mut files = BTreeMap::new();
-    for entry in WalkDir::new(folder) {
-        let entry = entry?;
-        if entry.file_type().is_file() {
-            let path = to.join(entry.path().strip_prefix(folder)?);
-            files.insert(path, entry.into_path());
-        }
-    }
-    Ok(files)
+fn moved(folder: &Path, to: &Path) -> Result<BTreeMap<PathBuf, PathBuf>> {
+    files::below(folder)?
+        .into_iter()
+        .map(|file| Ok((to.join(file.strip_prefix(folder)?), file)))
+        .collect()
 }
 
 /// Copies the sources of one crate out of cargo's directory, once unchanged and once with SPDX
 /// lines and a README.md.
 fn import(name: &str, folder: &Path) -> Result<()> {
     let from = folder.join("vendor").join(name);
-    let text = fs::read_to_string(from.join("Cargo.toml"))?;
+    let text = files::read_text(&from.join("Cargo.toml"))?;
     let package = toml::from_str::<Manifest>(&text)?.package;
     ensure!(package.name == name, "is {}", package.name);
-    for entry in WalkDir::new(from.join("src")) {
-        let entry = entry?;
-        if !entry.file_type().is_file() {
-            continue;
-        }
-        let source = fs::read_to_string(entry.path())?;
-        let below = Path::new(name).join(entry.path().strip_prefix(&from)?);
-        write(&folder.join(PUBLISHED).join(&below), &source)?;
-        write(
+    for file in files::below(&from.join("src"))? {
+        let source = files::read_text(&file)?;
+        let below = Path::new(name).join(file.strip_prefix(&from)?);
+        files::write(&folder.join(PUBLISHED).join(&below), &source)?;
+        files::write(
             &folder.join(IMPORTED).join(&below),
-            &format!(
+            format!(
                 "// SPDX-License-Identifier: {}\n\n{source}",
                 package.license
             ),
         )?;
     }
-    write(
+    files::write(
         &folder.join(IMPORTED).join(name).join("README.md"),
-        &readme(&package),
+        readme(&package),
     )
-}
-
-fn write(path: &Path, text: &str) -> Result<()> {
-    fs::create_dir_all(path.parent().context("no folder")?)?;
-    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// The README.md of a crate in the kernel.

@@ -5,10 +5,11 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
 use crate::abi::MAGIC;
 use crate::command::{command, output};
+use crate::files;
 use crate::graft;
 use crate::layout::Layout;
 use crate::params::header;
@@ -63,10 +64,7 @@ impl Purgatory {
                 .arg(format!("PURGATORY={}", sources.display()))
                 .arg(format!("KEXEC_PURGATORY_CRATES={}", crates.display())),
         )?;
-        let read = |name: &str| {
-            let path = folder.join("purgatory").join(name);
-            fs::read(&path).with_context(|| format!("cannot read {}", path.display()))
-        };
+        let read = |name: &str| files::read(&folder.join("purgatory").join(name));
         let bytes = read("purgatory.bin")?;
         let header = header(&bytes)?;
         ensure!(header.magic == MAGIC, "what was built is no purgatory");

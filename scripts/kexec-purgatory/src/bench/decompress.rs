@@ -2,7 +2,6 @@
 
 //! The next kernel's decompression of itself, by the kernel's own code, linked into this process.
 
-use std::fs;
 use std::mem;
 use std::path::Path;
 
@@ -13,6 +12,7 @@ use super::memory::Memory;
 use super::program::Program;
 use crate::bzimage::BzImage;
 use crate::command::{command, output};
+use crate::files;
 use crate::layout::Layout;
 
 /// The source, in the tool's directory, and its function.
@@ -92,8 +92,7 @@ impl Compressed {
         build: &Path,
         bzimage: &Path,
     ) -> Result<Option<Self>> {
-        let file =
-            fs::read(bzimage).with_context(|| format!("cannot read {}", bzimage.display()))?;
+        let file = files::read(bzimage)?;
         let payload = BzImage::parse(&file).and_then(|image| image.payload());
         let payload = payload.with_context(|| bzimage.display().to_string())?;
         // The kernel's build appends the decompressed size to the compressed data.
@@ -133,7 +132,7 @@ impl Compressed {
                 .arg(&linked),
         )?;
         Ok(Some(Self {
-            object: fs::read(&linked)?,
+            object: files::read(&linked)?,
             payload: payload.to_vec(),
             size: usize::try_from(u32::from_le_bytes(*size))?,
         }))

@@ -2,7 +2,6 @@
 
 //! The image that is copied and verified: its segments, as the kernel's loader would make them.
 
-use std::fs;
 use std::ops::Range;
 use std::path::Path;
 
@@ -12,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::memory::{Memory, PAGE};
 use crate::bzimage::BzImage;
+use crate::files;
 
 /// Bytes of initramfs that are loaded with the distribution's kernel.
 const INITRAMFS: usize = 30 << 20;
@@ -55,8 +55,7 @@ pub struct Image {
 impl Image {
     /// A kernel with 30 MiB of random bytes for its initramfs.
     pub fn of_kernel(bzimage: &Path) -> Result<Self> {
-        let file =
-            fs::read(bzimage).with_context(|| format!("cannot read {}", bzimage.display()))?;
+        let file = files::read(bzimage)?;
         let parsed = BzImage::parse(&file).with_context(|| bzimage.display().to_string())?;
         let kernel = parsed.kernel();
         let mut image = Self::of_kernel_size(kernel.len(), parsed.init_size()?)?;
@@ -149,7 +148,7 @@ impl Image {
 
 /// Bytes of a bzImage's protected-mode part, and its `init_size`.
 pub fn kernel_size(bzimage: &Path) -> Result<(usize, usize)> {
-    let file = fs::read(bzimage).with_context(|| format!("cannot read {}", bzimage.display()))?;
+    let file = files::read(bzimage)?;
     let image = BzImage::parse(&file).with_context(|| bzimage.display().to_string())?;
     Ok((image.kernel().len(), image.init_size()?))
 }

@@ -2,7 +2,6 @@
 
 //! Measures on the processor that this program runs on.
 
-use std::fs;
 use std::hint::black_box;
 use std::path::Path;
 
@@ -19,6 +18,7 @@ use super::mainline::Mainline;
 use super::mapped::{Engine, Purgatory};
 use super::measure::{Case, Measured, interleaved};
 use super::memory::flush;
+use crate::files;
 use crate::progress::Step;
 
 /// How image pages lie where copy and verification are measured together: the way that suits the
@@ -332,10 +332,7 @@ pub struct Objects {
 impl Objects {
     /// Reads mainline's objects from its build directory.
     pub fn read(purgatory: Vec<u8>, digests: Vec<u8>, mainline: &Path) -> Result<Self> {
-        let read = |object: &str| {
-            let path = mainline.join(object);
-            fs::read(&path).with_context(|| format!("cannot read {}", path.display()))
-        };
+        let read = |object: &str| files::read(&mainline.join(object));
         let mut streams = <[Vec<u8>; load::STREAMS.len()]>::default();
         for (bytes, stream) in streams.iter_mut().zip(&load::STREAMS) {
             *bytes = read(stream.object)?;

@@ -7,7 +7,7 @@ use std::io::{self, Seek, SeekFrom};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use walkdir::WalkDir;
 
 use super::vm::{Hardware, Vm};
@@ -15,6 +15,7 @@ use crate::apt;
 use crate::checksum;
 use crate::command::{command, logged, output};
 use crate::fetch;
+use crate::files;
 use crate::layout::{Layout, lock};
 use crate::progress::Step;
 use crate::qemu::FIRMWARE_VARIABLES;
@@ -147,11 +148,8 @@ pub fn make(layout: &Layout) -> Result<PathBuf> {
     write(&root, &image)?;
     step.done();
     first_boot(layout, &image)?;
-    for old in folder.read_dir()? {
-        let old = old?.path();
-        if old.extension().is_some_and(|extension| extension == "img") {
-            fs::remove_file(old)?;
-        }
+    for old in files::with_extension(&folder, "img")? {
+        files::remove(&old)?;
     }
     fs::rename(&image, &disk)?;
     Ok(disk)
@@ -179,9 +177,7 @@ fn first_boot(layout: &Layout, image: &Path) -> Result<()> {
 /// Configures the root.
 fn settle(root: &Path) -> Result<()> {
     for (path, text) in FILES {
-        let path = root.join(path);
-        fs::create_dir_all(path.parent().context("no folder")?)?;
-        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        files::write(&root.join(path), text)?;
     }
     fs::create_dir_all(root.join("boot/efi"))?;
     let units = root.join("etc/systemd/system");

@@ -2,10 +2,9 @@
 
 //! The commands of the administrator's guide, which the tests run in a guest.
 
-use std::fs;
-
 use anyhow::{Context, Result};
 
+use crate::files;
 use crate::layout::Layout;
 
 /// The page, below the top of the overlay.
@@ -21,9 +20,7 @@ pub struct Guide {
 
 impl Guide {
     pub fn read(layout: &Layout) -> Result<Self> {
-        let path = layout.overlay.join(PAGE);
-        let text =
-            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let text = files::read_text(&layout.overlay.join(PAGE))?;
         Ok(Self::parse(&text))
     }
 

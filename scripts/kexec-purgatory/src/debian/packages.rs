@@ -16,6 +16,7 @@ use clap::ValueEnum;
 use crate::command::{command, logged, output};
 use crate::exit::Cause;
 use crate::fetch;
+use crate::files;
 use crate::graft;
 use crate::kernel::config::{self, Setting};
 use crate::kernel::toolchain::Toolchain;
@@ -92,7 +93,7 @@ pub fn make(layout: &Layout, profile: Profile, build: Build) -> Result<Vec<PathB
     // that an interrupted run leaves none.
     let stamp = work.join("packages");
     let complete = fs::read_to_string(&stamp).unwrap_or_default();
-    fetch::remove(&stamp)?;
+    files::remove(&stamp)?;
 
     let tree = graft::kernel_tree(layout)?;
     graft::graft(layout, &tree)?;
@@ -286,9 +287,7 @@ fn check_config(debian: &str, ours: &[Setting], config: &str) -> Result<()> {
 
 /// The modules that the test guest needs.
 fn guest_modules(layout: &Layout) -> Result<Vec<String>> {
-    let path = layout.tool(GUEST_MODULES);
-    let text =
-        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text = files::read_text(&layout.tool(GUEST_MODULES))?;
     Ok(text
         .lines()
         .map(str::trim)
@@ -335,8 +334,7 @@ fn check_modules(objects: &Path, modules: &[String]) -> Result<()> {
 /// replace the distribution's. Returns their paths in `folder`.
 fn collect(objects: &Path, work: &Path, folder: &Path) -> Result<Vec<String>> {
     let list = objects.join("debian/files");
-    let text =
-        fs::read_to_string(&list).with_context(|| format!("cannot read {}", list.display()))?;
+    let text = files::read_text(&list)?;
     let names: Vec<&str> = text
         .lines()
         .filter_map(|line| line.split(' ').next())
@@ -365,11 +363,8 @@ fn collect(objects: &Path, work: &Path, folder: &Path) -> Result<Vec<String>> {
 
 /// Removes the packages in a directory.
 fn remove_packages(folder: &Path) -> Result<()> {
-    for old in folder.read_dir()? {
-        let old = old?.path();
-        if old.extension().is_some_and(|extension| extension == "deb") {
-            fs::remove_file(old)?;
-        }
+    for old in files::with_extension(folder, "deb")? {
+        files::remove(&old)?;
     }
     Ok(())
 }

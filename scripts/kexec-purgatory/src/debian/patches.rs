@@ -2,13 +2,13 @@
 
 //! The project as patches for Debian's source package `linux`.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
 use crate::command::{command, output};
 use crate::fetch;
+use crate::files;
 use crate::layout::Layout;
 use crate::progress::Step;
 use crate::series;
@@ -31,9 +31,7 @@ pub fn make(layout: &Layout) -> Result<PathBuf> {
     let mut step = Step::start("make patches for Debian's source package");
     let version = fetch::source_version(layout)?;
     let folder = layout.build.join("debian-patches");
-    if folder.exists() {
-        fs::remove_dir_all(&folder)?;
-    }
+    files::remove(&folder)?;
     let patches = folder.join("patches");
     let tree = tempfile::tempdir_in(&layout.build)?;
     series::extract_touched(layout, tree.path())?;
@@ -50,9 +48,8 @@ pub fn make(layout: &Layout) -> Result<PathBuf> {
         let name = patch.file_name().context("a patch without a name")?;
         lines += &format!("{FOLDER}/{}\n", name.to_string_lossy());
     }
-    fs::write(patches.join("series"), lines)?;
-    fs::create_dir_all(folder.join("config/amd64"))?;
-    fs::write(folder.join("config/amd64/config"), CONFIG)?;
+    files::write(&patches.join("series"), lines)?;
+    files::write(&folder.join("config/amd64/config"), CONFIG)?;
 
     step.line("apply them");
     apply(tree.path(), &patches)?;

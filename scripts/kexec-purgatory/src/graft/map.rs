@@ -3,12 +3,12 @@
 //! `graft.map`: where each path of the overlay goes in the kernel tree.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use walkdir::{DirEntry, WalkDir};
 
+use crate::files;
 use crate::layout::Layout;
 use crate::vendor::Vendored;
 
@@ -18,7 +18,7 @@ pub const CRATES: &str = "@crates";
 /// Every link of the map: path in the kernel tree, file in the overlay.
 pub fn links(layout: &Layout) -> Result<BTreeMap<PathBuf, PathBuf>> {
     let path = layout.tool("graft.map");
-    let text = fs::read_to_string(&path)?;
+    let text = files::read_text(&path)?;
     let mut links = BTreeMap::new();
     for (number, line) in text.lines().enumerate() {
         let line = line.split('#').next().unwrap_or_default();

@@ -2,15 +2,15 @@
 
 //! A patch of a graft.
 
-use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::checksum;
 use crate::command::{command, output};
+use crate::files;
 
 /// A patch, with the text that was applied, so that it can be reverted.
 #[derive(Clone, Deserialize, PartialEq, Serialize)]
@@ -26,8 +26,7 @@ impl Patch {
         files(folder)?
             .iter()
             .map(|path| {
-                let text = fs::read_to_string(path)
-                    .with_context(|| format!("cannot read {}", path.display()))?;
+                let text = files::read_text(path)?;
                 let name = path.file_name().unwrap_or_default().to_string_lossy();
                 Ok(Self::new(name.into(), text))
             })
@@ -94,8 +93,7 @@ impl Patch {
 
 /// The files that a patch changes, by their paths in the kernel tree.
 pub fn changed(patch: &Path) -> Result<Vec<String>> {
-    let text =
-        fs::read_to_string(patch).with_context(|| format!("cannot read {}", patch.display()))?;
+    let text = files::read_text(patch)?;
     Ok(text
         .lines()
         .filter_map(|line| line.strip_prefix("--- a/"))
@@ -103,18 +101,11 @@ pub fn changed(patch: &Path) -> Result<Vec<String>> {
         .collect())
 }
 
-/// The patches in a directory, in the order in which they apply.
+/// The patches in a directory, in the order in which they apply. A directory that does not exist
+/// has none.
 pub fn files(folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut patches = Vec::new();
-    for entry in folder.read_dir().into_iter().flatten() {
-        let path = entry?.path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "patch")
-        {
-            patches.push(path);
-        }
+    match folder.exists() {
+        true => files::with_extension(folder, "patch"),
+        false => Ok(Vec::new()),
     }
-    patches.sort();
-    Ok(patches)
 }

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
 use super::patch::Patch;
+use crate::files;
 
 /// The record's name, at the top of the tree.
 pub const FILE: &str = ".kexec-purgatory-graft";
@@ -72,9 +73,6 @@ impl State {
 
     /// Removes the record.
     pub fn remove(tree: &Path) -> Result<()> {
-        match fs::remove_file(tree.join(FILE)) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
-            _ => Ok(()),
-        }
+        files::remove(&tree.join(FILE))
     }
 }

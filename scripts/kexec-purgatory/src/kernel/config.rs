@@ -2,12 +2,13 @@
 
 //! Configuration fragments, and the check that a configuration has what they ask for.
 
-use std::fs::{self, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::files;
 use crate::layout::Layout;
 
 /// One symbol and the line that a configuration should have for it.
@@ -40,8 +41,7 @@ pub fn read(layout: &Layout, fragments: &[&str]) -> Result<Vec<Setting>> {
     let mut settings: Vec<Setting> = Vec::new();
     for fragment in fragments {
         let path = layout.tool(&format!("config/{fragment}.config"));
-        let text =
-            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let text = files::read_text(&path)?;
         for line in text.lines().map(str::trim) {
             if let Some(setting) = parse(line) {
                 settings.retain(|earlier| !setting.replaces(earlier));
@@ -113,7 +113,7 @@ pub fn missing(settings: &[Setting], config: &str) -> Vec<String> {
 
 /// Fails unless the configuration in `file` has these settings.
 pub fn check(settings: &[Setting], file: &Path) -> Result<()> {
-    let missing = missing(settings, &fs::read_to_string(file)?);
+    let missing = missing(settings, &files::read_text(file)?);
     ensure!(
         missing.is_empty(),
         "{} is not as asked:\n  {}",

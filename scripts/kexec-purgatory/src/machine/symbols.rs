@@ -2,11 +2,12 @@
 
 //! Addresses in a kernel that runs at its link address (`nokaslr`).
 
-use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use object::{File, Object, ObjectSymbol};
+
+use crate::files;
 
 /// `__START_KERNEL_map`: physical address 0 in the kernel's own mapping.
 const START_KERNEL_MAP: u64 = 0xffff_ffff_8000_0000;
@@ -16,9 +17,7 @@ pub struct Symbols(Vec<u8>);
 
 impl Symbols {
     pub fn read(vmlinux: &Path) -> Result<Self> {
-        fs::read(vmlinux)
-            .map(Self)
-            .with_context(|| format!("cannot read {}", vmlinux.display()))
+        files::read(vmlinux).map(Self)
     }
 
     /// Virtual address of a symbol.

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::Fate;
 use super::sources::Sources;
 use crate::command::{cargo, logged, logged_step, tail};
+use crate::files;
 use crate::layout::Layout;
 use crate::progress::{self, Step};
 use crate::setup;
@@ -93,9 +94,7 @@ pub fn each(layout: &Layout, mut report: impl FnMut(&str, Result<Fate>)) -> Resu
     )?;
 
     let run = folder.join("mutants.out");
-    if run.exists() {
-        fs::remove_dir_all(&run)?;
-    }
+    files::remove(&run)?;
     let mut command = cargo();
     command
         .arg("mutants")

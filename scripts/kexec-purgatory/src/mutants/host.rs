@@ -2,7 +2,6 @@
 
 //! Mutants that the tests on the host notice.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
@@ -10,6 +9,7 @@ use anyhow::{Context, Result, bail};
 
 use super::{Fate, Sources};
 use crate::command::{cargo, tail};
+use crate::files;
 use crate::layout::Layout;
 
 /// Test programs in the order in which they run: first those that most mutants fail, and those that
@@ -78,12 +78,9 @@ fn built(test: &str, output: &Output) -> Result<()> {
 /// The names of a crate's test programs in the order of [`ORDER`].
 fn tests(crate_folder: &Path) -> Result<Vec<String>> {
     let mut tests = Vec::new();
-    for entry in fs::read_dir(crate_folder.join("tests"))? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "rs") {
-            let name = path.file_stem().context("a file without a name")?;
-            tests.push(name.to_string_lossy().into_owned());
-        }
+    for path in files::with_extension(&crate_folder.join("tests"), "rs")? {
+        let name = path.file_stem().context("a file without a name")?;
+        tests.push(name.to_string_lossy().into_owned());
     }
     let place = |test: &String| ORDER.iter().position(|name| name == test);
     tests.sort_by_key(|test| (place(test).unwrap_or(ORDER.len()), test.clone()));

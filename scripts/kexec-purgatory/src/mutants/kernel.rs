@@ -20,6 +20,7 @@ use super::Fate;
 use super::list::Mutant;
 use crate::command::command;
 use crate::engines::EngineKind;
+use crate::files;
 use crate::graft::patch::Patch;
 use crate::graft::{self, Change};
 use crate::guest::{self, Guest};
@@ -161,13 +162,11 @@ impl<'a> Builder<'a> {
 
     fn apply(&self, mutant: &Mutant) -> Result<Applied<'_>> {
         let path = &mutant.file;
-        let text = fs::read_to_string(self.tree.join(path))
-            .with_context(|| format!("cannot read {}", path.display()))?;
+        let text = files::read_text(&self.tree.join(path))?;
         let text = mutant.mutated(&text)?;
         let folder = self.layout.build.join("mutants/kernel");
         let file = folder.join(path);
-        fs::create_dir_all(file.parent().context("a file without a folder")?)?;
-        fs::write(&file, &text)?;
+        files::write(&file, &text)?;
         let change = match graft::map::links(self.layout)?.contains_key(path) {
             true => Change::Link(path.clone(), file),
             false => Change::Patch(self.patch(&mutant.name, path, &file)?),

@@ -3,13 +3,13 @@
 //! The mutants, as the files in `mutants/` describe them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 
 use crate::engines::{EngineKind, supports};
+use crate::files;
 use crate::layout::Layout;
 use crate::processors::ThisMachine;
 
@@ -86,15 +86,9 @@ struct File {
 /// Reads all mutants, file by file in the order of the files' names. Those of a source file come in
 /// the order of their names.
 pub fn read(layout: &Layout) -> Result<Vec<Mutant>> {
-    let folder = layout.tool("mutants");
-    let mut paths = fs::read_dir(&folder)
-        .with_context(|| format!("cannot read {}", folder.display()))?
-        .map(|entry| Ok(entry?.path()))
-        .collect::<Result<Vec<_>>>()?;
-    paths.sort();
     let mut mutants = Vec::new();
-    for path in paths {
-        let text = fs::read_to_string(&path)?;
+    for path in files::below(&layout.tool("mutants"))? {
+        let text = files::read_text(&path)?;
         let file: File =
             toml::from_str(&text).with_context(|| format!("cannot parse {}", path.display()))?;
         for (source, of_source) in file.mutants {

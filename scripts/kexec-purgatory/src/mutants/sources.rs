@@ -10,6 +10,7 @@ use walkdir::WalkDir;
 
 use super::list::Mutant;
 use crate::bare::SOURCES;
+use crate::files;
 use crate::layout::Layout;
 
 /// The copy.
@@ -27,9 +28,7 @@ impl Sources {
     /// Makes the copy in `folder`, which is emptied first. It should be the same directory each
     /// time, so that Cargo finds what it built before.
     pub fn copy(layout: &Layout, folder: PathBuf) -> Result<Self> {
-        if folder.exists() {
-            fs::remove_dir_all(&folder)?;
-        }
+        files::empty(&folder)?;
         let from = layout.overlay.join(SOURCES);
         for entry in WalkDir::new(&from) {
             let entry = entry?;

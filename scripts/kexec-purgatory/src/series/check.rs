@@ -12,6 +12,7 @@ use walkdir::WalkDir;
 use super::{git, make, start_repository_with, touched};
 use crate::command::{command, output};
 use crate::fetch::{self, DistributionKernel};
+use crate::files;
 use crate::graft::{self, patch};
 use crate::guest::Plan;
 use crate::guest::Purpose;
@@ -115,8 +116,7 @@ pub fn run(layout: &Layout) -> Result<bool> {
 
 /// The subject of a patch, without the brackets before it.
 fn subject(patch: &Path) -> Result<String> {
-    let text =
-        fs::read_to_string(patch).with_context(|| format!("cannot read {}", patch.display()))?;
+    let text = files::read_text(patch)?;
     let (_, rest) = text.split_once("\nSubject: ").context("no subject")?;
     // A long one continues in the next line, which begins with a space.
     let subject = rest.replace("\n ", " ");

@@ -2,10 +2,9 @@
 
 //! The decisions that a kernel can take about an image, as the tests expect to read them.
 
-use std::fs;
-
 use anyhow::{Context, Result, ensure};
 
+use crate::files;
 use crate::layout::Layout;
 
 /// The source with the decisions, in the overlay.
@@ -52,9 +51,7 @@ impl Arm {
 
 /// Fails unless every decision that the kernel can take is in `booted`.
 pub fn all_booted(layout: &Layout, booted: &[Arm]) -> Result<()> {
-    let path = layout.overlay.join(SOURCE);
-    let text =
-        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text = files::read_text(&layout.overlay.join(SOURCE))?;
     let names = variants(&text).with_context(|| format!("{SOURCE} has no '{ENUM}'"))?;
     let booted: Vec<String> = booted.iter().map(|arm| format!("{arm:?}")).collect();
     let missing: Vec<&str> = names

@@ -10,6 +10,7 @@ use anyhow::{Result, anyhow, ensure};
 use super::selftests::{self, MODULES};
 use super::{Kernels, Report};
 use crate::command::{command, output};
+use crate::files;
 use crate::guest::{self, KUNIT, Purpose, Selftests};
 use crate::kernel::{self, SAMPLE_MODULE, Verify};
 use crate::qemu::{self, SerialLog};
@@ -151,10 +152,7 @@ pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
 fn out_of_tree(kernels: &Kernels) -> Result<PathBuf> {
     let source = kernels.layout.build.join("out-of-tree");
     let file = format!("{SAMPLE_MODULE}.rs");
-    if source.exists() {
-        fs::remove_dir_all(&source)?;
-    }
-    fs::create_dir_all(&source)?;
+    files::empty(&source)?;
     fs::copy(
         kernels.layout.overlay.join("samples/rust").join(&file),
         source.join(&file),

@@ -3,7 +3,6 @@
 //! Reads KTAP, the format in which KUnit and the kselftests report. The kernel's own parser,
 //! `tools/testing/kunit/kunit_parser.py`, decides what a stream says and whether it is complete.
 
-use std::fs;
 use std::io::Write;
 use std::path::Path;
 use std::process::Stdio;
@@ -13,6 +12,7 @@ use serde::Deserialize;
 
 use super::{Kernels, Report};
 use crate::command::{command, tail};
+use crate::files;
 use crate::layout::Layout;
 
 /// Reasons for which a KUnit test may be skipped, by their beginning.
@@ -150,8 +150,7 @@ pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
 
 fn judged(layout: &Layout, tree: &Path, stream: &str, wanted: &str) -> Result<()> {
     let path = layout.tool("ktap").join(stream).with_extension("txt");
-    let text =
-        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text = files::read_text(&path)?;
     let lines = text.lines().filter(|line| !line.contains("SPDX-"));
     let found = Stream::parse(layout, tree, lines)?;
     match wanted {

@@ -2,7 +2,6 @@
 
 //! Checks the built purgatory from outside.
 
-use std::fs;
 use std::iter;
 use std::path::Path;
 
@@ -13,6 +12,7 @@ use super::{Kernels, Report};
 use crate::abi::LEAF_SIZE;
 use crate::bench::mapped::{Engine, Purgatory};
 use crate::bench::processor::{DIGESTS, PURGATORY};
+use crate::files;
 use crate::kernel::{self, Verify};
 use crate::stack::Program;
 
@@ -47,7 +47,7 @@ pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
 
 /// The purgatory's stack is larger than what any path through its code needs.
 fn stack_bound(elf: &Path) -> Result<()> {
-    let bytes = fs::read(elf).with_context(|| format!("cannot read {}", elf.display()))?;
+    let bytes = files::read(elf)?;
     let file = File::parse(bytes.as_slice())?;
     let end = file
         .symbols()
@@ -67,14 +67,13 @@ fn stack_bound(elf: &Path) -> Result<()> {
 
 /// What an engine really uses is within that bound, and not far below it.
 fn stack_used(folder: &Path, engine: Engine) -> Result<()> {
-    let read =
-        |path: &Path| fs::read(path).with_context(|| format!("cannot read {}", path.display()));
     let digests = folder.join(DIGESTS);
-    let bytes = read(&digests.with_extension("elf"))?;
+    let bytes = files::read(&digests.with_extension("elf"))?;
     let bound = Program::of_elf(&File::parse(bytes.as_slice())?)?.bound(DIGEST_ENTRY)?;
     // Leaves in every lane, an odd number of them, and a short one.
     let region = vec![1; 35 * LEAF_SIZE + 1];
-    let purgatory = Purgatory::new(&read(&folder.join(PURGATORY))?, &read(&digests)?)?;
+    let purgatory = files::read(&folder.join(PURGATORY))?;
+    let purgatory = Purgatory::new(&purgatory, &files::read(&digests)?)?;
     let used = purgatory.stack_used(engine, &region) as u64;
     ensure!(used <= bound, "{used} bytes are used, of at most {bound}");
     ensure!(used > bound / 8, "only {used} bytes are used, of {bound}");

@@ -3,16 +3,16 @@
 //! Counts tests, prints a KTAP line as each ends, and writes JUnit XML at the end.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
-use anyhow::{Context, Error, Result, anyhow};
+use anyhow::{Error, Result, anyhow};
 use comfy_table::{Table, presets::ASCII_MARKDOWN};
 use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite, XmlString};
 
 use super::filter::Filter;
 use crate::debian::DebianOptions;
+use crate::files;
 use crate::passed::Passed;
 use crate::progress;
 
@@ -292,10 +292,7 @@ impl Report {
     fn write(&self, junit: &Path) -> Result<()> {
         let mut report = quick_junit::Report::new("kexec-purgatory");
         report.add_test_suite(self.junit.clone());
-        let folder = junit.parent().context("no folder")?;
-        fs::create_dir_all(folder)?;
-        fs::write(junit, report.to_string()?)
-            .with_context(|| format!("cannot write {}", junit.display()))
+        files::write(junit, report.to_string()?)
     }
 }
 

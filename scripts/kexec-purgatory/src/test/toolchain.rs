@@ -11,11 +11,10 @@
 //! The group `compilers` builds only the overlay's objects, for a kernel with
 //! `KEXEC_PURGATORY_VERIFY=m`, by GCC and the oldest Rust.
 
-use std::fs;
-
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::{Kernels, Report, TreeTest, bare};
+use crate::files;
 use crate::kernel::Verify;
 use crate::kernel::objects::{OF_OVERLAY, Objects};
 use crate::kernel::toolchain::Toolchain;
@@ -55,7 +54,7 @@ fn objects(kernels: &mut Kernels) -> Result<()> {
         objects: OF_OVERLAY,
     };
     let folder = objects.build(kernels.layout)?;
-    tools.check(&fs::read_to_string(folder.join(".config"))?)
+    tools.check(&files::read_text(&folder.join(".config"))?)
 }
 
 /// The names of the cases without a kernel.
@@ -74,7 +73,5 @@ pub fn run_bare(layout: &Layout, report: &mut Report) -> Result<()> {
 /// Fails unless the kernel of a state was built with the tools of that state.
 fn check(kernels: &mut Kernels, verify: Verify) -> Result<()> {
     let config = kernels.get(verify)?.config();
-    let text =
-        fs::read_to_string(&config).with_context(|| format!("cannot read {}", config.display()))?;
-    verify.toolchain().check(&text)
+    verify.toolchain().check(&files::read_text(&config)?)
 }

@@ -14,6 +14,7 @@ use comfy_table::{Table, presets::ASCII_MARKDOWN};
 
 use self::judge::{Rates, judge};
 use crate::engines::EngineKind;
+use crate::files;
 use crate::guest::{self, CRASH_CONTEXTS, Death};
 use crate::kernel::{self, Built, Verify};
 use crate::kexec;
@@ -331,7 +332,7 @@ fn build_module(kernels: &Kernels, verify: Verify) -> Result<PathBuf> {
 
 /// Copies a file, unless the copy is up to date.
 fn copy_changed(from: &Path, to: &Path) -> Result<()> {
-    let content = fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
+    let content = files::read(from)?;
     if fs::read(to).ok().as_ref() != Some(&content) {
         fs::write(to, content)?;
     }

@@ -16,6 +16,7 @@ use crate::debian::guide::Guide;
 use crate::debian::packages::{self, Build, DEBUG};
 use crate::debian::vm::{Hardware, LEFT, Vm};
 use crate::fetch;
+use crate::files;
 use crate::guest::Purpose;
 use crate::layout::Layout;
 use crate::qemu::{FIRMWARE_VARIABLES, SerialLog};
@@ -51,7 +52,7 @@ impl Machine {
     /// distribution's kernel.
     pub fn make(layout: &Layout, options: DebianOptions, update: bool) -> Result<Self> {
         let folder = layout.build.join("debian-guest");
-        fetch::remove(&folder)?;
+        files::remove(&folder)?;
         let file = |name: &str| folder.join(name);
         let files = file("files");
         let profile = options.profile;
@@ -69,7 +70,7 @@ impl Machine {
         disk::copy(&disk::make(layout)?, &file("disk.img"))?;
         copy_samples(layout, &files.join(FIRST))?;
         disk::of_files(&files, &file("packages.img"))?;
-        fetch::remove(&files)?;
+        files::remove(&files)?;
         fs::copy(FIRMWARE_VARIABLES, file("variables.fd"))?;
         let mut vm = Vm::start(
             layout,

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+use std::fs;
+
 use super::*;
 
 fn report(planned: Option<usize>) -> Report {

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Reads, writes, finds and removes files. Errors name the path.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use walkdir::WalkDir;
+
+/// The bytes of a file.
+pub fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// The text of a file, which must be UTF-8.
+pub fn read_text(path: &Path) -> Result<String> {
+    fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// Writes a file, and makes the directories that it lies in.
+pub fn write(path: &Path, content: impl AsRef<[u8]>) -> Result<()> {
+    let folder = path.parent().unwrap_or(path);
+    fs::create_dir_all(folder)
+        .and_then(|()| fs::write(path, content))
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Removes a file or a directory with all its contents, if it exists.
+pub fn remove(path: &Path) -> Result<()> {
+    let removed = match path.is_dir() {
+        true => fs::remove_dir_all(path),
+        false => fs::remove_file(path),
+    };
+    match removed {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Makes an empty directory in place of what is at its path.
+pub fn empty(folder: &Path) -> Result<()> {
+    remove(folder)?;
+    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))
+}
+
+/// The paths in a directory, not below its subdirectories, whose names end in a period and
+/// `extension`, in the order of the names.
+pub fn with_extension(folder: &Path, extension: &str) -> Result<Vec<PathBuf>> {
+    let entries =
+        fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    let mut paths = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        if path.extension().is_some_and(|found| found == extension) {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+/// The paths of all files in a directory and its subdirectories, in the order of the names. Leaves
+/// out symbolic links.
+pub fn below(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    for entry in WalkDir::new(folder).sort_by_file_name() {
+        let entry = entry?;
+        if entry.file_type().is_file() {
+            paths.push(entry.into_path());
+        }
+    }
+    Ok(paths)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_found_in_the_order_of_their_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        for name in ["b.rs", "a.rs", "rs", "sub/c.rs"] {
+            write(&path(name), name).unwrap();
+        }
+        let found = with_extension(folder.path(), "rs").unwrap();
+        assert_eq!(found, ["a.rs", "b.rs"].map(path));
+        let found = below(folder.path()).unwrap();
+        assert_eq!(found, ["a.rs", "b.rs", "rs", "sub/c.rs"].map(path));
+    }
+
+    #[test]
+    fn what_is_removed_may_be_missing() {
+        let folder = tempfile::tempdir().unwrap();
+        let [sub, file] = ["sub", "sub/file"].map(|name| folder.path().join(name));
+        write(&file, "text").unwrap();
+        remove(&file).unwrap();
+        remove(&file).unwrap();
+        write(&file, "text").unwrap();
+        empty(&sub).unwrap();
+        assert!(sub.is_dir() && !file.exists());
+        remove(&sub).unwrap();
+        assert!(!sub.exists());
+    }
+}
