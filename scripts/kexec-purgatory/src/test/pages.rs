@@ -363,6 +363,30 @@ mod tests {
     }
 
     #[test]
+    fn the_oldest_rust_is_the_same_everywhere() {
+        let overlay = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let read = |path: &str| fs::read_to_string(overlay.join(path)).unwrap();
+        let oldest = env!("CARGO_PKG_RUST_VERSION");
+        // The script bootstrap reads this line of the tool's manifest.
+        let line = format!("rust-version = \"{oldest}\"");
+        for manifest in [
+            "scripts/kexec-purgatory/Cargo.toml",
+            "arch/x86/purgatory/rust/digest-tests/Cargo.toml",
+        ] {
+            let has = read(manifest).lines().any(|found| found == line);
+            assert!(has, "{manifest} does not have {line}");
+        }
+        let readme = read("README.md");
+        let versions: Vec<&str> = readme
+            .split("Rust ")
+            .filter_map(|rest| rest.split_once(' '))
+            .filter(|(_, rest)| rest.starts_with("or newer"))
+            .map(|(version, _)| version)
+            .collect();
+        assert_eq!(versions, [oldest; 2]);
+    }
+
+    #[test]
     fn times_are_found() {
         let text = "takes 9 to\n24 ms, 1 to 2 s or 30 to 40.5 ms.";
         assert_eq!(times(text), [(9.0, 24.0), (30.0, 40.5)]);
