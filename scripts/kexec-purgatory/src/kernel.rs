@@ -9,7 +9,6 @@ pub mod toolchain;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::thread;
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
@@ -283,9 +282,7 @@ fn build_objects(layout: &Layout, name: &str, make: &dyn Fn() -> Result<Command>
     logged_step(
         format!("build kernel {name}"),
         &log,
-        make()?
-            .arg(format!("-j{}", thread::available_parallelism()?))
-            .args(["bzImage", "modules"]),
+        make()?.args(["bzImage", "modules"]),
     )?;
     Ok(())
 }
@@ -335,9 +332,4 @@ fn start_config(
     logged(make()?.arg("tinyconfig"), log, step)?;
     config::append(&output.join(".config"), wanted)?;
     logged(make()?.arg("olddefconfig"), log, step)
-}
-
-/// make in a kernel tree, with the compilers that build most states.
-pub fn make(layout: &Layout, tree: &Path, output: &Path, arch: &str) -> Result<Command> {
-    Toolchain::Machine.make(layout, tree, output, arch)
 }

@@ -8,7 +8,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::thread;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
@@ -119,7 +118,6 @@ pub fn make(layout: &Layout, profile: Profile, build: Build) -> Result<Vec<PathB
         .env("KDEB_PKGVERSION", version(&make)?)
         // The default, xz, takes minutes for the debug symbols.
         .env("KDEB_COMPRESS", "zstd")
-        .arg(format!("-j{}", thread::available_parallelism()?))
         .arg("bindeb-pkg");
     if build == Build::Newer {
         run.env("DEB_BUILD_PROFILES", "pkg.linux-upstream.nokerneldbg");

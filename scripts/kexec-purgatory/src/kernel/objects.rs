@@ -4,7 +4,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::thread;
 
 use anyhow::{Result, bail};
 
@@ -60,9 +59,7 @@ impl Objects<'_> {
             bail!("not as asked: {}", missing.join(", "));
         }
         logged(
-            make()?
-                .arg(format!("-j{}", thread::available_parallelism()?))
-                .args(self.objects.iter().map(|object| target(object))),
+            make()?.args(self.objects.iter().map(|object| target(object))),
             &log,
             &mut step,
         )?;

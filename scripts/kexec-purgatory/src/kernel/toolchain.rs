@@ -4,6 +4,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::thread;
 
 use anyhow::{Result, ensure};
 
@@ -45,7 +46,8 @@ impl Toolchain {
         llvm: true,
     };
 
-    /// make in a kernel tree, which builds in `output`, an absolute path.
+    /// make in a kernel tree, which builds in `output`, an absolute path, with as many jobs as there
+    /// are processors.
     pub fn make(self, layout: &Layout, tree: &Path, output: &Path, arch: &str) -> Result<Command> {
         let mut make = match self {
             Self::Machine => command("make"),
@@ -54,7 +56,8 @@ impl Toolchain {
                 Root::make(layout, rust)?.command(&shared, "make")?
             }
         };
-        make.arg("-C")
+        make.arg(format!("-j{}", thread::available_parallelism()?))
+            .arg("-C")
             .arg(tree)
             .arg(format!("O={}", output.display()))
             .arg(format!("ARCH={arch}"))

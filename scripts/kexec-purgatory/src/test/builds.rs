@@ -3,7 +3,7 @@
 //! Builds and boots kernels that are compiled and linked in other ways.
 
 use std::path::Path;
-use std::{fs, iter, thread};
+use std::{fs, iter};
 
 use anyhow::{Context, Result, ensure};
 
@@ -222,13 +222,7 @@ impl Build {
         logged(make()?.arg("olddefconfig"), &log, &mut step)?;
         config::check(&wanted, &file)?;
         self.tools.check(&fs::read_to_string(&file)?)?;
-        logged(
-            make()?
-                .arg(format!("-j{}", thread::available_parallelism()?))
-                .args(["bzImage", "modules"]),
-            &log,
-            &mut step,
-        )?;
+        logged(make()?.args(["bzImage", "modules"]), &log, &mut step)?;
         let kernel = Built::in_place(&output)?.kept(layout, &name, &output)?;
         fs::remove_dir_all(&output)?;
         step.done();

@@ -9,7 +9,8 @@ use anyhow::{Context, Result, ensure};
 
 use super::{Kernels, Report};
 use crate::command::{logged, output};
-use crate::kernel::{self, config};
+use crate::kernel::config;
+use crate::kernel::toolchain::Toolchain;
 use crate::layout::Layout;
 use crate::progress::Step;
 
@@ -165,7 +166,7 @@ impl<'a> Scratch<'a> {
     fn make(&self, name: &str, arch: &str, target: &str) -> Result<()> {
         let mut step = Step::start(format!("configure {name}"));
         let log = self.layout.log(&format!("config-{name}"))?;
-        let mut make = kernel::make(self.layout, self.tree, &self.folder, arch)?;
+        let mut make = Toolchain::Machine.make(self.layout, self.tree, &self.folder, arch)?;
         logged(make.arg(target), &log, &mut step)?;
         step.done();
         Ok(())
@@ -199,7 +200,7 @@ impl<'a> Scratch<'a> {
         fs::write(self.file(), open)?;
 
         // Kconfig takes the default for every question, because there is no input to read.
-        let mut make = kernel::make(self.layout, self.tree, &self.folder, "x86_64")?;
+        let mut make = Toolchain::Machine.make(self.layout, self.tree, &self.folder, "x86_64")?;
         let dialogue = output(make.arg("oldconfig"))?;
         let (before, after) = dialogue
             .split_once(PROMPT)

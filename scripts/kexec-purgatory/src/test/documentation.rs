@@ -9,7 +9,7 @@ use anyhow::{Result, ensure};
 
 use super::{Kernels, TreeTest, pages};
 use crate::command::{command, logged_step, output};
-use crate::kernel;
+use crate::kernel::toolchain::Toolchain;
 
 /// The directories with pages of the overlay, below `Documentation/`.
 const FOLDERS: &[&str] = &["arch/x86", "admin-guide/kdump"];
@@ -31,7 +31,8 @@ fn html(kernels: &mut Kernels) -> Result<()> {
     logged_step(
         "make htmldocs".to_owned(),
         &log,
-        kernel::make(layout, kernels.tree(), made.path(), "x86_64")?
+        Toolchain::Machine
+            .make(layout, kernels.tree(), made.path(), "x86_64")?
             .arg("htmldocs")
             .arg(format!("SPHINXDIRS={}", FOLDERS.join(" "))),
     )?;

@@ -8,7 +8,6 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::thread;
 
 use anyhow::{Context, Result, ensure};
 
@@ -16,6 +15,7 @@ use super::{Kernels, Report};
 use crate::command::{command, logged_step};
 use crate::graft::map;
 use crate::kernel::objects::OF_OVERLAY;
+use crate::kernel::toolchain::Toolchain;
 use crate::kernel::{self, Verify};
 use crate::layout::Layout;
 use crate::series;
@@ -119,8 +119,8 @@ fn build(layout: &Layout, tree: &Path, folder: &Path, check: &Check) -> Result<S
     logged_step(
         format!("check objects with {variable}"),
         &log,
-        kernel::make(layout, tree, folder, "x86_64")?
-            .arg(format!("-j{}", thread::available_parallelism()?))
+        Toolchain::Machine
+            .make(layout, tree, folder, "x86_64")?
             .args(check.variables)
             .args(OF_OVERLAY),
     )?;
