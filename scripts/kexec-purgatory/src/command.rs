@@ -10,7 +10,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Signal, getpid, getppid, set_parent_process_death_signal};
 
 use crate::progress::Step;
@@ -50,6 +50,17 @@ pub fn command(program: impl AsRef<OsStr>) -> Command {
         command.env_remove(name);
     }
     command
+}
+
+/// git in a scratch repository, with nothing of the user's configuration.
+pub fn git(tree: &Path) -> Command {
+    let mut git = command("git");
+    git.current_dir(tree)
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env("GIT_CONFIG_SYSTEM", "/dev/null")
+        .args(["-c", "user.name=Kexec Purgatory"])
+        .args(["-c", "user.email=kexec-purgatory@example.org"]);
+    git
 }
 
 /// A process that is killed when this value is dropped.
@@ -137,6 +148,23 @@ pub fn output(command: &mut Command) -> Result<String> {
         bail!("{name}: {}\n{}", output.status, tail(stderr.trim_end()));
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Runs a command that prints only what is wrong. Fails if the command fails or prints something;
+/// the error has everything that it printed.
+pub fn silent(command: &mut Command) -> Result<()> {
+    let name = spelled(command);
+    let output = command
+        .output()
+        .with_context(|| format!("cannot run {name}"))?;
+    let printed = [output.stdout, output.stderr].concat();
+    ensure!(
+        output.status.success() && printed.is_empty(),
+        "{name}: {}\n{}",
+        output.status,
+        String::from_utf8_lossy(&printed)
+    );
+    Ok(())
 }
 
 /// Runs a command. Writes its output to `log` and shows each line of it in `step`.

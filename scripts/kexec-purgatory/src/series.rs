@@ -15,11 +15,10 @@ pub mod check;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::command::{command, output};
+use crate::command::{command, git, output};
 use crate::figures;
 use crate::files;
 use crate::graft::{map, patch};
@@ -92,17 +91,6 @@ fn start_repository_with(tree: &Path, files: &[String]) -> Result<()> {
     output(git(tree).args(["add", "--force"]).args(files))?;
     output(git(tree).args(["commit", "--quiet", "--message", "pristine"]))?;
     Ok(())
-}
-
-/// git in a scratch repository, with nothing of the user's configuration.
-fn git(tree: &Path) -> Command {
-    let mut git = command("git");
-    git.current_dir(tree)
-        .env("GIT_CONFIG_GLOBAL", "/dev/null")
-        .env("GIT_CONFIG_SYSTEM", "/dev/null")
-        .args(["-c", "user.name=Kexec Purgatory"])
-        .args(["-c", "user.email=kexec-purgatory@example.org"]);
-    git
 }
 
 /// What a commit starts from.

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use walkdir::WalkDir;
 
 use super::{Change, graft, graft_changed, ungraft};
-use crate::command::{command, output};
+use crate::command::{git, output};
 use crate::layout::Layout;
 
 const MAKEFILE: &str = "VERSION = 7\nPATCHLEVEL = 3\nSUBLEVEL = 4\n";
@@ -110,13 +110,7 @@ impl Scratch {
     }
 
     fn git(&self, arguments: &[&str]) -> String {
-        output(
-            command("git")
-                .args(["-c", "user.name=x", "-c", "user.email=x@example.org"])
-                .args(arguments)
-                .current_dir(self.tree()),
-        )
-        .unwrap()
+        output(git(&self.tree()).args(arguments)).unwrap()
     }
 
     /// Checks that grafting fails for a reason, and changes nothing.

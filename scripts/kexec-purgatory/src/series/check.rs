@@ -9,8 +9,8 @@ use anyhow::{Context, Result, ensure};
 use comfy_table::{Table, presets::ASCII_MARKDOWN};
 use walkdir::WalkDir;
 
-use super::{git, make, start_repository_with, touched};
-use crate::command::{command, output};
+use super::{make, start_repository_with, touched};
+use crate::command::{command, git, output};
 use crate::fetch::{self, DistributionKernel};
 use crate::files;
 use crate::graft::{self, patch};

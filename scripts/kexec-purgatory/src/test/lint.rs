@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 
 use super::{Kernels, Report};
-use crate::command::{command, logged_step};
+use crate::command::{command, logged_step, silent};
 use crate::graft::map;
 use crate::kernel::objects::OF_OVERLAY;
 use crate::kernel::toolchain::Toolchain;
@@ -240,15 +240,15 @@ fn rustfmt(layout: &Layout, tree: &Path) -> Result<()> {
     for path in sources {
         let source = scratch.path().join(&path);
         // rustfmt follows the modules that a file declares, but not those of its standard input.
-        let checked = command("rustfmt")
-            .arg("--check")
-            .current_dir(source.parent().context("no folder")?)
-            .stdin(File::open(&source)?)
-            .output()?;
         // The exit status does not show a difference in standard input; the output does.
-        let told = [checked.stdout, checked.stderr].concat();
-        if !checked.status.success() || !told.is_empty() {
-            wrong += &format!("{}\n{}", path.display(), String::from_utf8_lossy(&told));
+        let checked = silent(
+            command("rustfmt")
+                .arg("--check")
+                .current_dir(source.parent().context("no folder")?)
+                .stdin(File::open(&source)?),
+        );
+        if let Err(error) = checked {
+            wrong += &format!("{}\n{error:#}", path.display());
         }
     }
     ensure!(wrong.is_empty(), "{wrong}");

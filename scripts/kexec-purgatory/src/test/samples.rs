@@ -10,7 +10,7 @@ use anyhow::{Result, ensure};
 use tempfile::TempDir;
 
 use super::Report;
-use crate::command::command;
+use crate::command::{command, silent};
 use crate::layout::Layout;
 
 /// Their directory in the overlay.
@@ -203,9 +203,5 @@ fn units(folder: &Path) -> Result<()> {
     for unit in ["kexec-check-crash.service", "kexec-check-crash.timer"] {
         verify.arg(folder.join(unit));
     }
-    ensure!(
-        succeeded(verify.output()?)?.is_empty(),
-        "systemd has something to say"
-    );
-    Ok(())
+    silent(&mut verify)
 }

@@ -7,7 +7,7 @@ use std::fs;
 use anyhow::{Result, ensure};
 
 use super::{Report, overlay};
-use crate::command::command;
+use crate::command::{command, silent};
 use crate::layout::Layout;
 
 /// The scripts, by their paths in the overlay.
@@ -44,15 +44,9 @@ pub fn run(layout: &Layout, report: &mut Report) -> Result<()> {
 }
 
 fn check(layout: &Layout, path: &str) -> Result<()> {
-    let checked = command("shellcheck")
-        .args(["--format=gcc", "--external-sources", path])
-        .current_dir(&layout.overlay)
-        .output()?;
-    ensure!(
-        checked.status.success(),
-        "{}{}",
-        String::from_utf8_lossy(&checked.stdout),
-        String::from_utf8_lossy(&checked.stderr)
-    );
-    Ok(())
+    silent(
+        command("shellcheck")
+            .args(["--format=gcc", "--external-sources", path])
+            .current_dir(&layout.overlay),
+    )
 }
