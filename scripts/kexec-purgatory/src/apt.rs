@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
 
 use crate::command::{command, output};
 use crate::files;
@@ -17,7 +18,9 @@ use crate::files;
 pub const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// A package as the index describes it.
+#[derive(Deserialize, Serialize)]
 pub struct Package {
+    #[serde(rename = "package")]
     pub name: String,
     pub version: String,
     pub sha256: String,

@@ -4,10 +4,10 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::OnceLock;
 
 use anyhow::{Context, Result, bail, ensure};
-use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
 use crate::apt::{Package, PrivateApt};
@@ -23,14 +23,6 @@ const SUITE: &str = "trixie-backports";
 
 /// How often a download is tried.
 const TRIES: u32 = 3;
-
-/// A package in the cache, as APT's index described it.
-#[derive(Deserialize, Serialize)]
-struct Fetched {
-    package: String,
-    version: String,
-    sha256: String,
-}
 
 /// The distribution's kernel.
 #[derive(Clone)]
@@ -127,7 +119,7 @@ fn extracted(layout: &Layout, kind: &str) -> Result<PathBuf> {
         return Ok(tree);
     }
     let (deb, fetched) = source(layout)?;
-    let name = &fetched.package;
+    let name = &fetched.name;
     let mut step = Step::start(format!("extract {name} {}", fetched.version));
     for old in [&tree, &marker] {
         files::remove(old)?;
@@ -137,16 +129,7 @@ fn extracted(layout: &Layout, kind: &str) -> Result<PathBuf> {
     let top = temporary.path().join("tree");
     fs::create_dir(&top)?;
     logged(
-        command("tar")
-            .args([
-                "--extract",
-                "--no-same-owner",
-                "--strip-components=1",
-                "--file",
-            ])
-            .arg(&archive)
-            .arg("--directory")
-            .arg(&top),
+        untar(&archive, &top).arg("--strip-components=1"),
         &layout.log("extract")?,
         &mut step,
     )?;
@@ -156,17 +139,8 @@ fn extracted(layout: &Layout, kind: &str) -> Result<PathBuf> {
     Ok(tree)
 }
 
-/// The package with the kernel's source, and its name.
-pub fn source_package(layout: &Layout) -> Result<(PathBuf, String)> {
-    source(layout).map(|(deb, fetched)| (deb, fetched.package))
-}
-
-/// That package's version.
-pub fn source_version(layout: &Layout) -> Result<String> {
-    source(layout).map(|(_, fetched)| fetched.version)
-}
-
-fn source(layout: &Layout) -> Result<(PathBuf, Fetched)> {
+/// The package with the kernel's source, and its file.
+pub fn source(layout: &Layout) -> Result<(PathBuf, Package)> {
     of_series(layout, "source")
 }
 
@@ -210,7 +184,7 @@ pub fn kernel_of(layout: &Layout, release: &Release) -> Result<DistributionKerne
         |name| name.contains("-cloud-") || name.contains("-rt-"),
     )?;
     let release = fetched
-        .package
+        .name
         .strip_prefix(package)
         .context("not a kernel's package")?
         .to_owned();
@@ -236,7 +210,7 @@ pub fn kernel_of(layout: &Layout, release: &Release) -> Result<DistributionKerne
 pub fn distribution_config(layout: &Layout) -> Result<String> {
     let (deb, fetched) = of_series(layout, "config")?;
     let temporary = unpacked(layout, &deb)?;
-    let folder = temporary.path().join("usr/src").join(fetched.package);
+    let folder = temporary.path().join("usr/src").join(fetched.name);
     output(
         command("xz")
             .args(["--decompress", "--stdout"])
@@ -251,8 +225,19 @@ pub fn unpacked(layout: &Layout, deb: &Path) -> Result<TempDir> {
     Ok(folder)
 }
 
+/// tar, to extract an archive to a directory. The caller may append the paths in the archive of the
+/// files to extract.
+pub fn untar(archive: &Path, to: &Path) -> Command {
+    let mut tar = command("tar");
+    tar.args(["--extract", "--no-same-owner", "--file"])
+        .arg(archive)
+        .arg("--directory")
+        .arg(to);
+    tar
+}
+
 /// The package `linux-<kind>-<series>`.
-fn of_series(layout: &Layout, kind: &str) -> Result<(PathBuf, Fetched)> {
+fn of_series(layout: &Layout, kind: &str) -> Result<(PathBuf, Package)> {
     let series = series(layout)?;
     let wanted = Wanted {
         kind,
@@ -279,7 +264,7 @@ fn deb(
     layout: &Layout,
     wanted: &Wanted<'_>,
     unwanted: impl Fn(&str) -> bool,
-) -> Result<(PathBuf, Fetched)> {
+) -> Result<(PathBuf, Package)> {
     let Wanted {
         kind,
         series,
@@ -302,17 +287,12 @@ fn deb(
              Name a {series} kernel tree with KDIR=, as in: make kernel KDIR=/path/to/linux"
         );
     };
-    let fetched = Fetched {
-        package: newest.name,
-        version: newest.version,
-        sha256: newest.sha256,
-    };
-    let path = file(layout, &fetched);
+    let path = file(layout, &newest);
     fs::create_dir_all(debs(layout))?;
-    retried(|| download(&apt, &fetched, &path))?;
-    fs::write(&record, serde_json::to_string_pretty(&fetched)?)?;
+    retried(|| download(&apt, &newest, &path))?;
+    fs::write(&record, serde_json::to_string_pretty(&newest)?)?;
     step.done();
-    Ok((path, fetched))
+    Ok((path, newest))
 }
 
 /// Where packages are kept.
@@ -320,8 +300,8 @@ fn debs(layout: &Layout) -> PathBuf {
     layout.cache.join("debs")
 }
 
-fn file(layout: &Layout, fetched: &Fetched) -> PathBuf {
-    debs(layout).join(format!("{}.deb", fetched.sha256))
+fn file(layout: &Layout, package: &Package) -> PathBuf {
+    debs(layout).join(format!("{}.deb", package.sha256))
 }
 
 /// The file that records which package of a kind was fetched.
@@ -330,11 +310,11 @@ fn record(layout: &Layout, kind: &str, series: &str) -> PathBuf {
 }
 
 /// The package that a record names, if it is in the cache.
-fn cached(layout: &Layout, record: &Path) -> Result<Option<(PathBuf, Fetched)>> {
+fn cached(layout: &Layout, record: &Path) -> Result<Option<(PathBuf, Package)>> {
     let Ok(text) = fs::read_to_string(record) else {
         return Ok(None);
     };
-    let fetched: Fetched = serde_json::from_str(&text)
+    let fetched: Package = serde_json::from_str(&text)
         .with_context(|| format!("{} is damaged; remove it", record.display()))?;
     let path = file(layout, &fetched);
     Ok(path.is_file().then_some((path, fetched)))
@@ -345,9 +325,9 @@ fn private_apt(layout: &Layout, suite: &str) -> Result<PrivateApt> {
 }
 
 /// Downloads one package to `path`, which appears only once it is complete.
-fn download(apt: &PrivateApt, fetched: &Fetched, path: &Path) -> Result<()> {
+fn download(apt: &PrivateApt, package: &Package, path: &Path) -> Result<()> {
     let temporary = tempfile::tempdir_in(path.parent().context("no folder")?)?;
-    let what = format!("{}={}", fetched.package, fetched.version);
+    let what = format!("{}={}", package.name, package.version);
     output(
         apt.command("apt-get")
             .args(["-qq", "download", &what])
@@ -359,7 +339,7 @@ fn download(apt: &PrivateApt, fetched: &Fetched, path: &Path) -> Result<()> {
         .next()
         .with_context(|| format!("nothing was downloaded for {what}"))??
         .path();
-    accept(&deb, &fetched.sha256, path).context(what)
+    accept(&deb, &package.sha256, path).context(what)
 }
 
 /// Moves a downloaded file to `path` if it has the checksum `expected`.

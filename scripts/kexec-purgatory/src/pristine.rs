@@ -5,13 +5,13 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Stdio;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
+use tempfile::NamedTempFile;
 
 use crate::command::{command, output};
-use crate::exit::Cause;
-use crate::fetch;
+use crate::exit::misuse;
+use crate::fetch::{self, untar};
 use crate::layout::Layout;
 
 /// Writes the named files of the pristine tree below `to`.
@@ -27,7 +27,7 @@ pub fn extract(layout: &Layout, files: &[String], to: &Path) -> Result<()> {
 pub fn base(layout: &Layout) -> Result<String> {
     Ok(match &layout.kdir {
         Some(tree) => format!("base-commit: {}", head(tree)?),
-        None => format!("base: linux {}", fetch::source_version(layout)?),
+        None => format!("base: linux {}", fetch::source(layout)?.1.version),
     })
 }
 
@@ -43,61 +43,39 @@ fn head(tree: &Path) -> Result<String> {
         Ok(path) if path.trim().is_empty() => {
             Ok(git(&["rev-parse", "--verify", "HEAD"])?.trim().to_owned())
         }
-        _ => bail!(Cause::Use(format!(
+        _ => misuse!(
             "{} is not a git repository; the patches are made against what is committed",
             tree.display()
-        ))),
+        ),
     }
 }
 
 fn committed(tree: &Path, files: &[String], to: &Path) -> Result<()> {
-    let mut archive = command("git")
-        .args(["archive", "--format=tar", &head(tree)?, "--"])
-        .args(files)
-        .current_dir(tree)
-        .stdout(Stdio::piped())
-        .spawn()?;
+    let archive = NamedTempFile::new()?;
     output(
-        command("tar")
-            .args(["--extract", "--no-same-owner", "--directory"])
-            .arg(to)
-            .stdin(archive.stdout.take().context("no archive")?),
-    )?;
-    if !archive.wait()?.success() {
-        bail!("cannot read the commit in {}", tree.display());
-    }
+        command("git")
+            .args(["archive", "--format=tar", "--output"])
+            .arg(archive.path())
+            .args([&head(tree)?, "--"])
+            .args(files)
+            .current_dir(tree),
+    )
+    .with_context(|| format!("cannot read the commit in {}", tree.display()))?;
+    output(&mut untar(archive.path(), to))?;
     Ok(())
 }
 
 fn fetched(layout: &Layout, files: &[String], to: &Path) -> Result<()> {
-    let (deb, top) = fetch::source_package(layout)?;
-    let mut package = command("dpkg-deb")
-        .arg("--fsys-tarfile")
-        .arg(&deb)
-        .stdout(Stdio::piped())
-        .spawn()?;
-    let mut archive = command("tar")
-        .args(["--extract", "--to-stdout"])
-        .arg(format!("./usr/src/{top}.tar.xz"))
-        .stdin(package.stdout.take().context("no package")?)
-        .stdout(Stdio::piped())
-        .spawn()?;
+    let (deb, package) = fetch::source(layout)?;
+    let top = package.name;
+    let unpacked = fetch::unpacked(layout, &deb)?;
+    let archive = unpacked.path().join(format!("usr/src/{top}.tar.xz"));
     output(
-        command("tar")
-            .args([
-                "--extract",
-                "--xz",
-                "--no-same-owner",
-                "--strip-components=1",
-            ])
-            .arg("--directory")
-            .arg(to)
-            .args(files.iter().map(|file| format!("{top}/{file}")))
-            .stdin(archive.stdout.take().context("no archive")?),
-    )?;
-    if !archive.wait()?.success() || !package.wait()?.success() {
-        bail!("cannot read {}", deb.display());
-    }
+        untar(&archive, to)
+            .arg("--strip-components=1")
+            .args(files.iter().map(|file| format!("{top}/{file}"))),
+    )
+    .with_context(|| format!("cannot read {}", deb.display()))?;
     Ok(())
 }
 
@@ -107,16 +85,10 @@ mod tests {
     use std::path::Path;
 
     use super::{committed, head};
-    use crate::command::{command, output};
+    use crate::command::{git, output};
 
-    fn git(tree: &Path, arguments: &[&str]) {
-        output(
-            command("git")
-                .args(["-c", "user.name=x", "-c", "user.email=x@example.org"])
-                .args(arguments)
-                .current_dir(tree),
-        )
-        .unwrap();
+    fn run_git(tree: &Path, arguments: &[&str]) {
+        output(git(tree).args(arguments)).unwrap();
     }
 
     #[test]
@@ -127,9 +99,9 @@ mod tests {
         fs::create_dir(&to).unwrap();
         let file = "kernel/file.c";
         fs::write(tree.join(file), "committed").unwrap();
-        git(&tree, &["init", "--quiet"]);
-        git(&tree, &["add", "--all"]);
-        git(&tree, &["commit", "--quiet", "--message", "x"]);
+        run_git(&tree, &["init", "--quiet"]);
+        run_git(&tree, &["add", "--all"]);
+        run_git(&tree, &["commit", "--quiet", "--message", "x"]);
         fs::write(tree.join(file), "changed").unwrap();
         committed(&tree, &[file.to_owned()], &to).unwrap();
         assert_eq!(fs::read_to_string(to.join(file)).unwrap(), "committed");

@@ -4,9 +4,9 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
-use crate::command::{command, output};
+use crate::command::{command, output, silent};
 use crate::fetch;
 use crate::files;
 use crate::layout::Layout;
@@ -29,7 +29,7 @@ CONFIG_KEXEC_PURGATORY_VERIFY=m
 /// directory.
 pub fn make(layout: &Layout) -> Result<PathBuf> {
     let mut step = Step::start("make patches for Debian's source package");
-    let version = fetch::source_version(layout)?;
+    let (_, source) = fetch::source(layout)?;
     let folder = layout.build.join("debian-patches");
     files::remove(&folder)?;
     let patches = folder.join("patches");
@@ -56,11 +56,12 @@ pub fn make(layout: &Layout) -> Result<PathBuf> {
     same(tree.path(), repository.path())?;
     step.done();
     println!(
-        "{} patches apply to linux {version}. For its source package, in\n{}:\n\
+        "{} patches apply to linux {}. For its source package, in\n{}:\n\
          patches/features/all/kexec-purgatory goes to debian/patches/features/all,\n\
          the lines of patches/series to the end of debian/patches/series,\n\
          those of config/amd64/config to debian/config/amd64/config.",
         written.len(),
+        source.version,
         folder.display()
     );
     Ok(folder)
@@ -80,16 +81,11 @@ fn apply(tree: &Path, patches: &Path) -> Result<()> {
 
 /// Checks that a tree equals the repository's work tree, except for the files of quilt and git.
 fn same(tree: &Path, repository: &Path) -> Result<()> {
-    let compared = command("diff")
-        .args(["--recursive", "--brief", "--no-dereference"])
-        .args(["--exclude=.pc", "--exclude=.git"])
-        .args([tree, repository])
-        .output()?;
-    ensure!(
-        compared.status.success(),
-        "quilt makes another tree than git:\n{}{}",
-        String::from_utf8_lossy(&compared.stdout),
-        String::from_utf8_lossy(&compared.stderr)
-    );
-    Ok(())
+    silent(
+        command("diff")
+            .args(["--recursive", "--brief", "--no-dereference"])
+            .args(["--exclude=.pc", "--exclude=.git"])
+            .args([tree, repository]),
+    )
+    .context("quilt makes another tree than git")
 }
