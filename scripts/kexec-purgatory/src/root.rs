@@ -61,12 +61,6 @@ const BOCHS: &[&str] = &[
     "xorriso",
 ];
 
-/// Its version in Debian 12 is older than the kernels here.
-const MAKEDUMPFILE: &[&str] = &["makedumpfile"];
-
-/// Has promtool, which tests alerts.
-const PROMETHEUS: &[&str] = &["prometheus"];
-
 /// The Rust compilers of the release.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Rust {
@@ -116,9 +110,9 @@ impl Root {
         Self::with(layout, "bochs", BOCHS)
     }
 
-    /// A root with makedumpfile, to be copied into guests.
-    pub fn with_makedumpfile(layout: &Layout) -> Result<Self> {
-        Self::with(layout, "makedumpfile", MAKEDUMPFILE)
+    /// A root with one package. The root has the package's name.
+    pub fn of_package(layout: &Layout, name: &str) -> Result<Self> {
+        Self::with(layout, name, &[name])
     }
 
     /// The libraries that a program of the root is linked to, as paths in the root.
@@ -133,11 +127,6 @@ impl Root {
     /// Where the file at a path in the root is outside of it.
     pub fn outside(&self, path: &Path) -> Result<PathBuf> {
         Ok(self.folder.join(path.strip_prefix("/")?))
-    }
-
-    /// A root with Prometheus, which is not started.
-    pub fn with_prometheus(layout: &Layout) -> Result<Self> {
-        Self::with(layout, "prometheus", PROMETHEUS)
     }
 
     /// Makes a root, unless the cache has it.

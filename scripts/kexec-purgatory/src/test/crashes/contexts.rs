@@ -225,8 +225,9 @@ pub fn run(kernels: &mut Kernels, report: &mut Report, crashes: &[Crash]) -> Res
         .filter(|crash| report.wants(&crash.name))
         .collect();
     let dumps = wanted.iter().any(|crash| crash.death.arguments == DUMP);
+    // Its version in Debian 12 is older than the kernels here.
     let makedumpfile = dumps
-        .then(|| Root::with_makedumpfile(kernels.layout))
+        .then(|| Root::of_package(kernels.layout, "makedumpfile"))
         .transpose()?;
     let mut module = None;
     let mut guests: BTreeMap<&str, (Built, PathBuf)> = BTreeMap::new();

@@ -43,7 +43,8 @@ const HOST: &str = "host:9100";
 /// Checks that the metrics are in the form that Prometheus reads, and that the alerts fire on a
 /// damaged image, on a failed or missing check, and where images are not verified.
 pub fn run(layout: &Layout) -> Result<()> {
-    let root = Root::with_prometheus(layout)?;
+    // Has promtool, which tests alerts.
+    let root = Root::of_package(layout, "prometheus")?;
     let folder = tempfile::tempdir_in(&layout.build)?;
     let path = |name: &str| folder.path().join(name);
     let promtool = |arguments: &[&str], file: &Path| {
