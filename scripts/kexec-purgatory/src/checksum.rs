@@ -2,12 +2,12 @@
 
 //! SHA-256 of files and texts, in hexadecimal.
 
-use std::fs::File;
-use std::io::{BufReader, Read};
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use sha2::{Digest, Sha256};
+
+use crate::files;
 
 /// The checksum of a byte string.
 pub fn of_bytes(bytes: &[u8]) -> String {
@@ -16,15 +16,5 @@ pub fn of_bytes(bytes: &[u8]) -> String {
 
 /// The checksum of a file.
 pub fn of_file(path: &Path) -> Result<String> {
-    let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let mut reader = BufReader::new(file);
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        let length = reader.read(&mut buffer)?;
-        if length == 0 {
-            return Ok(hex::encode(hash.finalize()));
-        }
-        hash.update(&buffer[..length]);
-    }
+    Ok(of_bytes(&files::read(path)?))
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs, iter};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use rustix::process::geteuid;
 
 use crate::apt::PrivateApt;
@@ -249,10 +249,9 @@ fn may_install(debian: Option<Debian>, by_hand: &str) -> Result<()> {
     if geteuid().is_root() && debian.is_some() {
         return Ok(());
     }
-    Err(Cause::Missing(format!(
+    bail!(Cause::Missing(format!(
         "something is missing; as root, on Debian 12 or 13:\n  {by_hand}"
-    ))
-    .into())
+    )))
 }
 
 /// Whether dpkg lists a package as installed.

@@ -12,7 +12,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use walkdir::WalkDir;
 
 use crate::exit::Cause;
@@ -77,14 +77,13 @@ pub fn check(folders: &[&Path], needed: Gigabytes) -> Result<()> {
         .iter()
         .map(|folder| folder.display().to_string())
         .collect();
-    Err(Cause::Missing(format!(
-        "too little room on the disk: this takes {needed} in {}, {} more than is there, and {} are \
-         free",
+    bail!(Cause::Missing(format!(
+        "too little disk space: this needs {needed} in {}; {} are still to be written, and {} are \
+         free. Make room there",
         names.join(" and "),
         Gigabytes(more.div_ceil(GIGABYTE)),
         Gigabytes(free / GIGABYTE)
-    ))
-    .into())
+    )))
 }
 
 /// The bytes that are still to be written when `needed` bytes are needed and `held` of them are
@@ -117,7 +116,7 @@ mod tests {
         let error = check(&folders, Gigabytes(1_000_000_000)).unwrap_err();
         assert!(matches!(error.downcast_ref(), Some(Cause::Missing(_))));
         let text = error.to_string();
-        assert!(text.contains("takes 1000000000 GB in "), "{text}");
+        assert!(text.contains("needs 1000000000 GB in "), "{text}");
         for folder in folders {
             assert!(text.contains(&folder.display().to_string()), "{text}");
         }

@@ -144,10 +144,9 @@ fn check_architecture(name: &str) -> Result<()> {
     if name == "amd64" {
         return Ok(());
     }
-    Err(Cause::Missing(format!(
+    bail!(Cause::Missing(format!(
         "packages are built on amd64; this machine's are for {name}"
-    ))
-    .into())
+    )))
 }
 
 /// The version of the packages: that of the kernel, and the time, so that packages of a later build
