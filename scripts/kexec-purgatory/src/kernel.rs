@@ -236,7 +236,7 @@ pub fn build_partly(
     let mut step = Step::start(format!("configure kernel {name}"));
     let log = layout.log(&format!("config-{name}"))?;
     let mut wanted = config::read(layout, verify.fragments())?;
-    start_config(&wanted, output, &make, &log, &mut step)?;
+    start_config(&["tinyconfig"], &wanted, output, &make, &log, &mut step)?;
     if !whole {
         wanted.retain(|setting| setting.symbol() == "CONFIG_RUST");
     }
@@ -303,7 +303,7 @@ fn configure(
     let stamp = output.join(".fragments");
     let text = config::text(wanted);
     if !config.is_file() || fs::read_to_string(&stamp).unwrap_or_default() != text {
-        start_config(wanted, output, make, &log, &mut step)?;
+        start_config(&["tinyconfig"], wanted, output, make, &log, &mut step)?;
     } else {
         logged(make()?.arg("olddefconfig"), &log, &mut step)?;
     }
@@ -320,16 +320,17 @@ fn configure(
     Ok(())
 }
 
-/// Makes a configuration from the settings of the fragments. Settings that the tree does not have
-/// drop out.
-fn start_config(
+/// Makes the configuration that the targets `base` make, with the settings `wanted`. Settings that
+/// the tree does not have drop out. `make` builds in the directory `output`.
+pub fn start_config(
+    base: &[&str],
     wanted: &[config::Setting],
     output: &Path,
     make: &dyn Fn() -> Result<Command>,
     log: &Path,
     step: &mut Step,
 ) -> Result<()> {
-    logged(make()?.arg("tinyconfig"), log, step)?;
+    logged(make()?.args(base), log, step)?;
     config::append(&output.join(".config"), wanted)?;
     logged(make()?.arg("olddefconfig"), log, step)
 }

@@ -5,9 +5,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use super::config;
+use super::start_config;
 use super::toolchain::Toolchain;
 use crate::command::logged;
 use crate::layout::Layout;
@@ -51,13 +52,8 @@ impl Objects<'_> {
         let make = || self.tools.make(layout, self.tree, &output, self.arch);
 
         fs::create_dir_all(&output)?;
-        logged(make()?.arg("tinyconfig"), &log, &mut step)?;
-        config::append(&output.join(".config"), &wanted)?;
-        logged(make()?.arg("olddefconfig"), &log, &mut step)?;
-        let missing = config::missing(&wanted, &fs::read_to_string(output.join(".config"))?);
-        if !missing.is_empty() {
-            bail!("not as asked: {}", missing.join(", "));
-        }
+        start_config(&["tinyconfig"], &wanted, &output, &make, &log, &mut step)?;
+        config::check(&wanted, &output.join(".config"))?;
         logged(
             make()?.args(self.objects.iter().map(|object| target(object))),
             &log,

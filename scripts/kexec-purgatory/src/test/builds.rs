@@ -15,7 +15,7 @@ use crate::command::logged;
 use crate::device_tree::MODEL;
 use crate::guest::{Extra, KUNIT, Loader, Plan, Purpose};
 use crate::kernel::toolchain::Toolchain;
-use crate::kernel::{Built, config};
+use crate::kernel::{Built, config, start_config};
 use crate::kexec::{self, Kexec};
 use crate::layout::Layout;
 use crate::progress::Step;
@@ -207,19 +207,15 @@ impl Build {
         let log = layout.log(&name)?;
         let mut step = Step::start(self.name);
         let make = || {
-            let make = self.tools.make(layout, tree, &output, "x86_64");
-            make.map(|mut make| {
-                make.args(self.arguments);
-                make
-            })
+            let mut make = self.tools.make(layout, tree, &output, "x86_64")?;
+            make.args(self.arguments);
+            Ok(make)
         };
 
         fs::create_dir_all(&output)?;
-        logged(make()?.args(self.configure), &log, &mut step)?;
         let wanted = config::read(layout, self.fragments)?;
+        start_config(self.configure, &wanted, &output, &make, &log, &mut step)?;
         let file = output.join(".config");
-        config::append(&file, &wanted)?;
-        logged(make()?.arg("olddefconfig"), &log, &mut step)?;
         config::check(&wanted, &file)?;
         self.tools.check(&fs::read_to_string(&file)?)?;
         logged(make()?.args(["bzImage", "modules"]), &log, &mut step)?;
