@@ -14,7 +14,8 @@ Usage: kexec-metrics.sh [FILE]
 
 Prints what the kernel shows of loaded kexec images, and of the kexec that entered this
 kernel, as Prometheus metrics. With FILE, replaces that file in one step: give a file
-with the suffix .prom in the directory of node_exporter's textfile collector.
+with the suffix .prom in the directory of node_exporter's textfile collector. On a
+kernel without CONFIG_KEXEC_PURGATORY_RUST, removes FILE and fails.
 
 Environment:
   KEXEC_SYSFS  where to read, instead of /sys/kernel/kexec
@@ -142,6 +143,8 @@ if [ $# -eq 1 ] && [ -e "$1" ] && [ ! -f "$1" ]; then
 	exit 2
 fi
 if [ ! -e "$SYSFS/verify_loaded" ]; then
+	# What another kernel had must not stay.
+	[ $# -eq 0 ] || rm -f "$1"
 	echo "kexec-metrics.sh: the kernel has no CONFIG_KEXEC_PURGATORY_RUST:" \
 		"no $SYSFS/verify_loaded" >&2
 	exit 1

@@ -132,6 +132,10 @@ fn metrics(script: &Path) -> Result<()> {
         run(&[])?.status.code() == Some(1),
         "a kernel without the files is taken"
     );
+    ensure!(
+        run(&[&file])?.status.code() == Some(1) && !file.exists(),
+        "what another kernel had stays"
+    );
     Ok(())
 }
 

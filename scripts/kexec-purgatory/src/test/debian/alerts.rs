@@ -72,26 +72,32 @@ pub fn run(layout: &Layout) -> Result<()> {
 /// normal image is damaged, and others that differ from it or from one where all is well. After four
 /// days, each has its alert and no other.
 fn test_file(metrics: &str) -> Result<Value> {
-    let damaged = series(metrics)?;
-    let with = |series: &[Value], values: &[(&str, u64)]| {
+    let mut damaged = series(metrics)?;
+    damaged.retain(|one| one["series"] != with_host(CRASH_CHECKED));
+    let with = |series: &[Value], values: &[(&str, &str)]| {
         let mut changed = series.to_vec();
         for (name, value) in values {
             let name = with_host(name);
             changed.retain(|one| one["series"] != name);
-            changed.push(constant(&name, *value));
+            changed.push(constant(&name, value));
         }
         changed
     };
     let well = with(
         &damaged,
         &[
-            (r#"kexec_image_damaged{image="normal"}"#, 0),
-            (CRASH_LOADED, 1),
-            (r#"kexec_image_verified{image="crash"}"#, 1),
-            (CRASH_CHECKED, (DAYS - 1) * DAY),
-            (FAILED_UNIT, 0),
+            (r#"kexec_image_damaged{image="normal"}"#, "0"),
+            (CRASH_LOADED, "1"),
+            (r#"kexec_image_verified{image="crash"}"#, "1"),
+            (FAILED_UNIT, "0"),
         ],
     );
+    // Loaded at the start, and checked after each day.
+    let checked: Vec<String> = (0..=DAYS).map(|day| format!("{}x23", day * DAY)).collect();
+    let well: Vec<Value> = well
+        .into_iter()
+        .chain([json!({"series": with_host(CRASH_CHECKED), "values": checked.join(" ")})])
+        .collect();
     let no_policy: Vec<Value> = well
         .iter()
         .map(|one| match one["series"].as_str() {
@@ -164,14 +170,14 @@ fn test_file(metrics: &str) -> Result<Value> {
         "tests": [
             test(&well, None),
             test(&damaged, Some((ALERTS[0], on_damage))),
-            test(&with(&well, &[(FAILED_UNIT, 1)]), Some((ALERTS[1], on_unit))),
-            test(&with(&well, &[(CRASH_CHECKED, 0)]), Some((ALERTS[2], not_checked))),
+            test(&with(&well, &[(FAILED_UNIT, "1")]), Some((ALERTS[1], on_unit))),
+            test(&with(&well, &[(CRASH_CHECKED, "0")]), Some((ALERTS[2], not_checked))),
             test(
-                &with(&well, &[(r#"kexec_image_verified{image="crash"}"#, 0)]),
+                &with(&well, &[(r#"kexec_image_verified{image="crash"}"#, "0")]),
                 Some((ALERTS[3], not_verified("crash"))),
             ),
             test(
-                &with(&well, &[(r#"kexec_image_verified{image="normal"}"#, 0)]),
+                &with(&well, &[(r#"kexec_image_verified{image="normal"}"#, "0")]),
                 Some((ALERTS[3], not_verified("normal"))),
             ),
             test(&no_policy, Some((ALERTS[4], would_not_verify))),
