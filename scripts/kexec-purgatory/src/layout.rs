@@ -91,9 +91,14 @@ impl Layout {
 
     /// The path of the log called `name`.
     pub fn log(&self, name: &str) -> Result<PathBuf> {
+        Ok(self.logs()?.join(format!("{name}.log")))
+    }
+
+    /// The directory of all logs. Makes it if there is none.
+    pub fn logs(&self) -> Result<PathBuf> {
         let logs = self.build.join("logs");
         fs::create_dir_all(&logs)?;
-        Ok(logs.join(format!("{name}.log")))
+        Ok(logs)
     }
 }
 

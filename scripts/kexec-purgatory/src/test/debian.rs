@@ -11,7 +11,7 @@ mod machine;
 mod secure_boot;
 mod soak;
 
-use std::{fs, iter};
+use std::iter;
 
 use anyhow::{Context, Result, ensure};
 
@@ -19,7 +19,6 @@ use self::machine::Machine;
 use super::Report;
 use crate::kernel::VERIFY_MODULE;
 use crate::layout::Layout;
-use crate::progress;
 
 /// A step of the machine's life.
 type Step = fn(&mut Machine) -> Result<()>;
@@ -87,9 +86,7 @@ pub fn run(layout: &Layout, report: &mut Report) -> Result<()> {
             Ok(()) => report.record(name, Ok(())),
             Err(error) => {
                 report.fail(name, &error);
-                let log = layout.log("debian-journal")?;
-                fs::write(&log, machine.journal())?;
-                progress::print(&format!("# the guest's journal: {}", log.display()));
+                machine.keep_journal("step")?;
             }
         }
         if failed {
@@ -200,8 +197,15 @@ fn kexec(machine: &mut Machine, release: &str, decision: Option<&str>) -> Result
         ensure!(found == decision, "decided: {found:?}, not {decision:?}");
     }
     machine.leave("enter", release)?;
-    machine.expect_release(release)
+    machine.expect_release(release)?;
+    let loader = machine.sh("cat /proc/sys/kernel/bootloader_type")?;
+    ensure!(loader == KEXEC, "boot loader {loader} started {release}");
+    Ok(())
 }
+
+/// The type of boot loader of an image that kexec_file_load() loaded, 0xd0; that of GRUB differs.
+/// Source: `bzImage64_load()`.
+const KEXEC: &str = "208";
 
 const VERIFIED: &str = "verified: policy of kexec_purgatory_verify";
 const CRASH: &str = "verified: crash image";

@@ -19,6 +19,7 @@ use crate::fetch;
 use crate::files;
 use crate::guest::Purpose;
 use crate::layout::Layout;
+use crate::progress;
 use crate::qemu::{FIRMWARE_VARIABLES, SerialLog};
 use crate::test::samples;
 
@@ -45,6 +46,8 @@ pub struct Machine {
     page: Vec<u8>,
     /// How many kexecs in a row it must survive.
     pub kexecs: usize,
+    /// The directory for logs.
+    logs: PathBuf,
 }
 
 impl Machine {
@@ -93,6 +96,7 @@ impl Machine {
             distribution: fetch::distribution_kernel(layout)?.release.leak(),
             page,
             kexecs: options.kexecs.into(),
+            logs: layout.logs()?,
         })
     }
 
@@ -215,9 +219,16 @@ impl Machine {
         Ok(())
     }
 
-    /// Helps to find out why a step failed: the journal of this boot and of the one before, or the
-    /// end of the console's output if no agent answers.
-    pub fn journal(&self) -> String {
+    /// Helps to find out why `what` failed: writes the journal of this boot and of the one before, or
+    /// the end of the console's output if no agent answers, to a file in the directory of logs.
+    pub fn keep_journal(&self, what: &str) -> Result<()> {
+        let log = self.logs.join(format!("debian-journal-{what}.log"));
+        fs::write(&log, self.journal())?;
+        progress::print(&format!("# the guest's journal: {}", log.display()));
+        Ok(())
+    }
+
+    fn journal(&self) -> String {
         self.sh(&format!(
             "cat {LEFT}; journalctl --boot=-1 --no-pager; journalctl --boot --no-pager"
         ))

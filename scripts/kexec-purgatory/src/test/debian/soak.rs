@@ -24,10 +24,25 @@ struct Row {
     lost: i64,
 }
 
+/// By the release of the kernel that is entered, and the decision.
+type Rows = BTreeMap<(&'static str, &'static str), Row>;
+
 /// Many kexecs in a row, of two kernels and both decisions. Prints each, and a table. A kexec that
 /// fails is counted, and the machine reset.
 pub fn run(machine: &mut Machine) -> Result<()> {
-    let mut rows: BTreeMap<(&str, &str), Row> = BTreeMap::new();
+    let mut rows = Rows::new();
+    let ended = all(machine, &mut rows);
+    for line in table(&rows).to_string().lines() {
+        progress::print(&format!("# {line}"));
+    }
+    ended?;
+    let failed: usize = rows.values().map(|row| row.failed).sum();
+    ensure!(failed == 0, "{failed} of {} kexecs failed", machine.kexecs);
+    Ok(())
+}
+
+/// Fails if the machine cannot go on after a kexec.
+fn all(machine: &mut Machine, rows: &mut Rows) -> Result<()> {
     // The memory of each kernel in kB, when it was first entered.
     let mut first = BTreeMap::new();
     let kexecs = machine.kexecs;
@@ -51,19 +66,15 @@ pub fn run(machine: &mut Machine) -> Result<()> {
             Ok(_) => row.done += 1,
             Err(_) => {
                 row.failed += 1;
+                machine.keep_journal(&format!("kexec-{number}"))?;
                 machine.reset()?;
             }
         }
     }
-    for line in table(&rows).to_string().lines() {
-        progress::print(&format!("# {line}"));
-    }
-    let failed: usize = rows.values().map(|row| row.failed).sum();
-    ensure!(failed == 0, "{failed} of {kexecs} kexecs failed");
     Ok(())
 }
 
-fn table(rows: &BTreeMap<(&str, &str), Row>) -> Table {
+fn table(rows: &Rows) -> Table {
     let mut table = Table::new();
     table.load_style(ASCII_MARKDOWN).set_header([
         "to",
