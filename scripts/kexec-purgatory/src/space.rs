@@ -4,7 +4,8 @@
 //!
 //! The sizes are those of a command that finds nothing done. What the directories hold already is
 //! taken for a part of it, whichever command has made it: a command must not refuse to run where it
-//! ran before. So a directory full of other results may make it run out of room later.
+//! ran before. So a directory full of other results may make it run out of room later, and so may a
+//! full disk beside an empty one, because the free space of both disks counts.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,7 +13,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use walkdir::WalkDir;
 
 use crate::exit::Cause;
@@ -44,6 +45,8 @@ pub const RUN: Gigabytes = Gigabytes(5);
 pub const SERIES: Gigabytes = Gigabytes(3);
 pub const SERIES_CHECK: Gigabytes = Gigabytes(8);
 pub const TEST: Gigabytes = Gigabytes(10);
+pub const TEST_DEBIAN_FULL: Gigabytes = Gigabytes(50);
+pub const TEST_DEBIAN_GUEST: Gigabytes = Gigabytes(18);
 
 impl fmt::Display for Gigabytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -61,8 +64,10 @@ pub fn check(folders: &[&Path], needed: Gigabytes) -> Result<()> {
     // By the number of the disk: directories on one disk share its free space.
     let mut free = BTreeMap::new();
     for folder in folders {
-        let disk = rustix::fs::statvfs(*folder)?;
-        free.insert(fs::metadata(folder)?.dev(), disk.f_bavail * disk.f_frsize);
+        let name = || folder.display().to_string();
+        let disk = rustix::fs::statvfs(*folder).with_context(name)?;
+        let number = fs::metadata(folder).with_context(name)?.dev();
+        free.insert(number, disk.f_bavail * disk.f_frsize);
     }
     let free = free.into_values().sum();
     // The directories may have millions of files: they are only looked at if that can help.

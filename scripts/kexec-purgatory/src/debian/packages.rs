@@ -59,11 +59,19 @@ impl Profile {
         }
     }
 
-    /// The size of source, objects and packages on disk.
+    /// The disk space that `make deb` needs.
     pub fn size(self) -> Gigabytes {
         match self {
             Self::Full => space::DEB_FULL,
             Self::Guest => space::DEB_GUEST,
+        }
+    }
+
+    /// The disk space that `make test-debian` needs.
+    pub fn size_of_test(self) -> Gigabytes {
+        match self {
+            Self::Full => space::TEST_DEBIAN_FULL,
+            Self::Guest => space::TEST_DEBIAN_GUEST,
         }
     }
 }
@@ -82,12 +90,13 @@ pub enum Build {
 ///
 /// # Errors
 ///
-/// [`Cause::Missing`] on a machine of another architecture, or without enough room on its disk.
+/// [`Cause::Missing`] on a machine of another architecture.
 pub fn make(layout: &Layout, profile: Profile, build: Build) -> Result<Vec<PathBuf>> {
     check_architecture(output(command("dpkg").arg("--print-architecture"))?.trim())?;
     let folder = folder(layout, profile);
-    let work = work(layout, profile)?;
-    check_space(layout, profile)?;
+    // Objects of another series would look newer than its source.
+    let work = folder.join(format!("work-{}", fetch::series(layout)?));
+    fs::create_dir_all(&work)?;
     // The packages that the source and the configuration in `work` have made. Removed meanwhile, so
     // that an interrupted run leaves none.
     let stamp = work.join("packages");
@@ -173,23 +182,6 @@ pub fn has_symbols(package: &Path) -> bool {
 
 fn folder(layout: &Layout, profile: Profile) -> PathBuf {
     layout.build.join("debian-packages").join(profile.name())
-}
-
-/// The directory in which the packages are built. Makes it if there is none.
-fn work(layout: &Layout, profile: Profile) -> Result<PathBuf> {
-    // Objects of another series would look newer than its source.
-    let work = folder(layout, profile).join(format!("work-{}", fetch::series(layout)?));
-    fs::create_dir_all(&work)?;
-    Ok(work)
-}
-
-/// Fails unless there is room on the disk to build the packages.
-///
-/// # Errors
-///
-/// [`Cause::Missing`] if there is too little.
-pub fn check_space(layout: &Layout, profile: Profile) -> Result<()> {
-    space::check(&[&work(layout, profile)?], profile.size())
 }
 
 /// Updates a copy of the grafted tree, in which the overlay's files are not links: a package of
