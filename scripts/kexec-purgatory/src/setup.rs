@@ -16,7 +16,7 @@ use crate::layout::{Layout, lock};
 use crate::progress::Step;
 
 /// What a command needs, besides what the script `bootstrap` installs.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Needs {
     /// To fetch the source of a kernel.
     Source,

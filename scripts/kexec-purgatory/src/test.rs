@@ -36,6 +36,7 @@ mod tail;
 mod toolchain;
 
 use anyhow::{Result, anyhow, ensure};
+use indexmap::IndexSet;
 
 use self::boot::boot_all;
 use self::boot::case::Case;
@@ -108,7 +109,11 @@ const BOOT: &[Needs] = &[Source, Kernel, Guest];
 
 /// Quick ones come first.
 const GROUPS: &[Group] = &[
-    group(CRATES, &[RustChecks], &[Listed(crates::names, crates::run)]),
+    group(
+        CRATES,
+        &[Source, RustChecks],
+        &[Listed(crates::names, crates::run)],
+    ),
     group("overlay", &[Source], &[HostTable(overlay::TESTS)]),
     group("pages", &[Source], &[HostTable(pages::TESTS)]),
     group(
@@ -165,7 +170,7 @@ const GROUPS: &[Group] = &[
     group("boot", BOOT, &[HostTable(boot::TESTS), Cases(boot::cases)]),
     group(
         "machines",
-        &[Source, Kernel, Guest, Root, Uefi, Compression],
+        &[Source, Kernel, Guest, Root, Uefi],
         &[Cases(matrix::few)],
     ),
     group(
@@ -238,7 +243,7 @@ const GROUPS: &[Group] = &[
     ),
     group(
         "long",
-        &[Source, Kernel, Guest, Root, Compression],
+        &[Source, Kernel, Guest, Root],
         &[
             Tree(crashes::many_names, crashes::run_many),
             Tree(builds::names, builds::run),
@@ -420,6 +425,8 @@ fn needs_of(
         .filter(|group| group.may_run(layout, &filter, on_request))
         .flat_map(|group| group.needs)
         .copied()
+        .collect::<IndexSet<_>>()
+        .into_iter()
         .collect()
 }
 
