@@ -154,10 +154,13 @@ mod tests {
 
     #[test]
     fn runs_end_where_a_page_does_not_follow() {
-        let words = [0x5001, 0x8008, 0x9008, 0x3008, 0x7001, 0x4008, 4];
+        // The last destination is where the page before it ends.
+        let words = [
+            0x5001, 0x8008, 0x9008, 0x3008, 0x7001, 0x4008, 0x8001, 0x5008, 4,
+        ];
         let read = |address: u64| Ok(words[(address - 0x10000) as usize / 8]);
         let found = Runs::of_list(0x10002, read).unwrap();
-        assert_eq!(found, Runs { pages: 4, runs: 3 });
+        assert_eq!(found, Runs { pages: 5, runs: 3 });
         assert!(Runs::of_list(0x10003, read).is_err());
     }
 

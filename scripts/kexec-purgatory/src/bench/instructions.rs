@@ -24,7 +24,7 @@ use crate::graft;
 use crate::guest::Plan;
 use crate::guest::{self, EVERY_KERNEL, Guest, Loader, Purpose};
 use crate::kernel::{self, Built, VERIFY_MODULE, Verify};
-use crate::kexec::{expect_engine, work};
+use crate::kexec::expect_engine;
 use crate::layout::Layout;
 use crate::machine::gdb::{Gdb, Space};
 use crate::machine::symbols::Symbols;
@@ -229,7 +229,7 @@ impl Prepared {
         let start = number_after(&log, "start:0x")?;
         let entry = number_after(&log, "Loaded 64bit kernel at 0x")? + ENTRY_OFFSET;
         // Mainline's image and one that is entered directly are not verified.
-        if work(&log, Purpose::Enter).is_some() {
+        if case.verify == Verify::Y || case.module.is_some() {
             expect_engine(&log, Purpose::Enter, case.engine)?;
         }
         machine.run_to(start)?;

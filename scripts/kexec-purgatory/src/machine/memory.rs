@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::process;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
 use crate::command::{command, output};
@@ -68,7 +68,10 @@ pub fn create(path: &Path) -> Result<()> {
 
 /// Copies a machine's memory; zeros take no room.
 pub fn copy(from: &Path, to: &Path) -> Result<()> {
-    output(command("cp").arg("--sparse=always").args([from, to])).map(drop)
+    output(command("cp").arg("--sparse=always").args([from, to]))?;
+    let length = fs::metadata(to)?.len();
+    ensure!(length == SIZE, "{} has {length} bytes", from.display());
+    Ok(())
 }
 
 #[cfg(test)]

@@ -19,8 +19,8 @@ use crate::layout::Layout;
 const PROGRAMS: &str = "bench/programs";
 /// The name of the test with the kernel's decompressor.
 const DECOMPRESS: &str = "bench/decompress";
-/// The test that the static program runs. The program is built with other options than the tool,
-/// which takes minutes.
+/// Tests that the static program can be run. The program is built with other options than the
+/// tool, which takes minutes.
 pub const STATIC: &[HostTest] = &[("long/bench-static", static_program)];
 /// The name under which the program that needs SHA-NI is skipped.
 const KERNEL_SHA256: &str = "bench/programs with the kernel's SHA-256";

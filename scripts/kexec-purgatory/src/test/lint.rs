@@ -240,7 +240,6 @@ fn rustfmt(layout: &Layout, tree: &Path) -> Result<()> {
     for path in sources {
         let source = scratch.path().join(&path);
         // rustfmt follows the modules that a file declares, but not those of its standard input.
-        // The exit status does not show a difference in standard input; the output does.
         let checked = silent(
             command("rustfmt")
                 .arg("--check")

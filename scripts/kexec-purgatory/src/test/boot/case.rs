@@ -125,10 +125,10 @@ with! {
     /// On a machine with this much memory, in MiB.
     memory(mib: u64) { plan.hardware.memory = mib }
 
-    /// On a machine with this many processors.
+    /// On a machine with this many processors. [`Case::processors`] says how many the kernels use.
     smp(processors: u32) { plan.hardware.processors = processors }
 
-    /// On a processor that lacks these features, as in [`Hardware::without`](crate::hardware::Hardware::without).
+    /// On a processor without these features: QEMU's options, such as `,-la57`.
     without(features: &'static str) { plan.hardware.without = features }
 
     /// On QEMU's own processor, which has page tables with five levels. This machine's may lack
@@ -184,7 +184,8 @@ impl Case {
         }
     }
 
-    /// A normal image. The kernel decides as it was configured: no policy module is loaded.
+    /// A normal image. The kernel decides as it was configured, as no policy module is loaded. One
+    /// without Rust does not decide.
     pub const fn enter(name: &'static str, verify: Verify) -> Self {
         let expected = match verify {
             Verify::Y | Verify::Options => Expected::Decided(Arm::VerifiedConfig),

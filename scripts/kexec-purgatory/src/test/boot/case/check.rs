@@ -207,7 +207,10 @@ pub fn purgatory_spoke(kexec: &Kexec, verified: bool) -> Result<()> {
         return Ok(());
     }
     let said = said.context("purgatory said nothing")?;
-    let work = kexec.work.as_ref().context("no work was announced")?;
+    let work = kexec
+        .work
+        .as_ref()
+        .with_context(|| format!("no work was announced, but the purgatory said {said:?}"))?;
     let announced = format!(" {} bytes, engine {},", work.bytes, work.engine);
     ensure!(
         said.starts_with("verified ") && said.contains(&announced),
