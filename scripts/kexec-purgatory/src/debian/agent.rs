@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use crate::qemu::SILENCE;
 
 /// How long to wait for an answer that shows whether there is an agent.
-const PING: Duration = Duration::from_secs(5);
+pub const PING: Duration = Duration::from_secs(5);
 
 /// How often to ask whether a command has ended.
 const POLL: Duration = Duration::from_millis(200);
@@ -83,7 +83,7 @@ impl Agent {
     }
 
     /// Like [`Agent::run`], but waits at most `answer` for each answer of the agent.
-    fn run_within(&self, script: &str, answer: Duration) -> Result<Ended> {
+    pub fn run_within(&self, script: &str, answer: Duration) -> Result<Ended> {
         let began = Instant::now();
         let mut connection = Connection::open(&self.socket, answer)?;
         let started = connection.execute(

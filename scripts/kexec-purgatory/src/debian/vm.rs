@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 
-use super::agent::Agent;
+use super::agent::{Agent, PING};
 use crate::command::emulator;
 use crate::layout::Layout;
 use crate::machine::qmp::Qmp;
@@ -195,7 +195,8 @@ impl Vm {
     /// Fails if the command of [`Vm::leave`] has failed.
     fn expect_no_failure(&self) -> Result<()> {
         // The agent may be gone by now.
-        match self.agent.run(&format!("cat {LEFT}.failed && cat {LEFT}")) {
+        let script = format!("cat {LEFT}.failed && cat {LEFT}");
+        match self.agent.run_within(&script, PING) {
             Ok(ended) if ended.status == 0 => bail!("{}", ended.stdout),
             _ => Ok(()),
         }
