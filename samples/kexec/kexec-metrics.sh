@@ -104,7 +104,8 @@ metrics() {
 	each kexec_image_check_timestamp_seconds check_time
 	metric kexec_image_info "What was decided and found."
 	image_info
-	metric kexec_verify_policy_info "What would be decided about a normal image that is loaded now."
+	metric kexec_verify_policy_info \
+		"What would be decided about a normal image that is loaded now."
 	printf 'kexec_verify_policy_info{policy="%s"} 1\n' "$(label "$(line verify_policy)")"
 	[ ! -e "$SYSFS/entered_by" ] || entered
 }
