@@ -69,7 +69,7 @@ const GRUB_STUB: &str = "search --label root --set=root
 set prefix=($root)/boot/grub
 configfile $prefix/grub.cfg
 ";
-const GRUB_FIRST: &str = "linux /vmlinuz root=LABEL=root ro console=ttyS0
+const GRUB_FIRST: &str = "linux /vmlinuz root=LABEL=root ro console=ttyS0 tsc=nowatchdog
 initrd /initrd.img
 boot
 ";
@@ -99,9 +99,11 @@ const FILES: &[(&str, &str)] = &[
     ("etc/hostname", "guest\n"),
     ("boot/grub/grub.cfg", GRUB_FIRST),
     (
-        // Comes before the file of kdump-tools, which adds to it.
-        "etc/default/grub.d/00-serial.cfg",
-        "GRUB_CMDLINE_LINUX_DEFAULT=console=ttyS0\nGRUB_TERMINAL=console\nGRUB_TIMEOUT=0\n",
+        // Comes before the file of kdump-tools, which adds to it. `EVERY_KERNEL` in guest.rs says
+        // why no kernel watches the TSC.
+        "etc/default/grub.d/00-guest.cfg",
+        "GRUB_CMDLINE_LINUX_DEFAULT=\"console=ttyS0 tsc=nowatchdog\"\n\
+         GRUB_TERMINAL=console\nGRUB_TIMEOUT=0\n",
     ),
 ];
 
