@@ -12,8 +12,9 @@ const LSR: u16 = 5;
 /// [`LSR`]: the transmit register can be written to.
 const XMTRDY: u8 = 0x20;
 
-/// Number of status reads, about a second, after which the console is given up for good. A stuck
-/// UART then costs the messages, but does not hang the machine.
+/// Number of status reads after which the console is given up for good. They take about a second
+/// on a PC, and several seconds where a hypervisor emulates each. A stuck UART then costs the
+/// messages, but does not hang the machine.
 const ATTEMPTS: u32 = 1 << 20;
 
 /// Where messages go.
@@ -22,7 +23,8 @@ pub(crate) enum Console {
     None,
     /// To an 8250 at this I/O port.
     Port(u16),
-    /// To an 8250 at this physical address, its registers 32 bits apart.
+    /// To an 8250 at this physical address, its registers 32 bits apart and 32 bits wide. Some
+    /// ignore an access to a part of a register.
     Mmio32(u64),
 }
 
@@ -127,7 +129,7 @@ impl Console {
             match *self {
                 Console::None => XMTRDY,
                 Console::Port(port) => cpu::inb(port.wrapping_add(register)),
-                Console::Mmio32(base) => ptr::read_volatile(register_at(base, register)),
+                Console::Mmio32(base) => ptr::read_volatile(register_at(base, register)) as u8,
             }
         }
     }
@@ -138,12 +140,14 @@ impl Console {
             match *self {
                 Console::None => {}
                 Console::Port(port) => cpu::outb(port.wrapping_add(register), byte),
-                Console::Mmio32(base) => ptr::write_volatile(register_at(base, register), byte),
+                Console::Mmio32(base) => {
+                    ptr::write_volatile(register_at(base, register), byte.into())
+                }
             }
         }
     }
 }
 
-fn register_at(base: u64, register: u16) -> *mut u8 {
+fn register_at(base: u64, register: u16) -> *mut u32 {
     ptr::with_exposed_provenance_mut(base.wrapping_add(4 * u64::from(register)) as usize)
 }

@@ -70,11 +70,12 @@ pub fn stuck(bare: &Bare) -> Result<()> {
     ended(&bare.run(MAX, &image)?, Ending::Reset)
 }
 
-/// Memory serves as the registers; the last value written remains.
+/// Memory serves as the registers; the last value written remains, in all 32 bits of the register.
 pub fn in_memory(bare: &Bare) -> Result<()> {
     let mut image = bare.image(0);
     image.console_port = 0;
     image.console_mmio32 = UART;
+    image.damage.push((UART, vec![0xff; 4]));
     image.damage.push((LINE_STATUS, vec![TRANSMITTER_EMPTY]));
     mismatch(&mut image, 1, 0);
     let run = bare.run(MAX, &image)?;
