@@ -27,7 +27,7 @@ static_assert(KEXEC_POLICY_NAME_LEN >= MODULE_NAME_LEN);
 /* Sets the policy, or none if @verify is NULL; policy_lock is held. */
 static void set_policy(kexec_purgatory_policy_fn *verify, const char *name)
 {
-	policy = verify;
+	WRITE_ONCE(policy, verify);
 	strscpy_pad(policy_name, name);
 	kexec_purgatory_show_policy(name);
 }
@@ -81,12 +81,17 @@ static int module_changed(struct notifier_block *nb, unsigned long state, void *
 {
 	const struct module *module = data;
 
-	if (state != MODULE_STATE_GOING)
+	/*
+	 * Do not wait for the policy of another module: it may run now, and load this module.
+	 * No other module registers a policy that lies in this one.
+	 */
+	if (state != MODULE_STATE_GOING ||
+	    !within_module((unsigned long)READ_ONCE(policy), module))
 		return NOTIFY_DONE;
 
 	guard(mutex)(&policy_lock);
 
-	if (policy && within_module((unsigned long)policy, module))
+	if (within_module((unsigned long)policy, module))
 		end_policy();
 	return NOTIFY_OK;
 }
