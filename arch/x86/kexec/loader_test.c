@@ -15,6 +15,7 @@
 #include <linux/kexec.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
+#include <linux/string.h>
 #include <linux/vmalloc.h>
 
 #include <asm/bootparam.h>
@@ -358,6 +359,54 @@ static void test_source_in_cma(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, kexec_purgatory_source(image, BOOT_PARAMS + 2 * PAGE_SIZE), 0);
 }
 
+/* Gives the kernel's setup header a version. Its string lies behind struct setup_header. */
+static void set_version(struct loader_test *priv, const char *release)
+{
+	struct boot_params *kernel = (void *)priv->data;
+
+	kernel->hdr.kernel_version = SZ_1K - 0x200;
+	strscpy(priv->data + SZ_1K, release, SZ_1K);
+}
+
+/* Which kernels get a record */
+static void test_record_version(struct kunit *test)
+{
+	struct loader_test *priv = test->priv;
+	struct boot_params *kernel = (void *)priv->data;
+	static const struct {
+		const char *release;
+		bool takes;
+	} kernels[] = {
+		{ "6.8.12-amd64 (debian-kernel@lists.debian.org)", false },
+		{ "5.15.0", false },
+		{ "6.9.0-rc1", true },
+		{ "6.12.9", true },
+		{ "7.0", true },
+		{ "10.1.2", true },
+		{ "6.", false },
+		{ "linux", false },
+		{ "", false },
+	};
+
+	for (int i = 0; i < ARRAY_SIZE(kernels); i++) {
+		set_version(priv, kernels[i].release);
+		KUNIT_EXPECT_EQ_MSG(test, kexec_purgatory_takes_record(kernel, PAGE_SIZE),
+				    kernels[i].takes, "%s", kernels[i].release);
+	}
+
+	set_version(priv, "7.0");
+	KUNIT_EXPECT_FALSE(test, kexec_purgatory_takes_record(kernel, sizeof(*kernel) - 1));
+	kernel->hdr.kernel_version = PAGE_SIZE - 0x200;
+	KUNIT_EXPECT_FALSE(test, kexec_purgatory_takes_record(kernel, PAGE_SIZE));
+	kernel->hdr.kernel_version = U16_MAX;
+	KUNIT_EXPECT_FALSE(test, kexec_purgatory_takes_record(kernel, PAGE_SIZE));
+	kernel->hdr.kernel_version = 0;
+	KUNIT_EXPECT_FALSE(test, kexec_purgatory_takes_record(kernel, PAGE_SIZE));
+
+	KUNIT_EXPECT_EQ(test, kexec_purgatory_add_record(priv->image, SZ_1K), SZ_1K);
+	KUNIT_EXPECT_EQ(test, priv->image->arch.purgatory.record, 0);
+}
+
 /* The record in the setup_data list, and how the next kernel reads it */
 static void test_record(struct kunit *test)
 {
@@ -368,6 +417,7 @@ static void test_record(struct kunit *test)
 	struct kexec_entered entered = {};
 	struct setup_data *node;
 
+	set_version(priv, "7.3.4");
 	image->segment[PARAMS].bufsz = kexec_purgatory_add_record(image, size);
 	KUNIT_ASSERT_LE(test, image->segment[PARAMS].bufsz, PAGE_SIZE);
 	node = (void *)params + image->arch.purgatory.record;
@@ -463,6 +513,7 @@ static struct kunit_case loader_test_cases[] = {
 	KUNIT_CASE(test_low_crash_memory_excluded),
 	KUNIT_CASE(test_mismatch_entry),
 	KUNIT_CASE(test_source_in_cma),
+	KUNIT_CASE(test_record_version),
 	KUNIT_CASE(test_record),
 	{}
 };

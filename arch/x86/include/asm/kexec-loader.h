@@ -57,6 +57,18 @@ const char *kexec_purgatory_engine(u32 row, u32 *number, bool *usable);
  */
 phys_addr_t kexec_purgatory_source(const struct kimage *image, phys_addr_t destination);
 
+/**
+ * kexec_purgatory_takes_record() - whether a kernel can get a record
+ * @kernel: a bzImage
+ * @size: its size in bytes
+ *
+ * Kernels before 6.9 mark the memory of each setup_data node that they do not know as
+ * reserved in the map that they pass on, so that the map grows with each of their kexecs.
+ *
+ * Return: true if the version in the setup header is 6.9 or later.
+ */
+bool kexec_purgatory_takes_record(const void *kernel, unsigned long size);
+
 /* The release of this kernel, as uname -r prints it */
 const char *kexec_purgatory_release(void);
 

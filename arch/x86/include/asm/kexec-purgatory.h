@@ -111,6 +111,8 @@ struct kexec_purgatory {
  * @image: image being loaded
  * @size: bytes of the segment with its struct boot_params, without the record
  *
+ * Reserves nothing for a kernel that kexec_purgatory_takes_record() is false for.
+ *
  * Return: the size of that segment with the record at its end, in bytes.
  */
 unsigned long kexec_purgatory_add_record(struct kimage *image, unsigned long size);
