@@ -72,11 +72,25 @@ bool kexec_purgatory_pin_ends(bool is_crash)
 	return atomic_read(&slot(is_crash)->waiting);
 }
 
-void kexec_purgatory_show_check(struct kimage *image, const char *text)
+/* Records the result of a check of @image, which is pinned or not loaded. */
+static void set_check(struct kimage *image, const char *text)
 {
 	strscpy(image->arch.purgatory.check, text);
 	image->arch.purgatory.check_time = ktime_get_real_seconds();
+}
+
+void kexec_purgatory_show_check(struct kimage *image, const char *text)
+{
+	set_check(image, text);
 	kexec_purgatory_show_image(image->type == KEXEC_TYPE_CRASH, image);
+}
+
+void kexec_purgatory_elfcorehdr(struct kimage *image, const void *elfcorehdr,
+				unsigned long size)
+{
+	/* The caller puts the image back, which shows this. */
+	if (kexec_purgatory_reseal(image, elfcorehdr, size))
+		set_check(image, "damaged: purgatory");
 }
 
 bool kexec_mismatch_crash = true;

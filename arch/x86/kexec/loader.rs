@@ -5,7 +5,7 @@
 //! `kexec_file_load()` calls the loader twice. [`kexec_purgatory_place`] runs when the segments of
 //! an image are known: it decides whether the image is verified, and adds the purgatory if it is.
 //! [`kexec_purgatory_seal`] runs when the contents of the segments are final: it records the
-//! digests. When memory is plugged in or out, [`kexec_purgatory_elfcorehdr`] records the digest of
+//! digests. When memory is plugged in or out, [`kexec_purgatory_reseal`] records the digest of
 //! the crash image's ELF core header again.
 
 use kernel::{
@@ -94,18 +94,18 @@ unsafe extern "C" fn kexec_purgatory_seal(image: *mut RawImage) -> c_int {
     })
 }
 
-/// C declaration and contract: `arch/x86/include/asm/kexec-purgatory.h`.
+/// C declaration and contract: `arch/x86/include/asm/kexec-loader.h`.
 ///
 /// # Safety
 ///
 /// As for [`CrashImage::from_raw_mut`]; `elfcorehdr` must be valid for reads of `size` bytes, and
 /// `size` must not be 0.
 #[export]
-unsafe extern "C" fn kexec_purgatory_elfcorehdr(
+unsafe extern "C" fn kexec_purgatory_reseal(
     image: *mut RawImage,
     elfcorehdr: *const c_void,
     size: usize,
-) {
+) -> c_int {
     // SAFETY: By the safety requirements of this function.
     let (image, elfcorehdr) = unsafe {
         (
@@ -114,9 +114,11 @@ unsafe extern "C" fn kexec_purgatory_elfcorehdr(
         )
     };
 
-    if let Err(refusal) = hotplug::reseal(image, elfcorehdr) {
-        pr_err!("cannot verify the new ELF core header: {refusal}\n");
-    }
+    from_result(|| {
+        hotplug::reseal(image, elfcorehdr)
+            .inspect_err(|refusal| pr_err!("cannot verify the new ELF core header: {refusal}\n"))?;
+        Ok(0)
+    })
 }
 
 /// C declaration and contract: `arch/x86/include/asm/kexec-loader.h`.

@@ -260,8 +260,10 @@ static void test_elfcorehdr_damaged(struct kunit *test)
 	*damaged ^= 1;
 	memcpy(before, memory, purgatory->bufsz);
 	priv->elfcorehdr[0] ^= 1;
+	KUNIT_EXPECT_STREQ(test, image->arch.purgatory.check, "");
 	kexec_purgatory_elfcorehdr(image, priv->elfcorehdr, 256);
 	KUNIT_EXPECT_MEMEQ(test, memory, before, purgatory->bufsz);
+	KUNIT_EXPECT_STREQ(test, image->arch.purgatory.check, "damaged: purgatory");
 
 	*damaged ^= 1;
 

@@ -69,6 +69,18 @@ phys_addr_t kexec_purgatory_source(const struct kimage *image, phys_addr_t desti
  */
 bool kexec_purgatory_takes_record(const void *kernel, unsigned long size);
 
+/**
+ * kexec_purgatory_reseal() - record the digest of a new ELF core header
+ * @image: crash image, while kexec_crash_image does not point to it
+ * @elfcorehdr: copy of the bytes just written to the memory of its ELF core header
+ * @size: number of these bytes, not 0
+ *
+ * Context: kexec_lock is held, and the memory of @image is writable.
+ * Return: 0, or -ENOEXEC if the purgatory in the memory of @image is damaged, which is
+ * logged. The purgatory then refuses the image.
+ */
+int kexec_purgatory_reseal(struct kimage *image, const void *elfcorehdr, size_t size);
+
 /* The release of this kernel, as uname -r prints it */
 const char *kexec_purgatory_release(void);
 

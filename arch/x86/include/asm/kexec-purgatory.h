@@ -152,7 +152,8 @@ int kexec_purgatory_seal(struct kimage *image);
  * @elfcorehdr: copy of the bytes just written to the memory of its ELF core header
  * @size: number of these bytes, not 0
  *
- * An error is logged; the purgatory then refuses the image.
+ * An error is logged, and recorded as the result of a check; the purgatory then refuses
+ * the image.
  *
  * Context: kexec_lock is held, and the memory of @image is writable.
  */
