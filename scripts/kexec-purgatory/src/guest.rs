@@ -24,13 +24,14 @@ use crate::kernel::Built;
 use crate::layout::Layout;
 
 /// On the command line of every kernel: the console, no waiting after a panic, no check of the
-/// timer by the clock, which fails on a busy host, no watchdog of the TSC, and no KUnit tests, which
-/// take half of a boot.
+/// timer by the clock, which fails on a busy host, no watchdog of the TSC, and no KUnit tests,
+/// which take half of a boot.
 ///
 /// The watchdog of Linux 7.3 compares the TSCs of two CPUs with interrupts disabled
-/// (`watchdog_wait_seq()` in kernel/time/clocksource.c). Until the first change of the clocksource, its timeout is measured
-/// in jiffies. If the CPU that waits is the one that counts jiffies, they stand still. If the other
-/// CPU then waits in `stop_machine()` for this one, neither of them goes on.
+/// (`watchdog_wait_seq()` in kernel/time/clocksource.c). Until the first change of the clocksource,
+/// its timeout is measured in jiffies. If the CPU that waits is the one that counts jiffies, they
+/// stand still. If the other CPU then waits in `stop_machine()` for this one, neither of them goes
+/// on.
 pub const EVERY_KERNEL: &str = "console=ttyS0,115200 printk.devkmsg=on panic=-1 no_timer_check \
                                 tsc=nowatchdog kunit.enable=0";
 
