@@ -21,9 +21,10 @@
  * Documentation/arch/x86/kexec-purgatory-performance.rst. The caller executes
  * a serializing instruction, which orders the stores.
  *
- * The CPU may write a line in parts. With X86_BUG_TDX_PW_MCE, that poisons a
- * line of memory that is private to TDX, which this kernel may have left behind;
- * a later read raises #MC. See Documentation/arch/x86/tdx.rst.
+ * The CPU may write a line in parts. On some CPUs, see kexec_copies_cached(),
+ * that poisons a line of memory that is private to TDX, which this kernel or an
+ * earlier one may have left behind; a later read raises #MC. See
+ * Documentation/arch/x86/tdx.rst.
  */
 .macro KEXEC_COPY_PAGE next:req
 #ifdef CONFIG_KEXEC_PURGATORY_RUST

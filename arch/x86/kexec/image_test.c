@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * KUnit tests of the decision about a normal image, and of how much of its segments
- * is loaded
+ * KUnit tests of the decision about a normal image, of how much of its segments is
+ * loaded, and of the CPUs whose copy loop uses the cache
  */
 
 #include <kunit/test.h>
@@ -11,6 +11,7 @@
 #include <linux/string.h>
 #include <linux/vmalloc.h>
 
+#include <asm/kexec-handoff.h>
 #include <asm/kexec-loader.h>
 
 /* Physical addresses; nothing is written there. */
@@ -87,6 +88,22 @@ static void test_load_size(struct kunit *test)
 			image->segment[PARAMS].memsz);
 }
 
+static void test_copies_cached(struct kunit *test)
+{
+	struct cpuinfo_x86 *c = kunit_kzalloc(test, sizeof(*c), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, c);
+	KUNIT_EXPECT_FALSE(test, kexec_copies_cached(c));
+	c->x86_vfm = INTEL_SAPPHIRERAPIDS_X;
+	KUNIT_EXPECT_TRUE(test, kexec_copies_cached(c));
+	c->x86_vfm = INTEL_EMERALDRAPIDS_X;
+	KUNIT_EXPECT_TRUE(test, kexec_copies_cached(c));
+	c->x86_vfm = INTEL_GRANITERAPIDS_X;
+	KUNIT_EXPECT_FALSE(test, kexec_copies_cached(c));
+	set_cpu_cap(c, X86_BUG_TDX_PW_MCE);
+	KUNIT_EXPECT_TRUE(test, kexec_copies_cached(c));
+}
+
 static int image_test_init(struct kunit *test)
 {
 	struct kimage *image;
@@ -135,6 +152,7 @@ static struct kunit_case image_test_cases[] = {
 	KUNIT_CASE(test_some_in_cma),
 	KUNIT_CASE(test_none_in_cma),
 	KUNIT_CASE(test_load_size),
+	KUNIT_CASE(test_copies_cached),
 	{}
 };
 

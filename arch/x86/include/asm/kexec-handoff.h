@@ -7,7 +7,22 @@
 #include <linux/kexec.h>
 #include <linux/panic.h>
 
+#include <asm/cpu_device_id.h>
 #include <asm/tsc.h>
+
+/**
+ * kexec_copies_cached() - whether non-temporal stores could poison memory
+ * @c: CPU that copies the image
+ *
+ * On some CPUs, a partial write to memory that is private to TDX poisons it. For them,
+ * check_tdx_erratum() sets X86_BUG_TDX_PW_MCE, but only in a kernel that uses TDX. The memory
+ * may be left from an earlier kernel.
+ */
+static __always_inline bool kexec_copies_cached(const struct cpuinfo_x86 *c)
+{
+	return cpu_has_bug(c, X86_BUG_TDX_PW_MCE) ||
+	       c->x86_vfm == INTEL_SAPPHIRERAPIDS_X || c->x86_vfm == INTEL_EMERALDRAPIDS_X;
+}
 
 /**
  * kexec_handoff() - leave this kernel
@@ -20,7 +35,7 @@
  * fills in the current panic_timeout, so that the purgatory stops as panic() would even
  * if its parameters are damaged, the time stamp counter, and the entry point of the
  * crash image. For a next kernel that is entered directly, writes the time stamp counter
- * to its record. Adds RELOC_KERNEL_CACHED_COPY to @flags with X86_BUG_TDX_PW_MCE.
+ * to its record. Adds RELOC_KERNEL_CACHED_COPY to @flags on CPUs with the erratum of TDX.
  *
  * The kernel's segments are gone when this runs: it calls no function except @relocate,
  * and does nothing that can fail.
@@ -41,7 +56,7 @@ kexec_handoff(relocate_kernel_fn *relocate, struct kimage *image,
 	static_assert(offsetof(struct kexec_registers, rdx) == 8);
 	static_assert(offsetof(struct kexec_registers, rcx) == 16);
 
-	if (boot_cpu_has_bug(X86_BUG_TDX_PW_MCE))
+	if (kexec_copies_cached(&boot_cpu_data))
 		flags |= RELOC_KERNEL_CACHED_COPY;
 	if (purgatory->verified) {
 		registers->rsi |= (u32)panic_timeout;
