@@ -19,7 +19,7 @@ const RULES: &str = "kexec-alerts.yml";
 
 const ALERTS: [&str; 5] = [
     "KexecImageDamaged",
-    "KexecCrashImageWasDamaged",
+    "KexecCrashImageCheckFailed",
     "KexecCrashImageNotChecked",
     "KexecImageNotVerified",
     "KexecPolicyMissing",
