@@ -101,11 +101,7 @@ impl Disk {
     pub fn run(&self, image: &Image, folder: &Path) -> Result<Run> {
         let folder = tempfile::tempdir_in(folder)?;
         let path = |name: &str| folder.path().join(name);
-        let memory = File::options()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .open(path("memory"))?;
+        let memory = File::create_new(path("memory"))?;
         memory.set_len(MEMORY << 20)?;
         image.write(&memory)?;
         memory.write_all_at(&[1], JOB_IN_BOCHS)?;
@@ -156,20 +152,21 @@ impl Disk {
 fn watch(bochs: &mut Child, folder: &Path) -> Result<Ending> {
     let start = Instant::now();
     loop {
+        // Asked before the files are read, so that these have all that Bochs wrote.
         let ended = bochs.try_wait()?.is_some();
-        let serial = fs::read(folder.join("serial")).unwrap_or_default();
-        if serial.ends_with(STOPPED.as_bytes()) {
+        let read = |name: &str| fs::read(folder.join(name)).unwrap_or_default();
+        if read("serial").ends_with(STOPPED.as_bytes()) {
             return Ok(Ending::Halted);
         }
+        let log = read("log");
+        let log = String::from_utf8_lossy(&log);
         if ended {
-            let log = fs::read(folder.join("log")).unwrap_or_default();
-            if !String::from_utf8_lossy(&log).contains(SHUT_DOWN) {
-                return Err(io::Error::other("Bochs ended by itself").into());
-            }
-            return Ok(Ending::Entered);
+            return match log.contains(SHUT_DOWN) {
+                true => Ok(Ending::Entered),
+                false => Err(io::Error::other("Bochs ended by itself").into()),
+            };
         }
-        let log = fs::read(folder.join("log")).unwrap_or_default();
-        if String::from_utf8_lossy(&log).contains(TRIPLE_FAULT) {
+        if log.contains(TRIPLE_FAULT) {
             return Ok(Ending::TripleFault);
         }
         if start.elapsed() > HANGS_HERE {

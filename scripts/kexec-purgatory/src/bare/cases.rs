@@ -13,8 +13,10 @@ mod reset;
 
 use anyhow::{Context, Result, ensure};
 
-use super::expect::{cycles, ended, entered, enters, message, mismatch, printed, refused};
-use super::image::{Image, PURGATORY};
+use super::expect::{
+    cycles, ended, entered_by, enters, message, mismatch, printed, refused, refuses,
+};
+use super::image::{CR0_MP, CR4_OSXSAVE, Image, PURGATORY};
 use super::machine::Bare;
 use super::run::Ending;
 use crate::abi::{LEAF_SIZE, REGIONS_MAX};
@@ -116,15 +118,14 @@ fn every_region_damaged(bare: &Bare) -> Result<()> {
     for region in 0..image.regions.len() {
         expected += &mismatch(&mut image, region, 0);
     }
-    refused(&bare.run(MAX, &image)?, &expected)
+    refuses(bare, &image, &expected)
 }
 
 fn one_region_damaged(bare: &Bare) -> Result<()> {
     for region in [0, REGIONS_MAX / 2, REGIONS_MAX - 1] {
         let mut image = bare.image(REGIONS_MAX - 2);
         let expected = mismatch(&mut image, region, 0);
-        refused(&bare.run(MAX, &image)?, &expected)
-            .with_context(|| format!("damage in region {region}"))?;
+        refuses(bare, &image, &expected).with_context(|| format!("damage in region {region}"))?;
     }
     Ok(())
 }
@@ -134,7 +135,7 @@ fn one_byte_damaged(bare: &Bare) -> Result<()> {
     for byte in [LEAF_SIZE - 1, LEAF_SIZE, last] {
         let mut image = bare.image(0);
         let expected = mismatch(&mut image, 1, byte);
-        refused(&bare.run(MAX, &image)?, &expected)
+        refuses(bare, &image, &expected)
             .with_context(|| format!("damage in byte {byte} of the kernel"))?;
     }
     Ok(())
@@ -153,8 +154,7 @@ fn every_byte_of_the_digest(bare: &Bare) -> Result<()> {
             expected += &message(region, recorded, &found);
         }
         image.forge(|forged| *forged = params);
-        refused(&bare.run(MAX, &image)?, &expected)
-            .with_context(|| format!("bytes from {first} on"))?;
+        refuses(bare, &image, &expected).with_context(|| format!("bytes from {first} on"))?;
     }
     Ok(())
 }
@@ -183,7 +183,7 @@ fn engine(bare: &Bare, engine: EngineKind) -> Result<()> {
     image.debug = true;
     let sound = run(&image)?;
     cycles(&sound, &image)?;
-    entered(&sound, &image)?;
+    entered_by(&sound, &image, PURGATORY)?;
 
     // In each lane, and in leaves that come after those of all lanes.
     let lanes = engine.lanes();
@@ -191,7 +191,8 @@ fn engine(bare: &Bare, engine: EngineKind) -> Result<()> {
         let mut image = bare.image(3);
         image.engine = engine;
         let expected = mismatch(&mut image, 2, leaf * LEAF_SIZE);
-        refused(&run(&image)?, &expected).with_context(|| format!("damage in leaf {leaf}"))?;
+        refused(&run(&image)?, &image, &expected)
+            .with_context(|| format!("damage in leaf {leaf}"))?;
     }
     Ok(())
 }
@@ -226,8 +227,6 @@ fn engines_differ(bare: &Bare) -> Result<()> {
 fn xcr0_of_the_previous_kernel(bare: &Bare) -> Result<()> {
     const X87: u64 = 1;
     const SSE: u64 = 2;
-    const CR0_MP: u64 = 2;
-    const CR4_OSXSAVE: u64 = 1 << 18;
 
     for xcr0 in [X87, X87 | SSE] {
         for cr4 in [0, CR4_OSXSAVE] {

@@ -23,16 +23,11 @@ const DATA: u64 = 0x00cf_9300_0000_ffff;
 
 /// Flips a bit of a region, and returns what the purgatory must print about that.
 pub fn mismatch(image: &mut Image, region: usize, byte: usize) -> String {
-    image.flip(region, byte);
     let region = &image.regions[region];
     let mut damaged = region.bytes.clone();
-    for (address, bytes) in &image.damage {
-        if let Some(offset) = address.checked_sub(region.start)
-            && let Some(old) = damaged.get_mut(offset as usize)
-        {
-            *old = bytes[0];
-        }
-    }
+    damaged[byte] ^= 0x10;
+    let address = region.start + byte as u64;
+    image.damage.push((address, vec![damaged[byte]]));
     message(
         region,
         &region_digest(&region.bytes),
@@ -57,10 +52,30 @@ pub fn fault(message: &str) -> String {
     format!("purgatory: not entering the next kernel: {message}\n")
 }
 
-/// Checks that the purgatory printed exactly this and stopped the machine.
-pub fn refused(run: &Run, expected: &str) -> Result<()> {
-    printed(run, &format!("{expected}purgatory: stopped\n"))?;
-    ended(run, Ending::Halted)
+/// What the purgatory prints last if it does not enter the next kernel, and how the machine then
+/// ends: both as `panic=` says.
+pub fn end(image: &Image) -> (String, Ending) {
+    let (last, ending) = match image.timeout {
+        0 => ("stopped".to_owned(), Ending::Halted),
+        ..0 => ("resetting the machine".to_owned(), Ending::Reset),
+        seconds => (
+            format!("resetting the machine in {seconds} seconds"),
+            Ending::Reset,
+        ),
+    };
+    (format!("purgatory: {last}\n"), ending)
+}
+
+/// Checks that the purgatory printed exactly this, and then did what `panic=` says.
+pub fn refused(run: &Run, image: &Image, expected: &str) -> Result<()> {
+    let (last, ending) = end(image);
+    printed(run, &format!("{expected}{last}"))?;
+    ended(run, ending)
+}
+
+/// Runs an image in QEMU, and checks as [`refused`] does that the next kernel was not entered.
+pub fn refuses(bare: &Bare, image: &Image, expected: &str) -> Result<()> {
+    refused(&bare.run(MAX, image)?, image, expected)
 }
 
 pub fn printed(run: &Run, expected: &str) -> Result<()> {
@@ -103,21 +118,16 @@ pub fn cycles(run: &Run, image: &Image) -> Result<u64> {
         })
 }
 
-/// Runs an image in QEMU, and checks as [`entered`] does that the next kernel was entered. Returns
-/// the run.
+/// Runs an image in QEMU, and checks as [`entered_by`] does that its purgatory entered the next
+/// kernel. Returns the run.
 pub fn enters(bare: &Bare, image: &Image) -> Result<Run> {
     let run = bare.run(MAX, image)?;
-    entered(&run, image)?;
+    entered_by(&run, image, PURGATORY)?;
     Ok(run)
 }
 
-/// Checks that the next kernel was entered, in the state that the boot protocol requires and with
-/// the control registers that the purgatory was entered with.
-pub fn entered(run: &Run, image: &Image) -> Result<()> {
-    entered_by(run, image, PURGATORY)
-}
-
-/// The same for the purgatory at `purgatory`.
+/// Checks that the purgatory at `purgatory` entered the next kernel, in the state that the boot
+/// protocol requires and with the control registers that the purgatory was entered with.
 pub fn entered_by(run: &Run, image: &Image, purgatory: u64) -> Result<()> {
     ended(run, Ending::Entered)?;
     let state = &run.state;
@@ -162,7 +172,10 @@ pub fn entered_by(run: &Run, image: &Image, purgatory: u64) -> Result<()> {
     ensure!(code == 0x10, "CS is {code:#x}");
     ensure!(data == [0x18; 5], "data segments are {data:x?}");
     for (selector, expected) in [(code, CODE), (data[0], DATA)] {
-        let found = state.descriptor(selector)?;
+        let descriptor = run
+            .memory(state.gdt + u64::from(selector & !7), 8)
+            .with_context(|| format!("no GDT at {:#x}", state.gdt))?;
+        let found = u64::from_le_bytes(descriptor[..].try_into()?);
         ensure!(found == expected, "{selector:#x} is {found:#x}");
     }
     Ok(())

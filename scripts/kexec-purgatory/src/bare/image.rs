@@ -152,14 +152,6 @@ impl Image {
         }
     }
 
-    /// Flips a bit of a region.
-    pub fn flip(&mut self, region: usize, byte: usize) {
-        let region = &self.regions[region];
-        let flipped = region.bytes[byte] ^ 0x10;
-        self.damage
-            .push((region.start + byte as u64, vec![flipped]));
-    }
-
     /// Changes a field of the sealed parameters, at `offset`.
     pub fn overwrite_params(&mut self, offset: usize, bytes: &[u8]) {
         let address = PURGATORY + (self.purgatory.params + offset) as u64;
@@ -274,10 +266,14 @@ impl Image {
 }
 
 const CR0_PE: u64 = 1 << 0;
+pub const CR0_MP: u64 = 1 << 1;
 const CR0_ET: u64 = 1 << 4;
 const CR0_NE: u64 = 1 << 5;
 const CR0_PG: u64 = 1 << 31;
 const CR4_PAE: u64 = 1 << 5;
+pub const CR4_OSFXSR: u64 = 1 << 9;
+pub const CR4_OSXMMEXCPT: u64 = 1 << 10;
+pub const CR4_OSXSAVE: u64 = 1 << 18;
 
 /// `len` bytes that look random, the same ones for the same `seed`.
 pub fn noise(seed: u64, len: usize) -> Vec<u8> {

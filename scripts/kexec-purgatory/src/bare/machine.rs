@@ -98,11 +98,7 @@ impl Bare {
         let memory = folder.path().join("memory");
         let serial = folder.path().join("serial");
         let log = folder.path().join("log");
-        let file = File::options()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .open(&memory)?;
+        let file = File::create_new(&memory)?;
         file.set_len(MEMORY << 20)?;
         image.write(&file)?;
 

@@ -41,8 +41,7 @@ pub struct State {
     /// `CS`, and then the data segments.
     pub selectors: [u16; 6],
     /// The address of the GDT.
-    gdt: u64,
-    memory: File,
+    pub gdt: u64,
 }
 
 impl State {
@@ -67,16 +66,6 @@ impl State {
             idt: (half(216), word(218)),
             selectors: array::from_fn(|i| half(176 + 2 * i)),
             gdt: word(194),
-            memory: memory.try_clone()?,
         })
-    }
-
-    /// The descriptor of a selector in the active GDT.
-    pub fn descriptor(&self, selector: u16) -> Result<u64> {
-        let mut bytes = [0; 8];
-        self.memory
-            .read_exact_at(&mut bytes, self.gdt + u64::from(selector & !7))
-            .with_context(|| format!("no GDT at {:#x}", self.gdt))?;
-        Ok(u64::from_le_bytes(bytes))
     }
 }

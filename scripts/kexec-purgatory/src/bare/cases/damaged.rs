@@ -8,23 +8,10 @@ use anyhow::{Context, Result, ensure};
 
 use super::MAX;
 use crate::abi::{Params, RESET_IO, RESET_NONE, Reset};
-use crate::bare::expect::{ended, enters, fault, printed};
+use crate::bare::expect::{end, ended, enters, fault, printed};
 use crate::bare::image::{EXIT_PORT, Image, PURGATORY};
 use crate::bare::machine::Bare;
-use crate::bare::run::Ending;
-
-const DAMAGED: &str = "the parameters of the purgatory are damaged";
-
-/// `panic=`, what the purgatory prints about it, and how the machine ends.
-const PANICS: [(i32, &str, Ending); 3] = [
-    (0, "purgatory: stopped\n", Ending::Halted),
-    (-1, "purgatory: resetting the machine\n", Ending::Reset),
-    (
-        1,
-        "purgatory: resetting the machine in 1 seconds\n",
-        Ending::Reset,
-    ),
-];
+use crate::expected::reason;
 
 /// A console in memory that is not mapped: a write to it would raise an exception.
 pub fn console(bare: &Bare) -> Result<()> {
@@ -48,11 +35,12 @@ pub fn reset(bare: &Bare) -> Result<()> {
 /// Runs an image with and without a console at an I/O port, for each `panic=`.
 fn refused(bare: &Bare, damage: fn(&mut Image)) -> Result<()> {
     for has_console in [true, false] {
-        for (timeout, said, ending) in PANICS {
+        for timeout in [0, -1, 1] {
             let mut image = bare.image(0);
             image.timeout = timeout;
             damage(&mut image);
-            let mut expected = fault(DAMAGED) + said;
+            let (last, ending) = end(&image);
+            let mut expected = fault(reason::PARAMS_DIGEST) + &last;
             if !has_console {
                 image.console_port = 0;
                 expected.clear();

@@ -8,7 +8,8 @@ use object::{File, Object, ObjectSymbol};
 use crate::abi::LEAF_SIZE;
 use crate::bare::expect::{ended, printed};
 use crate::bare::image::{
-    DIGESTS, DIGESTS_IMAGE, DIGESTS_PROGRAM, GUARD_TABLE, GUARDED, KERNEL_ENTRY, noise,
+    CR0_MP, CR4_OSFXSR, CR4_OSXMMEXCPT, CR4_OSXSAVE, DIGESTS, DIGESTS_IMAGE, DIGESTS_PROGRAM,
+    GUARD_TABLE, GUARDED, KERNEL_ENTRY, noise,
 };
 use crate::bare::machine::Bare;
 use crate::bare::run::Ending;
@@ -24,12 +25,6 @@ const MAPPED: u64 = 0x3;
 /// Pages with data. The pages before and after them are not mapped.
 const PAGES: usize = ((2 * LANES_MAX + 2) * LEAF_SIZE).div_ceil(PAGE_SIZE);
 const SIZE: usize = PAGES * PAGE_SIZE;
-
-/// What the engine needs besides the bits of `XCR0`.
-const CR0_MP: u64 = 1 << 1;
-const CR4_OSFXSR: u64 = 1 << 9;
-const CR4_OSXMMEXCPT: u64 = 1 << 10;
-const CR4_OSXSAVE: u64 = 1 << 18;
 
 /// Every length up to a kilobyte, directly after an unmapped page, and directly before one, which
 /// gives every alignment in a cache line. The emulator takes two minutes for all lengths up to a
@@ -73,6 +68,7 @@ fn compare(bare: &Bare, engine: EngineKind, regions: &[(usize, usize)]) -> Resul
 
     let mut image = bare.image(0);
     image.entry = DIGESTS_PROGRAM;
+    // What the engine needs besides the bits of `XCR0`.
     image.cr0 |= CR0_MP;
     image.cr4 |= CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE;
     image.xcr0 = engine.xcr0();

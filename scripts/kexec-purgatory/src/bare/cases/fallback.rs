@@ -6,10 +6,9 @@ use std::mem::offset_of;
 
 use anyhow::{Context, Result, ensure};
 
-use super::super::expect::{ended, entered_by, enters, fault, mismatch, printed, refused};
+use super::super::expect::{entered_by, enters, fault, mismatch, printed, refuses};
 use super::super::image::{CRASH_PURGATORY, Image, PURGATORY};
 use super::super::machine::Bare;
-use super::super::run::Ending;
 use super::record;
 use crate::abi::{Header, Params};
 use crate::expected::reason;
@@ -87,7 +86,7 @@ pub fn damaged(bare: &Bare) -> Result<()> {
     in_code
         .damage
         .push((CRASH_PURGATORY + code as u64, vec![1]));
-    refused(&bare.run(MAX, &in_code)?, &format!("{said}{ANOTHER}"))?;
+    refuses(bare, &in_code, &format!("{said}{ANOTHER}"))?;
 
     // A byte of the normal image's own header, of which nothing is used: it cannot be known which
     // purgatory is damaged.
@@ -98,11 +97,9 @@ pub fn damaged(bare: &Bare) -> Result<()> {
     ] {
         let mut own = image(bare);
         own.damage.push((PURGATORY + offset as u64, vec![1]));
-        refused(
-            &bare.run(MAX, &own)?,
-            &format!("{}{ANOTHER}", fault(reason::OWN_DIGEST)),
-        )
-        .with_context(|| format!("damage in byte {offset} of the header"))?;
+        let said = fault(reason::OWN_DIGEST) + ANOTHER;
+        refuses(bare, &own, &said)
+            .with_context(|| format!("damage in byte {offset} of the header"))?;
     }
 
     // Its parameters, or a region: its purgatory finds that out itself.
@@ -113,25 +110,14 @@ pub fn damaged(bare: &Bare) -> Result<()> {
         let at = CRASH_PURGATORY + (params.purgatory.params + offset_of!(Params, tsc_khz)) as u64;
         params.damage.push((at, vec![1]));
         let ends = [&said, ENTERS, &fault(reason::PARAMS_DIGEST)].concat();
-        check_end(bare, &params, &ends)?;
+        refuses(bare, &params, &ends)?;
 
         let mut region = image(bare);
         region.timeout = timeout;
         let said = mismatch(&mut region, 1, 0);
-        check_end(bare, &region, &[&said, ENTERS, &said].concat())?;
+        refuses(bare, &region, &[&said, ENTERS, &said].concat())?;
     }
     Ok(())
-}
-
-/// Checks that the machine ended as `panic=` says, after the purgatories printed `said`.
-fn check_end(bare: &Bare, image: &Image, said: &str) -> Result<()> {
-    let run = bare.run(MAX, image)?;
-    let (last, ending) = match image.timeout {
-        0 => ("purgatory: stopped\n", Ending::Halted),
-        _ => ("purgatory: resetting the machine\n", Ending::Reset),
-    };
-    printed(&run, &format!("{said}{last}"))?;
-    ended(&run, ending)
 }
 
 /// Addresses at which there can be no purgatory.
@@ -147,7 +133,7 @@ pub fn elsewhere(bare: &Bare) -> Result<()> {
         let mut image = image(bare);
         image.crash_entry = Some(address);
         let said = mismatch(&mut image, 2, 0);
-        refused(&bare.run(MAX, &image)?, &format!("{said}{damaged}"))
+        refuses(bare, &image, &format!("{said}{damaged}"))
             .with_context(|| format!("a crash image at {address:#x}"))?;
     }
     Ok(())

@@ -7,7 +7,7 @@ use std::mem::offset_of;
 use anyhow::{Context, Result, ensure};
 
 use crate::abi::{Header, Params};
-use crate::bare::expect::{ended, fault, refused};
+use crate::bare::expect::{ended, fault, refuses};
 use crate::bare::image::{OTHERS, PURGATORY};
 use crate::bare::machine::Bare;
 use crate::bare::run::Ending;
@@ -19,16 +19,13 @@ pub fn code_damaged(bare: &Bare) -> Result<()> {
         let mut image = bare.image(0);
         let flipped = bare.purgatory.bytes[byte] ^ 1;
         image.damage.push((PURGATORY + byte as u64, vec![flipped]));
-        bare.run(MAX, &image)
+        image
     };
-    // An unused field.
-    refused(
-        &damaged(offset_of!(Header, reserved))?,
-        &fault(reason::OWN_DIGEST),
-    )?;
+    let unused_field = damaged(offset_of!(Header, reserved));
+    refuses(bare, &unused_field, &fault(reason::OWN_DIGEST))?;
 
     // A constant of the digest code, so that every digest is wrong.
-    let run = damaged(bare.purgatory.params - 1)?;
+    let run = bare.run(MAX, &damaged(bare.purgatory.params - 1))?;
     ensure!(
         run.printed.starts_with(&fault("")[..fault("").len() - 1]),
         "printed {:?}",
@@ -50,7 +47,7 @@ pub fn parameters_damaged(bare: &Bare) -> Result<()> {
     for (offset, message) in expected {
         let mut image = bare.image(0);
         image.damage_params(offset);
-        refused(&bare.run(MAX, &image)?, &fault(message))
+        refuses(bare, &image, &fault(message))
             .with_context(|| format!("damage in byte {offset} of the parameters"))?;
     }
     Ok(())
@@ -73,7 +70,7 @@ pub fn parameters_forged(bare: &Bare) -> Result<()> {
     for (number, (change, message)) in cases.iter().enumerate() {
         let mut image = bare.image(1);
         image.forge(change);
-        refused(&bare.run(MAX, &image)?, &fault(message))
+        refuses(bare, &image, &fault(message))
             .with_context(|| format!("change {number} of the parameters, for '{message}'"))?;
     }
     Ok(())

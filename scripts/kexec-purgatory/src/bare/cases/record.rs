@@ -4,12 +4,11 @@
 
 use anyhow::{Context, Result, ensure};
 
-use super::super::expect::{enters, fault, printed, refused};
+use super::super::expect::{enters, fault, printed, refuses};
 use super::super::image::{BOOT_PARAMS, KERNEL, OTHERS, RECORD};
 use super::super::machine::Bare;
 use super::super::run::Run;
 use crate::expected::reason;
-use crate::processors::MAX;
 
 /// Offset of the stamps in a record, and the record's size, from the documentation of the format.
 const STAMPS: usize = 256;
@@ -83,7 +82,7 @@ pub fn forged(bare: &Bare) -> Result<()> {
     ] {
         let mut image = bare.image(1);
         image.forge(|params| params.record = record);
-        refused(&bare.run(MAX, &image)?, &fault(reason::RECORD))
+        refuses(bare, &image, &fault(reason::RECORD))
             .with_context(|| format!("a record at {record:#x}"))?;
     }
 
