@@ -17,15 +17,14 @@ mod program;
 mod report;
 pub mod standalone;
 
-use std::fs::{self, File};
-use std::io::BufWriter;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
 use self::decompress::{Compressed, Decompressor};
 use self::image::Image;
-use self::instructions::Repeated;
+use self::instructions::Counts;
 use self::mainline::Mainline;
 use self::processor::{Caches, Objects, Programs};
 use self::report::Report;
@@ -84,35 +83,22 @@ fn measure(
     image: &Image,
     compressed: Option<&Compressed>,
     options: &Options,
-    instructions: Option<Vec<Repeated>>,
+    instructions: Option<Counts>,
 ) -> Result<Report> {
-    let &Options {
-        rounds,
-        caches,
-        sizes,
-    } = options;
     let programs = Programs::link(objects)?;
     let decompressor = compressed.map(Decompressor::link).transpose()?;
     processor::stay_on_one()?;
-    let measured = processor::on_image(&programs, image, decompressor.as_ref(), caches, rounds)?;
-    let small = processor::on_small_regions(&programs, caches, rounds)?;
-    let sizes = processor::on_sizes(&programs, sizes, caches, rounds)?;
-    Report::new(
-        image,
-        (caches, rounds),
-        measured,
-        &small,
-        &sizes,
-        instructions,
-    )
+    let measured = processor::on_image(&programs, image, decompressor.as_ref(), options)?;
+    let small = processor::on_small_regions(&programs, options)?;
+    let sizes = processor::on_sizes(&programs, options)?;
+    Report::new(image, options, measured, &small, &sizes, instructions)
 }
 
 /// Prints tables, and writes `bench.json` and `bench.svg` to the directory `folder`.
 fn write(report: &Report, folder: &Path) -> Result<()> {
     report.print();
     let path = folder.join("bench.json");
-    let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
-    serde_json::to_writer_pretty(BufWriter::new(file), report)?;
+    files::write(&path, serde_json::to_string_pretty(report)?)?;
     println!("{}", path.display());
     let path = folder.join("bench.svg");
     picture::draw(&path, &report.panels()?)?;
@@ -182,9 +168,9 @@ pub fn check(ours: &Path, mainline: &Path, kernel: &Path) -> Result<()> {
         })
         .collect();
     for (name, at) in damaged {
-        image.flip(at);
+        image.memory[at] ^= 1;
         ensure!(!accepts(&image)?, "mainline accepts a damaged {name}");
-        image.flip(at);
+        image.memory[at] ^= 1;
     }
     Ok(())
 }

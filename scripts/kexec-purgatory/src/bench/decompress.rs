@@ -102,15 +102,13 @@ impl Compressed {
         if !payload.starts_with(&ZSTD) {
             return Ok(None);
         }
-        let sources = [layout.tool(SOURCE), tree.join(BOOT).join(STRING)];
+        let sources = [
+            (SOURCE, layout.tool(SOURCE)),
+            (STRING, tree.join(BOOT).join(STRING)),
+        ];
         let mut objects = Vec::new();
-        for source in sources {
-            let object = build.join(
-                source
-                    .with_extension("bench.o")
-                    .file_name()
-                    .context("no name")?,
-            );
+        for (name, source) in sources {
+            let object = build.join(name).with_extension("bench.o");
             let mut clang = command("clang-19");
             clang.args(FLAGS).arg("-I").arg(tree.join(BOOT));
             for folder in INCLUDES {

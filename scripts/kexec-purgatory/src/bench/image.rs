@@ -74,7 +74,7 @@ impl Image {
             ("kernel", kernel, init_size),
             ("initramfs", INITRAMFS, INITRAMFS),
         ])?;
-        for segment in image.segments.clone() {
+        for segment in &image.segments {
             fastrand::Rng::with_seed(1).fill(&mut image.memory[segment.loaded_range()]);
         }
         Ok(image)
@@ -119,11 +119,6 @@ impl Image {
                 .add(range.start)
                 .write_bytes(0xa5, range.len());
         }
-    }
-
-    /// Changes one bit.
-    pub fn flip(&mut self, at: usize) {
-        self.memory[at] ^= 1;
     }
 
     /// Bytes that were loaded.

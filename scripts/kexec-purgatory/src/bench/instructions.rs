@@ -13,6 +13,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use indexmap::IndexMap;
 use serde::Serialize;
 
 use super::copy::Runs;
@@ -21,8 +22,7 @@ use crate::bzimage::ENTRY_OFFSET;
 use crate::engines::EngineKind;
 use crate::fetch::DistributionKernel;
 use crate::graft;
-use crate::guest::Plan;
-use crate::guest::{self, EVERY_KERNEL, Guest, Loader, Purpose};
+use crate::guest::{self, EVERY_KERNEL, Guest, Loader, Plan, Purpose};
 use crate::kernel::{self, Built, VERIFY_MODULE, Verify};
 use crate::kexec::expect_engine;
 use crate::layout::Layout;
@@ -114,8 +114,6 @@ impl Counted {
 /// The counts of a case.
 #[derive(Serialize)]
 pub struct Repeated {
-    #[serde(skip)]
-    pub case: String,
     /// The counts of the first run.
     #[serde(flatten)]
     pub counted: Counted,
@@ -125,6 +123,9 @@ pub struct Repeated {
     pub different: Option<Vec<Counted>>,
 }
 
+/// The counts of all cases by their names, in the order of the cases.
+pub type Counts = IndexMap<String, Repeated>;
+
 /// What a case boots.
 struct Prepared {
     case: Case,
@@ -132,9 +133,9 @@ struct Prepared {
     guest: Guest,
 }
 
-/// Counts all cases, in their order. Runs those that are followed until `/init` `runs` times, and
-/// the others [`LEAST_RUNS`] times.
-pub fn count(layout: &Layout, next: &DistributionKernel, runs: u16) -> Result<Vec<Repeated>> {
+/// Counts all cases. Runs those that are followed until `/init` `runs` times, and the others
+/// [`LEAST_RUNS`] times.
+pub fn count(layout: &Layout, next: &DistributionKernel, runs: u16) -> Result<Counts> {
     let tree = graft::kernel_tree(layout)?;
     let folder = memory::folder(layout)?;
     let mut prepared = Vec::new();
@@ -189,12 +190,12 @@ pub fn count(layout: &Layout, next: &DistributionKernel, runs: u16) -> Result<Ve
             .map(|(_, counted)| counted.clone())
             .collect();
         let first = counted.first().context("no run")?.clone();
-        Ok(Repeated {
-            case: case.name.clone(),
+        let repeated = Repeated {
             runs: counted.len(),
             different: counted.iter().any(|run| *run != first).then_some(counted),
             counted: first,
-        })
+        };
+        Ok((case.name.clone(), repeated))
     };
     cases.iter().map(repeated).collect()
 }

@@ -6,6 +6,7 @@ use std::mem;
 
 use anyhow::{Context, Result, bail, ensure};
 use memmap2::Mmap;
+use rustix::process::{Pid, WaitOptions, waitpid};
 
 use super::image::Image;
 use super::program::Program;
@@ -66,16 +67,15 @@ impl<'a> Mainline<'a> {
                 unsafe { libc::_exit(0) }
             }
             child if child > 0 => {
-                let mut status = 0;
-                // SAFETY: The function only writes to `status`.
-                let ended = unsafe { libc::waitpid(child, &mut status, 0) };
-                ensure!(ended == child, "cannot wait for mainline's purgatory");
-                if libc::WIFEXITED(status) {
-                    return Ok(true);
+                let (_, status) = waitpid(Pid::from_raw(child), WaitOptions::empty())
+                    .ok()
+                    .flatten()
+                    .context("cannot wait for mainline's purgatory")?;
+                match status.terminating_signal() {
+                    None => Ok(true),
+                    Some(libc::SIGILL) => Ok(false),
+                    Some(signal) => bail!("it died of signal {signal}"),
                 }
-                let signal = libc::WTERMSIG(status);
-                ensure!(signal == libc::SIGILL, "it died of signal {signal}");
-                Ok(false)
             }
             _ => bail!("cannot fork"),
         }

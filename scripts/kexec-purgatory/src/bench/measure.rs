@@ -98,11 +98,7 @@ fn time_stamp() -> u64 {
 
 /// How long this thread has had a processor in all.
 fn processor_time() -> Result<Duration> {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    Ok(Duration::new(
-        u64::try_from(time.tv_sec)?,
-        u32::try_from(time.tv_nsec)?,
-    ))
+    Ok(clock_gettime(ClockId::ThreadCPUTime).try_into()?)
 }
 
 /// The median of some figures, and how far they spread.

@@ -2,12 +2,13 @@
 
 //! The way to the next kernel as stacked bars.
 
-use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
 use plotters::coord::Shift;
 use plotters::prelude::*;
+
+use crate::files;
 
 /// The first line of the picture.
 const LICENSE: &str = "<!-- SPDX-License-Identifier: GPL-2.0-only -->";
@@ -50,6 +51,29 @@ const COLOURS: [RGBColor; 4] = [
     RGBColor(0x5c, 0xa0, 0x4c),
 ];
 
+/// Draws panels one below the other.
+pub fn draw(path: &Path, panels: &[Panel]) -> Result<()> {
+    let height = panels.iter().map(Panel::height).sum::<u32>() + MARGIN;
+    let root = SVGBackend::new(path, (WIDTH, height)).into_drawing_area();
+    let drawn = root.fill(&WHITE).and_then(|()| {
+        let mut rest = root.clone();
+        for panel in panels {
+            let (this, below) = rest.split_vertically(panel.height());
+            panel.draw(&this)?;
+            rest = below;
+        }
+        root.present()
+    });
+    drawn.map_err(|error| anyhow!("cannot write {}: {error}", path.display()))?;
+    drop(root);
+    // So that the picture can become a file of the documentation.
+    let picture = files::read_text(path)?;
+    files::write(path, format!("{LICENSE}\n{}\n", picture.trim_end()))
+}
+
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+type Drawn<'a> = Result<(), DrawingAreaErrorKind<<SVGBackend<'a> as DrawingBackend>::ErrorType>>;
+
 impl Panel {
     fn height(&self) -> u32 {
         HEAD + FOOT + self.bars.len() as u32 * ROW
@@ -60,34 +84,7 @@ impl Panel {
         let sums = self.bars.iter().filter_map(|bar| bar.parts.as_ref().ok());
         sums.map(|parts| parts.iter().sum()).fold(0.0, f64::max)
     }
-}
 
-/// Draws panels one below the other.
-pub fn draw(path: &Path, panels: &[Panel]) -> Result<()> {
-    let height = panels.iter().map(Panel::height).sum::<u32>() + MARGIN;
-    let root = SVGBackend::new(path, (WIDTH, height)).into_drawing_area();
-    let failed = |error| anyhow!("cannot write {}: {error}", path.display());
-    let drawn = root.fill(&WHITE).and_then(|()| {
-        let mut rest = root.clone();
-        for panel in panels {
-            let (this, below) = rest.split_vertically(panel.height());
-            panel.draw(&this)?;
-            rest = below;
-        }
-        root.present()
-    });
-    drawn.map_err(failed)?;
-    drop(root);
-    // So that the picture can become a file of the documentation.
-    let picture = fs::read_to_string(path)?;
-    fs::write(path, format!("{LICENSE}\n{}\n", picture.trim_end()))
-        .with_context(|| format!("cannot write {}", path.display()))
-}
-
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-type Drawn<'a> = Result<(), DrawingAreaErrorKind<<SVGBackend<'a> as DrawingBackend>::ErrorType>>;
-
-impl Panel {
     fn draw<'a>(&self, area: &Area<'a>) -> Drawn<'a> {
         let font = |size: u32| ("sans-serif", size).into_font().color(&BLACK);
         let text = |text: String, x: u32, y: u32, size: u32| {

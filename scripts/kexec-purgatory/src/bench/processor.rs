@@ -5,11 +5,12 @@
 use std::hint::black_box;
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use clap::ValueEnum;
 use rustix::thread::{CpuSet, sched_getcpu, sched_setaffinity};
 use serde::Serialize;
 
+use super::Options;
 use super::copy::{Copy, Extent, Loop, Pages};
 use super::decompress::Decompressor;
 use super::image::Image;
@@ -81,11 +82,11 @@ pub mod names {
     }
 
     pub fn copy_verify(how: Loop, engine: &str) -> String {
-        format!("{}/{engine}/copy+verify", how.name())
+        format!("{}/{engine}/copy+verify", how.name)
     }
 
     pub fn copy(how: Loop, pages: Pages) -> String {
-        format!("{}/{}", how.name(), pages.name())
+        format!("{}/{}", how.name, pages.name())
     }
 }
 
@@ -122,9 +123,9 @@ pub fn on_image(
     programs: &Programs,
     image: &Image,
     decompressor: Option<&Decompressor<'_>>,
-    caches: Caches,
-    rounds: usize,
+    options: &Options,
 ) -> Result<Measured> {
+    let &Options { caches, rounds, .. } = options;
     let purgatory = &programs.purgatory;
     let mut step = Step::start(format!("measure on this processor, {rounds} rounds"));
     check(programs, image)?;
@@ -136,15 +137,15 @@ pub fn on_image(
         .map(|pages| Ok((pages, Copy::new(image, pages, Extent::Loaded)?)))
         .collect::<Result<Vec<_>>>()?;
     for (_, copy) in &copies {
-        check_copy(copy, image)?;
+        copy.check()?;
     }
 
     let (loaded, total) = (image.loaded(), image.total());
     let mut cases = vec![
         Case::new(names::MAINLINE_VERIFY, total, || mainline.verify()),
-        Case::new(names::MAINLINE_COPY, total, || with_tail.run(Loop::Movsq)),
+        Case::new(names::MAINLINE_COPY, total, || with_tail.run(Loop::MOVSQ)),
         Case::new(names::MAINLINE_VERIFY_COPY, total, || {
-            with_tail.run(Loop::Movsq);
+            with_tail.run(Loop::MOVSQ);
             mainline.verify();
         }),
     ];
@@ -178,15 +179,12 @@ pub fn on_image(
             cases.push(Case::new(name, copy.bytes(), move || copy.run(how)));
         }
     }
-    for engine in Engine::all() {
-        let name = names::verify(engine.name());
-        cases.push(Case::new(name, loaded, move || {
-            black_box(purgatory.verify(engine, image));
-        }));
-    }
+    cases.extend(by_engines(purgatory, image));
     if let Some((_, copy)) = copies.iter().find(|(pages, _)| *pages == PAGES) {
         let every_engine = Engine::all().into_iter().map(|e| (Loop::PROJECT, e));
-        let others = Loop::ALL.into_iter().filter(|how| *how != Loop::PROJECT);
+        let others = Loop::ALL
+            .into_iter()
+            .filter(|how| how.name != Loop::PROJECT.name);
         for (how, engine) in every_engine.chain(others.map(|how| (how, Engine::fastest()))) {
             let name = names::copy_verify(how, engine.name());
             cases.push(Case::new(name, loaded, move || {
@@ -204,55 +202,51 @@ pub fn on_image(
     Ok(measured)
 }
 
+/// The verification of an image by every engine.
+fn by_engines<'a>(purgatory: &'a Purgatory, image: &'a Image) -> impl Iterator<Item = Case<'a>> {
+    Engine::all().into_iter().map(move |engine| {
+        let name = names::verify(engine.name());
+        Case::new(name, image.loaded(), move || {
+            black_box(purgatory.verify(engine, image));
+        })
+    })
+}
+
 /// Measures the verification of an image by mainline's code and by every engine. `label` names the
 /// image in messages.
 fn verification(
     programs: &Programs,
     label: &str,
     image: &Image,
-    caches: Caches,
-    rounds: usize,
+    options: &Options,
 ) -> Result<Measured> {
+    let &Options { caches, rounds, .. } = options;
     let mut step = Step::start(format!("measure {label} on this processor"));
     let mainline = Mainline::link(&programs.mainline, image)?;
-    let bytes = image.loaded();
-    let mut cases = vec![Case::new(names::MAINLINE_VERIFY, bytes, || {
+    let mut cases = vec![Case::new(names::MAINLINE_VERIFY, image.loaded(), || {
         mainline.verify();
     })];
-    let purgatory = &programs.purgatory;
-    for engine in Engine::all() {
-        cases.push(Case::new(names::verify(engine.name()), bytes, move || {
-            black_box(purgatory.verify(engine, image));
-        }));
-    }
+    cases.extend(by_engines(&programs.purgatory, image));
     let measured = interleaved(cases, || caches.prepare(image, &[]), rounds, &mut step)?;
     step.done();
     Ok(measured)
 }
 
 /// Measures the verification of an image of many small segments.
-pub fn on_small_regions(programs: &Programs, caches: Caches, rounds: usize) -> Result<Measured> {
+pub fn on_small_regions(programs: &Programs, options: &Options) -> Result<Measured> {
     let image = Image::of_equal_segments(SMALL_REGIONS, SMALL_REGION)?;
-    verification(programs, "small regions", &image, caches, rounds)
+    verification(programs, "small regions", &image, options)
 }
 
 /// Measures on images of several sizes, without a tail. Returns the size of each in MiB with its
 /// measurements.
-pub fn on_sizes(
-    programs: &Programs,
-    sizes: &[usize],
-    caches: Caches,
-    rounds: usize,
-) -> Result<Vec<(usize, Measured)>> {
-    sizes
-        .iter()
-        .map(|&size| {
-            let image = Image::of_equal_segments(1, size << 20)?;
-            let label = format!("{size} MiB");
-            let measured = verification(programs, &label, &image, caches, rounds)?;
-            Ok((size, measured))
-        })
-        .collect()
+pub fn on_sizes(programs: &Programs, options: &Options) -> Result<Vec<(usize, Measured)>> {
+    let on_size = |&size: &usize| {
+        let image = Image::of_equal_segments(1, size << 20)?;
+        let measured = verification(programs, &format!("{size} MiB"), &image, options)?;
+        Ok((size, measured))
+    };
+    options.sizes.iter().map(on_size).collect()
 }
 
 /// Fails unless every engine, and the kernel's own code, computes the same digests as another
@@ -265,30 +259,6 @@ pub fn check(programs: &Programs, image: &Image) -> Result<()> {
     }
     for kernel in &programs.kernel {
         kernel.check(image)?;
-    }
-    Ok(())
-}
-
-/// Fails unless every loop copies every byte that was loaded.
-fn check_copy(copy: &Copy, image: &Image) -> Result<()> {
-    let expected: Vec<Vec<u8>> = image
-        .segments
-        .iter()
-        .map(|segment| image.memory[segment.loaded_range()].to_vec())
-        .collect();
-    for how in Loop::ALL {
-        for segment in &image.segments {
-            image.overwrite(segment);
-        }
-        copy.run(how);
-        for (segment, expected) in image.segments.iter().zip(&expected) {
-            ensure!(
-                image.memory[segment.loaded_range()] == **expected,
-                "{} does not copy {}",
-                how.name(),
-                segment.name
-            );
-        }
     }
     Ok(())
 }

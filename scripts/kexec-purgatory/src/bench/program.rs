@@ -35,8 +35,7 @@ impl<'a> Program<'a> {
             memory: MmapMut::map_anon(end)?,
             places,
         };
-        for i in 0..program.places.len() {
-            let (index, place) = program.places[i];
+        for (index, place) in program.places.clone() {
             let section = program.file.section_by_index(index)?;
             if section.kind() != SectionKind::UninitializedData {
                 let data = section.data()?;

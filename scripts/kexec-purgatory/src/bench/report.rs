@@ -13,9 +13,10 @@ use indexmap::IndexMap;
 use serde::Serialize;
 
 use self::host::Machine;
+use super::Options;
 use super::copy::{Loop, Pages};
 use super::image::{Image, Segment};
-use super::instructions::Repeated;
+use super::instructions::Counts;
 use super::load;
 use super::mapped::{Engine, missing};
 use super::measure::{Measured, Spread};
@@ -50,7 +51,7 @@ pub struct Report {
     /// were not counted.
     instructions: Option<IndexMap<String, u64>>,
     /// The same in parts.
-    instructions_in_parts: Option<IndexMap<String, Repeated>>,
+    instructions_in_parts: Option<Counts>,
     measured: Measured,
 }
 
@@ -153,11 +154,11 @@ struct Growth {
 impl Report {
     pub fn new(
         image: &Image,
-        (caches, rounds): (Caches, usize),
+        options: &Options,
         measured: Measured,
         small: &Measured,
         sizes: &[(usize, Measured)],
-        instructions: Option<Vec<Repeated>>,
+        instructions: Option<Counts>,
     ) -> Result<Self> {
         let mut engines = BTreeMap::new();
         let mut on_image = BTreeMap::new();
@@ -177,7 +178,7 @@ impl Report {
             for pages in Pages::ALL {
                 figures.insert(pages.name(), CopyFigures::of(how, pages, &measured)?);
             }
-            copy.insert(how.name(), figures);
+            copy.insert(how.name, figures);
         }
         let streams = load::STREAMS.iter().map(|stream| stream.name);
         let references = [
@@ -200,10 +201,10 @@ impl Report {
                 segments: image.segments.clone(),
                 loaded: image.loaded(),
                 total: image.total(),
-                rounds,
-                caches,
+                rounds: options.rounds,
+                caches: options.caches,
                 pages: processor::PAGES.name(),
-                project_loop: Loop::PROJECT.name(),
+                project_loop: Loop::PROJECT.name,
             },
             mainline: Figures {
                 speed: Speed::of(names::MAINLINE_VERIFY, &measured)?,
@@ -218,12 +219,12 @@ impl Report {
                 .into_iter()
                 .map(|how| {
                     let name = names::copy_verify(how, Engine::fastest().name());
-                    Ok((how.name(), measured.milliseconds(&name)?))
+                    Ok((how.name, measured.milliseconds(&name)?))
                 })
                 .collect::<Result<_>>()?,
             copy,
             decompress_ms: measured.milliseconds(names::DECOMPRESS).ok(),
-            load_digests: LoadDigests::of(&measured).transpose()?,
+            load_digests: LoadDigests::of(&measured)?,
             growth: sizes
                 .iter()
                 .map(|(size, measured)| Growth::of(*size, measured))
@@ -231,15 +232,10 @@ impl Report {
             instructions: instructions.as_ref().map(|cases| {
                 let totals = cases
                     .iter()
-                    .map(|repeated| (repeated.case.clone(), repeated.counted.to_entry()));
+                    .map(|(case, repeated)| (case.clone(), repeated.counted.to_entry()));
                 totals.collect()
             }),
-            instructions_in_parts: instructions.map(|cases| {
-                let by_name = cases
-                    .into_iter()
-                    .map(|repeated| (repeated.case.clone(), repeated));
-                by_name.collect()
-            }),
+            instructions_in_parts: instructions,
             measured,
         })
     }
@@ -307,23 +303,22 @@ impl CopyFigures {
         Ok(Self {
             ms: measured.milliseconds(&name)?,
             mb_per_s: measured.speed(&name)?,
-            ratio: measured.ratio(&names::copy(Loop::Movsq, pages), &name)?,
+            ratio: measured.ratio(&names::copy(Loop::MOVSQ, pages), &name)?,
         })
     }
 }
 
 impl LoadDigests {
     /// None if it was not measured.
-    fn of(measured: &Measured) -> Option<Result<Self>> {
-        measured.samples.get(names::LOAD_DIGESTS)?;
-        let digests = || {
-            Ok(Self {
-                mainline_ms: measured.milliseconds(names::MAINLINE_LOAD_DIGESTS)?,
-                ms: measured.milliseconds(names::LOAD_DIGESTS)?,
-                ratio: measured.ratio(names::MAINLINE_LOAD_DIGESTS, names::LOAD_DIGESTS)?,
-            })
-        };
-        Some(digests())
+    fn of(measured: &Measured) -> Result<Option<Self>> {
+        if !measured.samples.contains_key(names::LOAD_DIGESTS) {
+            return Ok(None);
+        }
+        Ok(Some(Self {
+            mainline_ms: measured.milliseconds(names::MAINLINE_LOAD_DIGESTS)?,
+            ms: measured.milliseconds(names::LOAD_DIGESTS)?,
+            ratio: measured.ratio(names::MAINLINE_LOAD_DIGESTS, names::LOAD_DIGESTS)?,
+        }))
     }
 }
 

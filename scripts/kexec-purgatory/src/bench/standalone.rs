@@ -14,6 +14,7 @@ use object::read::elf::{ElfFile64, ProgramHeader};
 use super::{image, load};
 use crate::command::{cargo, logged_step};
 use crate::fetch;
+use crate::files;
 use crate::layout::Layout;
 
 /// The target of the program, which also names cargo's output directory.
@@ -34,22 +35,16 @@ const KERNEL_SIZE: &str = "kernel-size";
 pub fn build(layout: &Layout) -> Result<PathBuf> {
     let folder = layout.build.join("bench-static");
     let objects_folder = folder.join("objects");
-    fs::create_dir_all(&objects_folder)?;
     let objects = super::objects(layout, &super::mainline(layout)?)?;
     let (kernel, init_size) = image::kernel_size(&fetch::distribution_kernel(layout)?.image)?;
-    let size = format!("{kernel} {init_size}");
-    let mut files = vec![
-        (PURGATORY, objects.purgatory.as_slice()),
-        (DIGESTS, &objects.digests),
-        (MAINLINE, &objects.mainline),
-        (KERNEL_SIZE, size.as_bytes()),
-    ];
+    let write = |name: &str, bytes: &[u8]| files::write(&objects_folder.join(name), bytes);
+    write(PURGATORY, &objects.purgatory)?;
+    write(DIGESTS, &objects.digests)?;
+    write(MAINLINE, &objects.mainline)?;
     for (name, bytes) in STREAMS.into_iter().zip(&objects.streams) {
-        files.push((name, bytes));
+        write(name, bytes)?;
     }
-    for (name, bytes) in files {
-        fs::write(objects_folder.join(name), bytes)?;
-    }
+    write(KERNEL_SIZE, format!("{kernel} {init_size}").as_bytes())?;
 
     let log = layout.log("bench-static")?;
     logged_step(

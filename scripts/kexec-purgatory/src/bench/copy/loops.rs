@@ -53,61 +53,36 @@ unsafe extern "sysv64" {
 }
 
 /// A way to copy.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Loop {
-    /// What mainline does.
-    Movsq,
-    Movsb,
-    /// Runs of adjacent pages at once.
-    MovsqRuns,
-    MovsbRuns,
-    /// Prefetches the next page before it copies this one.
-    MovsqPrefetch,
-    /// Plain loads and stores.
-    Mov,
-    /// Stores around the cache.
-    Movnti,
-    MovntiPrefetch,
+#[derive(Clone, Copy)]
+pub struct Loop {
+    pub name: &'static str,
+    function: Walk,
 }
 
 impl Loop {
-    pub const ALL: [Self; 8] = [
-        Self::Movsq,
-        Self::Movsb,
-        Self::MovsqRuns,
-        Self::MovsbRuns,
-        Self::MovsqPrefetch,
-        Self::Mov,
-        Self::Movnti,
-        Self::MovntiPrefetch,
-    ];
+    /// What mainline does.
+    pub const MOVSQ: Self = Self::new("movsq", walk_movsq);
 
     /// The one that the project's kernel has.
-    pub const PROJECT: Self = Self::MovntiPrefetch;
+    pub const PROJECT: Self = Self::new("movnti-prefetch", walk_project);
 
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Movsq => "movsq",
-            Self::Movsb => "movsb",
-            Self::MovsqRuns => "movsq-runs",
-            Self::MovsbRuns => "movsb-runs",
-            Self::MovsqPrefetch => "movsq-prefetch",
-            Self::Mov => "mov",
-            Self::Movnti => "movnti",
-            Self::MovntiPrefetch => "movnti-prefetch",
-        }
-    }
-    fn function(self) -> Walk {
-        match self {
-            Self::Movsq => walk_movsq,
-            Self::Movsb => walk_movsb,
-            Self::MovsqRuns => walk_movsq_runs,
-            Self::MovsbRuns => walk_movsb_runs,
-            Self::MovsqPrefetch => walk_movsq_prefetch,
-            Self::Mov => walk_mov,
-            Self::Movnti => walk_movnti,
-            Self::MovntiPrefetch => walk_project,
-        }
+    pub const ALL: [Self; 8] = [
+        Self::MOVSQ,
+        Self::new("movsb", walk_movsb),
+        // Runs of adjacent pages at once.
+        Self::new("movsq-runs", walk_movsq_runs),
+        Self::new("movsb-runs", walk_movsb_runs),
+        // Prefetches the next page before it copies this one.
+        Self::new("movsq-prefetch", walk_movsq_prefetch),
+        // Plain loads and stores.
+        Self::new("mov", walk_mov),
+        // Stores around the cache.
+        Self::new("movnti", walk_movnti),
+        Self::PROJECT,
+    ];
+
+    const fn new(name: &'static str, function: Walk) -> Self {
+        Self { name, function }
     }
 
     /// Copies along a list.
@@ -118,7 +93,7 @@ impl Loop {
     pub unsafe fn walk(self, head: u64) {
         // SAFETY: By the safety requirements of this function. Only destinations are written to,
         // and prefetches have no effect.
-        unsafe { (self.function())(head, 0) };
+        unsafe { (self.function)(head, 0) };
     }
 }
 

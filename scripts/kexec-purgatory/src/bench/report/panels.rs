@@ -3,11 +3,10 @@
 //! What the picture shows.
 
 use anyhow::{Context, Result};
-use indexmap::IndexMap;
 
 use super::{Report, millions};
 use crate::bench::copy::Loop;
-use crate::bench::instructions::Repeated;
+use crate::bench::instructions::{Counts, Repeated};
 use crate::bench::mapped::missing;
 use crate::bench::measure::Spread;
 use crate::bench::picture::{Bar, Panel, rounded};
@@ -19,7 +18,7 @@ impl Report {
     pub fn panels(&self) -> Result<Vec<Panel>> {
         let direct = self
             .copy
-            .get(Loop::PROJECT.name())
+            .get(Loop::PROJECT.name)
             .and_then(|by| by.get(processor::PAGES.name()))
             .context("the copy was not measured")?;
         // Only what was measured together: the copy and the verification after it.
@@ -71,24 +70,20 @@ fn time_bar(name: &str, time: Spread) -> Bar {
 
 /// Panels of all cases up to the next kernel's first instruction, and of those that went on to its
 /// `/init`.
-fn instructions_panels(cases: &IndexMap<String, Repeated>) -> [Panel; 2] {
-    let bar = |(name, parts): (&String, Vec<u64>)| Bar {
+fn instructions_panels(cases: &Counts) -> [Panel; 2] {
+    let bar = |name: &String, parts: Vec<u64>| Bar {
         name: name.clone(),
         parts: Ok(parts.into_iter().map(millions).collect()),
         label: None,
     };
     let to_entry = cases.iter().map(|(name, Repeated { counted, .. })| {
         let parts = vec![counted.shut_down, counted.copy, counted.verify];
-        bar((name, parts))
+        bar(name, parts)
     });
     let to_init = cases.iter().filter_map(|(name, Repeated { counted, .. })| {
-        let parts = vec![
-            counted.shut_down,
-            counted.copy,
-            counted.verify,
-            counted.boot?,
-        ];
-        Some(bar((name, parts)))
+        let boot = counted.boot?;
+        let parts = vec![counted.shut_down, counted.copy, counted.verify, boot];
+        Some(bar(name, parts))
     });
     [
         Panel {

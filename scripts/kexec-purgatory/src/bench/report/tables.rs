@@ -3,11 +3,10 @@
 //! Tables for the terminal.
 
 use comfy_table::{CellAlignment, Table, presets::ASCII_MARKDOWN};
-use indexmap::IndexMap;
 
 use super::{OfEngine, Report, millions};
 use crate::bench::copy::Loop;
-use crate::bench::instructions::Repeated;
+use crate::bench::instructions::{Counts, Repeated};
 use crate::bench::mapped::Engine;
 use crate::bench::measure::Spread;
 use crate::bench::processor::{Caches, SMALL_REGION, SMALL_REGIONS};
@@ -147,10 +146,9 @@ impl Report {
             "ratio",
             "min",
         ]);
-        let times = |time: &Spread| columns(time, 1);
         let mut row = vec!["mainline, tail".to_owned()];
         for time in [&self.mainline.verify_ms, &self.mainline.verify_copy_ms] {
-            row.extend(times(time));
+            row.extend(columns(time, 1));
             row.extend(["1".to_owned(), "1".to_owned()]);
         }
         table.add_row(row);
@@ -171,7 +169,7 @@ impl Report {
                     image.verify_copy_ratio_of_minima,
                 ),
             ] {
-                row.extend(times(&time));
+                row.extend(columns(&time, 1));
                 row.extend([ratio, minima].map(two_digits));
             }
             table.add_row(row);
@@ -182,15 +180,15 @@ impl Report {
     fn copy_loops(&self) -> Table {
         let mut table = new_table(&["loop", "pages", "ms", "min", "", "MB/s", "ratio", "min", ""]);
         for how in Loop::ALL {
-            for (pages, figures) in self.copy.get(how.name()).into_iter().flatten() {
-                let mut row = vec![how.name().to_owned(), (*pages).to_owned()];
+            for (pages, figures) in self.copy.get(how.name).into_iter().flatten() {
+                let mut row = vec![how.name.to_owned(), (*pages).to_owned()];
                 row.extend(columns(&figures.ms, 1));
                 row.push(figure(&figures.mb_per_s, 0));
                 row.extend(columns(&figures.ratio, 2));
                 table.add_row(row);
             }
-            if let Some(spread) = self.copy_verify_ms.get(how.name()) {
-                let row = [how.name().to_owned(), "and verify".to_owned()];
+            if let Some(spread) = self.copy_verify_ms.get(how.name) {
+                let row = [how.name.to_owned(), "and verify".to_owned()];
                 table.add_row(row.into_iter().chain(columns(spread, 1)));
             }
         }
@@ -214,7 +212,7 @@ impl Report {
     }
 }
 
-fn instructions_table(cases: &IndexMap<String, Repeated>) -> Table {
+fn instructions_table(cases: &Counts) -> Table {
     let mut table = new_table(&[
         "case",
         "runs",
