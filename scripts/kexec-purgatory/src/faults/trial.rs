@@ -218,9 +218,8 @@ impl Trial {
             Self::Mmio => format!("8250 in memory, {engine}"),
             Self::Dump(_) | Self::NoDump(_) => "mismatch with a crash image".to_owned(),
             Self::Record(_) => "record".to_owned(),
-            Self::AtRest(planned) => checked(planned.point, engine),
+            Self::AtRest(planned) | Self::Refused(planned) => checked(planned.point, engine),
             Self::CleanAtRest(point) => checked(*point, engine),
-            Self::Refused(planned) => checked(planned.point, engine),
             Self::EnterChecked => checked(DamagePoint::NORMAL_AT_REST, engine),
         }
     }

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::{Fate, Sources};
 use crate::command::{cargo, tail};
@@ -44,14 +44,19 @@ impl HostTests {
     pub fn run(&self) -> Result<Fate> {
         for test in &self.tests {
             let output = self.cargo(test)?;
-            if !output.status.success() {
-                built(test, &output)?;
-                let failure = failure(test, &output).with_context(|| {
-                    let errors = String::from_utf8_lossy(&output.stderr);
-                    format!("{test} did not finish:\n{}", tail(&errors))
-                })?;
-                return Ok(Fate::Killed(failure));
+            if output.status.success() {
+                continue;
             }
+            let errors = String::from_utf8_lossy(&output.stderr);
+            // A mutant that does not compile does not count as noticed.
+            ensure!(
+                !errors.contains("error: could not compile"),
+                "{test} does not build:\n{}",
+                tail(&errors)
+            );
+            let failure = failure(test, &output)
+                .with_context(|| format!("{test} did not finish:\n{}", tail(&errors)))?;
+            return Ok(Fate::Killed(failure));
         }
         Ok(Fate::Survived)
     }
@@ -64,15 +69,6 @@ impl HostTests {
             .output()
             .with_context(|| format!("cannot run cargo in {}", self.crate_folder.display()))
     }
-}
-
-/// Fails if a test did not build. A mutant that does not compile does not count as noticed.
-fn built(test: &str, output: &Output) -> Result<()> {
-    let errors = String::from_utf8_lossy(&output.stderr);
-    if errors.contains("error: could not compile") {
-        bail!("{test} does not build:\n{}", tail(&errors));
-    }
-    Ok(())
 }
 
 /// The names of a crate's test programs in the order of [`ORDER`].

@@ -6,7 +6,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use walkdir::WalkDir;
 
 use super::list::Mutant;
 use crate::bare::SOURCES;
@@ -30,15 +29,10 @@ impl Sources {
     pub fn copy(layout: &Layout, folder: PathBuf) -> Result<Self> {
         files::empty(&folder)?;
         let from = layout.overlay.join(SOURCES);
-        for entry in WalkDir::new(&from) {
-            let entry = entry?;
-            let to = folder.join(entry.path().strip_prefix(&from)?);
-            if entry.file_type().is_dir() {
-                fs::create_dir_all(&to)?;
-            } else if entry.file_type().is_file() {
-                fs::copy(entry.path(), &to)
-                    .with_context(|| format!("cannot copy {}", entry.path().display()))?;
-            }
+        for path in files::below(&from)? {
+            let to = folder.join(path.strip_prefix(&from)?);
+            fs::create_dir_all(to.parent().unwrap_or(&folder))?;
+            fs::copy(&path, &to).with_context(|| format!("cannot copy {}", path.display()))?;
         }
         Ok(Self { folder })
     }

@@ -46,11 +46,9 @@ pub fn read(setup: &GuestSetup<'_>, machine: &mut Machine, image: &Loaded) -> Re
 
     let (idt, idt_limit) = table(&printed, "IDT")?;
     let places = Places::new(&setup.symbols, idt, image)?;
-    let place = |address| places.of(address);
 
     for &name in GENERAL {
-        let value = registers.get(name)?;
-        state.insert(name, place(value));
+        state.insert(name, places.of(registers.get(name)?));
     }
     for &name in SEGMENTS {
         state.insert(name, line(&printed, name)?.join(" "));
@@ -59,8 +57,8 @@ pub fn read(setup: &GuestSetup<'_>, machine: &mut Machine, image: &Loaded) -> Re
         state.insert(name, field(&printed, name)?.to_owned());
     }
     let (gdt, gdt_limit) = table(&printed, "GDT")?;
-    state.insert("GDT", format!("limit {gdt_limit:#x}, {}", place(gdt)));
-    state.insert("IDT", format!("limit {idt_limit:#x}, {}", place(idt)));
+    state.insert("GDT", format!("limit {gdt_limit:#x}, {}", places.of(gdt)));
+    state.insert("IDT", format!("limit {idt_limit:#x}, {}", places.of(idt)));
     for (name, selector) in [("GDT[0x10]", 0x10), ("GDT[0x18]", 0x18)] {
         let descriptor = machine.gdb.read_u64(Space::Physical, gdt + selector)?;
         state.insert(name, format!("{descriptor:016x}"));

@@ -11,7 +11,7 @@ use crate::faults::dump;
 use crate::faults::fault::{Change, Fault, damaged};
 use crate::faults::mmio;
 use crate::faults::outcome::{self, Outcome};
-use crate::faults::purgatory::{Damage, Expected, Purgatory};
+use crate::faults::purgatory::{Damage, Purgatory};
 use crate::faults::record;
 use crate::faults::stopped::{StoppedGuest, StoppedGuests};
 use crate::machine::Machine;
@@ -239,11 +239,7 @@ fn damaged_purgatory(
         after: purgatory.bytes(),
     };
     ensure!(change.before != change.after, "nothing was damaged");
-    let outcome = changed(setup, guest, &[change], panic)?;
-    match damage.expected {
-        Expected::Refused(reason) => outcome.check_refused(reason, panic),
-        Expected::RefusedSomehow => outcome.check_refused("", panic),
-    }
+    changed(setup, guest, &[change], panic)?.check_refused(damage.reason, panic)
 }
 
 /// Sets the value of `panic=` that the kernel that is left, or the purgatory, uses.
