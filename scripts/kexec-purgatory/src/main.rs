@@ -72,6 +72,7 @@ use crate::layout::{Layout, lock};
 use crate::mutants::Selection;
 use crate::setup::Needs;
 use crate::space::Gigabytes;
+use crate::test::Suite;
 
 #[derive(Parser)]
 #[command(about, version)]
@@ -297,8 +298,8 @@ impl Action {
             | Self::Registers
             | Self::Faults { .. } => &[Needs::Source, Needs::Kernel, Needs::Guest],
             Self::Mutants { .. } => &[Needs::Source, Needs::Kernel, Needs::Guest, Needs::Bochs],
-            Self::Test { filter, .. } => return test::needs(layout, filter.clone()),
-            Self::Matrix { filter } => return test::needs_of_matrix(layout, filter.clone()),
+            Self::Test { filter, .. } => return test::needs(layout, Suite::Test, filter.clone()),
+            Self::Matrix { filter } => return test::needs(layout, Suite::Matrix, filter.clone()),
         };
         needs.to_vec()
     }
@@ -443,9 +444,11 @@ fn run(arguments: Arguments) -> Result<bool> {
             }
         }
         Action::Faults { count, seed } => return faults::run(&layout, count, seed),
-        Action::Check { filter } => return test::check(&layout, filter),
-        Action::Test { filter, guest, .. } => return test::run(&layout, filter, guest),
-        Action::Matrix { filter } => return test::run_matrix(&layout, filter),
+        Action::Check { filter } => return test::run(&layout, Suite::Check, filter, None),
+        Action::Test { filter, guest, .. } => {
+            return test::run(&layout, Suite::Test, filter, Some(guest));
+        }
+        Action::Matrix { filter } => return test::run(&layout, Suite::Matrix, filter, None),
     }
     Ok(true)
 }

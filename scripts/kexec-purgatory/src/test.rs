@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Runs and counts every test.
+//! The groups of tests.
 
 mod arm;
 mod bare;
@@ -15,6 +15,7 @@ mod debug;
 mod documentation;
 mod faults;
 mod filter;
+mod group;
 mod handover;
 mod kernels;
 mod ktap;
@@ -32,23 +33,19 @@ mod roots;
 mod samples;
 mod selftests;
 mod shell;
+mod suite;
 mod tail;
 mod toolchain;
 
-use anyhow::{Result, anyhow, ensure};
-use indexmap::IndexSet;
+use anyhow::{Result, anyhow};
 
-use self::boot::boot_all;
-use self::boot::case::Case;
 use self::crashes::contexts;
-use self::filter::Filter;
+use self::group::{Group, HostTest, Part, TreeTest, group};
 use self::kernels::Kernels;
 use self::report::Report;
 pub use self::selftests::build as build_selftests;
-use crate::debian::DebianOptions;
-use crate::exit::Cause;
-use crate::layout::Layout;
-use crate::passed::Passed;
+pub use self::suite::{Suite, list, needs, run};
+use crate::root::Rust;
 use crate::setup::Needs;
 
 use Needs::{
@@ -56,50 +53,6 @@ use Needs::{
     Source, Sparse, Sphinx, Tpm, Uefi,
 };
 use Part::{Cases, Host, HostTable, Listed, Tree, TreeTable};
-
-/// Tests whose names begin with the name of the group.
-struct Group {
-    name: &'static str,
-    /// What has to be installed before.
-    needs: &'static [Needs],
-    parts: &'static [Part],
-}
-
-/// Tests of a group: their names, as [`Filter::wants`] takes them, and what runs those that are
-/// selected.
-enum Part {
-    /// With the grafted tree and kernels built from it.
-    Tree(
-        fn() -> Vec<String>,
-        fn(kernels: &mut Kernels, report: &mut Report) -> Result<()>,
-    ),
-    /// Without a kernel tree.
-    Host(
-        fn() -> Vec<String>,
-        fn(layout: &Layout, report: &mut Report) -> Result<()>,
-    ),
-    /// Like [`Part::Host`], but files have the names. Listing them builds no kernel.
-    Listed(
-        fn(layout: &Layout) -> Result<Vec<String>>,
-        fn(layout: &Layout, report: &mut Report) -> Result<()>,
-    ),
-    /// Like [`Part::Tree`], with a function for each test.
-    TreeTable(&'static [TreeTest]),
-    /// Like [`Part::Host`], with a function for each test.
-    HostTable(&'static [HostTest]),
-    /// Kernels that are booted and enter others.
-    Cases(fn() -> Vec<Case>),
-}
-
-/// The name of a test, and what it does with the grafted tree and kernels built from it.
-type TreeTest = (&'static str, fn(kernels: &mut Kernels) -> Result<()>);
-
-/// The name of a test, and what it does without a kernel tree.
-type HostTest = (&'static str, fn(layout: &Layout) -> Result<()>);
-
-const fn group(name: &'static str, needs: &'static [Needs], parts: &'static [Part]) -> Group {
-    Group { name, needs, parts }
-}
 
 /// What a group needs that builds kernels.
 const BUILD: &[Needs] = &[Source, Kernel];
@@ -217,7 +170,10 @@ const GROUPS: &[Group] = &[
         &[Source, Kernel, Guest, Bochs, Root],
         &[
             TreeTable(toolchain::TESTS),
-            Host(toolchain::bare_names, toolchain::run_bare),
+            Host(
+                || bare::names(toolchain::BARE),
+                |layout, report| bare::run(layout, report, toolchain::BARE, Some(Rust::Oldest)),
+            ),
             Tree(
                 || mainline::names(mainline::OTHERS),
                 |kernels, report| mainline::run(kernels, report, mainline::OTHERS),
@@ -276,300 +232,16 @@ const MATRIX: &[&str] = &[
     "long",
 ];
 
-/// The directories for the JUnit files of `make test` and `make matrix`, below the build directory.
-const TEST_FOLDER: &str = "test";
-const MATRIX_FOLDER: &str = "matrix";
-
 /// The groups that need no root, no kernel, and no package except git, a C compiler and Rust.
 const CHECK: &[&str] = &[CRATES, "overlay", "pages", "shell"];
 
 /// A group whose tests have to be built before their names are known.
 const CRATES: &str = "crates";
 
-impl Part {
-    fn names(&self, layout: &Layout) -> Result<Vec<String>> {
-        match self {
-            Tree(names, _) | Host(names, _) => Ok(names()),
-            Listed(names, _) => names(layout),
-            TreeTable(tests) => Ok(tests.iter().map(|(name, _)| (*name).to_owned()).collect()),
-            HostTable(tests) => Ok(tests.iter().map(|(name, _)| (*name).to_owned()).collect()),
-            Cases(cases) => Ok(cases().iter().flat_map(Case::names).collect()),
-        }
-    }
-
-    /// Runs the selected tests. Makes `kernels` if they are needed first here.
-    fn run<'a>(
-        &self,
-        layout: &'a Layout,
-        kernels: &mut Option<Kernels<'a>>,
-        report: &mut Report,
-    ) -> Result<()> {
-        match self {
-            Tree(_, run) => return run(made(layout, kernels)?, report),
-            Host(_, run) | Listed(_, run) => return run(layout, report),
-            TreeTable(tests) => {
-                let kernels = made(layout, kernels)?;
-                for (name, test) in *tests {
-                    report.test(name, || test(kernels));
-                }
-            }
-            HostTable(tests) => {
-                for (name, test) in *tests {
-                    report.test(name, || test(layout));
-                }
-            }
-            Cases(cases) => boot_all(made(layout, kernels)?, report, &cases()),
-        }
-        Ok(())
-    }
-}
-
-/// The grafted tree and its kernels. Makes them if there are none yet.
-fn made<'k, 'a>(
-    layout: &'a Layout,
-    kernels: &'k mut Option<Kernels<'a>>,
-) -> Result<&'k mut Kernels<'a>> {
-    match kernels {
-        Some(kernels) => Ok(kernels),
-        None => Ok(kernels.insert(Kernels::new(layout)?)),
-    }
-}
-
-impl Group {
-    fn names(&self, layout: &Layout) -> Result<Vec<String>> {
-        let names = self.parts.iter().map(|part| part.names(layout));
-        Ok(names.collect::<Result<Vec<_>>>()?.concat())
-    }
-
-    /// Whether `filter` can select tests of this group, whatever their names are. Unless
-    /// `on_request`, a group of [`ON_REQUEST`] has to be named.
-    fn can_run(&self, filter: &Filter, on_request: bool) -> bool {
-        match filter.group() {
-            Some(group) => group == self.name,
-            None => on_request || !ON_REQUEST.contains(&self.name),
-        }
-    }
-
-    /// Whether tests may be selected. Builds nothing: the names of [`CRATES`] are not known.
-    fn may_run(&self, layout: &Layout, filter: &Filter, on_request: bool) -> bool {
-        if self.name == CRATES {
-            return self.can_run(filter, on_request);
-        }
-        // Listing the names may need what is not yet installed.
-        let names = self.wanted(layout, filter, on_request);
-        !names.is_ok_and(|names| names.is_empty())
-    }
-
-    /// The names of the tests that `filter` selects. Unless `on_request`, a group of [`ON_REQUEST`]
-    /// has to be named.
-    fn wanted(&self, layout: &Layout, filter: &Filter, on_request: bool) -> Result<Vec<String>> {
-        if !self.can_run(filter, on_request) {
-            return Ok(Vec::new());
-        }
-        let mut names = self.names(layout)?;
-        names.retain(|name| filter.wants(name));
-        Ok(names)
-    }
-
-    /// Runs the selected tests. At least one is selected.
-    fn run<'a>(
-        &self,
-        layout: &'a Layout,
-        kernels: &mut Option<Kernels<'a>>,
-        report: &mut Report,
-    ) -> Result<()> {
-        self.parts
-            .iter()
-            .try_for_each(|part| part.run(layout, kernels, report))
-    }
-}
-
-/// Prints the names of the tests that `filter` selects, one per line, and builds nothing. A name
-/// that ends in a slash stands for tests below it, whose names are known only when they run.
-pub fn list(layout: &Layout, filter: Option<String>) -> Result<bool> {
-    let filter = new_filter(filter);
-    let groups: Vec<&Group> = GROUPS.iter().collect();
-    let mut names = Vec::new();
-    for group in &groups {
-        match group.name {
-            CRATES => names.extend(crates::folders().filter(|name| filter.wants(name))),
-            _ => names.extend(group.wanted(layout, &filter, false)?),
-        }
-    }
-    ensure!(!names.is_empty(), none_of(&filter, &groups));
-    for name in names {
-        println!("{name}");
-    }
-    Ok(true)
-}
-
-/// What the tests need that [`run`] runs for `filter`.
-pub fn needs(layout: &Layout, filter: Option<String>) -> Vec<Needs> {
-    needs_of(layout, filter, GROUPS.iter().collect(), false)
-}
-
-/// What the tests need that [`run_matrix`] runs for `filter`.
-pub fn needs_of_matrix(layout: &Layout, filter: Option<String>) -> Vec<Needs> {
-    needs_of(layout, filter, of_names(MATRIX), true)
-}
-
-fn needs_of(
-    layout: &Layout,
-    filter: Option<String>,
-    groups: Vec<&Group>,
-    on_request: bool,
-) -> Vec<Needs> {
-    let filter = new_filter(filter);
-    groups
-        .into_iter()
-        .filter(|group| group.may_run(layout, &filter, on_request))
-        .flat_map(|group| group.needs)
-        .copied()
-        .collect::<IndexSet<_>>()
-        .into_iter()
-        .collect()
-}
-
-/// Runs the tests that `filter` selects. Returns whether all passed. `guest` has the
-/// options of the group debian.
-pub fn run(layout: &Layout, filter: Option<String>, guest: DebianOptions) -> Result<bool> {
-    let groups = GROUPS.iter().collect();
-    run_of(layout, filter, Some(guest), groups, TEST_FOLDER)
-}
-
-/// Like [`run`], for the groups in [`MATRIX`]. Prints a table of the results.
-pub fn run_matrix(layout: &Layout, filter: Option<String>) -> Result<bool> {
-    run_of(layout, filter, None, of_names(MATRIX), MATRIX_FOLDER)
-}
-
-/// Like [`run`], for the tests that need no root and no kernel.
-pub fn check(layout: &Layout, filter: Option<String>) -> Result<bool> {
-    run_of(layout, filter, None, of_names(CHECK), "check")
-}
-
-/// The groups of these names.
-fn of_names(names: &[&str]) -> Vec<&'static Group> {
-    GROUPS
-        .iter()
-        .filter(|group| names.contains(&group.name))
-        .collect()
-}
-
-fn new_filter(text: Option<String>) -> Filter {
-    Filter::new(text, GROUPS.iter().map(|group| group.name))
-}
-
-/// A group, and the names of its tests that are selected.
-type Wanted = (&'static Group, Result<Vec<String>>);
-
-/// Those of `groups` of which tests are selected.
-fn wanted(
-    layout: &Layout,
-    filter: &Filter,
-    groups: &[&'static Group],
-    on_request: bool,
-) -> Vec<Wanted> {
-    groups
-        .iter()
-        .map(|group| (*group, group.wanted(layout, filter, on_request)))
-        .filter(|(_, names)| !names.as_ref().is_ok_and(Vec::is_empty))
-        .collect()
-}
-
-/// Runs tests of some groups. `folder` is the directory for the JUnit file, below the build
-/// directory.
-fn run_of(
-    layout: &Layout,
-    filter: Option<String>,
-    guest: Option<DebianOptions>,
-    groups: Vec<&'static Group>,
-    folder: &str,
-) -> Result<bool> {
-    let filter = new_filter(filter);
-    let mut kernels = None;
-    if folder == TEST_FOLDER && filter.text().is_empty() {
-        // The groups that need them report why there are none.
-        kernels = Kernels::new(layout).ok();
-        kernels.iter_mut().for_each(Kernels::start);
-    }
-    let wanted = wanted(layout, &filter, &groups, folder == MATRIX_FOLDER);
-    ensure!(!wanted.is_empty(), none_of(&filter, &groups));
-    let names = wanted.iter().map(|(_, names)| names.as_ref().ok());
-    let mut report = Report::start(filter, guest, planned(names));
-    let mut records = Vec::new();
-    for (group, names) in wanted {
-        // An error that keeps a group from running counts as a failure.
-        let ran = names.and_then(|names| {
-            let whole = names == group.names(layout)?;
-            // The record does not know what is in a tree of the user's own.
-            let resumes = whole && folder == MATRIX_FOLDER && layout.kdir.is_none();
-            if resumes {
-                report.resume(Passed::of(layout, group.name)?, &names);
-            }
-            let ran = group.run(layout, &mut kernels, &mut report);
-            if ran.is_ok() {
-                all_ran(&names, &mut report);
-            }
-            if resumes {
-                records.push(report.ran(&names));
-            }
-            ran
-        });
-        if let Err(error) = ran {
-            records.push(None);
-            report.fail(group.name, &error);
-        }
-    }
-    ensure!(!report.is_empty(), none_of(report.filter(), &groups));
-    // A run is complete if all its groups are.
-    if let Some(complete) = records.into_iter().collect::<Option<Vec<Passed>>>() {
-        complete.iter().try_for_each(Passed::forget)?;
-    }
-    if folder == MATRIX_FOLDER {
-        report.add_table(report.table());
-    }
-    Ok(report.finish(&layout.build.join(folder).join("junit.xml")))
-}
-
-/// The number of tests, if all their names are known.
-fn planned<'a>(groups: impl Iterator<Item = Option<&'a Vec<String>>>) -> Option<usize> {
-    let mut sum = 0;
-    for names in groups {
-        let names = names?;
-        if names.iter().any(|name| name.ends_with('/')) {
-            return None;
-        }
-        sum += names.len();
-    }
-    Some(sum)
-}
-
-/// Counts a failure for each selected test of a group that was not counted.
-fn all_ran(names: &[String], report: &mut Report) {
-    for name in names {
-        if !name.ends_with('/') && !report.has(name) {
-            report.fail(name, &anyhow!("the test was not run"));
-        }
-    }
-}
-
-/// The error if the filter selects no test of these groups.
-fn none_of(filter: &Filter, groups: &[&Group]) -> Cause {
-    let names: Vec<&str> = groups.iter().map(|group| group.name).collect();
-    let mut text = format!(
-        "no test matches {:?}; groups are: {}",
-        filter.text(),
-        names.join(", ")
-    );
-    // Other commands have no groups that have to be named.
-    if groups.len() == GROUPS.len() {
-        text += &format!(
-            ". A filter for tests of {}, or for tests that only a run reveals, starts with the \
-             beginning of their names, as in long/build and boot/y-kunit",
-            ON_REQUEST.join(", ")
-        );
-    }
-    Cause::Use(text)
+/// The value of a result that several tests share, or an error with the same text: errors cannot be
+/// cloned.
+fn shared<T>(result: &Result<T>) -> Result<&T> {
+    result.as_ref().map_err(|error| anyhow!("{error:#}"))
 }
 
 #[cfg(test)]

@@ -52,12 +52,8 @@ impl Arm {
 /// Fails unless every decision that the kernel can take is in `booted`.
 pub fn all_booted(layout: &Layout, booted: &[Arm]) -> Result<()> {
     let text = files::read_text(&layout.overlay.join(SOURCE))?;
-    let names = variants(&text).with_context(|| format!("{SOURCE} has no '{ENUM}'"))?;
-    let booted: Vec<String> = booted.iter().map(|arm| format!("{arm:?}")).collect();
-    let missing: Vec<&str> = names
-        .into_iter()
-        .filter(|name| !booted.iter().any(|arm| arm == name))
-        .collect();
+    let mut missing = variants(&text).with_context(|| format!("{SOURCE} has no '{ENUM}'"))?;
+    missing.retain(|name| !booted.iter().any(|arm| format!("{arm:?}") == *name));
     ensure!(
         missing.is_empty(),
         "no kernel is booted that decides {missing:?}"

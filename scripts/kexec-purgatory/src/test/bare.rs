@@ -18,9 +18,12 @@ pub fn names(group: &str) -> Vec<String> {
         .collect()
 }
 
-/// Runs the cases with a purgatory that is built by this machine's compiler, or by `rust`; see
-/// [`names`] for their names.
+/// Runs the selected cases with a purgatory that is built by this machine's compiler, or by `rust`;
+/// see [`names`] for their names.
 pub fn run(layout: &Layout, report: &mut Report, group: &str, rust: Option<Rust>) -> Result<()> {
+    if !report.wants_any(&names(group)) {
+        return Ok(());
+    }
     let step = Step::start(match rust {
         None => "build the purgatory alone".to_owned(),
         Some(rust) => format!("build the purgatory alone by the {} Rust", rust.name()),

@@ -4,14 +4,14 @@
 
 pub mod case;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 
 use self::case::check::check;
 use self::case::{Case, Expected, Target, boot};
 
 use super::arm::{self, Arm};
 use super::ktap::{self, Stream};
-use super::{HostTest, Kernels, Report};
+use super::{HostTest, Kernels, Report, shared};
 use crate::engines::EngineKind;
 use crate::guest::{Extra, KHO, MEMORY_TO_ADD, Purpose};
 use crate::kernel::{SAMPLE_MODULE, VERIFY_MODULE, Verify};
@@ -183,9 +183,9 @@ pub fn boot_all(kernels: &mut Kernels, report: &mut Report, cases: &[Case]) {
     let kernels = &*kernels;
     in_order(
         &jobs,
-        |(case, built)| match built {
-            Ok((kernel, next)) => boot(kernels.layout, case, kernel, next),
-            Err(error) => Err(anyhow!("{error:#}")),
+        |(case, built)| {
+            let (kernel, next) = shared(built)?;
+            boot(kernels.layout, case, kernel, next)
         },
         |(case, _), kexec| one(kernels, report, case, kexec),
     );
@@ -195,10 +195,8 @@ pub fn boot_all(kernels: &mut Kernels, report: &mut Report, cases: &[Case]) {
 fn one(kernels: &Kernels, report: &mut Report, case: &Case, ran: Result<Kexec>) {
     match ran {
         Ok(kexec) => {
-            report.record(
-                &case.name,
-                check(&kexec, case).with_context(|| kexec.log.tail()),
-            );
+            let checked = check(&kexec, case).with_context(|| kexec.log.tail());
+            report.record(&case.name, checked);
             if let Some(kunit) = case.kunit() {
                 report_kunit(kernels, report, &kunit, &kexec.log);
             }
@@ -210,13 +208,10 @@ fn one(kernels: &Kernels, report: &mut Report, case: &Case, ran: Result<Kexec>) 
 /// Reports the KUnit tests of a log, with names below `kunit`. The purgatory's suites must have
 /// run.
 pub fn report_kunit(kernels: &Kernels, report: &mut Report, kunit: &str, log: &SerialLog) {
-    let stream = Stream::parse(kernels.layout, kernels.tree(), log.lines());
+    let stream = Stream::parse(kernels, log.lines());
     match stream.and_then(|stream| stream.ran(SUITES).map(|()| stream)) {
         // Not every engine runs on every processor.
-        Ok(stream) => {
-            stream.report(report, kunit, ktap::CPU);
-            report.ran_below(kunit);
-        }
+        Ok(stream) => stream.report(report, kunit, ktap::CPU),
         Err(error) => report.fail(kunit, &error),
     }
 }

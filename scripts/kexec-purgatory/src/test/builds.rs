@@ -115,31 +115,25 @@ pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
 impl Build {
     /// The names of the build, of one boot for each purpose, and of the KUnit tests.
     fn names(&self) -> Vec<String> {
-        let boots = self.purposes.iter().map(|&purpose| self.boot_name(purpose));
-        let kunit = self.kunit.then(|| self.kunit_name() + "/");
-        iter::once(self.name.to_owned())
-            .chain(boots)
-            .chain(kunit)
-            .collect()
+        let purposes = self.purposes.iter().map(|purpose| purpose.name());
+        let kunit = self.kunit.then_some("kunit/");
+        let boots = purposes.chain(kunit).map(|part| self.boot_name(part));
+        iter::once(self.name.to_owned()).chain(boots).collect()
     }
 
-    fn boot_name(&self, purpose: Purpose) -> String {
-        format!("{}-{}", self.name.replace("build", "boot"), purpose.name())
-    }
-
-    /// The prefix of the KUnit tests' names.
-    fn kunit_name(&self) -> String {
-        format!("{}-kunit", self.name.replace("build", "boot"))
+    /// The name of what a boot reports. `part` is the name of its purpose, or "kunit".
+    fn boot_name(&self, part: &str) -> String {
+        format!("{}-{part}", self.name.replace("build", "boot"))
     }
 
     /// Makes it enter the next kernel for each purpose.
     fn boot(&self, kernels: &mut Kernels, kernel: &Built, report: &mut Report) {
         for &purpose in self.purposes {
-            let name = self.boot_name(purpose);
+            let name = self.boot_name(purpose.name());
             // Some KUnit tests need memory for a crash kernel.
             let kunit = self.kunit && purpose == Purpose::Crash;
             let mut names = vec![name.clone()];
-            names.extend(kunit.then(|| self.kunit_name() + "/"));
+            names.extend(kunit.then(|| self.boot_name("kunit/")));
             if !report.wants_any(&names) {
                 continue;
             }
@@ -147,7 +141,7 @@ impl Build {
                 Ok(kexec) => {
                     report.record(&name, self.check(&kexec).with_context(|| kexec.log.tail()));
                     if kunit {
-                        report_kunit(kernels, report, &self.kunit_name(), &kexec.log);
+                        report_kunit(kernels, report, &self.boot_name("kunit"), &kexec.log);
                     }
                 }
                 Err(error) => report.fail(&name, &error),

@@ -180,17 +180,9 @@ impl<'a> Scratch<'a> {
         Ok(fs::read_to_string(self.file())?)
     }
 
-    /// Checks that Kconfig asks for the option in its menu and offers these answers.
+    /// Checks that Kconfig asks for the option in its menu if it has no answer yet, and that it
+    /// offers these answers. The default is a capital letter.
     fn check_prompt(&self, settings: &'static [&'static str], answers: &str) -> Result<()> {
-        let (menu, found) = self.asked(settings)?;
-        ensure!(menu == MENU, "asked in the menu '{menu}'");
-        ensure!(found == answers, "asked with {found}");
-        Ok(())
-    }
-
-    /// The menu in which Kconfig asks for the option if it has no answer yet, and the answers that
-    /// it offers. The default is a capital letter.
-    fn asked(&self, settings: &'static [&'static str]) -> Result<(String, String)> {
         let open: String = self
             .configure(&case("prompt", settings, &[]))?
             .lines()
@@ -210,7 +202,9 @@ impl<'a> Scratch<'a> {
             .filter_map(|line| line.strip_prefix("* "))
             .next_back()
             .context("asked outside of all menus")?;
-        let answers = after.split_whitespace().next().unwrap_or_default();
-        Ok((menu.to_owned(), answers.to_owned()))
+        ensure!(menu == MENU, "asked in the menu '{menu}'");
+        let found = after.split_whitespace().next().unwrap_or_default();
+        ensure!(found == answers, "asked with {found}");
+        Ok(())
     }
 }

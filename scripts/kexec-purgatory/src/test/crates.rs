@@ -6,10 +6,9 @@
 //! standard error: `SKIP <what>: <reason>`. Each of these lines counts as a skipped part of that
 //! program.
 
-use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow, ensure};
 
 use super::Report;
 use crate::command::{cargo, output, tail};
@@ -35,47 +34,45 @@ const SKIPS: &[&str] = super::ktap::CPU;
 pub fn names(layout: &Layout) -> Result<Vec<String>> {
     let mut names = Vec::new();
     for &(name, folder) in CRATES {
-        let manifest = layout.overlay.join(folder).join("Cargo.toml");
         names.extend(["fmt", "clippy"].map(|test| format!("crates/{name}/{test}")));
-        names.extend(names_of(layout, name, &manifest)?);
+        names.extend(names_of(layout, name, folder)?);
     }
     Ok(names)
 }
 
 pub fn run(layout: &Layout, report: &mut Report) -> Result<()> {
     for &(name, folder) in CRATES {
-        let manifest = layout.overlay.join(folder).join("Cargo.toml");
         report.test(&format!("crates/{name}/fmt"), || {
-            cargo_does(layout, &manifest, &["fmt", "--check"], &[])
+            output(cargo_in(layout, folder, "fmt").arg("--check")).map(drop)
         });
         report.test(&format!("crates/{name}/clippy"), || {
-            let mut last = features(name).to_vec();
-            last.extend(["--", "-D", "warnings"]);
-            cargo_does(
-                layout,
-                &manifest,
-                &["clippy", "--quiet", "--locked", "--all-targets"],
-                &last,
+            output(
+                cargo_in(layout, folder, "clippy")
+                    .args(["--quiet", "--locked", "--all-targets"])
+                    .args(features(name))
+                    .args(["--", "-D", "warnings"]),
             )
+            .map(drop)
         });
-        tests(layout, report, name, &manifest);
+        if let Err(error) = tests(layout, report, name, folder) {
+            report.fail(&format!("crates/{name}/test"), &error);
+        }
     }
     Ok(())
 }
 
-/// Runs cargo on one crate; `last` are the arguments that follow the manifest.
-fn cargo_does(layout: &Layout, manifest: &Path, first: &[&str], last: &[&str]) -> Result<()> {
-    output(
-        cargo()
-            .args(first)
-            .arg("--manifest-path")
-            .arg(manifest)
-            .args(last)
-            // Cargo reads a crate's own configuration only in the crate's directory.
-            .current_dir(manifest.parent().context("no folder")?)
-            .env("CARGO_TARGET_DIR", layout.build.join(TARGET)),
-    )
-    .map(drop)
+/// Cargo with a subcommand, for the crate in a directory.
+fn cargo_in(layout: &Layout, folder: &str, subcommand: &str) -> Command {
+    let folder = layout.overlay.join(folder);
+    let mut cargo = cargo();
+    cargo
+        .arg(subcommand)
+        .arg("--manifest-path")
+        .arg(folder.join("Cargo.toml"))
+        // Cargo reads a crate's own configuration only in the crate's directory.
+        .current_dir(folder)
+        .env("CARGO_TARGET_DIR", layout.build.join(TARGET));
+    cargo
 }
 
 /// Where the crates are built: in the tool's target directory, so that shared dependencies are
@@ -91,24 +88,18 @@ fn features(name: &str) -> &'static [&'static str] {
 }
 
 /// `cargo test` for a crate.
-fn cargo_test(layout: &Layout, name: &str, manifest: &Path) -> Command {
-    let mut cargo = cargo();
-    if let Some(folder) = manifest.parent() {
-        cargo.current_dir(folder);
-    }
+fn cargo_test(layout: &Layout, name: &str, folder: &str) -> Command {
+    let mut cargo = cargo_in(layout, folder, "test");
     cargo
-        .args(["test", "--locked", "--no-fail-fast"])
-        .args(features(name))
-        .arg("--manifest-path")
-        .arg(manifest)
-        .env("CARGO_TARGET_DIR", layout.build.join(TARGET));
+        .args(["--locked", "--no-fail-fast"])
+        .args(features(name));
     cargo
 }
 
 /// The names of a crate's tests.
-fn names_of(layout: &Layout, name: &str, manifest: &Path) -> Result<Vec<String>> {
+fn names_of(layout: &Layout, name: &str, folder: &str) -> Result<Vec<String>> {
     let step = Step::start(format!("list the tests of crates/{name}"));
-    let listed = output(cargo_test(layout, name, manifest).args(["--", "--list"]))?;
+    let listed = output(cargo_test(layout, name, folder).args(["--", "--list"]))?;
     step.done();
     let tests = listed
         .lines()
@@ -116,17 +107,12 @@ fn names_of(layout: &Layout, name: &str, manifest: &Path) -> Result<Vec<String>>
     Ok(tests.map(|test| format!("crates/{name}/{test}")).collect())
 }
 
-/// Runs a crate's tests and reports each.
-fn tests(layout: &Layout, report: &mut Report, name: &str, manifest: &Path) {
-    match names_of(layout, name, manifest) {
-        Ok(names) if report.wants_any(&names) => {}
-        Ok(_) => return,
-        Err(error) => return report.fail(&format!("crates/{name}/test"), &error),
+/// Runs a crate's tests and reports each. Fails if cargo fails and no test does.
+fn tests(layout: &Layout, report: &mut Report, name: &str, folder: &str) -> Result<()> {
+    if !report.wants_any(&names_of(layout, name, folder)?) {
+        return Ok(());
     }
-    let ran = match cargo_test(layout, name, manifest).output() {
-        Ok(ran) => ran,
-        Err(error) => return report.fail(&format!("crates/{name}/test"), &error.into()),
-    };
+    let ran = cargo_test(layout, name, folder).output()?;
     let text = String::from_utf8_lossy(&ran.stdout);
     let errors = String::from_utf8_lossy(&ran.stderr);
     let mut failed = false;
@@ -146,12 +132,13 @@ fn tests(layout: &Layout, report: &mut Report, name: &str, manifest: &Path) {
             false => report.record(&name, Err(anyhow!("skipped: {reason}"))),
         }
     }
-    if !ran.status.success() && !failed {
-        report.fail(
-            &format!("crates/{name}/test"),
-            &anyhow!("{}\n{}", ran.status, tail(&errors)),
-        );
-    }
+    ensure!(
+        ran.status.success() || failed,
+        "{}\n{}",
+        ran.status,
+        tail(&errors)
+    );
+    Ok(())
 }
 
 /// How a test ended.

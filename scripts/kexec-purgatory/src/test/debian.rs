@@ -79,19 +79,12 @@ pub fn run(layout: &Layout, report: &mut Report) -> Result<()> {
     let update = steps.iter().any(|(name, _)| *name == UPDATE);
     let mut machine = Machine::make(layout, guest, update)?;
     for (name, step) in steps {
-        let result = step(&mut machine);
-        let failed = result.is_err();
-        // A step that is not selected but fails is the reason that later ones cannot run.
-        match result {
-            Ok(()) => report.record(name, Ok(())),
-            Err(error) => {
-                report.fail(name, &error);
-                machine.keep_journal("step")?;
-            }
+        if let Err(error) = step(&mut machine) {
+            // A step that is not selected but fails is the reason that later ones cannot run.
+            report.fail(name, &error);
+            return machine.keep_journal("step");
         }
-        if failed {
-            break;
-        }
+        report.record(name, Ok(()));
     }
     Ok(())
 }
@@ -275,18 +268,14 @@ fn kdump_load(machine: &mut Machine) -> Result<()> {
     machine.run("grep -e ' -s ' /var/crash/kexec_cmd")
 }
 
-fn kdump_crash(machine: &mut Machine) -> Result<()> {
-    crash(machine)?;
-    machine.expect_release(machine.ours)
-}
-
 /// Crashes, and waits until the machine is back.
-fn crash(machine: &mut Machine) -> Result<()> {
+fn kdump_crash(machine: &mut Machine) -> Result<()> {
     // The agent must still report that the command has begun.
     machine.leave_by(
         "sync; sleep 2; echo c >/proc/sysrq-trigger",
         "crash, dump and reboot",
-    )
+    )?;
+    machine.expect_release(machine.ours)
 }
 
 fn kdump_dump(machine: &mut Machine) -> Result<()> {

@@ -5,8 +5,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Result, ensure};
 
+use super::group::table_names;
 use super::selftests::{self, MODULES};
 use super::{Kernels, Report};
 use crate::command::{command, output};
@@ -73,9 +74,9 @@ const MANY_IMAGE_CHECKS: &str = " KEXEC_CHECKS=200";
 /// Makes the kernel search for memory that nothing refers to.
 const WATCH: &str = " kmemleak=on";
 
-/// On the command line of a kernel with KASAN: four levels of page tables. identify_cpu() clears the
-/// processor's features and reads them again with interrupts enabled. Meanwhile, KASAN assumes four
-/// levels. With five, it reports an access by an interrupt as a wild one.
+/// On the command line of a kernel with KASAN: four levels of page tables. identify_cpu() clears
+/// the processor's features and reads them again with interrupts enabled. Meanwhile, KASAN assumes
+/// four levels. With five, it reports an access by an interrupt as a wild one.
 pub const FOUR_LEVELS: &str = " no5lvl";
 
 /// 64 KiB, in the initramfs of the small image. That image is loaded once for each of its pages.
@@ -96,12 +97,11 @@ const CHECKS: &[(&str, Check)] = &[
 
 pub fn names() -> Vec<String> {
     let modules = MODULES.iter().map(|module| modinfo(module));
-    let checks = CHECKS.iter().map(|(name, _)| (*name).to_owned());
     selftests::names_of(GROUP, TESTS)
         .into_iter()
         .chain([OUT_OF_TREE.to_owned()])
         .chain(modules)
-        .chain(checks)
+        .chain(table_names(CHECKS))
         .collect()
 }
 
@@ -118,15 +118,13 @@ pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
     let programs = selftests::build(kernels.layout, kernels.tree())?;
     let kernel = kernels.get(Verify::OptionsM)?;
     let mut modules = kernel.modules(MODULES)?;
-    match out_of_tree(kernels) {
-        Ok(sample) => {
-            // The tests load it instead of the one that was built with the kernel.
-            modules.retain(|module| module.file_name() != sample.file_name());
-            modules.push(sample);
-            report.record(OUT_OF_TREE, Ok(()));
-        }
-        Err(error) => report.record(OUT_OF_TREE, Err(error)),
+    let sample = out_of_tree(kernels);
+    if let Ok(sample) = &sample {
+        // The tests load it instead of the one that was built with the kernel.
+        modules.retain(|module| module.file_name() != sample.file_name());
+        modules.push(sample.clone());
     }
+    report.record(OUT_OF_TREE, sample.map(drop));
     for module in &modules {
         let name = module.file_stem().unwrap_or_default().to_string_lossy();
         report.test(&modinfo(&name), || described(module));
@@ -150,24 +148,15 @@ pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
 
 /// Builds the sample policy out of tree, for the kernel that is booted.
 fn out_of_tree(kernels: &Kernels) -> Result<PathBuf> {
-    let source = kernels.layout.build.join("out-of-tree");
+    let (layout, tree) = (kernels.layout, kernels.tree());
+    let source = layout.build.join("out-of-tree");
     let file = format!("{SAMPLE_MODULE}.rs");
     files::empty(&source)?;
-    fs::copy(
-        kernels.layout.overlay.join("samples/rust").join(&file),
-        source.join(&file),
-    )?;
-    fs::write(
-        source.join("Kbuild"),
-        format!("obj-m := {SAMPLE_MODULE}.o\n"),
-    )?;
-    kernel::build_module(
-        kernels.layout,
-        kernels.tree(),
-        Verify::OptionsM,
-        &source,
-        SAMPLE_MODULE,
-    )
+    let sample = layout.overlay.join("samples/rust").join(&file);
+    fs::copy(sample, source.join(&file))?;
+    let kbuild = format!("obj-m := {SAMPLE_MODULE}.o\n");
+    fs::write(source.join("Kbuild"), kbuild)?;
+    kernel::build_module(layout, tree, Verify::OptionsM, &source, SAMPLE_MODULE)
 }
 
 /// Checks that modinfo tells an administrator what a module is.
@@ -259,7 +248,10 @@ fn complains(line: &str) -> bool {
 /// Checks that the image that survived the failed loads was verified and entered.
 fn entered(log: &SerialLog) -> Result<()> {
     log.expect_no_failure()?;
-    log.after("guest: release ")
-        .map(drop)
-        .ok_or_else(|| anyhow!("no second kernel came up\n{}", log.tail()))
+    ensure!(
+        log.after("guest: release ").is_some(),
+        "no second kernel came up\n{}",
+        log.tail()
+    );
+    Ok(())
 }

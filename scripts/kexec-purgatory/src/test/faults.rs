@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Result, ensure};
 
 use super::{Kernels, Report};
 use crate::faults;
@@ -17,8 +17,8 @@ use crate::processors::picked_in_qemu;
 const COUNT: usize = 60;
 const SEED: u64 = 1;
 
-/// The groups that trials are reported in, besides the moments of [`DamagePoint`]: with each engine,
-/// and once.
+/// The groups that trials are reported in, besides the moments of [`DamagePoint`]: with each
+/// engine, and once.
 const EACH: &[&str] = &[
     "clean image",
     "clean load",
@@ -74,14 +74,13 @@ pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
         }
     }
     for (group, failures) in groups {
-        let result = match failures.is_empty() {
-            true => Ok(()),
-            false => Err(anyhow!("{}", failures.join("\n"))),
-        };
         let name = name(&group);
         // A filter could not select it.
         ensure!(names.contains(&name), "{name} is not listed");
-        report.record(&name, result);
+        report.test(&name, || {
+            ensure!(failures.is_empty(), "{}", failures.join("\n"));
+            Ok(())
+        });
     }
     Ok(())
 }

@@ -6,10 +6,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, ensure};
 
 use super::arm::Arm;
-use super::{Kernels, Report, debug};
+use super::{Kernels, Report, debug, shared};
 use crate::command::{command, logged_step, output};
 use crate::guest::{self, Guest, Upstream};
 use crate::kernel::{self, VERIFY_MODULE, Verify};
@@ -52,27 +52,24 @@ const fn liveupdate(name: &'static str, program: &'static str) -> Test {
     }
 }
 
-/// A name, whether the policy is told to verify the image, and the decision.
-const DECISIONS: &[(&str, bool, Arm)] = &[
-    ("direct", false, Arm::DirectKho),
-    ("verified", true, Arm::VerifiedPolicy),
+/// A name, and a decision. If it is to verify the image, the policy is told so.
+const DECISIONS: &[(&str, Arm)] = &[
+    ("direct", Arm::DirectKho),
+    ("verified", Arm::VerifiedPolicy),
 ];
 
 /// A test, and the decision about its image.
 struct Row {
     name: String,
     test: &'static Test,
-    /// Whether the policy is told to verify the image.
-    verified: bool,
     arm: Arm,
 }
 
 /// Every test with every decision.
 fn rows() -> Vec<Row> {
-    let row = |test: &'static Test, &(decision, verified, arm): &(&str, bool, Arm)| Row {
+    let row = |test: &'static Test, &(decision, arm): &(&str, Arm)| Row {
         name: format!("options/{}-selftest-{decision}", test.name),
         test,
-        verified,
         arm,
     };
     TESTS
@@ -98,40 +95,29 @@ pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
     fs::create_dir_all(&folder)?;
     let headers = headers(layout, kernels.tree(), &folder)?;
 
-    let selftests = kernels.tree().join("tools/testing/selftests");
-    let jobs: Vec<(Row, Result<Guest>)> = rows
-        .into_iter()
-        .map(|row| {
-            let source = selftests.join(row.test.folder);
-            let built = build(kernels.tree(), &source, &headers, &folder, row.test);
-            let mut guest = built.and_then(|(init, program)| {
-                guest::upstream(
-                    layout,
-                    &Upstream {
-                        name: &row.name.replace('/', "-"),
-                        kernel: kernel.image(),
-                        init: &init,
-                        program: program.as_deref(),
-                        module: &module,
-                        verified: row.verified,
-                    },
-                )
-            });
-            // The next kernel gets the same command line.
-            if let Ok(guest) = &mut guest {
-                guest.arguments += debug::FOUR_LEVELS;
-            }
-            (row, guest)
-        })
-        .collect();
+    let guest = |row: &Row| -> Result<Guest> {
+        let (init, program) = build(kernels.tree(), &headers, &folder, row.test)?;
+        let mut guest = guest::upstream(
+            layout,
+            &Upstream {
+                name: &row.name.replace('/', "-"),
+                kernel: kernel.image(),
+                init: &init,
+                program: program.as_deref(),
+                module: &module,
+                verified: row.arm.is_verified(),
+            },
+        )?;
+        // The next kernel gets the same command line.
+        guest.arguments += debug::FOUR_LEVELS;
+        Ok(guest)
+    };
+    let jobs: Vec<(&Row, Result<Guest>)> = rows.iter().map(|row| (row, guest(row))).collect();
     in_order(
         &jobs,
-        |(row, guest)| match guest {
-            Ok(guest) => {
-                let log = row.name.replace('/', "-");
-                qemu::boot(layout, &log, kernel.image(), guest, None)
-            }
-            Err(error) => Err(anyhow!("{error:#}")),
+        |(row, guest)| {
+            let log = row.name.replace('/', "-");
+            qemu::boot(layout, &log, kernel.image(), shared(guest)?, None)
         },
         |(row, _), log| {
             let judged = |log: SerialLog| judge(row, &log).with_context(|| log.tail());
@@ -186,11 +172,11 @@ fn headers(layout: &Layout, tree: &Path, folder: &Path) -> Result<PathBuf> {
 /// Compiles a test's `/init` and its program with nolibc, as its `vmtest.sh` does.
 fn build(
     tree: &Path,
-    source: &Path,
     headers: &Path,
     folder: &Path,
     test: &Test,
 ) -> Result<(PathBuf, Option<PathBuf>)> {
+    let source = tree.join("tools/testing/selftests").join(test.folder);
     let compile = |name: &str, sources: &[PathBuf]| -> Result<PathBuf> {
         let to = folder.join(format!("{}-{name}", test.folder));
         let mut compiler = command("gcc");

@@ -2,11 +2,12 @@
 
 //! The kernels that tests boot, each built once.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread::{self, JoinHandle};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
 use rustix::process::nice;
 
 use crate::fetch::{self, DistributionKernel};
@@ -14,6 +15,7 @@ use crate::graft;
 use crate::kernel::{self, Built, Verify};
 use crate::layout::Layout;
 use crate::test::boot::case::Target;
+use crate::test::shared;
 
 /// Bytes that a [`Target::Longer`] has at its end.
 const LONGER: usize = 1 << 20;
@@ -25,16 +27,16 @@ const FIRST: &[Verify] = &[Verify::Norust, Verify::Y];
 /// Nice value of the thread that builds them beside tests: the lowest priority.
 const NICE: i32 = 19;
 
-/// The kernels of [`FIRST`], or why they could not be built.
-type FirstBuilt = Vec<(Verify, Result<Built>)>;
+/// Kernels by the names of their states, or why they could not be built.
+type States = BTreeMap<&'static str, Result<Built>>;
 
 /// The grafted tree, and the kernels built from it so far.
 pub struct Kernels<'a> {
     pub layout: &'a Layout,
     tree: PathBuf,
-    built: Vec<(Verify, Result<Built>)>,
+    built: States,
     /// Builds the kernels of [`FIRST`].
-    background: Option<JoinHandle<FirstBuilt>>,
+    background: Option<JoinHandle<States>>,
     /// The kernel that is entered from most of these.
     pub next: DistributionKernel,
     /// Other next kernels, made so far.
@@ -49,7 +51,7 @@ impl<'a> Kernels<'a> {
         Ok(Self {
             layout,
             tree,
-            built: Vec::new(),
+            built: States::new(),
             background: None,
             next: fetch::distribution_kernel(layout)?,
             targets: Vec::new(),
@@ -60,15 +62,18 @@ impl<'a> Kernels<'a> {
         &self.tree
     }
 
-    /// Starts to build the kernels of [`FIRST`] beside tests without a kernel, many of which use one
-    /// processor.
+    /// Starts to build the kernels of [`FIRST`] beside tests without a kernel, many of which use
+    /// one processor.
     pub fn start(&mut self) {
         let (layout, tree) = (self.layout.clone(), self.tree.clone());
         self.background = Some(thread::spawn(move || {
             // Changes the priority of this thread and of its processes. If it fails, the build
             // only slows the tests down more.
             let _ = nice(NICE);
-            let build = |&verify| (verify, kernel::build(&layout, &tree, None, verify));
+            let build = |&verify: &Verify| {
+                let kernel = kernel::build(&layout, &tree, None, verify);
+                (verify.name(), kernel)
+            };
             FIRST.iter().map(build).collect()
         }));
     }
@@ -112,18 +117,8 @@ impl<'a> Kernels<'a> {
             self.built
                 .extend(built.map_err(|_| anyhow!("the build panicked"))?);
         }
-        if !self.built.iter().any(|(state, _)| *state == verify) {
-            let kernel = kernel::build(self.layout, &self.tree, None, verify);
-            self.built.push((verify, kernel));
-        }
-        let (_, kernel) = self
-            .built
-            .iter()
-            .find(|(state, _)| *state == verify)
-            .context("no kernel")?;
-        match kernel {
-            Ok(kernel) => Ok(kernel.clone()),
-            Err(error) => Err(anyhow!("{error:#}")),
-        }
+        let build = || kernel::build(self.layout, &self.tree, None, verify);
+        let kernel = self.built.entry(verify.name()).or_insert_with(build);
+        shared(kernel).cloned()
     }
 }

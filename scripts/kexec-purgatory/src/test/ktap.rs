@@ -4,7 +4,6 @@
 //! `tools/testing/kunit/kunit_parser.py`, decides what a stream says and whether it is complete.
 
 use std::io::Write;
-use std::path::Path;
 use std::process::Stdio;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -13,14 +12,13 @@ use serde::Deserialize;
 use super::{Kernels, Report};
 use crate::command::{command, tail};
 use crate::files;
-use crate::layout::Layout;
 
 /// Reasons for which a KUnit test may be skipped, by their beginning.
 pub const CPU: &[&str] = &["this CPU does not have what "];
 
 /// A test of a stream with no tests below it.
 #[derive(Debug, Deserialize)]
-pub struct Test {
+struct Test {
     name: String,
     status: String,
     reason: String,
@@ -31,21 +29,17 @@ pub struct Test {
 #[derive(Debug, Deserialize)]
 pub struct Stream {
     /// What is wrong with the stream as a whole: it is cut off, has no plan, or has no test.
-    pub errors: Vec<String>,
+    errors: Vec<String>,
     tests: Vec<Test>,
 }
 
 impl Stream {
-    /// Makes the parser of a kernel tree judge these lines.
-    pub fn parse<'a>(
-        layout: &Layout,
-        tree: &Path,
-        lines: impl Iterator<Item = &'a str>,
-    ) -> Result<Self> {
+    /// Makes the parser of the kernel tree judge these lines.
+    pub fn parse<'a>(kernels: &Kernels, lines: impl Iterator<Item = &'a str>) -> Result<Self> {
         let mut parser = command("/usr/bin/python3")
             .arg("-B")
-            .arg(layout.tool("ktap.py"))
-            .arg(tree.join("tools/testing/kunit"))
+            .arg(kernels.layout.tool("ktap.py"))
+            .arg(kernels.tree().join("tools/testing/kunit"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -84,6 +78,7 @@ impl Stream {
         if let Err(error) = self.is_whole() {
             report.fail(group, &error);
         }
+        report.ran_below(group);
     }
 
     /// Fails if the stream is incomplete.
@@ -141,18 +136,16 @@ fn name(stream: &str) -> String {
 /// Checks that damaged streams are refused, each for its own error.
 pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
     for (stream, wanted) in STREAMS {
-        report.test(&name(stream), || {
-            judged(kernels.layout, kernels.tree(), stream, wanted)
-        });
+        report.test(&name(stream), || judged(kernels, stream, wanted));
     }
     Ok(())
 }
 
-fn judged(layout: &Layout, tree: &Path, stream: &str, wanted: &str) -> Result<()> {
-    let path = layout.tool("ktap").join(stream).with_extension("txt");
+fn judged(kernels: &Kernels, stream: &str, wanted: &str) -> Result<()> {
+    let path = kernels.layout.tool(&format!("ktap/{stream}.txt"));
     let text = files::read_text(&path)?;
     let lines = text.lines().filter(|line| !line.contains("SPDX-"));
-    let found = Stream::parse(layout, tree, lines)?;
+    let found = Stream::parse(kernels, lines)?;
     match wanted {
         "" => found.is_whole(),
         wanted => {

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
-use super::{Kernels, Report};
+use super::{Kernels, Report, shared};
 use crate::command::{command, logged_step, silent};
 use crate::graft::map;
 use crate::kernel::objects::OF_OVERLAY;
@@ -83,29 +83,24 @@ pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
     let layout = kernels.layout;
     let tree = kernels.tree().to_path_buf();
     report.test(RUSTFMT, || rustfmt(layout, &tree));
+    let is_wanted = |check: &&Check| check.tests.iter().any(|(name, _)| report.wants(name));
+    let wanted: Vec<&Check> = CHECKS.iter().filter(is_wanted).collect();
+    if wanted.is_empty() {
+        return Ok(());
+    }
     let files = files(layout)?;
-    let mut folder = None;
-    for check in CHECKS {
-        if !check.tests.iter().any(|(name, _)| report.wants(name)) {
-            continue;
-        }
-        if folder.is_none() {
-            folder = Some(kernel::configured(layout, &tree, STATE)?);
-        }
-        let folder = folder.as_deref().context("no folder")?;
-        let built = build(layout, &tree, folder, check).map(|log| complaints(&log, &files));
+    let folder = kernel::configured(layout, &tree, STATE)?;
+    for check in wanted {
+        let built = build(layout, &tree, &folder, check).map(|log| complaints(&log, &files));
         for (name, is_its_own) in check.tests {
-            report.test(name, || match &built {
-                Ok(complaints) => {
-                    let own: Vec<&str> = complaints
-                        .iter()
-                        .map(String::as_str)
-                        .filter(|complaint| is_its_own(complaint))
-                        .collect();
-                    ensure!(own.is_empty(), "{}", own.join("\n"));
-                    Ok(())
-                }
-                Err(error) => Err(anyhow::anyhow!("{error:#}")),
+            report.test(name, || {
+                let own: Vec<&str> = shared(&built)?
+                    .iter()
+                    .map(String::as_str)
+                    .filter(|complaint| is_its_own(complaint))
+                    .collect();
+                ensure!(own.is_empty(), "{}", own.join("\n"));
+                Ok(())
             });
         }
     }
@@ -220,18 +215,16 @@ fn complaints(log: &str, files: &[PathBuf]) -> Vec<String> {
 fn rustfmt(layout: &Layout, tree: &Path) -> Result<()> {
     let scratch = tempfile::tempdir_in(&layout.build)?;
     let settings = [".rustfmt.toml", "rustfmt.toml"];
-    let copied = files(layout)?.into_iter().filter(|path| {
-        path.extension().is_some_and(|extension| extension == "rs")
-            || path
-                .file_name()
-                .is_some_and(|name| settings.iter().any(|file| name == *file))
-    });
+    let is_rust = |path: &Path| path.extension().is_some_and(|extension| extension == "rs");
+    let copied = files(layout)?
+        .into_iter()
+        .filter(|path| is_rust(path) || settings.iter().any(|file| path.ends_with(file)));
     let mut sources = Vec::new();
     for path in copied.chain([PathBuf::from(settings[0])]) {
         let to = scratch.path().join(&path);
         fs::create_dir_all(to.parent().context("no folder")?)?;
         fs::copy(tree.join(&path), &to).with_context(|| format!("no {}", path.display()))?;
-        if path.extension().is_some_and(|extension| extension == "rs") {
+        if is_rust(&path) {
             sources.push(path);
         }
     }

@@ -97,27 +97,17 @@ pub fn names(cases: &[Case]) -> Vec<String> {
 
 /// Runs those of `cases` that are selected.
 pub fn run(kernels: &mut Kernels, report: &mut Report, cases: &[Case]) -> Result<()> {
+    if !report.wants_any(&names(cases)) {
+        return Ok(());
+    }
     let layout = kernels.layout;
-    let mut mended = None;
-
+    // The kernel tree as it was fetched, with the fixes.
+    let mended = fetch::pristine_tree(layout)?;
+    graft::mend(layout, &mended)?;
     for case in cases {
-        if !report.wants(case.name) {
-            continue;
-        }
-        if mended.is_none() {
-            mended = Some(mended_tree(layout)?);
-        }
-        let mended = mended.as_deref().context("no mended tree")?;
-        report.test(case.name, || compare(layout, case, mended, kernels.tree()));
+        report.test(case.name, || compare(layout, case, &mended, kernels.tree()));
     }
     Ok(())
-}
-
-/// The kernel tree as it was fetched, with the fixes.
-fn mended_tree(layout: &Layout) -> Result<PathBuf> {
-    let tree = fetch::pristine_tree(layout)?;
-    graft::mend(layout, &tree)?;
-    Ok(tree)
 }
 
 fn compare(layout: &Layout, case: &Case, mended: &Path, grafted: &Path) -> Result<()> {

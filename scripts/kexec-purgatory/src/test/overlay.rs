@@ -17,7 +17,7 @@ use crate::series;
 pub const TESTS: &[HostTest] = &[
     ("overlay/licenses", licenses),
     ("overlay/whitespace", whitespace),
-    ("overlay/series", |layout| complete(layout)),
+    ("overlay/series", complete),
     ("overlay/patches", patches),
     ("overlay/unsafe", unsafe_blocks),
 ];
@@ -141,6 +141,16 @@ fn unsafe_blocks(layout: &Layout) -> Result<()> {
     Ok(())
 }
 
+/// What git says about a patch: for each file, how many lines are added and removed.
+pub fn numstat(layout: &Layout, patch: &Path) -> Result<String> {
+    output(
+        command("git")
+            .args(["apply", "--numstat"])
+            .arg(patch)
+            .current_dir(&layout.overlay),
+    )
+}
+
 fn sound(layout: &Layout, patch: &Path) -> Result<()> {
     let text = fs::read_to_string(patch)?;
     let (head, changes) = text.split_once("\n---\n").context("no line of dashes")?;
@@ -154,12 +164,7 @@ fn sound(layout: &Layout, patch: &Path) -> Result<()> {
         .find_map(|line| line.strip_prefix("Subject: [PATCH")?.split_once("] "))
         .context("no subject")?;
     ensure!(subject.1.contains(": "), "no prefix in '{}'", subject.1);
-    let stat = output(
-        command("git")
-            .args(["apply", "--numstat"])
-            .arg(patch)
-            .current_dir(&layout.overlay),
-    )?;
+    let stat = numstat(layout, patch)?;
     ensure!(!stat.trim().is_empty(), "it changes nothing");
     let blanks = changes
         .lines()

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 use super::{HostTest, overlay};
 use crate::debian::guide::{self, Guide};
@@ -331,9 +331,7 @@ fn entries(text: &str) -> Result<Vec<String>> {
             .iter()
             .filter_map(|line| line.split_whitespace().nth(1))
             .collect();
-        if paths.len() != files.len() {
-            bail!("What: without a path");
-        }
+        ensure!(paths.len() == files.len(), "What: without a path");
         // A paragraph of the description above.
         if files.is_empty() {
             continue;

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use walkdir::WalkDir;
 
-use super::Report;
+use super::group::table_names;
+use super::{Report, overlay};
 use crate::checksum;
-use crate::command::{command, output};
 use crate::debian;
 use crate::graft;
 use crate::graft::patch::Patch;
@@ -46,7 +46,7 @@ const TESTS: &[(&str, Test)] = &[
 ];
 
 pub fn names() -> Vec<String> {
-    TESTS.iter().map(|(name, _)| (*name).to_owned()).collect()
+    table_names(TESTS)
 }
 
 pub fn run(layout: &Layout, report: &mut Report) -> Result<()> {
@@ -80,13 +80,7 @@ fn added_lines(layout: &Layout) -> Result<()> {
     let fixes = Patch::fixes(&layout.overlay.join("patches"))?.len();
     let mut sum = 0;
     for patch in series::hooks(layout)?.into_iter().skip(fixes) {
-        let stat = output(
-            command("git")
-                .args(["apply", "--numstat"])
-                .arg(&patch)
-                .current_dir(&layout.overlay),
-        )?;
-        for line in stat.lines() {
+        for line in overlay::numstat(layout, &patch)?.lines() {
             let mut fields = line.split('\t');
             let added: usize = fields.next().context("no number")?.parse()?;
             let path = fields.nth(1).context("no path")?;

@@ -9,7 +9,7 @@ use std::thread;
 use anyhow::{Context, Result, anyhow, ensure};
 
 use super::ktap::Stream;
-use super::{Kernels, Report};
+use super::{Kernels, Report, shared};
 use crate::command::{command, output};
 use crate::guest::{self, Selftests};
 use crate::kernel::{Built, SAMPLE_MODULE, VERIFY_MODULE, Verify};
@@ -177,10 +177,7 @@ struct Boot {
 
 impl Boot {
     fn run(&self, layout: &Layout, initramfs: &Path) -> Result<SerialLog> {
-        let kernel = match &self.kernel {
-            Ok(kernel) => kernel,
-            Err(error) => return Err(anyhow!("{error:#}")),
-        };
+        let kernel = shared(&self.kernel)?;
         let mut guest = Selftests::guest(initramfs, &self.tests, false);
         guest.arguments += self.arguments;
         let log = self.group.replace('/', "-");
@@ -274,11 +271,8 @@ pub fn read(
             }
             _ => {
                 report.record(&group, passed(&lines));
-                match Stream::parse(kernels.layout, kernels.tree(), lines.into_iter()) {
-                    Ok(stream) => {
-                        stream.report(report, &group, skips);
-                        report.ran_below(&group);
-                    }
+                match Stream::parse(kernels, lines.into_iter()) {
+                    Ok(stream) => stream.report(report, &group, skips),
                     Err(error) => report.fail(&group, &error),
                 }
             }

@@ -5,7 +5,10 @@
 use std::fs;
 use std::path::Path;
 
+use super::filter::Filter;
+use super::suite::{all_ran, new_filter, none_of, planned};
 use super::*;
+use crate::layout::Layout;
 
 /// All groups except [`CRATES`], whose test names are known only after a build.
 fn groups() -> impl Iterator<Item = &'static Group> {
@@ -27,7 +30,7 @@ fn layout() -> Layout {
 #[test]
 fn a_filter_without_tests_is_told_the_groups_it_can_name() {
     let filter = new_filter(Some("nothing".to_owned()));
-    let text = none_of(&filter, &of_names(CHECK)).to_string();
+    let text = none_of(&filter, Suite::Check).to_string();
     assert!(!text.contains("boot"), "{text}");
     assert!(
         text.ends_with("groups are: crates, overlay, pages, shell"),
@@ -37,9 +40,12 @@ fn a_filter_without_tests_is_told_the_groups_it_can_name() {
 
 /// The groups that a filter selects.
 fn wanted(text: &str) -> Vec<&'static str> {
-    let filter = Filter::new(Some(text.to_owned()), GROUPS.iter().map(|group| group.name));
+    let filter = new_filter(Some(text.to_owned()));
     groups()
-        .filter(|group| !group.wanted(&layout(), &filter, false).unwrap().is_empty())
+        .filter(|group| {
+            let names = group.wanted(&layout(), &filter, Suite::Test);
+            !names.unwrap().is_empty()
+        })
         .map(|group| group.name)
         .collect()
 }
@@ -99,7 +105,7 @@ fn nothing_runs_for_what_no_name_has() {
 
 #[test]
 fn only_what_the_selected_tests_need_is_installed() {
-    let needs = |text: &str| needs(&layout(), Some(text.to_owned()));
+    let needs = |text: &str| needs(&layout(), Suite::Test, Some(text.to_owned()));
     assert_eq!(needs("overlay"), [Source]);
     assert_eq!(needs("crates/tool"), [Source, RustChecks]);
     // The names of the crates' tests are not known.
@@ -108,7 +114,7 @@ fn only_what_the_selected_tests_need_is_installed() {
     assert!(!needs("debian").contains(&Bochs));
     assert!(!needs("").contains(&Disk));
     assert!(needs("").contains(&Uefi));
-    let needs = needs_of_matrix(&layout(), None);
+    let needs = super::needs(&layout(), Suite::Matrix, None);
     assert!(needs.contains(&Tpm) && !needs.contains(&Sphinx));
 }
 

@@ -13,13 +13,11 @@
 
 use anyhow::Result;
 
-use super::{Kernels, Report, TreeTest, bare};
+use super::{Kernels, TreeTest};
 use crate::files;
 use crate::kernel::Verify;
 use crate::kernel::objects::{OF_OVERLAY, Objects};
 use crate::kernel::toolchain::Toolchain;
-use crate::layout::Layout;
-use crate::root::Rust;
 
 /// The tests of kernels that other groups boot.
 pub const TESTS: &[TreeTest] = &[
@@ -36,7 +34,7 @@ pub const TESTS: &[TreeTest] = &[
 
 /// The beginning of the names of the cases without a kernel, for the purgatory built by the oldest
 /// Rust. No other tests of this group run the engine `avx512-x16`.
-const BARE: &str = "toolchain/oldest-bare";
+pub const BARE: &str = "toolchain/oldest-bare";
 
 /// The test that GCC and the oldest Rust compile the overlay. It links no kernel, and takes three
 /// minutes.
@@ -55,19 +53,6 @@ fn objects(kernels: &mut Kernels) -> Result<()> {
     };
     let folder = objects.build(kernels.layout)?;
     tools.check(&files::read_text(&folder.join(".config"))?)
-}
-
-/// The names of the cases without a kernel.
-pub fn bare_names() -> Vec<String> {
-    bare::names(BARE)
-}
-
-/// Runs those of them that are selected.
-pub fn run_bare(layout: &Layout, report: &mut Report) -> Result<()> {
-    if report.wants_any(&bare_names()) {
-        bare::run(layout, report, BARE, Some(Rust::Oldest))?;
-    }
-    Ok(())
 }
 
 /// Fails unless the kernel of a state was built with the tools of that state.

@@ -11,8 +11,7 @@ use anyhow::Result;
 
 use crate::engines::EngineKind;
 use crate::fetch::{DistributionKernel as Next, Release};
-use crate::guest::Plan;
-use crate::guest::{Extra, KUNIT, Loader, Purpose};
+use crate::guest::{Extra, KUNIT, Loader, Plan, Purpose};
 use crate::kernel::{Built, VERIFY_MODULE, Verify};
 use crate::kexec::{self, Kexec};
 use crate::layout::Layout;

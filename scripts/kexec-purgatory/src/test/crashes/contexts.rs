@@ -56,8 +56,8 @@ const MANY_PROCESSORS: u32 = 4;
 /// The number of crashes on request.
 const MANY: usize = 200;
 
-/// Where no crash kernel starts, as on a mainline kernel: a load and `kexec -e` hold the lock that a
-/// crash must take.
+/// Where no crash kernel starts, as on a mainline kernel: a load and `kexec -e` hold the lock that
+/// a crash must take.
 const LOCKED: &[(&str, &str)] = &[
     ("load", "crash_contexts: load"),
     ("notifier", "crash_contexts: reboot notifier"),
@@ -192,25 +192,17 @@ fn crash(folder: &str, number: usize, turn: usize) -> Crash {
     let (context, says) = pick(CONTEXTS, number);
     let verify = pick(STATES, turn);
     let others = pick(OTHERS, turn);
-    let death = Death {
-        context,
-        others,
-        change: pick(CHANGES, turn / STATES.len()),
-        arguments: pick(ARGUMENTS, turn / STATES.len()),
-        processors: pick(&[PROCESSORS, MANY_PROCESSORS], turn / OTHERS.len()),
-    };
-    Crash {
-        name: format!(
-            "{folder}/{}-{context}-{others}-{}",
-            number + 1,
-            verify.name()
-        ),
-        verify,
-        death,
-        says,
-        outcome: Outcome::CrashKernel,
-        engine: None,
-    }
+    let name = format!(
+        "{folder}/{}-{context}-{others}-{}",
+        number + 1,
+        verify.name()
+    );
+    let mut crash = plain(name, verify, (context, says), Outcome::CrashKernel);
+    crash.death.others = others;
+    crash.death.change = pick(CHANGES, turn / STATES.len());
+    crash.death.arguments = pick(ARGUMENTS, turn / STATES.len());
+    crash.death.processors = pick(&[PROCESSORS, MANY_PROCESSORS], turn / OTHERS.len());
+    crash
 }
 
 /// The names of these crashes.
@@ -220,6 +212,7 @@ pub fn names(crashes: Vec<Crash>) -> Vec<String> {
 
 /// Runs those of `crashes` that are selected.
 pub fn run(kernels: &mut Kernels, report: &mut Report, crashes: &[Crash]) -> Result<()> {
+    let layout = kernels.layout;
     let wanted: Vec<&Crash> = crashes
         .iter()
         .filter(|crash| report.wants(&crash.name))
@@ -227,7 +220,7 @@ pub fn run(kernels: &mut Kernels, report: &mut Report, crashes: &[Crash]) -> Res
     let dumps = wanted.iter().any(|crash| crash.death.arguments == DUMP);
     // Its version in Debian 12 is older than the kernels here.
     let makedumpfile = dumps
-        .then(|| Root::of_package(kernels.layout, "makedumpfile"))
+        .then(|| Root::of_package(layout, "makedumpfile"))
         .transpose()?;
     let mut module = None;
     let mut guests: BTreeMap<&str, (Built, PathBuf)> = BTreeMap::new();
@@ -242,17 +235,11 @@ pub fn run(kernels: &mut Kernels, report: &mut Report, crashes: &[Crash]) -> Res
             Some(module) => module,
             None => module.insert(build_module(kernels, crash.verify)?),
         };
-        let made = guest::crashing(
-            kernels.layout,
-            kernel.image(),
-            module,
-            makedumpfile.as_ref(),
-        )?;
+        let made = guest::crashing(layout, kernel.image(), module, makedumpfile.as_ref())?;
         let initramfs = made.with_file_name(format!("crash-contexts-{state}.cpio"));
         fs::rename(made, &initramfs)?;
         guests.insert(state, (kernel, initramfs));
     }
-    let layout = kernels.layout;
     let mut rates: BTreeMap<&str, Rates> = BTreeMap::new();
     // A crash that an interrupted run has passed met every condition.
     for crash in crashes {
@@ -268,13 +255,8 @@ pub fn run(kernels: &mut Kernels, report: &mut Report, crashes: &[Crash]) -> Res
     let run = |crash: &&Crash| -> Result<SerialLog> {
         let (kernel, initramfs) = &guests[crash.verify.name()];
         let guest = guest::crash_in(initramfs, &crash.death);
-        kexec::boot(
-            layout,
-            &crash.name.replace('/', "-"),
-            kernel.image(),
-            &guest,
-            crash.engine,
-        )
+        let log = crash.name.replace('/', "-");
+        kexec::boot(layout, &log, kernel.image(), &guest, crash.engine)
     };
     let mut ended = |crash: &&Crash, log: Result<SerialLog>| {
         let mut none = Rates::default();
@@ -316,19 +298,14 @@ pub fn run(kernels: &mut Kernels, report: &mut Report, crashes: &[Crash]) -> Res
 
 /// Builds the module that crashes a kernel, for the state that was last built.
 fn build_module(kernels: &Kernels, verify: Verify) -> Result<PathBuf> {
-    let source = kernels.layout.build.join("crash-contexts");
+    let layout = kernels.layout;
+    let source = layout.build.join("crash-contexts");
     fs::create_dir_all(&source)?;
-    let from = kernels.layout.tool("guest/crash-contexts");
+    let from = layout.tool("guest/crash-contexts");
     for file in ["Kbuild".to_owned(), format!("{CRASH_CONTEXTS}.c")] {
         copy_changed(&from.join(&file), &source.join(&file))?;
     }
-    kernel::build_module(
-        kernels.layout,
-        kernels.tree(),
-        verify,
-        &source,
-        CRASH_CONTEXTS,
-    )
+    kernel::build_module(layout, kernels.tree(), verify, &source, CRASH_CONTEXTS)
 }
 
 /// Copies a file, unless the copy is up to date.

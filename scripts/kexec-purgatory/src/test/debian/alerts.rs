@@ -68,9 +68,9 @@ pub fn run(layout: &Layout) -> Result<()> {
     promtool(&["test", "rules"], &path("tests"))
 }
 
-/// Hosts in the form of promtool's tests, of which JSON is a subset: the one with the metrics, whose
-/// normal image is damaged, and others that differ from it or from one where all is well. After four
-/// days, each has its alert and no other.
+/// Hosts in the form of promtool's tests, of which JSON is a subset: the one with the metrics,
+/// whose normal image is damaged, and others that differ from it or from one where all is well.
+/// After four days, each has its alert and no other.
 fn test_file(metrics: &str) -> Result<Value> {
     let mut damaged = series(metrics)?;
     damaged.retain(|one| one["series"] != with_host(CRASH_CHECKED));
@@ -83,7 +83,7 @@ fn test_file(metrics: &str) -> Result<Value> {
         }
         changed
     };
-    let well = with(
+    let mut well = with(
         &damaged,
         &[
             (r#"kexec_image_damaged{image="normal"}"#, "0"),
@@ -94,10 +94,7 @@ fn test_file(metrics: &str) -> Result<Value> {
     );
     // Loaded at the start, and checked after each day.
     let checked: Vec<String> = (0..=DAYS).map(|day| format!("{}x23", day * DAY)).collect();
-    let well: Vec<Value> = well
-        .into_iter()
-        .chain([json!({"series": with_host(CRASH_CHECKED), "values": checked.join(" ")})])
-        .collect();
+    well.push(json!({"series": with_host(CRASH_CHECKED), "values": checked.join(" ")}));
     let no_policy: Vec<Value> = well
         .iter()
         .map(|one| match one["series"].as_str() {
@@ -123,8 +120,7 @@ fn test_file(metrics: &str) -> Result<Value> {
             .collect();
         json!({"interval": "1h", "input_series": series, "alert_rule_test": alerts})
     };
-    let alert = |severity: &str, labels: Value, summary: String, description: &str| {
-        let mut labels = labels;
+    let alert = |severity: &str, mut labels: Value, summary: String, description: &str| {
         labels["severity"] = severity.into();
         labels["instance"] = HOST.into();
         json!({

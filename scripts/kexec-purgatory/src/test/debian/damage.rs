@@ -31,6 +31,14 @@ fn enter(machine: &mut Machine) -> Result<()> {
     machine.run("systemctl is-system-running --wait")
 }
 
+/// Enters a damaged image. The console must have `text`.
+fn enter_damaged(machine: &mut Machine, text: &str) -> Result<()> {
+    load_damaged(machine)?;
+    let printed = machine.vm.printed()?;
+    enter(machine)?;
+    machine.expect_printed(printed, text)
+}
+
 /// A check finds the damage. The reboot that checks is refused, and systemd then reboots through
 /// the firmware.
 pub fn check(machine: &mut Machine) -> Result<()> {
@@ -61,15 +69,12 @@ fn dumps(machine: &Machine) -> Result<String> {
 pub fn dump(machine: &mut Machine) -> Result<()> {
     machine.follow("no-check-reboot", machine.ours)?;
     let before = dumps(machine)?;
-    load_damaged(machine)?;
-    let printed = machine.vm.printed()?;
-    enter(machine)?;
+    enter_damaged(machine, AFTER_MISMATCH)?;
     let after = dumps(machine)?;
     ensure!(
         after.lines().count() == before.lines().count() + 1,
         "no new dump:\n{after}"
     );
-    machine.expect_printed(printed, AFTER_MISMATCH)?;
     let log = machine.sh("cat $(ls -d /var/crash/2* | tail -n 1)/dmesg.*")?;
     ensure!(
         log.contains("kexec_core: Starting new kernel"),
@@ -88,10 +93,7 @@ pub fn reset(machine: &mut Machine) -> Result<()> {
     machine.follow("panic", machine.ours)?;
     machine.run("systemctl stop kdump-tools")?;
     machine.expect_state("verify_crash", "none")?;
-    load_damaged(machine)?;
-    let printed = machine.vm.printed()?;
-    enter(machine)?;
-    machine.expect_printed(printed, PRINTED)
+    enter_damaged(machine, PRINTED)
 }
 
 /// Without a crash image and `panic=`, a watchdog resets the host. It does not cut a dump short:
@@ -109,8 +111,7 @@ pub fn watchdog(machine: &mut Machine) -> Result<()> {
 
 fn watched(machine: &mut Machine) -> Result<()> {
     let before = dumps(machine)?;
-    super::crash(machine)?;
-    machine.expect_release(machine.ours)?;
+    super::kdump_crash(machine)?;
     let after = dumps(machine)?;
     ensure!(before != after, "no new dump:\n{after}");
 
@@ -118,10 +119,7 @@ fn watched(machine: &mut Machine) -> Result<()> {
         "set -e; systemctl stop kdump-tools; rm /etc/sysctl.d/panic.conf; sysctl kernel.panic=0",
     )?;
     machine.expect_state("verify_crash", "none")?;
-    load_damaged(machine)?;
-    let printed = machine.vm.printed()?;
-    enter(machine)?;
-    machine.expect_printed(printed, "purgatory: stopped")
+    enter_damaged(machine, "purgatory: stopped")
 }
 
 /// The timer's unit checks the crash image, and loads it again if it is damaged.

@@ -2,7 +2,7 @@
 
 //! What a log must say about a crash.
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Result, ensure};
 
 use super::super::VERIFIED;
 use super::{Crash, DUMP, HEADERS, IMAGE, Outcome, POST_NOTIFIERS};
@@ -80,8 +80,7 @@ fn dumped(crash: &Crash, log: &SerialLog, rates: &mut Rates) -> Result<()> {
         second == (death.change == IMAGE),
         "the second image was entered: {second}"
     );
-    log.after("guest: vmcore ")
-        .ok_or_else(|| anyhow!("no dump was left"))?;
+    ensure!(log.after("guest: vmcore ").is_some(), "no dump was left");
     if death.change == HEADERS {
         found_intact(log)?;
     }
