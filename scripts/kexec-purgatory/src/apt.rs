@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::command::{command, output};
@@ -133,10 +133,11 @@ pub fn mirror() -> Result<String> {
         "Origin: Debian",
         "Label: Debian",
     ]))?;
-    match listed.lines().next() {
-        Some(uri) => Ok(uri.to_owned()),
-        None => bail!("APT knows no Debian archive; run apt-get update as root"),
-    }
+    listed
+        .lines()
+        .next()
+        .map(str::to_owned)
+        .context("APT knows no Debian archive; run apt-get update as root")
 }
 
 /// Copies the machine's source lists.

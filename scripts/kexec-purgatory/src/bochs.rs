@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 
 use crate::command::{Running, output, tail};
-use crate::guest::{EVERY_KERNEL, Guest};
+use crate::guest::Guest;
 use crate::layout::Layout;
 use crate::progress::Step;
 use crate::qemu::{SILENCE, SerialLog};
@@ -166,8 +166,8 @@ fn write_cd(root: &Root, folder: &Path, kernel: &Path, guest: &Guest) -> Result<
     fs::write(
         cd.join("boot/grub/grub.cfg"),
         format!(
-            "linux /kernel {EVERY_KERNEL} earlyprintk=ttyS0,115200 {}\ninitrd /initramfs\nboot\n",
-            guest.arguments
+            "linux /kernel {}\ninitrd /initramfs\nboot\n",
+            guest.cmdline()
         ),
     )?;
     output(

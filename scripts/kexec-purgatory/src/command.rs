@@ -4,7 +4,7 @@
 
 use std::env;
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -13,6 +13,7 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Signal, getpid, getppid, set_parent_process_death_signal};
 
+use crate::files;
 use crate::progress::Step;
 
 /// Lines of a log that are shown when its program failed.
@@ -64,7 +65,7 @@ pub fn git(tree: &Path) -> Command {
 }
 
 /// A process that is killed when this value is dropped.
-pub struct Running(Child);
+pub struct Running(pub Child);
 
 impl Running {
     /// Starts `command`.
@@ -171,7 +172,7 @@ pub fn silent(command: &mut Command) -> Result<()> {
 pub fn logged(command: &mut Command, log: &Path, step: &mut Step) -> Result<()> {
     let name = spelled(command);
     let (reader, writer) = io::pipe()?;
-    let mut file = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
+    let mut file = files::create(log)?;
     let mut child = command
         .stdout(writer.try_clone()?)
         .stderr(writer)

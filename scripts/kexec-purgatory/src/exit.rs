@@ -3,9 +3,8 @@
 //! The tool's exit status.
 
 use std::fmt;
-use std::process::ExitCode;
 
-use anyhow::{Error, Result};
+use anyhow::Result;
 
 /// Why a command did not run, other than a failure of what it tests.
 #[derive(Debug, PartialEq)]
@@ -36,15 +35,11 @@ impl std::error::Error for Cause {}
 
 /// The exit status for a command's result: 0 if everything that it checked passed, 1 if something
 /// failed, or that of the [`Cause`].
-pub fn code(result: &Result<bool>) -> ExitCode {
-    ExitCode::from(number(result))
-}
-
-fn number(result: &Result<bool>) -> u8 {
+pub fn code(result: &Result<bool>) -> u8 {
     match result {
         Ok(true) => 0,
         Ok(false) => 1,
-        Err(error) => match cause(error) {
+        Err(error) => match error.downcast_ref() {
             Some(Cause::Use(_)) => 2,
             Some(Cause::Missing(_)) => 3,
             None => 1,
@@ -52,25 +47,21 @@ fn number(result: &Result<bool>) -> u8 {
     }
 }
 
-fn cause(error: &Error) -> Option<&Cause> {
-    error.chain().find_map(|error| error.downcast_ref())
-}
-
 #[cfg(test)]
 mod tests {
     use anyhow::{Context, anyhow};
 
-    use super::{Cause, number};
+    use super::{Cause, code};
 
     #[test]
     fn a_status_tells_why() {
         let text = || "text".to_owned();
-        assert_eq!(number(&Ok(true)), 0);
-        assert_eq!(number(&Ok(false)), 1);
-        assert_eq!(number(&Err(anyhow!("text"))), 1);
-        assert_eq!(number(&Err(Cause::Use(text()).into())), 2);
-        assert_eq!(number(&Err(Cause::Missing(text()).into())), 3);
+        assert_eq!(code(&Ok(true)), 0);
+        assert_eq!(code(&Ok(false)), 1);
+        assert_eq!(code(&Err(anyhow!("text"))), 1);
+        assert_eq!(code(&Err(Cause::Use(text()).into())), 2);
+        assert_eq!(code(&Err(Cause::Missing(text()).into())), 3);
         let wrapped = Err::<bool, _>(Cause::Missing(text())).context("more");
-        assert_eq!(number(&wrapped), 3);
+        assert_eq!(code(&wrapped), 3);
     }
 }

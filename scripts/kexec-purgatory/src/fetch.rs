@@ -45,17 +45,13 @@ pub fn series(layout: &Layout) -> Result<&'static str> {
         return supported::series(dir);
     }
     let _lock = lock(&layout.cache)?;
-    let mut suite_has = None;
+    let mut suite_has: Option<Vec<Package>> = None;
     for series in SERIES {
-        let there = cached(layout, &record(layout, "source", series))?.is_some() || {
-            let packages = match &mut suite_has {
-                Some(packages) => packages,
-                none => none.insert(sources_of_suite(layout)),
-            };
-            packages
+        let there = cached(layout, &record(layout, "source", series))?.is_some()
+            || suite_has
+                .get_or_insert_with(|| sources_of_suite(layout))
                 .iter()
-                .any(|package| package.name == format!("linux-source-{series}"))
-        };
+                .any(|package| package.name == format!("linux-source-{series}"));
         if there {
             return Ok(NEWEST.get_or_init(|| series));
         }
@@ -155,11 +151,10 @@ pub struct Release {
 
 /// The distribution's signed kernel.
 pub fn distribution_kernel(layout: &Layout) -> Result<DistributionKernel> {
-    let series = series(layout)?;
     kernel_of(
         layout,
         &Release {
-            series,
+            series: series(layout)?,
             suite: SUITE,
             package: "linux-binary-",
         },

@@ -36,13 +36,12 @@ pub fn range(layout: &Layout, engines: &[&str]) -> Result<(f64, f64)> {
 fn range_in(page: &str, engines: &[&str]) -> Option<(f64, f64)> {
     let rows = table(page, "| in C | ``")?;
     let (header, rows) = rows.split_first()?;
-    let wanted = |column: &&usize| engines.contains(&header[**column].trim_matches('`'));
-    let columns: Vec<usize> = (0..header.len()).collect();
     let mut times: Vec<f64> = rows
         .iter()
-        .flat_map(|row| columns.iter().filter(wanted).map(|column| row.get(*column)))
+        .flat_map(|row| header.iter().zip(row))
+        .filter(|(engine, _)| engines.contains(&engine.trim_matches('`')))
         // Not every processor has every engine.
-        .filter_map(|time| time?.parse().ok())
+        .filter_map(|(_, time)| time.parse().ok())
         .collect();
     times.sort_by(f64::total_cmp);
     Some((*times.first()?, *times.last()?))

@@ -2,12 +2,14 @@
 
 //! Reads, writes, finds and removes files. Errors name the path.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use walkdir::WalkDir;
+
+use crate::command::{command, output};
 
 /// The bytes of a file.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
@@ -17,6 +19,16 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
 /// The text of a file, which must be UTF-8.
 pub fn read_text(path: &Path) -> Result<String> {
     fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// Makes an empty file, which can be written to.
+pub fn create(path: &Path) -> Result<File> {
+    File::create(path).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Copies a file; zeros take no room in the copy.
+pub fn copy_sparse(from: &Path, to: &Path) -> Result<()> {
+    output(command("cp").arg("--sparse=always").args([from, to])).map(drop)
 }
 
 /// Writes a file, and makes the directories that it lies in.

@@ -8,7 +8,6 @@
 mod links;
 pub mod map;
 pub mod patch;
-mod patches;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -111,11 +110,11 @@ fn replace(
     let before = before.unwrap_or_default();
     let mut now = before.clone();
     links::check_free(tree, &now, links)?;
-    let done = patches::replace(tree, &mut now, patches)
+    let done = patch::replace(tree, &mut now, patches)
         .and_then(|()| links::replace(tree, &mut now, links));
     if let Err(error) = done {
         links::replace(tree, &mut now, &before.links)
-            .and_then(|()| patches::replace(tree, &mut now, &before.patches))
+            .and_then(|()| patch::replace(tree, &mut now, &before.patches))
             .with_context(|| format!("{error:#}\nand the tree could not be restored"))?;
         if !grafted {
             State::remove(tree)?;

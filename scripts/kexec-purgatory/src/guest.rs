@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use self::content::{Content, DEBUG_LOADER, LOGON_KEY, TIME_STAMP};
-pub use self::content::{PAYLOAD, bytes, payload};
+pub use self::content::{PAYLOAD, bytes};
 pub use self::crash::{CRASH_CONTEXTS, Death, crash_in, crash_reading, crashing, reading};
 pub use self::plan::Plan;
 pub use self::upstream::{Upstream, upstream};
@@ -61,7 +61,7 @@ pub const MEMORY_TO_ADD: &str = "memmap=128M%0x20000000-1";
 const SMALL_CRASH_MEMORY: &str = "crashkernel=128M";
 
 /// Bytes of the payload in a small image.
-const SMALL_PAYLOAD: usize = 256 << 10;
+const SMALL_PAYLOAD: u64 = 256 << 10;
 
 /// An initramfs, and what a guest does with it.
 pub struct Guest {
@@ -79,6 +79,11 @@ impl Guest {
             arguments,
             hardware: Hardware::USUAL,
         }
+    }
+
+    /// The whole command line of its kernel.
+    pub fn cmdline(&self) -> String {
+        format!("{EVERY_KERNEL} earlyprintk=ttyS0,115200 {}", self.arguments)
     }
 }
 
@@ -131,27 +136,25 @@ impl Extra {
     }
 }
 
-/// The file that must reach the second kernel intact.
-pub struct Payload {
-    pub bytes: u64,
-    pub sha256: String,
+/// How the second kernel's `/init` describes the file that must reach it intact.
+pub fn described(payload: &[u8]) -> String {
+    format!("{} {}", payload.len(), checksum::of_bytes(payload))
 }
 
-/// Makes a guest that runs `kernel`, loads `next` and enters it.
-///
-/// The payload is in the initramfs of that kernel.
+/// Makes a guest that runs `kernel`, loads `next` and enters it. Also returns the description of
+/// the payload, which is in the initramfs of `next`; see [`described`].
 pub fn loading(
     layout: &Layout,
     kernel: &Built,
     next: &DistributionKernel,
     plan: &Plan<'_>,
-) -> Result<(Guest, Payload)> {
+) -> Result<(Guest, String)> {
     let (job, arguments) = match plan.purpose {
         Purpose::Enter => ("enter", ""),
         Purpose::Crash if plan.arguments.contains(CRASH_MEMORY_PARAMETER) => ("crash", ""),
         Purpose::Crash => ("crash", CRASH_MEMORY),
     };
-    let payload = content::bytes(plan.payload);
+    let payload = bytes(plan.payload);
     let mut second = second(layout, plan.purpose, &payload)?;
     second.cmdline += &format!(" {}", plan.next_arguments);
 
@@ -176,16 +179,12 @@ pub fn loading(
         arguments += &format!(" guest.modules={modules}");
     }
 
-    let payload = Payload {
-        bytes: payload.len() as u64,
-        sha256: checksum::of_bytes(&payload),
-    };
     let guest = Guest {
         initramfs: content.finish()?,
         arguments,
         hardware: plan.hardware,
     };
-    Ok((guest, payload))
+    Ok((guest, described(&payload)))
 }
 
 /// A guest that runs kselftests.
@@ -296,9 +295,7 @@ pub fn chain(
 
 /// The payload that [`commanded`] puts into the image's initramfs.
 pub fn small_payload() -> Vec<u8> {
-    let mut payload = content::payload();
-    payload.truncate(SMALL_PAYLOAD);
-    payload
+    bytes(SMALL_PAYLOAD)
 }
 
 /// The initramfs and the command line that the image is loaded with.

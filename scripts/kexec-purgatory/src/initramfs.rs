@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use cpio::newc::{Builder, trailer};
 
 use crate::files;
@@ -28,10 +28,8 @@ pub struct Initramfs {
 impl Initramfs {
     /// Starts an archive with the console that `/init` talks to.
     pub fn create(path: &Path) -> Result<Self> {
-        let file =
-            File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
         let mut initramfs = Self {
-            archive: BufWriter::new(file),
+            archive: BufWriter::new(files::create(path)?),
             folders: BTreeSet::new(),
             inode: 0,
         };

@@ -283,8 +283,7 @@ fn build_objects(layout: &Layout, name: &str, make: &dyn Fn() -> Result<Command>
         format!("build kernel {name}"),
         &log,
         make()?.args(["bzImage", "modules"]),
-    )?;
-    Ok(())
+    )
 }
 
 /// Makes the configuration, and checks that it has everything that is wanted.

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::bochs;
 use crate::engines::EngineKind;
 use crate::fetch::DistributionKernel;
-use crate::guest::{self, Guest, Payload, Plan, Purpose};
+use crate::guest::{self, Guest, Plan, Purpose};
 use crate::kernel::Built;
 use crate::layout::Layout;
 use crate::processors;
@@ -116,7 +116,7 @@ pub fn run(
     let decision = log.all_after(&said).filter_map(Decision::parse).last();
     let sysfs = decision_in_sysfs(&log, purpose);
     let outcome = match purpose {
-        Purpose::Enter => arrival(&log, next, &payload),
+        Purpose::Enter => arrival(&log, next, plan.payload, &payload),
         Purpose::Crash => vmcore(&log, next),
     };
     Ok(Kexec {
@@ -218,15 +218,15 @@ impl Kexec {
     }
 }
 
-/// Checks that the second kernel is the distribution's and that its initramfs is intact.
-fn arrival(log: &SerialLog, next: &DistributionKernel, payload: &Payload) -> Result<String> {
+/// Checks that the second kernel is the distribution's and that its initramfs, with a payload of
+/// `size` bytes that `wanted` describes, is intact.
+fn arrival(log: &SerialLog, next: &DistributionKernel, size: u64, wanted: &str) -> Result<String> {
     check_release(log, next)?;
-    let wanted = format!("{} {}", payload.bytes, payload.sha256);
     match log.after("guest: payload ") {
         Some(found) if found == wanted => Ok(format!(
             "entered {}, initramfs of {} MiB intact",
             next.release,
-            payload.bytes >> 20
+            size >> 20
         )),
         found => bail!("initramfs damaged: {found:?} in place of {wanted}"),
     }

@@ -81,7 +81,7 @@ pub struct Machine {
     output: ChildStdout,
     /// All that was printed on the serial console.
     console: Vec<u8>,
-    qmp: Qmp,
+    pub qmp: Qmp,
     pub gdb: Gdb,
     /// Its sockets.
     _folder: TempDir,
@@ -123,7 +123,7 @@ impl Machine {
             Memory::Shared(path) => (path, "on"),
             Memory::Private(path) => (path, "off"),
         };
-        let socket = |name: &str| folder.path().join(name);
+        let path_of = |name: &str| folder.path().join(name);
         let mut qemu = emulator("qemu-system-x86_64");
         qemu.args(["-S", "-nodefaults", "-display", "none", "-no-reboot"])
             .args(["-accel", "tcg", "-cpu", cpu, "-smp", "1"])
@@ -140,11 +140,7 @@ impl Machine {
             .args(["-chardev", "stdio,id=serial,signal=off"])
             .args(["-serial", "chardev:serial"]);
         for (name, option) in [("gdb", "-gdb"), ("qmp", "-qmp")] {
-            qemu.arg("-chardev")
-                .arg(format!(
-                    "socket,id={name},server=on,wait=off,path={}",
-                    socket(name).display()
-                ))
+            qemu.args(["-chardev", &socket(name, &path_of(name))])
                 .args([option, &format!("chardev:{name}")]);
         }
         more(&mut qemu);
@@ -154,10 +150,10 @@ impl Machine {
             .stderr(Stdio::piped())
             .spawn()
             .context("cannot run qemu-system-x86_64")?;
-        let connected = connect(&mut process, &socket("qmp"))
+        let connected = connect(&mut process, &path_of("qmp"))
             .and_then(Qmp::connect)
             .and_then(|qmp| {
-                let gdb = connect(&mut process, &socket("gdb"))?;
+                let gdb = connect(&mut process, &path_of("gdb"))?;
                 Ok((qmp, Gdb::connect(gdb)?))
             });
         let (qmp, gdb) = match connected {
@@ -272,22 +268,6 @@ impl Machine {
         SerialLog::new(&self.console)
     }
 
-    /// Runs a command of QEMU's monitor.
-    pub fn monitor(&mut self, command: &str) -> Result<String> {
-        self.qmp.monitor(command)
-    }
-
-    /// The number of instructions that a machine of [`Machine::boot_counting`] has executed. Each
-    /// iteration of a `rep movsq` counts.
-    pub fn instructions(&mut self) -> Result<u64> {
-        self.qmp.instructions()
-    }
-
-    /// Why the machine ended, in QEMU's terms.
-    pub fn shutdown_reason(&mut self) -> Result<String> {
-        self.qmp.shutdown_reason()
-    }
-
     /// Saves the stopped machine, whose memory is in `memory`. The machine cannot run again.
     pub fn save(mut self, memory: &Path) -> Result<Template> {
         let state = memory.with_extension("state");
@@ -352,6 +332,14 @@ impl Drop for Template {
         let _ = fs::remove_file(&self.memory);
         let _ = fs::remove_file(&self.state);
     }
+}
+
+/// For `-chardev`: a socket that QEMU makes.
+pub fn socket(name: &str, path: &Path) -> String {
+    format!(
+        "socket,id={name},server=on,wait=off,path={}",
+        path.display()
+    )
 }
 
 /// Connects to a socket that QEMU is about to make.

@@ -51,8 +51,8 @@ pub fn picked_in_qemu() -> impl Iterator<Item = EngineKind> {
 }
 
 /// A processor for `-cpu` on which the loader picks `engine`: it has everything except what the
-/// faster engines need. None if QEMU has no such processor, or if a faster engine runs wherever this
-/// one does.
+/// faster engines need. None if QEMU has no such processor, or if a faster engine runs wherever
+/// this one does.
 pub fn that_picks(engine: EngineKind) -> Option<String> {
     let faster = || qemu_engines().take_while(|&e| e != engine);
     let needs_no_more =

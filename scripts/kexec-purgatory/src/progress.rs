@@ -72,9 +72,7 @@ impl Step {
     /// Ends a step that succeeded.
     pub fn done(self) {
         let line = format!("{}: {} s", self.label, self.seconds());
-        if let Some(bar) = &self.spinner {
-            bar.finish_and_clear();
-        }
+        drop(self);
         BARS.suspend(|| eprintln!("{line}"));
     }
 

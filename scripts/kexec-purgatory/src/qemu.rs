@@ -16,7 +16,8 @@ use anyhow::{Context, Result, bail};
 use crate::command::{Running, emulator, tail};
 use crate::device_tree;
 use crate::engines::EngineKind;
-use crate::guest::{EVERY_KERNEL, Guest};
+use crate::files;
+use crate::guest::Guest;
 use crate::layout::Layout;
 use crate::processors;
 use crate::progress::Step;
@@ -145,11 +146,7 @@ pub fn boot_until(
         .arg(kernel)
         .arg("-initrd")
         .arg(&guest.initramfs)
-        .arg("-append")
-        .arg(format!(
-            "{EVERY_KERNEL} earlyprintk=ttyS0,115200 {}",
-            guest.arguments
-        ));
+        .args(["-append", &guest.cmdline()]);
     if hardware.uefi {
         let variables = folder.path().join("variables");
         fs::copy(FIRMWARE_VARIABLES, &variables)
@@ -168,13 +165,13 @@ pub fn boot_until(
         .spawn()
         .context("cannot run qemu-system-x86_64")?;
     let followed = follow(&mut child, &path, &mut step, over);
-    if !matches!(followed, Ok(End::Closed)) {
+    if !matches!(followed, Ok(true)) {
         child.kill()?;
     }
     let ended = child.wait_with_output()?;
     let log = SerialLog::new(&fs::read(&path)?);
-    let end = followed.with_context(|| format!("{}:\n{}", path.display(), log.tail()))?;
-    if end == End::Closed && !ended.status.success() {
+    let closed = followed.with_context(|| format!("{}:\n{}", path.display(), log.tail()))?;
+    if closed && !ended.status.success() {
         bail!(
             "qemu-system-x86_64: {}\n{}",
             ended.status,
@@ -228,24 +225,16 @@ fn emulate_tpm(folder: &Path) -> Result<(Running, Vec<String>)> {
     Ok((process, arguments.map(str::to_owned).to_vec()))
 }
 
-/// Why following a console ended.
-#[derive(PartialEq)]
-enum End {
-    /// QEMU closed it.
-    Closed,
-    /// The last awaited line was printed.
-    Over,
-}
-
-/// Copies the serial console to the log until QEMU ends or `over` is true for a line.
+/// Copies the serial console to the log until QEMU ends or `over` is true for a line. Returns
+/// whether QEMU closed the console.
 fn follow(
     child: &mut Child,
     path: &Path,
     step: &mut Step,
     over: &dyn Fn(&str) -> bool,
-) -> Result<End> {
+) -> Result<bool> {
     let mut serial = child.stdout.take().context("QEMU has no output")?;
-    let mut log = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+    let mut log = files::create(path)?;
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
         let mut buffer = [0; 4096];
@@ -265,14 +254,14 @@ fn follow(
                 let rest = pending.split_off(complete.map_or(0, |last| last + 1));
                 let lines = SerialLog::new(&std::mem::replace(&mut pending, rest));
                 if lines.lines().any(over) {
-                    return Ok(End::Over);
+                    return Ok(false);
                 }
                 let text = String::from_utf8_lossy(&bytes);
                 if let Some(line) = text.lines().rfind(|line| !line.trim().is_empty()) {
                     step.line(line);
                 }
             }
-            Err(RecvTimeoutError::Disconnected) => return Ok(End::Closed),
+            Err(RecvTimeoutError::Disconnected) => return Ok(true),
             Err(RecvTimeoutError::Timeout) => {
                 bail!("the guest printed nothing for {} s", SILENCE.as_secs())
             }

@@ -2,8 +2,8 @@
 
 //! A Debian 13 root, for kernels that are built with that release's compilers.
 //!
-//! Programs run in it through `chroot`, each in namespaces of its own: its mounts, and the processes
-//! that it started, disappear when it ends, for whatever reason.
+//! Programs run in it through `chroot`, each in namespaces of its own: its mounts, and the
+//! processes that it started, disappear when it ends, for whatever reason.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use std::process::Command;
 use anyhow::{Result, ensure};
 
 use crate::apt;
-use crate::command::{emulator, logged, output};
+use crate::command::{emulator, logged};
 use crate::fetch;
 use crate::files;
 use crate::layout::{Layout, lock};
@@ -113,15 +113,6 @@ impl Root {
     /// A root with one package. The root has the package's name.
     pub fn of_package(layout: &Layout, name: &str) -> Result<Self> {
         Self::with(layout, name, &[name])
-    }
-
-    /// The libraries that a program of the root is linked to, as paths in the root.
-    pub fn libraries(&self, program: &str) -> Result<Vec<PathBuf>> {
-        let printed = output(self.command(&[], "ldd")?.arg(program))?;
-        let paths = printed
-            .split_whitespace()
-            .filter(|word| word.starts_with('/'));
-        Ok(paths.map(PathBuf::from).collect())
     }
 
     /// Where the file at a path in the root is outside of it.

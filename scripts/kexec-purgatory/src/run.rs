@@ -7,41 +7,19 @@ use comfy_table::{Table, presets::ASCII_MARKDOWN};
 
 use crate::fetch;
 use crate::graft;
-use crate::guest::Plan;
-use crate::guest::Purpose;
+use crate::guest::{Plan, Purpose};
 use crate::kernel::{self, VERIFY_MODULE, Verify};
 use crate::kexec::{self, Kexec};
 use crate::layout::Layout;
 
-/// A row of the table: a state, the module that is loaded, an image, and whether it is verified.
-struct Row {
-    verify: Verify,
-    module: Option<&'static str>,
-    purpose: Purpose,
-    verified: bool,
-}
-
-const CONTRACT: &[Row] = &[
-    row(Verify::Y, None, Purpose::Enter, true),
-    row(Verify::M, Some(VERIFY_MODULE), Purpose::Enter, true),
-    row(Verify::M, None, Purpose::Enter, false),
-    row(Verify::N, None, Purpose::Enter, false),
-    row(Verify::N, None, Purpose::Crash, true),
+/// The rows of the table: a state, the module that is loaded, an image, and whether it is verified.
+const CONTRACT: &[(Verify, Option<&str>, Purpose, bool)] = &[
+    (Verify::Y, None, Purpose::Enter, true),
+    (Verify::M, Some(VERIFY_MODULE), Purpose::Enter, true),
+    (Verify::M, None, Purpose::Enter, false),
+    (Verify::N, None, Purpose::Enter, false),
+    (Verify::N, None, Purpose::Crash, true),
 ];
-
-const fn row(
-    verify: Verify,
-    module: Option<&'static str>,
-    purpose: Purpose,
-    verified: bool,
-) -> Row {
-    Row {
-        verify,
-        module,
-        purpose,
-        verified,
-    }
-}
 
 /// Builds, boots and prints the table. Returns whether every row is as expected.
 pub fn run(layout: &Layout) -> Result<bool> {
@@ -58,13 +36,13 @@ pub fn run(layout: &Layout) -> Result<bool> {
         "outcome",
     ]);
     let mut good = true;
-    for row in CONTRACT {
-        let kernel = kernel::build(layout, &tree, None, row.verify)?;
+    for &(verify, module, purpose, verified) in CONTRACT {
+        let kernel = kernel::build(layout, &tree, None, verify)?;
         let name = format!(
             "run-{}{}-{}",
-            row.verify.name(),
-            if row.module.is_some() { "-module" } else { "" },
-            row.purpose.name()
+            verify.name(),
+            if module.is_some() { "-module" } else { "" },
+            purpose.name()
         );
         let kexec = kexec::run(
             layout,
@@ -72,11 +50,11 @@ pub fn run(layout: &Layout) -> Result<bool> {
             &kernel,
             &next,
             &Plan {
-                modules: row.module.as_slice(),
-                ..Plan::new(row.purpose)
+                modules: module.as_slice(),
+                ..Plan::new(purpose)
             },
         )?;
-        let checked = kexec.check(row.verified);
+        let checked = kexec.check(verified);
         if let Err(error) = &checked {
             good = false;
             eprintln!(
@@ -85,22 +63,27 @@ pub fn run(layout: &Layout) -> Result<bool> {
                 kexec.log.tail()
             );
         }
-        table.add_row(cells(row, &kexec, &checked));
+        table.add_row(cells(verify, module, &kexec, &checked));
     }
     println!("{table}");
     Ok(good)
 }
 
-fn cells(row: &Row, kexec: &Kexec, checked: &Result<&str>) -> [String; 6] {
+fn cells(
+    verify: Verify,
+    module: Option<&str>,
+    kexec: &Kexec,
+    checked: &Result<&str>,
+) -> [String; 6] {
     let (decision, reason) = match &kexec.decision {
         Some(decision) => (decision.name(), decision.reason.as_str()),
         None => ("none", ""),
     };
     [
-        match (row.verify, row.module) {
+        match (verify, module) {
             (Verify::M, Some(_)) => "m, module".to_owned(),
             (Verify::M, None) => "m, none".to_owned(),
-            (verify, _) => verify.name().to_owned(),
+            _ => verify.name().to_owned(),
         },
         kexec.purpose.name().to_owned(),
         decision.to_owned(),

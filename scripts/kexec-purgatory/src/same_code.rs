@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, bail, ensure};
-use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic};
+use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKind, Register};
 use object::{File, Object, ObjectSection, ObjectSymbol};
 
 /// Bytes to compare of a constant to which the compiler gave no name and thus no size. Some have
@@ -134,17 +134,12 @@ fn same<'a>(one: &Program<'a>, other: &Program<'a>, name: &str) -> Result<Vec<&'
 }
 
 /// The registers and immediates of an instruction with an operand in memory.
-fn registers(instruction: &Instruction) -> Vec<(iced_x86::Register, Option<u64>)> {
-    use iced_x86::OpKind;
-
+fn registers(instruction: &Instruction) -> Vec<(Register, Option<u64>)> {
     (0..instruction.op_count())
         .map(|operand| match instruction.op_kind(operand) {
             OpKind::Register => (instruction.op_register(operand), None),
             OpKind::Memory => (instruction.op_mask(), None),
-            _ => (
-                iced_x86::Register::None,
-                Some(instruction.immediate(operand)),
-            ),
+            _ => (Register::None, Some(instruction.immediate(operand))),
         })
         .collect()
 }

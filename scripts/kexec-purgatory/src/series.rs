@@ -4,15 +4,16 @@
 //!
 //! `patches/series` names each patch of the overlay and, indented below it, the overlay's files
 //! that belong to the same commit. A directory stands for every file below it that no longer path
-//! in `patches/series` names. A patch in `patches/overlay/` changes files of the overlay: the commits
-//! before it get these files without that change. `@crates` stands for the commits that import
-//! third-party crates, see [`Vendored`]. checkpatch checks all commits except those: upstream imports
-//! crates unchanged. The commits are made in a scratch repository that holds only the files they
-//! touch.
+//! in `patches/series` names. A patch in `patches/overlay/` changes files of the overlay: the
+//! commits before it get these files without that change. `@crates` stands for the commits that
+//! import third-party crates, see [`Vendored`]. checkpatch checks all commits except those:
+//! upstream imports crates unchanged. The commits are made in a scratch repository that holds only
+//! the files they touch.
 
 pub mod check;
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -73,20 +74,15 @@ pub fn extract_touched(layout: &Layout, tree: &Path) -> Result<()> {
 
 /// Makes `tree` a repository and applies the patches with `git am`.
 pub fn apply_hooks(layout: &Layout, tree: &Path) -> Result<()> {
-    start_repository(tree)?;
+    start_repository(tree, &["--all"])?;
     for patch in hooks(layout)? {
         output(git(tree).args(["am", "--quiet"]).arg(&patch))?;
     }
     Ok(())
 }
 
-/// Makes `tree` a repository with one commit of all that is there.
-fn start_repository(tree: &Path) -> Result<()> {
-    start_repository_with(tree, &["--all".to_owned()])
-}
-
-/// Makes `tree` a repository with one commit of these files.
-fn start_repository_with(tree: &Path, files: &[String]) -> Result<()> {
+/// Makes `tree` a repository with one commit of these files; `--all` stands for all of them.
+fn start_repository(tree: &Path, files: &[impl AsRef<OsStr>]) -> Result<()> {
     output(git(tree).args(["init", "--quiet"]))?;
     output(git(tree).args(["add", "--force"]).args(files))?;
     output(git(tree).args(["commit", "--quiet", "--message", "pristine"]))?;
@@ -122,8 +118,7 @@ pub fn make(layout: &Layout, tree: &Path) -> Result<bool> {
     let scratch = tempfile::tempdir_in(&layout.build)?;
     let series = layout.build.join("series");
     extract_touched(layout, scratch.path())?;
-    write(&commits, scratch.path(), &series)?;
-    let patches = patch::files(&series)?;
+    let patches = write(&commits, scratch.path(), &series)?;
     let letter = cover_letter(layout, scratch.path(), &patches)?;
     fs::write(series.join("0000-cover-letter.patch"), letter)?;
     let mut good = true;
@@ -137,8 +132,8 @@ pub fn make(layout: &Layout, tree: &Path) -> Result<bool> {
 }
 
 /// The cover letter as a mail: `patches/cover-letter`, whose first line after the license is the
-/// subject, with the figures of each kind of processor, and a summary of the commits. Its author and
-/// date are those of the last patch.
+/// subject, with the figures of each kind of processor, and a summary of the commits. Its author
+/// and date are those of the last patch.
 fn cover_letter(layout: &Layout, repository: &Path, patches: &[PathBuf]) -> Result<String> {
     let commits = patches.len();
     let last = files::read_text(patches.last().context("no patches")?)?;
@@ -180,12 +175,11 @@ fn cover_letter(layout: &Layout, repository: &Path, patches: &[PathBuf]) -> Resu
 /// the commits. Writes the commits as patches to `folder`, which is replaced, and returns their
 /// paths.
 pub fn format(layout: &Layout, repository: &Path, folder: &Path) -> Result<Vec<PathBuf>> {
-    write(&commits(layout)?, repository, folder)?;
-    patch::files(folder)
+    write(&commits(layout)?, repository, folder)
 }
 
-fn write(commits: &[Commit], repository: &Path, folder: &Path) -> Result<()> {
-    start_repository(repository)?;
+fn write(commits: &[Commit], repository: &Path, folder: &Path) -> Result<Vec<PathBuf>> {
+    start_repository(repository, &["--all"])?;
     for (index, commit) in commits.iter().enumerate() {
         add(repository, commit, &commits[index + 1..])?;
     }
@@ -201,11 +195,11 @@ fn write(commits: &[Commit], repository: &Path, folder: &Path) -> Result<()> {
             .arg(folder)
             .arg(format!("-{}", commits.len())),
     )?;
-    Ok(())
+    patch::files(folder)
 }
 
-/// Makes a commit. `later` are the commits after it: what their patches change in this commit's files
-/// is taken back.
+/// Makes a commit. `later` are the commits after it: what their patches change in this commit's
+/// files is taken back.
 fn add(repository: &Path, commit: &Commit, later: &[Commit]) -> Result<()> {
     match &commit.start {
         Start::Patch(patch) => output(git(repository).args(["am", "--quiet"]).arg(patch))?,

@@ -2,7 +2,7 @@
 
 //! Installs the programs that the other steps need, from the distribution's packages.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::{env, fs, iter};
 
@@ -240,7 +240,7 @@ fn built(layout: &Layout, name: &str, version: &str) -> Result<PathBuf> {
 }
 
 fn bindgen_is_packaged() -> bool {
-    Path::new("/usr/bin/bindgen").is_file() && version_is("/usr/bin/bindgen", BINDGEN)
+    version_is("/usr/bin/bindgen", BINDGEN)
 }
 
 /// Succeeds if this process may install packages. Otherwise, fails with the command that installs

@@ -215,15 +215,15 @@ impl Prepared {
         let mut machine = Machine::boot_counting(&processor, memory, &boot)?;
 
         machine.run_to(symbols.address("__x64_sys_kexec_file_load")?)?;
-        let before = machine.instructions()?;
+        let before = machine.qmp.instructions()?;
         let caller = return_address(&mut machine.gdb)?;
         machine.run_to(caller)?;
-        let load = machine.instructions()? - before;
+        let load = machine.qmp.instructions()? - before;
 
         machine.run_to(symbols.address("kernel_kexec")?)?;
-        let begin = machine.instructions()?;
+        let begin = machine.qmp.instructions()?;
         machine.run_to(symbols.address("machine_kexec")?)?;
-        let shut_down = machine.instructions()?;
+        let shut_down = machine.qmp.instructions()?;
         let image = image_pages(&mut machine.gdb)?;
 
         let log = machine.log();
@@ -234,11 +234,11 @@ impl Prepared {
             expect_engine(&log, Purpose::Enter, case.engine)?;
         }
         machine.run_to(start)?;
-        let copied = machine.instructions()?;
+        let copied = machine.qmp.instructions()?;
         if start != entry {
             machine.run_to(entry)?;
         }
-        let entered = machine.instructions()?;
+        let entered = machine.qmp.instructions()?;
         let boot = match case.to_init {
             true => {
                 let entered = machine.gdb.execute(&RDTSC)?;

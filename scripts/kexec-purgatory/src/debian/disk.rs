@@ -218,7 +218,9 @@ fn write(root: &Path, image: &Path) -> Result<()> {
     )?;
     let esp = image.with_extension("esp");
     write_esp(root, &esp)?;
-    io::copy(&mut File::open(&esp)?, &mut at(image, ESP_START)?)?;
+    let mut partition = File::options().write(true).open(image)?;
+    partition.seek(SeekFrom::Start(ESP_START << 20))?;
+    io::copy(&mut File::open(&esp)?, &mut partition)?;
     Ok(())
 }
 
@@ -249,18 +251,6 @@ fn write_esp(root: &Path, image: &Path) -> Result<()> {
         output(mtools("mcopy").arg(file).arg(to))?;
     }
     Ok(())
-}
-
-/// The image, opened for writing at an offset in MiB.
-fn at(image: &Path, mebibytes: u64) -> Result<File> {
-    let mut file = File::options().write(true).open(image)?;
-    file.seek(SeekFrom::Start(mebibytes << 20))?;
-    Ok(file)
-}
-
-/// Copies a disk, for a guest that writes to it.
-pub fn copy(from: &Path, to: &Path) -> Result<()> {
-    output(command("cp").arg("--sparse=always").args([from, to])).map(drop)
 }
 
 /// The label of a disk of files.

@@ -12,7 +12,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
 
-use crate::command::{command, logged, output};
+use crate::command::{command, logged, logged_step, output};
 use crate::exit::Cause;
 use crate::fetch;
 use crate::files;
@@ -187,12 +187,13 @@ fn folder(layout: &Layout, profile: Profile) -> PathBuf {
 /// Updates a copy of the grafted tree, in which the overlay's files are not links: a package of
 /// headers would contain the links. Returns whether the contents of any file changed.
 fn copy(layout: &Layout, tree: &Path, source: &Path) -> Result<bool> {
-    let mut step = Step::start("copy the grafted tree");
     fs::create_dir_all(source)?;
     let from = tree.join("").display().to_string();
     let shared = [&layout.overlay, &layout.cache, tree];
     let log = layout.log("copy-tree")?;
-    logged(
+    logged_step(
+        "copy the grafted tree",
+        &log,
         Root::make(layout, Rust::Oldest)?
             .command(&shared, "rsync")?
             .args(["--archive", "--delete", "--copy-unsafe-links"])
@@ -201,10 +202,7 @@ fn copy(layout: &Layout, tree: &Path, source: &Path) -> Result<bool> {
             .arg(format!("--exclude=/{}", graft::RECORD))
             .arg("--exclude=__pycache__")
             .arg(source),
-        &log,
-        &mut step,
     )?;
-    step.done();
     // A line that begins with a period is about nothing but a file's attributes.
     let changes = fs::read_to_string(&log)?;
     Ok(changes.lines().any(|line| !line.starts_with('.')))
@@ -261,7 +259,9 @@ fn configure(
 
 /// Fails if the configuration lacks an option that is on in Debian's, or one of the overlay's.
 fn check_config(debian: &str, ours: &[Setting], config: &str) -> Result<()> {
-    let debian: Vec<Setting> = config::parse_text(debian)
+    let debian: Vec<Setting> = debian
+        .lines()
+        .filter_map(config::parse)
         .filter(|setting| setting.is_on() && !ours.iter().any(|other| other.replaces(setting)))
         .collect();
     let mut missing = config::missing(&debian, config);

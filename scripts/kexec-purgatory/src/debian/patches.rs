@@ -2,7 +2,7 @@
 
 //! The project as patches for Debian's source package `linux`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 
@@ -16,8 +16,8 @@ use crate::series;
 /// Where the source package has patches that add features, below `debian/patches`.
 const FOLDER: &str = "features/all/kexec-purgatory";
 
-/// What the source package's `debian/config/amd64/config` needs. Everything else is Debian's own, or
-/// the default.
+/// What the source package's `debian/config/amd64/config` needs. Everything else is Debian's own,
+/// or the default.
 const CONFIG: &str = "##
 ## file: kernel/Kconfig.kexec_purgatory
 ##
@@ -25,9 +25,8 @@ CONFIG_KEXEC_PURGATORY_VERIFY=m
 ";
 
 /// Writes the patches, the lines for `debian/patches/series`, and those for the configuration to
-/// `build/debian-patches`. Applies the patches to a tree like the source package's. Returns the
-/// directory.
-pub fn make(layout: &Layout) -> Result<PathBuf> {
+/// `build/debian-patches`. Applies the patches to a tree like the source package's.
+pub fn make(layout: &Layout) -> Result<()> {
     let mut step = Step::start("make patches for Debian's source package");
     let (_, source) = fetch::source(layout)?;
     let folder = layout.build.join("debian-patches");
@@ -52,7 +51,13 @@ pub fn make(layout: &Layout) -> Result<PathBuf> {
     files::write(&folder.join("config/amd64/config"), CONFIG)?;
 
     step.line("apply them");
-    apply(tree.path(), &patches)?;
+    // As the source package's build does. The context of every change must match exactly.
+    output(
+        command("quilt")
+            .args(["--quiltrc=-", "push", "-a", "--fuzz=0", "-q"])
+            .env("QUILT_PATCHES", &patches)
+            .current_dir(tree.path()),
+    )?;
     same(tree.path(), repository.path())?;
     step.done();
     println!(
@@ -64,18 +69,6 @@ pub fn make(layout: &Layout) -> Result<PathBuf> {
         source.version,
         folder.display()
     );
-    Ok(folder)
-}
-
-/// Applies the patches with quilt, as the source package's build does: the context of every change
-/// must match exactly.
-fn apply(tree: &Path, patches: &Path) -> Result<()> {
-    output(
-        command("quilt")
-            .args(["--quiltrc=-", "push", "-a", "--fuzz=0", "-q"])
-            .env("QUILT_PATCHES", patches)
-            .current_dir(tree),
-    )?;
     Ok(())
 }
 

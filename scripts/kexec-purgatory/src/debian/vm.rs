@@ -5,7 +5,7 @@
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,10 +13,10 @@ use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 
 use super::agent::{Agent, PING};
-use crate::command::emulator;
+use crate::command::{Running, emulator};
 use crate::layout::Layout;
 use crate::machine::qmp::Qmp;
-use crate::machine::{connect, memory};
+use crate::machine::{connect, memory, socket};
 use crate::processors;
 use crate::progress::Step;
 use crate::qemu::{SILENCE, SerialLog, fastest_accelerator, uefi};
@@ -51,7 +51,7 @@ pub struct Hardware<'a> {
 
 /// A running machine, which is killed when this value is dropped.
 pub struct Vm {
-    process: Child,
+    process: Running,
     pub agent: Agent,
     pub qmp: Qmp,
     console: PathBuf,
@@ -87,16 +87,8 @@ impl Vm {
                 "if=virtio,format=raw,cache=unsafe,file={}",
                 hardware.disk.display()
             ))
-            .arg("-chardev")
-            .arg(format!(
-                "socket,id=agent,server=on,wait=off,path={}",
-                agent.display()
-            ))
-            .arg("-chardev")
-            .arg(format!(
-                "socket,id=control,server=on,wait=off,path={}",
-                control.display()
-            ))
+            .args(["-chardev", &socket("agent", &agent)])
+            .args(["-chardev", &socket("control", &control)])
             .args(["-qmp", "chardev:control"])
             .arg("-chardev")
             .arg(format!(
@@ -112,10 +104,8 @@ impl Vm {
                 packages.display()
             ));
         }
-        let mut process = qemu.spawn().context("cannot run qemu-system-x86_64")?;
-        let qmp = connect(&mut process, &control)
-            .and_then(Qmp::connect)
-            .inspect_err(|_| end(&mut process))?;
+        let mut process = Running(qemu.spawn().context("cannot run qemu-system-x86_64")?);
+        let qmp = Qmp::connect(connect(&mut process.0, &control)?)?;
         Ok(Self {
             process,
             agent: Agent::new(&agent),
@@ -150,7 +140,7 @@ impl Vm {
         let began = Instant::now();
         let (mut printed, mut since) = (0, began);
         loop {
-            if let Some(status) = self.process.try_wait()? {
+            if let Some(status) = self.process.0.try_wait()? {
                 bail!("qemu-system-x86_64: {status}");
             }
             match self.agent.boot_id() {
@@ -207,7 +197,7 @@ impl Vm {
         self.agent.start("systemctl poweroff")?;
         let began = Instant::now();
         while began.elapsed() < SILENCE {
-            if let Some(status) = self.process.try_wait()? {
+            if let Some(status) = self.process.0.try_wait()? {
                 ensure!(status.success(), "qemu-system-x86_64: {status}");
                 return Ok(());
             }
@@ -232,16 +222,4 @@ impl Vm {
     pub fn printed(&self) -> Result<usize> {
         Ok(fs::read(&self.console)?.len())
     }
-}
-
-impl Drop for Vm {
-    fn drop(&mut self) {
-        end(&mut self.process);
-    }
-}
-
-/// Ends QEMU, which may have ended by itself.
-fn end(process: &mut Child) {
-    let _ = process.kill();
-    let _ = process.wait();
 }

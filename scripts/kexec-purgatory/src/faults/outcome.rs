@@ -53,7 +53,7 @@ pub fn follow(machine: &mut Machine, entry: u64) -> Result<Outcome> {
         }
         Stop::Printed if halts(machine)? => End::Halted,
         Stop::Printed | Stop::Silent => End::Silent,
-        Stop::Ended => match machine.shutdown_reason()? {
+        Stop::Ended => match machine.qmp.shutdown_reason()? {
             reason if reason == GUEST_RESET => End::Reset,
             reason => bail!("the machine ended: {reason}"),
         },
@@ -82,7 +82,7 @@ fn halts(machine: &mut Machine) -> Result<bool> {
     // It may still have to execute a few instructions.
     let asked = Instant::now();
     while asked.elapsed() < SILENCE {
-        if let Some(waits) = halted(&machine.monitor("info registers")?)? {
+        if let Some(waits) = halted(&machine.qmp.monitor("info registers")?)? {
             return Ok(!waits);
         }
     }

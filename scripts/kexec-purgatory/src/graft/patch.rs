@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! A patch of a graft.
+//! The patches of a graft.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
+use super::state::State;
 use crate::checksum;
 use crate::command::{command, output};
 use crate::files;
@@ -108,4 +109,32 @@ pub fn files(folder: &Path) -> Result<Vec<PathBuf>> {
         true => files::with_extension(folder, "patch"),
         false => Ok(Vec::new()),
     }
+}
+
+/// Makes the applied patches match `wanted`. Leading patches that are the same stay applied.
+pub fn replace(tree: &Path, state: &mut State, wanted: &[Patch]) -> Result<()> {
+    let same = state
+        .patches
+        .iter()
+        .zip(wanted)
+        .take_while(|(old, new)| old == new)
+        .count();
+    while let Some(patch) = state.patches[same..].last() {
+        patch.apply(tree, &["--reverse"]).with_context(|| {
+            format!(
+                "{} cannot be taken back: the files that it changed were edited since",
+                patch.name
+            )
+        })?;
+        state.patches.pop();
+        state.save(tree)?;
+    }
+    for patch in &wanted[same..] {
+        patch
+            .apply(tree, &[])
+            .with_context(|| format!("{} does not apply to {}", patch.name, tree.display()))?;
+        state.patches.push(patch.clone());
+        state.save(tree)?;
+    }
+    Ok(())
 }

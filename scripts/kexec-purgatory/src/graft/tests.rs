@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 use tempfile::TempDir;
@@ -12,6 +12,7 @@ use walkdir::WalkDir;
 
 use super::{Change, graft, graft_changed, ungraft};
 use crate::command::{git, output};
+use crate::files;
 use crate::layout::Layout;
 
 const MAKEFILE: &str = "VERSION = 7\nPATCHLEVEL = 3\nSUBLEVEL = 4\n";
@@ -54,9 +55,7 @@ impl Scratch {
     }
 
     fn write(&self, path: &str, text: &str) {
-        let path = self.dir.path().join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
+        files::write(&self.dir.path().join(path), text).unwrap();
     }
 
     fn remove(&self, path: &str) {
@@ -122,17 +121,12 @@ impl Scratch {
     }
 }
 
-fn is_link(path: &Path) -> bool {
-    path.symlink_metadata()
-        .is_ok_and(|metadata| metadata.is_symlink())
-}
-
 #[test]
 fn a_graft_can_be_undone_and_repeated() {
     let scratch = Scratch::new();
     let before = scratch.snapshot();
     scratch.graft().unwrap();
-    assert!(is_link(&scratch.tree().join("kernel/Kconfig.ours")));
+    assert!(scratch.tree().join("kernel/Kconfig.ours").is_symlink());
     assert_eq!(scratch.read("tree/arch/new/file.rs"), "fn file() {}\n");
     assert_eq!(scratch.read("tree/arch/Kbuild"), "one\n2\nthree\n");
     assert!(!scratch.tree().join("arch/new/target").exists());
@@ -154,7 +148,7 @@ fn a_second_graft_follows_the_overlay() {
     scratch.patch("0001-two.patch", "three", "3");
     scratch.graft().unwrap();
     assert!(!scratch.tree().join("arch/new").exists());
-    assert!(is_link(&scratch.tree().join("arch/other/more.rs")));
+    assert!(scratch.tree().join("arch/other/more.rs").is_symlink());
     assert_eq!(scratch.read("tree/arch/Kbuild"), "one\ntwo\n3\n");
     scratch.ungraft();
     assert_eq!(scratch.snapshot(), before);

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
@@ -119,7 +120,7 @@ impl Content {
     pub fn add_makedumpfile(&mut self, root: &Root) -> Result<()> {
         let program = root.outside(Path::new(MAKEDUMPFILE))?;
         self.archive.program("bin/makedumpfile", &program)?;
-        for library in root.libraries(MAKEDUMPFILE)? {
+        for library in linked(root.command(&[], "ldd")?.arg(MAKEDUMPFILE))? {
             let path = library.to_string_lossy();
             self.archive
                 .program(path.trim_start_matches('/'), &root.outside(&library)?)?;
@@ -129,15 +130,11 @@ impl Content {
 
     /// Adds the libraries that a program is linked to, and returns them.
     fn add_libraries(&mut self, program: &Path) -> Result<Vec<PathBuf>> {
-        let linked: Vec<PathBuf> = output(command("ldd").arg(program))?
-            .split_whitespace()
-            .filter(|word| word.starts_with('/'))
-            .map(PathBuf::from)
-            .collect();
-        for library in &linked {
+        let libraries = linked(command("ldd").arg(program))?;
+        for library in &libraries {
             self.add_library(library)?;
         }
-        Ok(linked)
+        Ok(libraries)
     }
 
     fn add_library(&mut self, library: &Path) -> Result<()> {
@@ -188,9 +185,13 @@ impl Content {
     }
 }
 
-/// [`PAYLOAD`] bytes that look random and are the same each time.
-pub fn payload() -> Vec<u8> {
-    bytes(PAYLOAD)
+/// The libraries that a program is linked to, as `ldd` names them.
+fn linked(ldd: &mut Command) -> Result<Vec<PathBuf>> {
+    Ok(output(ldd)?
+        .split_whitespace()
+        .filter(|word| word.starts_with('/'))
+        .map(PathBuf::from)
+        .collect())
 }
 
 /// `size` bytes that look random and are the same each time, rounded down to whole digests.

@@ -77,7 +77,6 @@ pub fn crashing(
 
 /// A guest of [`crashing`] that dies in that way.
 pub fn crash_in(initramfs: &Path, death: &Death) -> Guest {
-    let name = CRASH_CONTEXTS;
     let crash_memory = match death.arguments.contains(CRASH_MEMORY_PARAMETER) {
         true => "",
         false => SMALL_CRASH_MEMORY,
@@ -85,7 +84,7 @@ pub fn crash_in(initramfs: &Path, death: &Death) -> Guest {
     Guest {
         initramfs: initramfs.to_owned(),
         arguments: format!(
-            "guest.job=crash_context guest.loader={DEBUG_LOADER} guest.modules={name} \
+            "guest.job=crash_context guest.loader={DEBUG_LOADER} guest.modules={CRASH_CONTEXTS} \
              guest.crash={} guest.others={} guest.change={} {} {crash_memory} {MEMORY_TO_ADD}",
             death.context, death.others, death.change, death.arguments
         ),

@@ -11,9 +11,9 @@ use super::{Extra, Guest, archive};
 use crate::initramfs::Initramfs;
 use crate::layout::Layout;
 
-/// Kexec handover. The next kernel boots in the memory that this reserves, with KASAN's shadow, which
-/// is an eighth of all memory. By default the kernel reserves twice of what it took itself, which
-/// KASAN makes more than there is.
+/// Kexec handover. The next kernel boots in the memory that this reserves, with KASAN's shadow,
+/// which is an eighth of all memory. By default the kernel reserves twice of what it took itself,
+/// which KASAN makes more than there is.
 const HANDOVER: &str = "kho=on kho_scratch=16M,512M,16M";
 
 /// A test of the kernel's own that comes with its `/init`.

@@ -62,12 +62,8 @@ pub fn parse_all(lines: &[&str]) -> Result<Vec<Setting>> {
         .collect()
 }
 
-/// The settings of a whole configuration.
-pub fn parse_text(config: &str) -> impl Iterator<Item = Setting> {
-    config.lines().filter_map(parse)
-}
-
-fn parse(line: &str) -> Option<Setting> {
+/// Parses a line of a configuration; None if it is no setting.
+pub fn parse(line: &str) -> Option<Setting> {
     let off = line
         .strip_prefix("# ")
         .and_then(|rest| rest.strip_suffix(" is not set"));

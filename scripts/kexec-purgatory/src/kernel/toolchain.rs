@@ -46,8 +46,8 @@ impl Toolchain {
         llvm: true,
     };
 
-    /// make in a kernel tree, which builds in `output`, an absolute path, with as many jobs as there
-    /// are processors.
+    /// make in a kernel tree, which builds in `output`, an absolute path, with as many jobs as
+    /// there are processors.
     pub fn make(self, layout: &Layout, tree: &Path, output: &Path, arch: &str) -> Result<Command> {
         let mut make = match self {
             Self::Machine => command("make"),

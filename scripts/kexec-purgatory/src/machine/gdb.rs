@@ -137,7 +137,7 @@ impl Gdb {
     }
 
     /// Makes the stopped processor execute an instruction that its program does not have, which
-    /// changes nothing but `%rax` and `%rdx`. Restores everything, and returns `%edx:%eax` after it.
+    /// changes nothing but `%rax` and `%rdx`. Restores everything, and returns the new `%edx:%eax`.
     pub fn execute(&mut self, instruction: &[u8]) -> Result<u64> {
         let before = self.registers()?;
         let rip = before.get("rip")?;
@@ -209,22 +209,18 @@ impl Gdb {
 
     fn ask(&mut self, command: &str) -> Result<String> {
         self.send(command)?;
-        self.receive()
-    }
-
-    fn send(&mut self, command: &str) -> Result<()> {
-        self.stream
-            .write_all(&packet::frame(command))
-            .context("cannot write to the gdb stub")
-    }
-
-    fn receive(&mut self) -> Result<String> {
         loop {
             if let Some(packet) = self.next()? {
                 return Ok(packet);
             }
             self.fill()?;
         }
+    }
+
+    fn send(&mut self, command: &str) -> Result<()> {
+        self.stream
+            .write_all(&packet::frame(command))
+            .context("cannot write to the gdb stub")
     }
 
     /// The next packet of the received bytes, if it is complete.

@@ -11,9 +11,8 @@ use super::loaded::{Loaded, Segment};
 use super::symbols::Symbols;
 use super::{Boot, Machine, Template};
 use crate::abi::RegionKind;
-use crate::checksum;
 use crate::engines::EngineKind;
-use crate::guest::{self, EVERY_KERNEL, Guest, Purpose};
+use crate::guest::{self, Guest, Purpose};
 use crate::kernel::Built;
 use crate::kexec::expect_engine;
 use crate::processors;
@@ -63,15 +62,11 @@ pub struct GuestSetup<'a> {
 
 impl<'a> GuestSetup<'a> {
     pub fn new(folder: &'a Path, kernel: &'a Built, guest: &'a Guest) -> Result<Self> {
-        let payload = guest::small_payload();
+        let payload = guest::described(&guest::small_payload());
         Ok(Self {
             folder,
             kernel,
-            arrival: format!(
-                "guest: payload {} {}",
-                payload.len(),
-                checksum::of_bytes(&payload)
-            ),
+            arrival: format!("guest: payload {payload}"),
             symbols: Symbols::read(&kernel.vmlinux())?,
             guest,
         })
@@ -80,14 +75,10 @@ impl<'a> GuestSetup<'a> {
     /// Boots a guest until it takes commands.
     pub fn boot(&self, name: &str, cpu: &str) -> Result<Template> {
         let memory = self.folder.join(name);
-        let cmdline = format!(
-            "{EVERY_KERNEL} earlyprintk=ttyS0,115200 {}",
-            self.guest.arguments
-        );
         let boot = Boot {
             kernel: self.kernel.image(),
             initramfs: &self.guest.initramfs,
-            cmdline: &cmdline,
+            cmdline: &self.guest.cmdline(),
         };
         let mut machine = Machine::boot(cpu, &memory, &boot)?;
         machine.run_until("guest: ready")?;

@@ -76,8 +76,8 @@ impl Segment {
 #[derive(Clone)]
 pub struct Loaded {
     pub segments: Vec<Segment>,
-    /// The memory of all segments.
-    memory: Vec<Range<u64>>,
+    /// The memory of all segments, including the purgatory's: physical addresses.
+    pub memory: Vec<Range<u64>>,
 }
 
 /// Parses the line that `kexec_file_load()` logs about the memory of every segment, of any kind.
@@ -116,11 +116,6 @@ impl Loaded {
         loaded.segment(RegionKind::Kernel)?;
         loaded.segment(RegionKind::Initramfs)?;
         Ok(loaded)
-    }
-
-    /// The memory of all segments, including the purgatory's: physical addresses.
-    pub fn memory(&self) -> &[Range<u64>] {
-        &self.memory
     }
 
     pub fn segment(&self, kind: RegionKind) -> Result<&Segment> {

@@ -2,14 +2,14 @@
 
 //! A guest's memory, in a file.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::Path;
 use std::process;
 
 use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
-use crate::command::{command, output};
+use crate::files;
 use crate::layout::Layout;
 
 /// Memory of a guest in bytes. All of it is below 3 GiB, so that a physical address is an offset in
@@ -61,14 +61,13 @@ fn owner(name: &str) -> Option<u32> {
 
 /// Makes a file for a machine's memory, all zeros.
 pub fn create(path: &Path) -> Result<()> {
-    let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
-    file.set_len(SIZE)?;
+    files::create(path)?.set_len(SIZE)?;
     Ok(())
 }
 
 /// Copies a machine's memory; zeros take no room.
 pub fn copy(from: &Path, to: &Path) -> Result<()> {
-    output(command("cp").arg("--sparse=always").args([from, to]))?;
+    files::copy_sparse(from, to)?;
     let length = fs::metadata(to)?.len();
     ensure!(length == SIZE, "{} has {length} bytes", from.display());
     Ok(())

@@ -42,16 +42,12 @@ impl Qmp {
 
     /// Saves the state of the stopped machine, except the memory that is in a shared file.
     pub fn save(&mut self, to: &Path) -> Result<()> {
-        self.ignore_shared()?;
-        self.execute("migrate", json!({ "uri": uri(to) }))?;
-        self.migrated()
+        self.migrate("migrate", to)
     }
 
     /// Restores what [`Qmp::save`] saved, in a machine that was started to wait for it.
     pub fn restore(&mut self, from: &Path) -> Result<()> {
-        self.ignore_shared()?;
-        self.execute("migrate-incoming", json!({ "uri": uri(from) }))?;
-        self.migrated()
+        self.migrate("migrate-incoming", from)
     }
 
     /// Runs a command of the monitor for people. Returns its output.
@@ -84,8 +80,8 @@ impl Qmp {
             .context("QEMU ended without a reason")
     }
 
-    /// The number of instructions that the machine has executed. Only a machine that records its
-    /// execution knows it.
+    /// The number of instructions that the machine has executed; each iteration of a `rep movsq`
+    /// counts. Only a machine that records its execution knows it.
     pub fn instructions(&mut self) -> Result<u64> {
         let replay = self.execute("query-replay", json!({}))?;
         replay["icount"]
@@ -93,16 +89,15 @@ impl Qmp {
             .with_context(|| format!("QEMU does not count: {replay}"))
     }
 
-    fn ignore_shared(&mut self) -> Result<()> {
+    /// Moves the machine's state to or from a file, and waits until that is done.
+    fn migrate(&mut self, command: &str, file: &Path) -> Result<()> {
         let capability = json!({ "capability": IGNORE_SHARED, "state": true });
         self.execute(
             "migrate-set-capabilities",
             json!({ "capabilities": [capability] }),
-        )
-        .map(drop)
-    }
-
-    fn migrated(&mut self) -> Result<()> {
+        )?;
+        let uri = format!("file:{}", file.display());
+        self.execute(command, json!({ "uri": uri }))?;
         loop {
             let state = self.execute("query-migrate", json!({}))?;
             match state["status"].as_str() {
@@ -137,8 +132,4 @@ impl Qmp {
             _ => Ok(Some(serde_json::from_str(&line)?)),
         }
     }
-}
-
-fn uri(path: &Path) -> String {
-    format!("file:{}", path.display())
 }

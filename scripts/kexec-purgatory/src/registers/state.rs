@@ -40,7 +40,7 @@ const OTHERS: &[&str] = &[
 /// Reads the state of a machine that is stopped at the next kernel's entry. The machine cannot be
 /// used afterwards.
 pub fn read(setup: &GuestSetup<'_>, machine: &mut Machine, image: &Loaded) -> Result<State> {
-    let printed = machine.monitor("info registers")?;
+    let printed = machine.qmp.monitor("info registers")?;
     let registers = machine.gdb.registers()?;
     let mut state = State::new();
 

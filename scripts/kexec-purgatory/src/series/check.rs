@@ -9,13 +9,12 @@ use anyhow::{Context, Result, ensure};
 use comfy_table::{Table, presets::ASCII_MARKDOWN};
 use walkdir::WalkDir;
 
-use super::{make, start_repository_with, touched};
+use super::{make, start_repository, touched};
 use crate::command::{command, git, output};
 use crate::fetch::{self, DistributionKernel};
 use crate::files;
 use crate::graft::{self, patch};
-use crate::guest::Plan;
-use crate::guest::Purpose;
+use crate::guest::{Plan, Purpose};
 use crate::kernel::{self, Verify};
 use crate::kexec;
 use crate::layout::Layout;
@@ -25,8 +24,8 @@ use crate::progress;
 /// The states that are built after each patch.
 const STATES: &[Verify] = &[Verify::Norust, Verify::Y];
 
-/// The subjects of the patches after which kernels are booted: the last of each group. After the last
-/// patch, kernels are booted as well.
+/// The subjects of the patches after which kernels are booted: the last of each group. After the
+/// last patch, kernels are booted as well.
 const BOOTED: &[&str] = &[
     "x86/kexec: Refuse a bzImage that is not whole",
     "x86/boot: Add a setup_data type for the record of a kexec",
@@ -48,7 +47,7 @@ pub fn run(layout: &Layout) -> Result<bool> {
     let next = fetch::distribution_kernel(layout)?;
     let mut good = make(layout, &grafted)?;
     let tree = fetch::new_tree(layout, "series-tree")?;
-    start_repository_with(&tree, &touched(layout)?)?;
+    start_repository(&tree, &touched(layout)?)?;
 
     let mut table = Table::new();
     table
@@ -73,20 +72,16 @@ pub fn run(layout: &Layout) -> Result<bool> {
         output(git(&tree).args(["am", "--quiet"]).arg(path))?;
         let subject = subject(path)?;
         verifies |= subject == VERIFIES;
+        let number = index + 1;
         let after = After {
-            number: index + 1,
             verifies,
-            last: index + 1 == patches.len(),
+            last: number == patches.len(),
             next: boots.then_some(&next),
         };
-        progress::print(&format!(
-            "patch {} of {}: {subject}",
-            after.number,
-            patches.len()
-        ));
+        progress::print(&format!("patch {number} of {}: {subject}", patches.len()));
         let mut cells = vec![Ok(subject.clone()), maintainers(&grafted, path)];
         for verify in STATES {
-            let name = format!("patch-{:02}-{}", after.number, verify.name());
+            let name = format!("patch-{number:02}-{}", verify.name());
             if before.contains(&name) {
                 cells.push(Ok("passed before".to_owned()));
                 continue;
@@ -129,7 +124,6 @@ fn subject(patch: &Path) -> Result<String> {
 
 /// A point in the series after which a kernel is built.
 struct After<'a> {
-    number: usize,
     /// Whether a kernel with Rust verifies images with the new purgatory.
     verifies: bool,
     /// Whether the kernel has all options of its fragments.

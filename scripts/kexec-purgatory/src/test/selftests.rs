@@ -118,7 +118,7 @@ pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
     let initramfs = Selftests {
         kernel: &kernels.next.image,
         // Larger than what the sample policy calls small.
-        payload: &guest::payload(),
+        payload: &guest::bytes(guest::PAYLOAD),
         programs: &programs,
         modules: &modules,
     }

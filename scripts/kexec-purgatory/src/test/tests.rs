@@ -142,7 +142,8 @@ fn groups_on_request_are_documented() {
         .collect();
     assert!(help.contains(&format!("FILTER={others} or {last} those")));
     assert!(
-        read("scripts/kexec-purgatory/src/main.rs").contains(&format!("{others} and {last} only"))
+        read("scripts/kexec-purgatory/src/arguments.rs")
+            .contains(&format!("{others} and {last} only"))
     );
 }
 

@@ -36,16 +36,20 @@ impl Registers {
     }
 }
 
-/// The files that the first one includes.
-pub fn included(target: &str) -> Result<Vec<String>> {
+/// Parses a file of the description.
+fn parse(text: &str) -> Result<Document<'_>> {
     let options = ParsingOptions {
         allow_dtd: true,
         ..ParsingOptions::default()
     };
+    Ok(Document::parse_with_options(text, options)?)
+}
+
+/// The files that the first one includes.
+pub fn included(target: &str) -> Result<Vec<String>> {
     // The stub does not declare the prefix of this element.
     let target = target.replace("xi:include", "include");
-    let document = Document::parse_with_options(&target, options)?;
-    Ok(document
+    Ok(parse(&target)?
         .descendants()
         .filter(|node| node.has_tag_name("include"))
         .filter_map(|node| node.attribute("href"))
@@ -56,11 +60,7 @@ pub fn included(target: &str) -> Result<Vec<String>> {
 impl Layout {
     /// Adds the registers of one file.
     pub fn add(&mut self, feature: &str) -> Result<()> {
-        let options = ParsingOptions {
-            allow_dtd: true,
-            ..ParsingOptions::default()
-        };
-        let document = Document::parse_with_options(feature, options)?;
+        let document = parse(feature)?;
         for node in document.descendants().filter(|n| n.has_tag_name("reg")) {
             let attribute = |name| {
                 node.attribute(name)

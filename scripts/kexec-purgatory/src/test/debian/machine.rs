@@ -70,7 +70,7 @@ impl Machine {
             ensure!(ours == same, "the second build is of {same}, not {ours}");
         }
 
-        disk::copy(&disk::make(layout)?, &file("disk.img"))?;
+        files::copy_sparse(&disk::make(layout)?, &file("disk.img"))?;
         copy_samples(layout, &files.join(FIRST))?;
         disk::of_files(&files, &file("packages.img"))?;
         files::remove(&files)?;

@@ -138,7 +138,7 @@ fn lies_high(kexec: &Kexec) -> Result<()> {
     let loaded = format!("guest: {} ", kexec.purpose.sysfs());
     let decision = kexec.log.after(&loaded).context("nothing was loaded")?;
     let image = Loaded::parse(&kexec.log, &(loaded + decision))?;
-    for memory in image.memory() {
+    for memory in &image.memory {
         ensure!(
             memory.start >= 4 << 30,
             "{} lies at {:#x}",
