@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -39,12 +39,15 @@ const UNWANTED: &[&str] = &[
     "VERIFY",
 ];
 
+/// Where the distribution's programs are.
+const PATH: &str = "/usr/bin:/usr/sbin:/bin:/sbin";
+
 /// A command in a clean environment.
 pub fn command(program: impl AsRef<OsStr>) -> Command {
     let path = env::var("PATH").unwrap_or_default();
     let mut command = Command::new(program);
     command
-        .env("PATH", format!("/usr/bin:/usr/sbin:/bin:/sbin:{path}"))
+        .env("PATH", format!("{PATH}:{path}"))
         .env("LC_ALL", "C")
         .stdin(Stdio::null());
     for name in UNWANTED {
@@ -126,6 +129,16 @@ pub fn cargo() -> Command {
         None => {
             let mut cargo = command("/usr/bin/cargo");
             cargo.env("RUSTC", "/usr/bin/rustc");
+            // Where it is not in `PATH`, cargo looks for clippy there first, but a toolchain
+            // manager's clippy cannot read what the distribution's compiler has built.
+            let managed = env::var_os("CARGO_HOME")
+                .map(PathBuf::from)
+                .or_else(|| Some(env::home_dir()?.join(".cargo")));
+            if let Some(managed) = managed {
+                let path = env::var("PATH").unwrap_or_default();
+                let managed = managed.join("bin");
+                cargo.env("PATH", format!("{PATH}:{path}:{}", managed.display()));
+            }
             cargo
         }
     }
