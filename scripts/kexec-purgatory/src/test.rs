@@ -8,6 +8,7 @@ mod bench;
 mod boot;
 mod builds;
 mod config;
+mod copy;
 mod crashes;
 mod crates;
 mod debian;
@@ -145,6 +146,7 @@ const GROUPS: &[Group] = &[
         &[Tree(purgatory::names, purgatory::run)],
     ),
     group("tail", BOOT, &[Tree(tail::names, tail::run)]),
+    group("copy", BOOT, &[Tree(copy::names, copy::run)]),
     group(
         "selftests",
         &[Source, Kernel, Guest, Selftests],

@@ -4,12 +4,12 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use super::gdb::Space;
 use super::loaded::{Loaded, Segment};
 use super::symbols::Symbols;
-use super::{Boot, Machine, Template};
+use super::{Boot, Machine, Stop, Template};
 use crate::abi::RegionKind;
 use crate::engines::EngineKind;
 use crate::guest::{self, Guest, Purpose};
@@ -102,6 +102,23 @@ impl<'a> GuestSetup<'a> {
         let image = machine.gdb.registers()?.get("rdi")?;
         let mut field = |offset| machine.gdb.read_u64(Space::Virtual, image + offset);
         Ok((field(KIMAGE_HEAD)?, field(KIMAGE_START)?))
+    }
+
+    /// Runs a stopped guest until the next kernel has checked its initramfs.
+    ///
+    /// # Errors
+    ///
+    /// If the payload did not arrive intact.
+    pub fn arrive(&self, machine: &mut Machine) -> Result<()> {
+        let stop = machine.run(|log| log.after("guest: finished").is_some())?;
+        let log = machine.log();
+        ensure!(
+            stop == Stop::Printed && log.lines().any(|line| line == self.arrival),
+            "{stop:?}, without {:?}:\n{}",
+            self.arrival,
+            log.tail()
+        );
+        Ok(())
     }
 
     /// `kimage::head` of the normal image that a stopped guest has loaded.

@@ -50,9 +50,6 @@ const CASES: &[Case] = &[
     Case::enter("boot/norust-cma-some", Norust).arguments(SOME_CMA),
     Case::enter("boot/y-normal", Y),
     Case::enter("boot/y-normal-debug", Y).debug().regions(PLAIN),
-    // The kernel copies with mainline's loop. The log does not show that.
-    Case::enter("boot/y-tdx-erratum", Y).debug().arguments("setcpuid=tdx_pw_mce")
-        .logs("setcpuid: force-enabling CPU bug flag: tdx_pw_mce"),
     Case::new("boot/y-kexec-load", Y, Enter, UNKNOWN).kexec_load(),
     Case::crash("boot/y-crash", Y).kunit_reported(),
     Case::enter("boot/m-normal", M),

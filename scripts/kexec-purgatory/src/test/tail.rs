@@ -15,7 +15,7 @@ use crate::kernel::{Built, Verify};
 use crate::layout::Layout;
 use crate::machine::guest_setup::{DIRECT_CPU, GuestSetup};
 use crate::machine::loaded::PAGE;
-use crate::machine::{Stop, memory};
+use crate::machine::memory;
 use crate::parallel::in_order;
 use crate::progress::Step;
 
@@ -84,14 +84,7 @@ fn enter(layout: &Layout, kernel: &Built, name: &str, next: &Path, arguments: &s
     ensure!(before == after, "something was copied to the tail");
 
     memory.write_all_at(&vec![GARBAGE; before.len()], start)?;
-    let stop = machine.run(|log| log.after("guest: finished").is_some())?;
-    let log = machine.log();
-    ensure!(
-        stop == Stop::Printed && log.lines().any(|line| line == setup.arrival),
-        "{stop:?}, without {:?}:\n{}",
-        setup.arrival,
-        log.tail()
-    );
+    setup.arrive(&mut machine)?;
     fs::remove_file(&path)?;
     step.done();
     Ok(())
