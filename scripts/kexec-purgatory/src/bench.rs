@@ -2,7 +2,7 @@
 
 //! Measures how fast the purgatory is, compared with mainline's.
 
-mod copy;
+pub mod copy;
 mod decompress;
 mod image;
 pub mod instructions;

@@ -112,8 +112,7 @@ pub fn emulator(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// Environment variable with the cargo that `bootstrap` chose for `make check`: the distribution's,
-/// or another one if that is missing or too old.
+/// Environment variable with the cargo that `bootstrap` chose in place of the distribution's.
 const CARGO: &str = "KEXEC_PURGATORY_CARGO";
 
 /// The distribution's cargo with its compiler. If [`CARGO`] is set, that cargo with its own

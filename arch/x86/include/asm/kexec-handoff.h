@@ -17,6 +17,8 @@
  * On some CPUs, a partial write to memory that is private to TDX poisons it. For them,
  * check_tdx_erratum() sets X86_BUG_TDX_PW_MCE, but only in a kernel that uses TDX. The memory
  * may be left from an earlier kernel.
+ *
+ * Return: true if the image must be copied through the cache.
  */
 static __always_inline bool kexec_copies_cached(const struct cpuinfo_x86 *c)
 {

@@ -7,7 +7,7 @@ mod loops;
 use anyhow::{Result, ensure};
 use serde::Serialize;
 
-pub use self::loops::Loop;
+pub use self::loops::{CACHED, Loop};
 use super::image::Image;
 use super::memory::{Memory, PAGE};
 use crate::machine::loaded::{self, IND_DESTINATION, IND_DONE, IND_INDIRECTION, IND_SOURCE, walk};

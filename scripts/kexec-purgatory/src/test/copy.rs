@@ -6,6 +6,7 @@
 use anyhow::{Result, ensure};
 
 use super::{Kernels, Report};
+use crate::bench::copy::CACHED;
 use crate::guest::{self, Purpose};
 use crate::kernel::Verify;
 use crate::machine::guest_setup::{DIRECT_CPU, GuestSetup};
@@ -13,13 +14,11 @@ use crate::machine::{gdb::Space, memory};
 use crate::parallel::in_order;
 use crate::progress::Step;
 
-/// RELOC_KERNEL_CACHED_COPY of arch/x86/include/asm/kexec.h.
-const CACHED: u64 = 1 << 2;
-
 /// A test.
 struct Case {
     name: &'static str,
-    /// An addition to QEMU's name of the processor.
+    /// An addition to QEMU's name of the processor: an Intel model of
+    /// arch/x86/include/asm/intel-family.h.
     model: &'static str,
     /// An addition to the kernel's command line.
     arguments: &'static str,

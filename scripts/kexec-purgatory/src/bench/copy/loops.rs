@@ -34,7 +34,7 @@ global_asm!(
 
 /// `RELOC_KERNEL_PRESERVE_CONTEXT` and `RELOC_KERNEL_CACHED_COPY`.
 const SWAP: u64 = 1;
-const CACHED: u64 = 4;
+pub const CACHED: u64 = 4;
 
 /// Takes the first entry of a list, and copies what the list says. Takes the flags of
 /// `relocate_kernel`, and returns 1 at the first page that the loop does not copy for these flags,
