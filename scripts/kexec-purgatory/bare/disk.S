@@ -4,8 +4,8 @@
  * memory from the disk that it was read from, and continues in boot.S.
  *
  * The sector after this one is a table with three 32-bit words per entry, which
- * src/bare/bochs.rs writes: first sector, number of sectors, address.  The last
- * entry has no sectors, and the address to continue at.
+ * src/bare/bare_bochs.rs writes: first sector, number of sectors, address.  The
+ * last entry has no sectors, and the address to continue at.
  */
 
 #define TABLE		0x7e00

@@ -2,7 +2,7 @@
 /*
  * Stands in for the next kernel: records the state that it was entered in at
  * STATE, for src/bare/probe.rs, and ends QEMU.  In Bochs, it sends the state to
- * the serial console, for src/bare/bochs.rs, and then ends Bochs.
+ * the serial console, for src/bare/bare_bochs.rs, and then ends Bochs.
  *
  * JOB is where src/bare/image.rs puts what differs from run to run.
  */

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use crate::bench::instructions::LEAST_RUNS;
+use crate::bench::instruction_counts::LEAST_RUNS;
 use crate::bench::processor::Caches;
 use crate::debian::DebianOptions;
 use crate::debian::packages::Profile;

@@ -7,16 +7,17 @@
 //! the purgatory is told and finds. [`image::Image`] stands in for the loader. It computes digests
 //! with a third implementation.
 
-mod bochs;
+mod assembled;
+mod bare_bochs;
+mod bare_machine;
 mod built;
 mod cases;
 mod expect;
 mod image;
-mod machine;
 mod probe;
-pub(crate) mod run;
+pub(crate) mod run_result;
 
+pub use self::bare_machine::Bare;
 pub use self::built::{Purgatory, SOURCES};
 pub use self::cases::cases;
-pub use self::machine::Bare;
 use self::probe::State;

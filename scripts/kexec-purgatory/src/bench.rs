@@ -4,17 +4,17 @@
 
 pub mod copy;
 mod decompress;
-mod image;
-pub mod instructions;
+pub mod instruction_counts;
 pub mod load;
-mod mainline;
+mod mainline_purgatory;
 pub mod mapped;
 mod measure;
-mod memory;
 mod picture;
+mod present_memory;
 pub mod processor;
 mod program;
 mod report;
+mod segments;
 pub mod standalone;
 
 use std::fs;
@@ -23,11 +23,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 
 use self::decompress::{Compressed, Decompressor};
-use self::image::Image;
-use self::instructions::Counts;
-use self::mainline::Mainline;
-use self::processor::{Caches, Objects, Programs};
-use self::report::Report;
+use self::instruction_counts::Counts;
+use self::mainline_purgatory::Mainline;
+use self::processor::{Caches, ProgramBytes, Programs};
+use self::report::BenchReport;
+use self::segments::Image;
 use crate::bare;
 use crate::fetch;
 use crate::files;
@@ -56,16 +56,16 @@ pub fn run(layout: &Layout, options: &Options, runs: Option<u16>) -> Result<()> 
     let folder = layout.build.join("bench");
     fs::create_dir_all(&folder)?;
     let mainline = mainline(layout)?;
-    let objects = objects(layout, &mainline)?;
+    let bytes = program_bytes(layout, &mainline)?;
     let next = fetch::distribution_kernel(layout)?;
     let tree = fetch::pristine_tree(layout)?;
     let compressed = Compressed::build(layout, &tree, &mainline, &next.image)?;
     let image = Image::of_kernel(&next.image)?;
     // Comes first because measuring pins this process to one processor.
     let instructions = runs
-        .map(|runs| instructions::count(layout, &next, runs))
+        .map(|runs| instruction_counts::count(layout, &next, runs))
         .transpose()?;
-    let report = measure(&objects, &image, compressed.as_ref(), options, instructions)?;
+    let report = measure(&bytes, &image, compressed.as_ref(), options, instructions)?;
     write(&report, &folder)?;
 
     let different = report.different();
@@ -79,23 +79,23 @@ pub fn run(layout: &Layout, options: &Options, runs: Option<u16>) -> Result<()> 
 
 /// Measures on this processor. If `compressed` is given, includes the decompression of that kernel.
 fn measure(
-    objects: &Objects,
+    bytes: &ProgramBytes,
     image: &Image,
     compressed: Option<&Compressed>,
     options: &Options,
     instructions: Option<Counts>,
-) -> Result<Report> {
-    let programs = Programs::link(objects)?;
+) -> Result<BenchReport> {
+    let programs = Programs::link(bytes)?;
     let decompressor = compressed.map(Decompressor::link).transpose()?;
     processor::stay_on_one()?;
     let measured = processor::on_image(&programs, image, decompressor.as_ref(), options)?;
     let small = processor::on_small_regions(&programs, options)?;
     let sizes = processor::on_sizes(&programs, options)?;
-    Report::new(image, options, measured, &small, &sizes, instructions)
+    BenchReport::new(image, options, measured, &small, &sizes, instructions)
 }
 
 /// Prints tables, and writes `bench.json` and `bench.svg` to the directory `folder`.
-fn write(report: &Report, folder: &Path) -> Result<()> {
+fn write(report: &BenchReport, folder: &Path) -> Result<()> {
     report.print();
     let path = folder.join("bench.json");
     files::write(&path, serde_json::to_string_pretty(report)?)?;
@@ -108,11 +108,11 @@ fn write(report: &Report, folder: &Path) -> Result<()> {
 
 /// Builds the purgatory alone, without a kernel around it, and reads mainline's programs from the
 /// build directory `mainline`.
-fn objects(layout: &Layout, mainline: &Path) -> Result<Objects> {
+fn program_bytes(layout: &Layout, mainline: &Path) -> Result<ProgramBytes> {
     let step = Step::start("build the purgatory alone");
     let purgatory = bare::Purgatory::build(layout, &layout.overlay.join(bare::SOURCES), None)?;
     step.done();
-    Objects::read(purgatory.bytes, purgatory.digests, mainline)
+    ProgramBytes::read(purgatory.bytes, purgatory.digests, mainline)
 }
 
 /// Makes a build directory with the purgatory and SHA-256 code of a pristine tree, compiled as in a
@@ -152,7 +152,7 @@ pub fn check_decompressor(
 pub fn check(ours: &Path, mainline: &Path, kernel: &Path) -> Result<()> {
     let read = |name: &str| files::read(&ours.join(name));
     let (purgatory, digests) = (read(processor::PURGATORY)?, read(processor::DIGESTS)?);
-    let programs = Programs::link(&Objects::read(purgatory, digests, mainline)?)?;
+    let programs = Programs::link(&ProgramBytes::read(purgatory, digests, mainline)?)?;
     let mut image = Image::of_kernel(kernel)?;
     processor::check(&programs, &image)?;
 

@@ -7,7 +7,7 @@ pub mod agent;
 pub mod disk;
 pub mod guide;
 pub mod packages;
-pub mod patches;
+pub mod source_patches;
 pub mod vm;
 
 use clap::Args;

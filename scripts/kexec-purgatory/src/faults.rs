@@ -6,11 +6,11 @@ mod at_rest;
 pub mod damage_point;
 mod dump;
 mod fault;
+mod fault_plan;
+mod handoff_record;
 mod mmio;
 mod outcome;
-mod plan;
-mod purgatory;
-mod record;
+mod purgatory_damage;
 mod stopped;
 mod trial;
 
@@ -19,7 +19,7 @@ use std::fmt;
 use anyhow::{Context, Result};
 
 use self::damage_point::DamagePoint;
-use self::plan::{Planned, plan};
+use self::fault_plan::{Planned, plan};
 use self::stopped::StoppedGuests;
 use self::trial::{Class, Trial};
 use crate::graft;

@@ -5,12 +5,12 @@
 //! New files are symbolic links to the overlay, so that an edit takes effect at the next build.
 //! Edits of existing files are patches. A record in the tree lists both.
 
+#[cfg(test)]
+mod graft_tests;
+mod grafted;
 mod links;
 pub mod map;
 pub mod patch;
-mod state;
-#[cfg(test)]
-mod tests;
 mod tree;
 
 use std::collections::BTreeMap;
@@ -18,9 +18,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+pub use self::grafted::FILE as RECORD;
+use self::grafted::Grafted;
 use self::patch::Patch;
-pub use self::state::FILE as RECORD;
-use self::state::State;
 use crate::fetch;
 use crate::layout::Layout;
 use crate::supported;
@@ -36,7 +36,7 @@ pub fn kernel_tree(layout: &Layout) -> Result<PathBuf> {
 /// Grafts the overlay on a tree, or brings an earlier graft up to date.
 pub fn graft(layout: &Layout, tree: &Path) -> Result<()> {
     supported::series(tree)?;
-    let before = State::load(tree)?;
+    let before = Grafted::load(tree)?;
     if before.is_none() {
         tree::check_clean(tree)?;
     }
@@ -56,7 +56,7 @@ pub fn graft(layout: &Layout, tree: &Path) -> Result<()> {
 pub fn mend(layout: &Layout, tree: &Path) -> Result<()> {
     supported::series(tree)?;
     let fixes = Patch::fixes(&layout.overlay.join("patches"))?;
-    replace(tree, State::load(tree)?, &BTreeMap::new(), &fixes)
+    replace(tree, Grafted::load(tree)?, &BTreeMap::new(), &fixes)
 }
 
 /// The patches of the overlay.
@@ -82,17 +82,17 @@ pub fn graft_changed(layout: &Layout, tree: &Path, change: Change) -> Result<()>
         }
         Change::Patch(patch) => patches.push(patch),
     }
-    replace(tree, State::load(tree)?, &links, &patches)
+    replace(tree, Grafted::load(tree)?, &links, &patches)
 }
 
 /// Removes the overlay from a tree, which restores the tree.
 pub fn ungraft(tree: &Path) -> Result<()> {
     supported::series(tree)?;
-    match State::load(tree)? {
+    match Grafted::load(tree)? {
         None => eprintln!("{}: nothing is grafted", tree.display()),
         before => {
             replace(tree, before, &BTreeMap::new(), &[])?;
-            State::remove(tree)?;
+            Grafted::remove(tree)?;
             eprintln!("{}: pristine again", tree.display());
         }
     }
@@ -102,7 +102,7 @@ pub fn ungraft(tree: &Path) -> Result<()> {
 /// Replaces what is grafted. On failure, the tree stays as it was.
 fn replace(
     tree: &Path,
-    before: Option<State>,
+    before: Option<Grafted>,
     links: &BTreeMap<PathBuf, PathBuf>,
     patches: &[Patch],
 ) -> Result<()> {
@@ -117,7 +117,7 @@ fn replace(
             .and_then(|()| patch::replace(tree, &mut now, &before.patches))
             .with_context(|| format!("{error:#}\nand the tree could not be restored"))?;
         if !grafted {
-            State::remove(tree)?;
+            Grafted::remove(tree)?;
         }
         return Err(error);
     }

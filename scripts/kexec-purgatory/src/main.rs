@@ -155,7 +155,7 @@ fn run(arguments: Arguments) -> Result<bool> {
             return series::make(&layout, &tree);
         }
         Action::SeriesCheck => return series::check::run(&layout),
-        Action::DebianPatches => debian::patches::make(&layout)?,
+        Action::DebianPatches => debian::source_patches::make(&layout)?,
         Action::Deb { profile } => {
             for package in debian::packages::make(&layout, profile, Build::IfChanged)? {
                 println!("{}", package.display());
@@ -169,4 +169,41 @@ fn run(arguments: Arguments) -> Result<bool> {
         Action::Matrix { filter } => return test::run(&layout, Suite::Matrix, filter, None),
     }
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fs;
+    use std::path::Path;
+
+    use walkdir::WalkDir;
+
+    const TOOL: &str = env!("CARGO_MANIFEST_DIR");
+
+    #[test]
+    fn each_module_is_on_the_map() {
+        let map = fs::read_to_string(Path::new(TOOL).join("../../CONTRIBUTING.md")).unwrap();
+        for entry in Path::new(TOOL).join("src").read_dir().unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_stem().unwrap().to_str().unwrap();
+            assert!(map.contains(&format!("`{name}`")), "no {name}");
+        }
+    }
+
+    #[test]
+    fn each_file_has_a_name_of_its_own() {
+        let mut names = BTreeSet::new();
+        for entry in WalkDir::new(Path::new(TOOL).join("src")) {
+            let entry = entry.unwrap();
+            if entry.file_type().is_file() {
+                let name = entry.file_name().to_owned();
+                assert!(
+                    names.insert(name),
+                    "another file has the name of {}",
+                    entry.path().display()
+                );
+            }
+        }
+    }
 }

@@ -2,11 +2,11 @@
 
 //! Mutation tests: the purgatory or the kernel with one thing wrong, which the tests must notice.
 
-mod bare;
+mod bare_tests;
 pub mod generated;
-mod host;
-mod kernel;
+mod host_tests;
 mod list;
+mod mutant_kernel;
 mod sources;
 
 use std::sync::mpsc::{self, Sender};
@@ -15,8 +15,8 @@ use std::thread;
 use anyhow::{Context, Result, bail, ensure};
 use comfy_table::{ContentArrangement, Table, presets::ASCII_MARKDOWN};
 
-use self::bare::BareTests;
-use self::host::HostTests;
+use self::bare_tests::BareTests;
+use self::host_tests::HostTests;
 use self::list::{Mutant, Tests};
 use self::sources::Sources;
 use crate::layout::Layout;
@@ -120,7 +120,7 @@ pub fn each(
     let (bare, host) = (copy("sources-bare")?, copy("sources-host")?);
     for mutant in &mutants {
         match mutant.tests {
-            Tests::Kernel => kernel::applies(layout, mutant),
+            Tests::Kernel => mutant_kernel::applies(layout, mutant),
             Tests::Host | Tests::Bare => bare.apply(mutant).map(drop),
         }
         .with_context(|| format!("mutant {}", mutant.name))?;
@@ -157,7 +157,7 @@ pub fn each(
         anyhow::Ok(())
     })?;
     if of(Tests::Kernel).next().is_some() {
-        kernel::each(layout, of(Tests::Kernel), &mut ended)?;
+        mutant_kernel::each(layout, of(Tests::Kernel), &mut ended)?;
     }
     step.done();
     Ok(())

@@ -64,7 +64,7 @@ const ENTERED_DIRECTLY: &[Allowed] = &[
 const DIRECT: &str = "direct";
 
 /// Kernels that enter an image, each in its own way.
-pub struct Kernels {
+pub struct ComparedKernels {
     pub mainline: Built,
     pub verified: Built,
     pub direct: Built,
@@ -91,7 +91,7 @@ pub struct Difference {
 pub fn run(layout: &Layout) -> Result<bool> {
     let tree = graft::kernel_tree(layout)?;
     graft::graft(layout, &tree)?;
-    let kernels = Kernels {
+    let kernels = ComparedKernels {
         mainline: kernel::build(layout, &tree, None, Verify::Norust)?,
         verified: kernel::build(layout, &tree, None, Verify::Y)?,
         direct: kernel::build(layout, &tree, None, Verify::N)?,
@@ -128,7 +128,7 @@ fn verified(engine: EngineKind) -> String {
 }
 
 /// Enters the same image in every way. Mainline's result comes first.
-pub fn enter(layout: &Layout, kernels: &Kernels) -> Result<(Entered, Vec<Entered>)> {
+pub fn enter(layout: &Layout, kernels: &ComparedKernels) -> Result<(Entered, Vec<Entered>)> {
     let folder = memory::folder(layout)?;
     let guest = guest::commanded(layout, kernels.verified.image(), "")?;
     let mut step = Step::start("enter the next kernel");

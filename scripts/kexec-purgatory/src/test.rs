@@ -3,47 +3,47 @@
 //! The groups of tests.
 
 mod arm;
-mod bare;
-mod bench;
+mod bare_cases;
+mod bench_programs;
 mod boot;
 mod builds;
-mod config;
-mod copy;
+mod compilers;
+mod copy_loop;
 mod crashes;
 mod crates;
-mod debian;
+mod debian_steps;
 mod debug;
 mod documentation;
-mod faults;
+mod fault_kinds;
 mod filter;
 mod group;
 mod handover;
+mod kconfig;
 mod kernels;
 mod ktap;
 mod lint;
 mod mainline;
 mod matrix;
-mod mutants;
 mod overlay;
 mod pages;
 mod patches;
 mod purgatory;
-mod registers;
-mod report;
+mod results;
 mod roots;
+mod same_registers;
 mod samples;
 mod selftests;
 mod shell;
+mod some_mutants;
 mod suite;
 mod tail;
-mod toolchain;
 
 use anyhow::{Result, anyhow};
 
 use self::crashes::contexts;
 use self::group::{Group, HostTest, Part, TreeTest, group};
 use self::kernels::Kernels;
-use self::report::Report;
+use self::results::Report;
 pub use self::selftests::build as build_selftests;
 pub use self::suite::{Suite, list, needs, run};
 use crate::root::Rust;
@@ -87,25 +87,28 @@ const GROUPS: &[Group] = &[
         &[Source, Kernel, Sphinx],
         &[TreeTable(documentation::TESTS)],
     ),
-    group("config", BUILD, &[Tree(config::names, config::run)]),
+    group("config", BUILD, &[Tree(kconfig::names, kconfig::run)]),
     group("ktap", BUILD, &[Tree(ktap::names, ktap::run)]),
     group(
         "bare",
         &[Source, Kernel, Guest, Bochs],
         &[Host(
-            || bare::names("bare"),
-            |layout, report| bare::run(layout, report, "bare", None),
+            || bare_cases::names("bare"),
+            |layout, report| bare_cases::run(layout, report, "bare", None),
         )],
     ),
     group(
         "mutants",
         &[Source, Kernel, Guest, Bochs],
-        &[Listed(mutants::names, mutants::run)],
+        &[Listed(some_mutants::names, some_mutants::run)],
     ),
     group(
-        mutants::GENERATED,
+        some_mutants::GENERATED,
         &[Source],
-        &[Host(mutants::generated_names, mutants::run_generated)],
+        &[Host(
+            some_mutants::generated_names,
+            some_mutants::run_generated,
+        )],
     ),
     group(
         "mainline",
@@ -118,9 +121,13 @@ const GROUPS: &[Group] = &[
     group(
         "compilers",
         &[Source, Kernel, Root],
-        &[TreeTable(toolchain::COMPILERS)],
+        &[TreeTable(compilers::COMPILERS)],
     ),
-    group("bench", BUILD, &[Tree(bench::names, bench::run)]),
+    group(
+        "bench",
+        BUILD,
+        &[Tree(bench_programs::names, bench_programs::run)],
+    ),
     group("boot", BOOT, &[HostTable(boot::TESTS), Cases(boot::cases)]),
     group(
         "machines",
@@ -138,15 +145,23 @@ const GROUPS: &[Group] = &[
             ),
         ],
     ),
-    group("faults", BOOT, &[Tree(faults::names, faults::run)]),
-    group("registers", BOOT, &[Tree(registers::names, registers::run)]),
+    group(
+        "faults",
+        BOOT,
+        &[Tree(fault_kinds::names, fault_kinds::run)],
+    ),
+    group(
+        "registers",
+        BOOT,
+        &[Tree(same_registers::names, same_registers::run)],
+    ),
     group(
         "purgatory",
         BUILD,
         &[Tree(purgatory::names, purgatory::run)],
     ),
     group("tail", BOOT, &[Tree(tail::names, tail::run)]),
-    group("copy", BOOT, &[Tree(copy::names, copy::run)]),
+    group("copy", BOOT, &[Tree(copy_loop::names, copy_loop::run)]),
     group(
         "selftests",
         &[Source, Kernel, Guest, Selftests],
@@ -171,10 +186,12 @@ const GROUPS: &[Group] = &[
         "toolchain",
         &[Source, Kernel, Guest, Bochs, Root],
         &[
-            TreeTable(toolchain::TESTS),
+            TreeTable(compilers::TESTS),
             Host(
-                || bare::names(toolchain::BARE),
-                |layout, report| bare::run(layout, report, toolchain::BARE, Some(Rust::Oldest)),
+                || bare_cases::names(compilers::BARE),
+                |layout, report| {
+                    bare_cases::run(layout, report, compilers::BARE, Some(Rust::Oldest))
+                },
             ),
             Tree(
                 || mainline::names(mainline::OTHERS),
@@ -187,7 +204,7 @@ const GROUPS: &[Group] = &[
         &[Source, Kernel, Guest, Root, Uefi, Compression],
         &[
             Cases(matrix::rows),
-            TreeTable(registers::IN_BOCHS),
+            TreeTable(same_registers::IN_BOCHS),
             Tree(
                 || contexts::names(contexts::many()),
                 |kernels, report| contexts::run(kernels, report, &contexts::many()),
@@ -197,7 +214,7 @@ const GROUPS: &[Group] = &[
     group(
         "debian",
         &[Source, Guest, Root, Uefi, Disk],
-        &[Host(debian::names, debian::run)],
+        &[Host(debian_steps::names, debian_steps::run)],
     ),
     group(
         "long",
@@ -205,7 +222,7 @@ const GROUPS: &[Group] = &[
         &[
             Tree(crashes::many_names, crashes::run_many),
             Tree(builds::names, builds::run),
-            HostTable(bench::STATIC),
+            HostTable(bench_programs::STATIC),
         ],
     ),
 ];
@@ -220,7 +237,7 @@ const ON_REQUEST: &[&str] = &[
     "debian",
     "debug",
     "long",
-    mutants::GENERATED,
+    some_mutants::GENERATED,
 ];
 
 /// The groups of `make matrix`: machines, kernels, checkers, compilers and crashes. A run that was
@@ -247,4 +264,4 @@ fn shared<T>(result: &Result<T>) -> Result<&T> {
 }
 
 #[cfg(test)]
-mod tests;
+mod suite_tests;

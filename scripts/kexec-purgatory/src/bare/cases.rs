@@ -13,12 +13,12 @@ mod reset;
 
 use anyhow::{Context, Result, ensure};
 
+use super::bare_machine::Bare;
 use super::expect::{
     cycles, ended, entered_by, enters, message, mismatch, printed, refused, refuses,
 };
 use super::image::{CR0_MP, CR4_OSXSAVE, Image, PURGATORY};
-use super::machine::Bare;
-use super::run::Ending;
+use super::run_result::Ending;
 use crate::abi::{LEAF_SIZE, REGIONS_MAX};
 use crate::engines::EngineKind;
 use crate::params::region_digest;

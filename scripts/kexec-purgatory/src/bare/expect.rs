@@ -5,9 +5,9 @@
 
 use anyhow::{Context, Result, ensure};
 
+use super::bare_machine::Bare;
 use super::image::{BOOT_PARAMS, Content, Image, PURGATORY};
-use super::machine::Bare;
-use super::run::{Ending, Run};
+use super::run_result::{Ending, Run};
 use crate::abi::Digest;
 use crate::expected;
 use crate::params::region_digest;

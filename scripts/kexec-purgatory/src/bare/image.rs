@@ -14,7 +14,7 @@ use crate::bzimage::ENTRY_OFFSET;
 use crate::engines::EngineKind;
 use crate::params::{region_digest, sealed, to_bytes};
 
-/// Physical addresses. `bare/boot.S` and `bare/probe.S` get theirs from [`super::machine`].
+/// Physical addresses. `bare/boot.S` and `bare/probe.S` get theirs from [`super::bare_machine`].
 pub const JOB: u64 = 0x80_0000;
 /// Not 0 if the next kernel must end Bochs, not QEMU.
 pub const JOB_IN_BOCHS: u64 = JOB + 40;
@@ -47,7 +47,7 @@ pub const RECORD: u64 = BOOT_PARAMS + BOOT_PARAMS_LEN as u64;
 
 pub const KERNEL_ENTRY: u64 = KERNEL + ENTRY_OFFSET;
 
-/// The port to which a write ends QEMU, see [`super::machine`].
+/// The port to which a write ends QEMU, see [`super::bare_machine`].
 pub const EXIT_PORT: u16 = 0xf4;
 
 /// The first UART of a PC.

@@ -8,8 +8,8 @@ use anyhow::{Result, ensure};
 use serde::Serialize;
 
 pub use self::loops::{CACHED, Loop};
-use super::image::Image;
-use super::memory::{Memory, PAGE};
+use super::present_memory::{Memory, PAGE};
+use super::segments::Image;
 use crate::machine::loaded::{self, IND_DESTINATION, IND_DONE, IND_INDIRECTION, IND_SOURCE, walk};
 
 /// Entries in a page of the list.

@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use memmap2::MmapMut;
 
-use super::memory::Memory;
+use super::present_memory::Memory;
 use super::program::Program;
 use crate::bzimage::BzImage;
 use crate::command::{command, output};

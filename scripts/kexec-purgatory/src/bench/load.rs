@@ -13,9 +13,9 @@ use block_buffer::array::typenum::U64;
 use memmap2::Mmap;
 use sha2::digest::common::hazmat::SerializableState;
 
-use super::image::Image;
-use super::memory::PAGE;
+use super::present_memory::PAGE;
 use super::program::Program;
+use super::segments::Image;
 use crate::abi::{Digest, LEAF_SIZE};
 use crate::params::region_digest;
 

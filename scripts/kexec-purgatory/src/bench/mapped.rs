@@ -8,7 +8,7 @@ use std::mem;
 use anyhow::{Context, Result, ensure};
 use memmap2::{Mmap, MmapMut};
 
-use super::image::Image;
+use super::segments::Image;
 use crate::abi::{self, Region};
 use crate::engines::{EngineKind, Processor, select, supports};
 use crate::params::{header, region_digest};
@@ -65,14 +65,14 @@ pub fn missing(kind: EngineKind) -> String {
 /// # Invariants
 ///
 /// `digest` points at the digest entry in `_code`.
-pub struct Purgatory {
+pub struct MappedPurgatory {
     _code: Mmap,
     digest: DigestsEntry,
     /// The bytes before the parameters, which the purgatory checks first.
     checked: Vec<u8>,
 }
 
-impl Purgatory {
+impl MappedPurgatory {
     /// Takes the purgatory's image, and maps the image of its digest code, `purgatory_test.bin`.
     pub fn new(purgatory: &[u8], digests: &[u8]) -> Result<Self> {
         let header = header(purgatory)?;

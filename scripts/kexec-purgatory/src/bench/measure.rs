@@ -12,7 +12,7 @@ use fastrand::Rng;
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 
-use super::memory;
+use super::present_memory;
 use crate::progress::Step;
 
 /// Some work that is measured.
@@ -86,7 +86,7 @@ pub fn interleaved(
     let ticks = time_stamp() - first;
     Ok(Measured {
         tsc_hz: ticks as f64 / started.elapsed().as_secs_f64(),
-        large_pages: memory::is_large()?,
+        large_pages: present_memory::is_large()?,
         samples: measured,
     })
 }

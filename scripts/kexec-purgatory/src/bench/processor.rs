@@ -13,12 +13,12 @@ use serde::Serialize;
 use super::Options;
 use super::copy::{Copy, Extent, Loop, Pages};
 use super::decompress::Decompressor;
-use super::image::Image;
 use super::load::{self, KernelSha256};
-use super::mainline::Mainline;
-use super::mapped::{Engine, Purgatory};
+use super::mainline_purgatory::Mainline;
+use super::mapped::{Engine, MappedPurgatory};
 use super::measure::{Case, Measured, interleaved};
-use super::memory::flush;
+use super::present_memory::flush;
+use super::segments::Image;
 use crate::files;
 use crate::progress::Step;
 
@@ -56,7 +56,7 @@ impl Caches {
 
 /// The programs that are compared.
 pub struct Programs {
-    pub purgatory: Purgatory,
+    pub purgatory: MappedPurgatory,
     /// Mainline's `purgatory.ro`.
     pub mainline: Vec<u8>,
     /// The kernel's own code that this processor can run.
@@ -203,7 +203,10 @@ pub fn on_image(
 }
 
 /// The verification of an image by every engine.
-fn by_engines<'a>(purgatory: &'a Purgatory, image: &'a Image) -> impl Iterator<Item = Case<'a>> {
+fn by_engines<'a>(
+    purgatory: &'a MappedPurgatory,
+    image: &'a Image,
+) -> impl Iterator<Item = Case<'a>> {
     Engine::all().into_iter().map(move |engine| {
         let name = names::verify(engine.name());
         Case::new(name, image.loaded(), move || {
@@ -291,7 +294,7 @@ pub const PURGATORY: &str = "arch/x86/purgatory/rust/purgatory.bin";
 pub const DIGESTS: &str = "arch/x86/purgatory/rust/purgatory_test.bin";
 
 /// The bytes of all programs.
-pub struct Objects {
+pub struct ProgramBytes {
     pub purgatory: Vec<u8>,
     pub digests: Vec<u8>,
     pub mainline: Vec<u8>,
@@ -299,7 +302,7 @@ pub struct Objects {
     pub streams: [Vec<u8>; load::STREAMS.len()],
 }
 
-impl Objects {
+impl ProgramBytes {
     /// Reads mainline's objects from its build directory.
     pub fn read(purgatory: Vec<u8>, digests: Vec<u8>, mainline: &Path) -> Result<Self> {
         let read = |object: &str| files::read(&mainline.join(object));
@@ -318,14 +321,14 @@ impl Objects {
 
 impl Programs {
     /// Links everything that this processor can run.
-    pub fn link(objects: &Objects) -> Result<Self> {
+    pub fn link(bytes: &ProgramBytes) -> Result<Self> {
         let mut kernel = Vec::new();
-        for (stream, object) in load::STREAMS.iter().zip(&objects.streams) {
+        for (stream, object) in load::STREAMS.iter().zip(&bytes.streams) {
             kernel.extend(KernelSha256::link(stream, object)?);
         }
         Ok(Self {
-            purgatory: Purgatory::new(&objects.purgatory, &objects.digests)?,
-            mainline: objects.mainline.clone(),
+            purgatory: MappedPurgatory::new(&bytes.purgatory, &bytes.digests)?,
+            mainline: bytes.mainline.clone(),
             kernel,
         })
     }

@@ -12,21 +12,21 @@ use anyhow::Result;
 use indexmap::IndexMap;
 use serde::Serialize;
 
-use self::host::Machine;
+use self::host::Host;
 use super::Options;
 use super::copy::{Loop, Pages};
-use super::image::{Image, Segment};
-use super::instructions::Counts;
+use super::instruction_counts::Counts;
 use super::load;
 use super::mapped::{Engine, missing};
 use super::measure::{Measured, Spread};
 use super::processor::{self, Caches, names};
+use super::segments::{Image, Segment};
 use crate::engines::EngineKind;
 
 /// Everything in `bench.json`.
 #[derive(Serialize)]
-pub struct Report {
-    machine: Machine,
+pub struct BenchReport {
+    machine: Host,
     /// Whether all memory was in large pages, as between two kernels.
     large_pages: bool,
     work: Work,
@@ -151,7 +151,7 @@ struct Growth {
     engines_ms: BTreeMap<&'static str, Spread>,
 }
 
-impl Report {
+impl BenchReport {
     pub fn new(
         image: &Image,
         options: &Options,
@@ -193,7 +193,7 @@ impl Report {
         .map(|name| Ok((name, Speed::of(name, &measured)?)))
         .collect::<Result<_>>()?;
         Ok(Self {
-            machine: Machine::this()?,
+            machine: Host::this()?,
             large_pages: measured.large_pages
                 && small.large_pages
                 && sizes.iter().all(|(_, of)| of.large_pages),

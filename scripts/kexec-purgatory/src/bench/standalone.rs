@@ -11,7 +11,7 @@ use object::Endianness;
 use object::elf::PT_INTERP;
 use object::read::elf::{ElfFile64, ProgramHeader};
 
-use super::{image, load};
+use super::{load, segments};
 use crate::command::{cargo, logged_step};
 use crate::fetch;
 use crate::files;
@@ -34,14 +34,14 @@ const KERNEL_SIZE: &str = "kernel-size";
 /// Builds the program. Returns its path.
 pub fn build(layout: &Layout) -> Result<PathBuf> {
     let folder = layout.build.join("bench-static");
-    let objects_folder = folder.join("objects");
-    let objects = super::objects(layout, &super::mainline(layout)?)?;
-    let (kernel, init_size) = image::kernel_size(&fetch::distribution_kernel(layout)?.image)?;
-    let write = |name: &str, bytes: &[u8]| files::write(&objects_folder.join(name), bytes);
-    write(PURGATORY, &objects.purgatory)?;
-    write(DIGESTS, &objects.digests)?;
-    write(MAINLINE, &objects.mainline)?;
-    for (name, bytes) in STREAMS.into_iter().zip(&objects.streams) {
+    let objects = folder.join("objects");
+    let programs = super::program_bytes(layout, &super::mainline(layout)?)?;
+    let (kernel, init_size) = segments::kernel_size(&fetch::distribution_kernel(layout)?.image)?;
+    let write = |name: &str, bytes: &[u8]| files::write(&objects.join(name), bytes);
+    write(PURGATORY, &programs.purgatory)?;
+    write(DIGESTS, &programs.digests)?;
+    write(MAINLINE, &programs.mainline)?;
+    for (name, bytes) in STREAMS.into_iter().zip(&programs.streams) {
         write(name, bytes)?;
     }
     write(KERNEL_SIZE, format!("{kernel} {init_size}").as_bytes())?;
@@ -57,7 +57,7 @@ pub fn build(layout: &Layout) -> Result<PathBuf> {
             .arg(layout.tool("Cargo.toml"))
             .env("CARGO_TARGET_DIR", &folder)
             .env("RUSTFLAGS", "-C target-feature=+crt-static")
-            .env(VARIABLE, &objects_folder),
+            .env(VARIABLE, &objects),
     )?;
     let built = folder.join(TARGET).join("release/kexec-purgatory");
     let program = folder.join("kexec-purgatory-bench");
@@ -78,8 +78,8 @@ pub fn build(layout: &Layout) -> Result<PathBuf> {
 pub fn run() -> Result<()> {
     use clap::Parser;
 
-    use super::image::Image;
-    use super::processor::{Caches, Objects};
+    use super::processor::{Caches, ProgramBytes};
+    use super::segments::Image;
     use super::{Options, measure, write};
 
     /// Sizes of images, in MiB: the whole program should take a minute.
@@ -111,7 +111,7 @@ pub fn run() -> Result<()> {
     }
 
     let arguments = Arguments::parse();
-    let objects = Objects {
+    let objects = ProgramBytes {
         purgatory: file!("purgatory.bin").to_vec(),
         digests: file!("purgatory_test.bin").to_vec(),
         mainline: file!("purgatory.ro").to_vec(),

@@ -2,12 +2,12 @@
 
 //! One machine on its way to the next kernel, with a fault or without: what is tried.
 
-mod run;
+mod trial_run;
 
 use super::damage_point::DamagePoint;
-use super::plan::Planned;
-use super::purgatory::{DAMAGES, Damage};
-use super::record;
+use super::fault_plan::Planned;
+use super::handoff_record;
+use super::purgatory_damage::{DAMAGES, PurgatoryDamage};
 use super::stopped::NO_ENGINE;
 use crate::guest::Purpose;
 
@@ -28,7 +28,7 @@ pub enum Trial {
     /// A purgatory that is damaged itself.
     Purgatory {
         point: DamagePoint,
-        damage: &'static Damage,
+        damage: &'static PurgatoryDamage,
         panic: i32,
     },
     /// Damage where nothing is verified: after the part of the kernel that was loaded.
@@ -50,7 +50,7 @@ pub enum Trial {
     /// The same with a fault in the crash image as well.
     NoDump(Planned),
     /// A record that is damaged when the next kernel is entered.
-    Record(&'static record::Damage),
+    Record(&'static handoff_record::RecordDamage),
 }
 
 /// The group of checks by the running kernel, for reports. Images that are entered directly have no
@@ -138,7 +138,7 @@ pub fn dumps(faults: &[Planned], count: usize) -> Vec<Trial> {
 
 /// Every damage to a record.
 pub fn records() -> impl Iterator<Item = Trial> {
-    record::DAMAGES.iter().map(Trial::Record)
+    handoff_record::DAMAGES.iter().map(Trial::Record)
 }
 
 /// Every damage to a purgatory, in a crash image or a normal one.

@@ -10,16 +10,20 @@ use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
 
-use super::state::State;
+use super::grafted::Grafted;
 
 /// How many of the files in the way a message names.
 const NAMED: usize = 10;
 
 /// Checks that no link would replace a file that is not the overlay's.
-pub fn check_free(tree: &Path, state: &State, wanted: &BTreeMap<PathBuf, PathBuf>) -> Result<()> {
+pub fn check_free(
+    tree: &Path,
+    grafted: &Grafted,
+    wanted: &BTreeMap<PathBuf, PathBuf>,
+) -> Result<()> {
     let taken: Vec<String> = wanted
         .keys()
-        .filter(|path| !state.links.contains_key(*path))
+        .filter(|path| !grafted.links.contains_key(*path))
         .filter(|path| tree.join(path).symlink_metadata().is_ok())
         .map(|path| format!("  {}", path.display()))
         .collect();
@@ -36,18 +40,22 @@ pub fn check_free(tree: &Path, state: &State, wanted: &BTreeMap<PathBuf, PathBuf
 }
 
 /// Makes the links of a tree match `wanted`.
-pub fn replace(tree: &Path, state: &mut State, wanted: &BTreeMap<PathBuf, PathBuf>) -> Result<()> {
-    let stale: Vec<PathBuf> = state
+pub fn replace(
+    tree: &Path,
+    grafted: &mut Grafted,
+    wanted: &BTreeMap<PathBuf, PathBuf>,
+) -> Result<()> {
+    let stale: Vec<PathBuf> = grafted
         .links
         .iter()
         .filter(|(path, target)| wanted.get(*path) != Some(target))
         .map(|(path, _)| path.clone())
         .collect();
     for path in &stale {
-        unlink(tree, state, path)?;
+        unlink(tree, grafted, path)?;
     }
     for (path, target) in wanted {
-        link(tree, state, path, target)?;
+        link(tree, grafted, path, target)?;
         if stale.contains(path) {
             // The link's new target may be older than what was built from the old one.
             File::options()
@@ -57,33 +65,35 @@ pub fn replace(tree: &Path, state: &mut State, wanted: &BTreeMap<PathBuf, PathBu
                 .with_context(|| format!("cannot touch {}", target.display()))?;
         }
     }
-    let folders: Vec<PathBuf> = state.folders.iter().rev().cloned().collect();
+    let folders: Vec<PathBuf> = grafted.folders.iter().rev().cloned().collect();
     for folder in folders {
         // Fails if the directory is not empty; then it stays.
         if fs::remove_dir(tree.join(&folder)).is_ok() {
-            state.folders.remove(&folder);
+            grafted.folders.remove(&folder);
         }
     }
-    state.save(tree)
+    grafted.save(tree)
 }
 
-fn link(tree: &Path, state: &mut State, path: &Path, target: &Path) -> Result<()> {
+fn link(tree: &Path, grafted: &mut Grafted, path: &Path, target: &Path) -> Result<()> {
     let link = tree.join(path);
-    if link.read_link().is_ok_and(|old| old == target) && state.links.contains_key(path) {
+    if link.read_link().is_ok_and(|old| old == target) && grafted.links.contains_key(path) {
         return Ok(());
     }
     for folder in path.ancestors().skip(1) {
         if !folder.as_os_str().is_empty() && !tree.join(folder).exists() {
-            state.folders.insert(folder.to_path_buf());
+            grafted.folders.insert(folder.to_path_buf());
         }
     }
-    state.links.insert(path.to_path_buf(), target.to_path_buf());
-    state.save(tree)?;
+    grafted
+        .links
+        .insert(path.to_path_buf(), target.to_path_buf());
+    grafted.save(tree)?;
     fs::create_dir_all(link.parent().context("no folder")?)?;
     symlink(target, &link).with_context(|| format!("cannot link {}", link.display()))
 }
 
-fn unlink(tree: &Path, state: &mut State, path: &Path) -> Result<()> {
+fn unlink(tree: &Path, grafted: &mut Grafted, path: &Path) -> Result<()> {
     let link = tree.join(path);
     match link.read_link() {
         Ok(_) => fs::remove_file(&link)?,
@@ -91,6 +101,6 @@ fn unlink(tree: &Path, state: &mut State, path: &Path) -> Result<()> {
         Err(_) if link.exists() => bail!("{} is no longer a link", link.display()),
         Err(_) => {}
     }
-    state.links.remove(path);
+    grafted.links.remove(path);
     Ok(())
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
-use super::state::State;
+use super::grafted::Grafted;
 use crate::checksum;
 use crate::command::{command, output};
 use crate::files;
@@ -112,29 +112,29 @@ pub fn files(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// Makes the applied patches match `wanted`. Leading patches that are the same stay applied.
-pub fn replace(tree: &Path, state: &mut State, wanted: &[Patch]) -> Result<()> {
-    let same = state
+pub fn replace(tree: &Path, grafted: &mut Grafted, wanted: &[Patch]) -> Result<()> {
+    let same = grafted
         .patches
         .iter()
         .zip(wanted)
         .take_while(|(old, new)| old == new)
         .count();
-    while let Some(patch) = state.patches[same..].last() {
+    while let Some(patch) = grafted.patches[same..].last() {
         patch.apply(tree, &["--reverse"]).with_context(|| {
             format!(
                 "{} cannot be taken back: the files that it changed were edited since",
                 patch.name
             )
         })?;
-        state.patches.pop();
-        state.save(tree)?;
+        grafted.patches.pop();
+        grafted.save(tree)?;
     }
     for patch in &wanted[same..] {
         patch
             .apply(tree, &[])
             .with_context(|| format!("{} does not apply to {}", patch.name, tree.display()))?;
-        state.patches.push(patch.clone());
-        state.save(tree)?;
+        grafted.patches.push(patch.clone());
+        grafted.save(tree)?;
     }
     Ok(())
 }

@@ -6,7 +6,7 @@
 //! physical addresses.
 
 mod packet;
-mod registers;
+mod stub_registers;
 
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -14,8 +14,8 @@ use std::os::unix::net::UnixStream;
 
 use anyhow::{Context, Result, bail, ensure};
 
-pub use self::registers::Registers;
-use self::registers::{Layout, TARGET};
+pub use self::stub_registers::Registers;
+use self::stub_registers::{RegisterLayout, TARGET};
 
 /// Bytes of memory in one packet, as twice as many hexadecimal digits; older stubs take packets of
 /// 4096.
@@ -44,7 +44,7 @@ pub enum Break {
 pub struct Gdb {
     stream: UnixStream,
     received: Vec<u8>,
-    layout: Layout,
+    layout: RegisterLayout,
     space: Space,
 }
 
@@ -53,7 +53,7 @@ impl Gdb {
         let mut gdb = Self {
             stream,
             received: Vec::new(),
-            layout: Layout::default(),
+            layout: RegisterLayout::default(),
             space: Space::Virtual,
         };
         let features = gdb.ask("qSupported:multiprocess+")?;
@@ -62,7 +62,7 @@ impl Gdb {
             "the gdb stub does not describe its registers"
         );
         let target = gdb.feature(TARGET)?;
-        for file in registers::included(&target)? {
+        for file in stub_registers::included(&target)? {
             let text = gdb.feature(&file)?;
             gdb.layout.add(&text)?;
         }

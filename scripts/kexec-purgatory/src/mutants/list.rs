@@ -70,7 +70,7 @@ pub enum Tests {
     Host,
     /// Those of [`crate::bare`], which run in QEMU.
     Bare,
-    /// Those of [`super::kernel`], for which a kernel is built and booted.
+    /// Those of [`super::mutant_kernel`], for which a kernel is built and booted.
     Kernel,
 }
 

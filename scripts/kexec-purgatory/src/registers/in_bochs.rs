@@ -7,7 +7,7 @@ use std::fs;
 use anyhow::{Context, Result, ensure};
 
 use super::state::{CR4_LA57, GENERAL, Places, State, page_tables};
-use super::{Entered, Kernels};
+use super::{ComparedKernels, Entered};
 use crate::bochs::{self, BREAKPOINT};
 use crate::bzimage::{BzImage, ENTRY_OFFSET};
 use crate::engines::EngineKind;
@@ -28,7 +28,11 @@ const DEBUG: &[&str] = &["DR0", "DR1", "DR2", "DR3", "DR6", "DR7"];
 
 /// Enters the same image from mainline's kernel and, verified with `engine`, from the overlay's.
 /// Mainline's result comes first.
-pub fn enter(layout: &Layout, kernels: &Kernels, engine: EngineKind) -> Result<(Entered, Entered)> {
+pub fn enter(
+    layout: &Layout,
+    kernels: &ComparedKernels,
+    engine: EngineKind,
+) -> Result<(Entered, Entered)> {
     let folder = tempfile::tempdir_in(&layout.build)?;
     let image = folder.path().join("kernel");
     let mut content = fs::read(kernels.verified.image())?;

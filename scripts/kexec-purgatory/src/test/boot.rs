@@ -6,7 +6,7 @@ pub mod case;
 
 use anyhow::{Context, Result};
 
-use self::case::check::check;
+use self::case::kexec_check::check;
 use self::case::{Case, Expected, Target, boot};
 
 use super::arm::{self, Arm};

@@ -8,7 +8,7 @@ use std::{fs, iter};
 use anyhow::{Context, Result, ensure};
 
 use super::boot::case::Target;
-use super::boot::case::check::{is, purgatory_spoke};
+use super::boot::case::kexec_check::{is, purgatory_spoke};
 use super::boot::report_kunit;
 use super::{Kernels, Report, debug};
 use crate::command::logged;

@@ -40,7 +40,9 @@ const TESTS: &[(&str, Test)] = &[
     ("patches/am", series::apply_hooks),
     ("patches/added-lines", |layout, _| added_lines(layout)),
     ("patches/checkpatch", |layout, _| checkpatch(layout)),
-    ("patches/debian", |layout, _| debian::patches::make(layout)),
+    ("patches/debian", |layout, _| {
+        debian::source_patches::make(layout)
+    }),
 ];
 
 pub fn names() -> Vec<String> {

@@ -10,7 +10,7 @@ use object::{File, Object, ObjectSection, ObjectSymbol};
 
 use super::{Kernels, Report};
 use crate::abi::LEAF_SIZE;
-use crate::bench::mapped::{Engine, Purgatory};
+use crate::bench::mapped::{Engine, MappedPurgatory};
 use crate::bench::processor::{DIGESTS, PURGATORY};
 use crate::files;
 use crate::kernel::{self, Verify};
@@ -73,7 +73,7 @@ fn stack_used(folder: &Path, engine: Engine) -> Result<()> {
     // Leaves in every lane, an odd number of them, and a short one.
     let region = vec![1; 35 * LEAF_SIZE + 1];
     let purgatory = files::read(&folder.join(PURGATORY))?;
-    let purgatory = Purgatory::new(&purgatory, &files::read(&digests)?)?;
+    let purgatory = MappedPurgatory::new(&purgatory, &files::read(&digests)?)?;
     let used = purgatory.stack_used(engine, &region) as u64;
     ensure!(used <= bound, "{used} bytes are used, of at most {bound}");
     ensure!(used > bound / 8, "only {used} bytes are used, of {bound}");

@@ -5,9 +5,9 @@
 use anyhow::{Result, ensure};
 
 use super::MAX;
+use crate::bare::bare_machine::Bare;
 use crate::bare::expect::{ended, enters, mismatch, printed};
-use crate::bare::machine::Bare;
-use crate::bare::run::{Ending, Run};
+use crate::bare::run_result::{Ending, Run};
 
 /// Memory that serves as the registers of a UART.
 const UART: u64 = 0x700_0000;

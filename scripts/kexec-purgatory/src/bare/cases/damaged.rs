@@ -8,9 +8,9 @@ use anyhow::{Context, Result, ensure};
 
 use super::MAX;
 use crate::abi::{Params, RESET_IO, RESET_NONE, Reset};
+use crate::bare::bare_machine::Bare;
 use crate::bare::expect::{end, ended, enters, fault, printed};
 use crate::bare::image::{EXIT_PORT, Image, PURGATORY};
-use crate::bare::machine::Bare;
 use crate::expected::reason;
 
 /// A console in memory that is not mapped: a write to it would raise an exception.

@@ -6,13 +6,13 @@ use anyhow::{Context, Result, ensure};
 use object::{File, Object, ObjectSymbol};
 
 use crate::abi::LEAF_SIZE;
+use crate::bare::bare_machine::Bare;
 use crate::bare::expect::{ended, printed};
 use crate::bare::image::{
     CR0_MP, CR4_OSFXSR, CR4_OSXMMEXCPT, CR4_OSXSAVE, DIGESTS, DIGESTS_IMAGE, DIGESTS_PROGRAM,
     GUARD_TABLE, GUARDED, KERNEL_ENTRY, noise,
 };
-use crate::bare::machine::Bare;
-use crate::bare::run::Ending;
+use crate::bare::run_result::Ending;
 use crate::engines::{EngineKind, LANES_MAX};
 use crate::machine::loaded::PAGE;
 use crate::same_code;

@@ -6,9 +6,9 @@ use std::mem::offset_of;
 
 use anyhow::{Context, Result, ensure};
 
+use super::super::bare_machine::Bare;
 use super::super::expect::{entered_by, enters, fault, mismatch, printed, refuses};
 use super::super::image::{CRASH_PURGATORY, Image, PURGATORY};
-use super::super::machine::Bare;
 use super::record;
 use crate::abi::{Header, Params};
 use crate::expected::reason;

@@ -8,9 +8,9 @@ use anyhow::{Context, Result, ensure};
 
 use super::MAX;
 use crate::abi::Params;
+use crate::bare::bare_machine::Bare;
 use crate::bare::expect::{ended, enters, mismatch};
-use crate::bare::machine::Bare;
-use crate::bare::run::{Ending, Run};
+use crate::bare::run_result::{Ending, Run};
 
 /// Instructions that raise an exception in a guest whose register state is encrypted if its
 /// hypervisor intercepts them. It always intercepts I/O, and may intercept the others.

@@ -7,10 +7,10 @@ use std::mem::offset_of;
 use anyhow::{Context, Result, ensure};
 
 use crate::abi::{Header, Params};
+use crate::bare::bare_machine::Bare;
 use crate::bare::expect::{ended, fault, refuses};
 use crate::bare::image::{OTHERS, PURGATORY};
-use crate::bare::machine::Bare;
-use crate::bare::run::Ending;
+use crate::bare::run_result::Ending;
 use crate::expected::reason;
 use crate::processors::MAX;
 

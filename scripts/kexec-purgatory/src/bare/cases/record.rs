@@ -4,10 +4,10 @@
 
 use anyhow::{Context, Result, ensure};
 
+use super::super::bare_machine::Bare;
 use super::super::expect::{enters, fault, printed, refuses};
 use super::super::image::{BOOT_PARAMS, KERNEL, OTHERS, RECORD};
-use super::super::machine::Bare;
-use super::super::run::Run;
+use super::super::run_result::Run;
 use crate::expected::reason;
 
 /// Offset of the stamps in a record, and the record's size, from the documentation of the format.

@@ -8,10 +8,10 @@ use anyhow::{Context, Result, ensure};
 
 use super::MAX;
 use crate::abi::{Params, RESET_IO, RESET_PCI, Reset};
+use crate::bare::bare_machine::{Bare, Hardware};
 use crate::bare::expect::{ended, mismatch, refuses};
 use crate::bare::image::EXIT_PORT;
-use crate::bare::machine::{Bare, Hardware};
-use crate::bare::run::Ending;
+use crate::bare::run_result::Ending;
 
 /// Ports that reset a machine.
 const RESET_CONTROL: u16 = 0xcf9;

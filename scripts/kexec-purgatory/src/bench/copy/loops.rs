@@ -7,7 +7,7 @@
 
 use std::arch::global_asm;
 
-use crate::bench::memory::PAGE;
+use crate::bench::present_memory::PAGE;
 use crate::machine::loaded::{IND_DESTINATION, IND_DONE, IND_INDIRECTION, IND_SOURCE};
 
 global_asm!(

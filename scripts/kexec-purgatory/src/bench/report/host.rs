@@ -10,7 +10,7 @@ use serde::Serialize;
 
 /// The machine that this ran on.
 #[derive(Serialize)]
-pub struct Machine {
+pub struct Host {
     pub processor: String,
     family: u32,
     model: u32,
@@ -21,7 +21,7 @@ pub struct Machine {
     pub kernel: String,
 }
 
-impl Machine {
+impl Host {
     pub fn this() -> Result<Self> {
         let cpuinfo = fs::read_to_string("/proc/cpuinfo")?;
         let field = |name: &str| {

@@ -4,16 +4,16 @@
 
 use anyhow::{Context, Result};
 
-use super::{Report, millions};
+use super::{BenchReport, millions};
 use crate::bench::copy::Loop;
-use crate::bench::instructions::{Counts, Repeated};
+use crate::bench::instruction_counts::{Counts, Repeated};
 use crate::bench::mapped::missing;
 use crate::bench::measure::Spread;
 use crate::bench::picture::{Bar, Panel, rounded};
 use crate::bench::processor::{self, Caches};
 use crate::engines::EngineKind;
 
-impl Report {
+impl BenchReport {
     /// What the picture shows.
     pub fn panels(&self) -> Result<Vec<Panel>> {
         let direct = self

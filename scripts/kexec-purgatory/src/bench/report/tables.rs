@@ -4,14 +4,14 @@
 
 use comfy_table::{CellAlignment, Table, presets::ASCII_MARKDOWN};
 
-use super::{OfEngine, Report, millions};
+use super::{BenchReport, OfEngine, millions};
 use crate::bench::copy::Loop;
-use crate::bench::instructions::{Counts, Repeated};
+use crate::bench::instruction_counts::{Counts, Repeated};
 use crate::bench::mapped::Engine;
 use crate::bench::measure::Spread;
 use crate::bench::processor::{Caches, SMALL_REGION, SMALL_REGIONS};
 
-impl Report {
+impl BenchReport {
     /// Prints all tables.
     pub fn print(&self) {
         println!("{}\n", self.machine.describe());

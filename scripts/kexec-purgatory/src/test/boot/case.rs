@@ -2,7 +2,7 @@
 
 //! One kexec in a guest, and what it should do.
 
-pub mod check;
+pub mod kexec_check;
 
 use std::borrow::Cow;
 use std::iter;

@@ -11,7 +11,7 @@ use crate::expected;
 use crate::guest::Purpose;
 use crate::kexec::expect_engine;
 use crate::qemu::SerialLog;
-use crate::test::boot::case::check::{all_dumped, found_intact, is};
+use crate::test::boot::case::kexec_check::{all_dumped, found_intact, is};
 
 /// What a notifier of a panic prints.
 const NOTIFIED: &str = "Kernel Offset: ";

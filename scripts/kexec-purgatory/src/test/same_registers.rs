@@ -17,8 +17,8 @@ fn name(way: &str) -> String {
     format!("registers/{way}")
 }
 
-fn built(kernels: &mut Kernels) -> Result<registers::Kernels> {
-    Ok(registers::Kernels {
+fn built(kernels: &mut Kernels) -> Result<registers::ComparedKernels> {
+    Ok(registers::ComparedKernels {
         mainline: kernels.get(Verify::Norust)?,
         verified: kernels.get(Verify::Y)?,
         direct: kernels.get(Verify::N)?,

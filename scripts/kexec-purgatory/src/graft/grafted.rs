@@ -21,7 +21,7 @@ const VERSION: u32 = 1;
 
 /// What is grafted on a tree.
 #[derive(Clone, Deserialize, Serialize)]
-pub struct State {
+pub struct Grafted {
     version: u32,
     /// Path in the tree and what it points to.
     pub links: BTreeMap<PathBuf, PathBuf>,
@@ -31,7 +31,7 @@ pub struct State {
     pub patches: Vec<Patch>,
 }
 
-impl Default for State {
+impl Default for Grafted {
     fn default() -> Self {
         Self {
             version: VERSION,
@@ -42,7 +42,7 @@ impl Default for State {
     }
 }
 
-impl State {
+impl Grafted {
     /// Reads a tree's record; None if nothing is grafted on it.
     pub fn load(tree: &Path) -> Result<Option<Self>> {
         let path = tree.join(FILE);
@@ -50,17 +50,17 @@ impl State {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             text => text?,
         };
-        let state: Self = serde_json::from_str(&text)
+        let grafted: Self = serde_json::from_str(&text)
             .with_context(|| format!("{} is damaged", path.display()))?;
-        if state.version != VERSION {
+        if grafted.version != VERSION {
             bail!(
                 "{} has version {}, this tool knows {VERSION}; \
                  ungraft with the tool that grafted",
                 path.display(),
-                state.version
+                grafted.version
             );
         }
-        Ok(Some(state))
+        Ok(Some(grafted))
     }
 
     /// Writes the record. Call this before each change of the tree.

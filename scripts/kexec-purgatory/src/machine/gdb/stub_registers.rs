@@ -12,7 +12,7 @@ pub const TARGET: &str = "target.xml";
 
 /// Where registers are in the reply to `g`, which has one after the other.
 #[derive(Default)]
-pub struct Layout {
+pub struct RegisterLayout {
     registers: Vec<Register>,
     size: usize,
 }
@@ -57,7 +57,7 @@ pub fn included(target: &str) -> Result<Vec<String>> {
         .collect())
 }
 
-impl Layout {
+impl RegisterLayout {
     /// Adds the registers of one file.
     pub fn add(&mut self, feature: &str) -> Result<()> {
         let document = parse(feature)?;
@@ -111,7 +111,7 @@ impl Layout {
 
 #[cfg(test)]
 mod tests {
-    use super::{Layout, included};
+    use super::{RegisterLayout, included};
 
     const TARGET: &str = r#"<?xml version="1.0"?><!DOCTYPE target SYSTEM "gdb-target.dtd">
         <target><architecture>i386:x86-64</architecture><xi:include href="core.xml"/></target>"#;
@@ -122,8 +122,8 @@ mod tests {
         <reg name="st0" bitsize="80" type="i387_ext"/>
         <reg name="cs" bitsize="32" type="int32"/></feature>"#;
 
-    fn layout() -> Layout {
-        let mut layout = Layout::default();
+    fn layout() -> RegisterLayout {
+        let mut layout = RegisterLayout::default();
         layout.add(CORE).unwrap();
         layout
     }

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::memory::{Memory, PAGE};
+use super::present_memory::{Memory, PAGE};
 use crate::bzimage::BzImage;
 use crate::files;
 

@@ -9,10 +9,10 @@ use crate::faults::at_rest;
 use crate::faults::damage_point::{DamagePoint, Moment};
 use crate::faults::dump;
 use crate::faults::fault::{Change, Fault, damaged};
+use crate::faults::handoff_record;
 use crate::faults::mmio;
 use crate::faults::outcome::{self, Outcome};
-use crate::faults::purgatory::{Damage, Purgatory};
-use crate::faults::record;
+use crate::faults::purgatory_damage::{GuestPurgatory, PurgatoryDamage};
 use crate::faults::stopped::{StoppedGuest, StoppedGuests};
 use crate::machine::Machine;
 use crate::machine::gdb::Space;
@@ -61,7 +61,7 @@ impl Trial {
                 let entry = image.entry()?;
                 outcome::follow(&mut machine, entry)?.check_entered()?;
                 outcome::check_boots(&mut machine, entry, &setup.arrival)?;
-                record::check(&machine.log(), guests.name)
+                handoff_record::check(&machine.log(), guests.name)
             }
             Self::Dump(planned) => {
                 let guest = guests.get(planned.point)?;
@@ -212,7 +212,7 @@ fn addresses(changes: &[Change]) -> String {
 /// Compares the regions that the purgatory is told to verify with the segments that the kernel has
 /// loaded.
 fn coverage(setup: &GuestSetup<'_>, guest: &StoppedGuest) -> Result<()> {
-    let mut told = Purgatory::read(guest)?.regions()?;
+    let mut told = GuestPurgatory::read(guest)?.regions()?;
     let mut wanted: Vec<_> = setup
         .regions(&guest.image)
         .iter()
@@ -227,10 +227,10 @@ fn coverage(setup: &GuestSetup<'_>, guest: &StoppedGuest) -> Result<()> {
 fn damaged_purgatory(
     setup: &GuestSetup<'_>,
     guest: &StoppedGuest,
-    damage: &Damage,
+    damage: &PurgatoryDamage,
     panic: i32,
 ) -> Result<()> {
-    let mut purgatory = Purgatory::read(guest)?;
+    let mut purgatory = GuestPurgatory::read(guest)?;
     let before = purgatory.bytes();
     damage.apply(&mut purgatory);
     let change = Change {

@@ -30,7 +30,7 @@ const SECOND: &str = "second";
 const PAGE: usize = 4096;
 
 /// A guest with Debian, and its state.
-pub struct Machine {
+pub struct DebianGuest {
     pub vm: Vm,
     guide: Guide,
     /// The blocks of the guide that were run.
@@ -50,7 +50,7 @@ pub struct Machine {
     logs: PathBuf,
 }
 
-impl Machine {
+impl DebianGuest {
     /// Builds the packages, twice for an update, and the disk, and starts the guest, which boots the
     /// distribution's kernel.
     pub fn make(layout: &Layout, options: DebianOptions, update: bool) -> Result<Self> {
@@ -195,7 +195,7 @@ impl Machine {
         self.run("systemctl is-system-running --wait || :")
     }
 
-    /// Resets the machine, which may hang, and waits as [`Machine::leave_by`] does.
+    /// Resets the machine, which may hang, and waits as [`DebianGuest::leave_by`] does.
     pub fn reset(&mut self) -> Result<()> {
         self.vm.qmp.reset()?;
         self.boot = self.vm.booted("reset", Some(&self.boot))?;

@@ -63,7 +63,7 @@ mod tests {
     use anyhow::anyhow;
 
     use super::*;
-    use crate::bare::run::{HANGS, gave_up};
+    use crate::bare::run_result::{HANGS, gave_up};
 
     #[test]
     fn what_the_system_did_is_no_verdict() {

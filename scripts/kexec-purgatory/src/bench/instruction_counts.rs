@@ -17,7 +17,7 @@ use indexmap::IndexMap;
 use serde::Serialize;
 
 use super::copy::Runs;
-use super::memory::PAGE;
+use super::present_memory::PAGE;
 use crate::bzimage::ENTRY_OFFSET;
 use crate::engines::EngineKind;
 use crate::fetch::DistributionKernel;

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+//! Tests of the results.
+
 use std::fs;
 
 use super::*;

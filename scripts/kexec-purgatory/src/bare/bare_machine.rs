@@ -12,9 +12,10 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use tempfile::TempDir;
 
-use super::bochs::Disk;
+use super::assembled::{assemble, flat};
+use super::bare_bochs::Disk;
 use super::image::{DIGESTS_PROGRAM, EXIT_PORT, Image, KERNEL, PURGATORY};
-use super::run::{BOOT, Ending, HANGS, MEMORY, POLL, Run, assemble, flat, gave_up};
+use super::run_result::{BOOT, Ending, HANGS, MEMORY, POLL, Run, gave_up};
 use super::{Purgatory, State};
 use crate::command::emulator;
 use crate::layout::Layout;

@@ -13,7 +13,7 @@ use crate::machine::loaded::PAGE;
 use crate::params::{self, from_bytes, sealed, to_bytes};
 
 /// The purgatory of an image that is about to be checked.
-pub struct Purgatory {
+pub struct GuestPurgatory {
     /// Physical address of its first byte.
     pub base: u64,
     /// The bytes before the parameters.
@@ -21,7 +21,7 @@ pub struct Purgatory {
     pub params: Params,
 }
 
-impl Purgatory {
+impl GuestPurgatory {
     /// Finds the purgatory that a stopped guest is about to enter.
     pub fn read(guest: &StoppedGuest) -> Result<Self> {
         let base = guest.start & !(PAGE - 1);
@@ -55,7 +55,7 @@ impl Purgatory {
 
 /// One kind of damage.
 #[derive(Clone, Copy, Debug)]
-pub struct Damage {
+pub struct PurgatoryDamage {
     pub name: &'static str,
     /// How the reason begins that the purgatory must give for not entering the next kernel.
     pub reason: &'static str,
@@ -74,8 +74,8 @@ enum What {
     Nonsense(fn(&mut Params)),
 }
 
-impl Damage {
-    pub fn apply(&self, purgatory: &mut Purgatory) {
+impl PurgatoryDamage {
+    pub fn apply(&self, purgatory: &mut GuestPurgatory) {
         match self.what {
             What::Code(offset) => purgatory.code[offset] ^= 1,
             What::CodeEnd => {
@@ -96,24 +96,28 @@ impl Damage {
     }
 }
 
-const fn header(name: &'static str, offset: usize) -> Damage {
-    Damage {
+const fn header(name: &'static str, offset: usize) -> PurgatoryDamage {
+    PurgatoryDamage {
         name,
         reason: reason::OWN_DIGEST,
         what: What::Code(offset),
     }
 }
 
-const fn params(name: &'static str, offset: usize, reason: &'static str) -> Damage {
-    Damage {
+const fn params(name: &'static str, offset: usize, reason: &'static str) -> PurgatoryDamage {
+    PurgatoryDamage {
         name,
         reason,
         what: What::Params(offset),
     }
 }
 
-const fn nonsense(name: &'static str, reason: &'static str, change: fn(&mut Params)) -> Damage {
-    Damage {
+const fn nonsense(
+    name: &'static str,
+    reason: &'static str,
+    change: fn(&mut Params),
+) -> PurgatoryDamage {
+    PurgatoryDamage {
         name,
         reason,
         what: What::Nonsense(change),
@@ -144,7 +148,7 @@ macro_rules! region {
 
 /// Every damage to try.
 #[rustfmt::skip] // a table
-pub const DAMAGES: &[Damage] = &[
+pub const DAMAGES: &[PurgatoryDamage] = &[
     header("header, magic", offset_of!(Header, magic)),
     header("header, version", offset_of!(Header, version)),
     header("header, entry", offset_of!(Header, entry)),
@@ -152,7 +156,7 @@ pub const DAMAGES: &[Damage] = &[
     header("header, mem_size", offset_of!(Header, mem_size)),
     header("header, reserved", offset_of!(Header, reserved)),
     header("header, params", offset_of!(Header, params) + 1),
-    Damage {
+    PurgatoryDamage {
         name: "last byte of the code",
         // Which of the purgatory's checks fails first depends on the contents there.
         reason: "",

@@ -12,9 +12,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
+use super::assembled::flat;
 use super::image::{Image, JOB_IN_BOCHS, STATE};
 use super::probe::{self, State};
-use super::run::{BOOT, Ending, MEMORY, POLL, Run, flat, gave_up};
+use super::run_result::{BOOT, Ending, MEMORY, POLL, Run, gave_up};
 use crate::command::{emulator, tail};
 use crate::layout::Layout;
 

@@ -8,8 +8,8 @@ use anyhow::{Context, Result, bail, ensure};
 use memmap2::Mmap;
 use rustix::process::{Pid, WaitOptions, waitpid};
 
-use super::image::Image;
 use super::program::Program;
+use super::segments::Image;
 
 /// `KEXEC_SEGMENT_MAX`.
 const REGIONS: usize = 16;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, ensure};
 use comfy_table::{Table, presets::ASCII_MARKDOWN};
 
-use super::machine::Machine;
+use super::debian_guest::DebianGuest;
 use super::{DIRECT, VERIFIED, kexec};
 use crate::progress;
 
@@ -29,7 +29,7 @@ type Rows = BTreeMap<(&'static str, &'static str), Row>;
 
 /// Many kexecs in a row, of two kernels and both decisions. Prints each, and a table. A kexec that
 /// fails is counted, and the machine reset.
-pub fn run(machine: &mut Machine) -> Result<()> {
+pub fn run(machine: &mut DebianGuest) -> Result<()> {
     let mut rows = Rows::new();
     let ended = all(machine, &mut rows);
     for line in table(&rows).to_string().lines() {
@@ -42,7 +42,7 @@ pub fn run(machine: &mut Machine) -> Result<()> {
 }
 
 /// Fails if the machine cannot go on after a kexec.
-fn all(machine: &mut Machine, rows: &mut Rows) -> Result<()> {
+fn all(machine: &mut DebianGuest, rows: &mut Rows) -> Result<()> {
     // The memory of each kernel in kB, when it was first entered.
     let mut first = BTreeMap::new();
     let kexecs = machine.kexecs;
@@ -99,7 +99,7 @@ fn table(rows: &Rows) -> Table {
 const UNDECIDED: &str = "purgatory in C";
 
 /// The release of the other kernel, and the decision about its image.
-fn next(machine: &Machine, number: usize) -> Result<(&'static str, &'static str)> {
+fn next(machine: &DebianGuest, number: usize) -> Result<(&'static str, &'static str)> {
     if machine.sh("uname -r")? != machine.ours {
         return Ok((machine.ours, UNDECIDED));
     }
@@ -107,7 +107,7 @@ fn next(machine: &Machine, number: usize) -> Result<(&'static str, &'static str)
     Ok((machine.distribution, decision))
 }
 
-fn enter(machine: &mut Machine, to: &str, decision: &'static str) -> Result<()> {
+fn enter(machine: &mut DebianGuest, to: &str, decision: &'static str) -> Result<()> {
     if decision == DIRECT {
         machine.follow("unload-module", to)?;
     }
@@ -115,7 +115,7 @@ fn enter(machine: &mut Machine, to: &str, decision: &'static str) -> Result<()> 
 }
 
 /// The memory that the running kernel has, in kB.
-fn memory(machine: &Machine) -> Result<i64> {
+fn memory(machine: &DebianGuest) -> Result<i64> {
     let memory = machine.sh("sed -n 's/^MemTotal: *\\([0-9]*\\) kB/\\1/p' /proc/meminfo")?;
     memory
         .parse()

@@ -5,7 +5,7 @@
 
 use anyhow::{Result, ensure};
 
-use super::machine::Machine;
+use super::debian_guest::DebianGuest;
 use super::{VERIFIED, in_dump};
 use crate::guest::Purpose;
 
@@ -16,7 +16,7 @@ const AFTER_MISMATCH: &str = "after a mismatch in kernel of the normal image";
 const PRINTED: &str = "purgatory: MISMATCH in kernel";
 
 /// Loads an image, and damages it.
-fn load_damaged(machine: &Machine) -> Result<()> {
+fn load_damaged(machine: &DebianGuest) -> Result<()> {
     machine.follow("load", machine.ours)?;
     machine.expect_state("verify_loaded", VERIFIED)?;
     machine.damage(Purpose::Enter)
@@ -24,7 +24,7 @@ fn load_damaged(machine: &Machine) -> Result<()> {
 
 /// Enters what is loaded. Whatever happens, the host must come back by itself, through the
 /// firmware.
-fn enter(machine: &mut Machine) -> Result<()> {
+fn enter(machine: &mut DebianGuest) -> Result<()> {
     machine.leave("enter", machine.ours)?;
     machine.expect_release(machine.ours)?;
     machine.run("test ! -e /sys/kernel/kexec/entered_by")?;
@@ -32,7 +32,7 @@ fn enter(machine: &mut Machine) -> Result<()> {
 }
 
 /// Enters a damaged image. The console must have `text`.
-fn enter_damaged(machine: &mut Machine, text: &str) -> Result<()> {
+fn enter_damaged(machine: &mut DebianGuest, text: &str) -> Result<()> {
     load_damaged(machine)?;
     let printed = machine.vm.printed()?;
     enter(machine)?;
@@ -41,7 +41,7 @@ fn enter_damaged(machine: &mut Machine, text: &str) -> Result<()> {
 
 /// A check finds the damage. The reboot that checks is refused, and systemd then reboots through
 /// the firmware.
-pub fn check(machine: &mut Machine) -> Result<()> {
+pub fn check(machine: &mut DebianGuest) -> Result<()> {
     load_damaged(machine)?;
     let script = machine.script("check", machine.ours)?;
     machine.expect_failure(&script, "I/O error")?;
@@ -61,12 +61,12 @@ pub fn check(machine: &mut Machine) -> Result<()> {
 }
 
 /// The dumps on the machine, one per line.
-fn dumps(machine: &Machine) -> Result<String> {
+fn dumps(machine: &DebianGuest) -> Result<String> {
     machine.sh("ls -d /var/crash/2*")
 }
 
 /// The crash kernel is entered, writes a dump, and reboots the host.
-pub fn dump(machine: &mut Machine) -> Result<()> {
+pub fn dump(machine: &mut DebianGuest) -> Result<()> {
     machine.follow("no-check-reboot", machine.ours)?;
     let before = dumps(machine)?;
     enter_damaged(machine, AFTER_MISMATCH)?;
@@ -89,7 +89,7 @@ pub fn dump(machine: &mut Machine) -> Result<()> {
 }
 
 /// Without a crash image, `panic=` resets the host.
-pub fn reset(machine: &mut Machine) -> Result<()> {
+pub fn reset(machine: &mut DebianGuest) -> Result<()> {
     machine.follow("panic", machine.ours)?;
     machine.run("systemctl stop kdump-tools")?;
     machine.expect_state("verify_crash", "none")?;
@@ -98,7 +98,7 @@ pub fn reset(machine: &mut Machine) -> Result<()> {
 
 /// Without a crash image and `panic=`, a watchdog resets the host. It does not cut a dump short:
 /// the crash kernel's systemd keeps it from expiring.
-pub fn watchdog(machine: &mut Machine) -> Result<()> {
+pub fn watchdog(machine: &mut DebianGuest) -> Result<()> {
     machine.leave("watchdog", machine.ours)?;
     machine.run("systemctl is-system-running --wait")?;
     machine.run("grep -x 0 /sys/module/watchdog/parameters/stop_on_reboot")?;
@@ -109,7 +109,7 @@ pub fn watchdog(machine: &mut Machine) -> Result<()> {
     machine.follow("no-watchdog", machine.ours).map(drop)
 }
 
-fn watched(machine: &mut Machine) -> Result<()> {
+fn watched(machine: &mut DebianGuest) -> Result<()> {
     let before = dumps(machine)?;
     super::kdump_crash(machine)?;
     let after = dumps(machine)?;
@@ -123,7 +123,7 @@ fn watched(machine: &mut Machine) -> Result<()> {
 }
 
 /// The timer's unit checks the crash image, and loads it again if it is damaged.
-pub fn units(machine: &mut Machine) -> Result<()> {
+pub fn units(machine: &mut DebianGuest) -> Result<()> {
     const UNIT: &str = "kexec-check-crash";
 
     machine.follow("units", machine.ours)?;
@@ -146,7 +146,7 @@ pub fn units(machine: &mut Machine) -> Result<()> {
     machine.expect_state("check_crash", "intact")
 }
 
-fn expect_metric(machine: &Machine, line: &str) -> Result<()> {
+fn expect_metric(machine: &DebianGuest, line: &str) -> Result<()> {
     let metrics = machine.follow("metrics", machine.ours)?;
     ensure!(
         metrics.lines().any(|metric| metric == line),

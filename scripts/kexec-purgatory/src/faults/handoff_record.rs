@@ -27,7 +27,7 @@ const NODES: usize = 16;
 
 /// Damage to the node with a record.
 #[derive(Debug)]
-pub struct Damage {
+pub struct RecordDamage {
     pub name: &'static str,
     /// Offset in the node, in bytes.
     offset: u64,
@@ -36,8 +36,8 @@ pub struct Damage {
     reason: &'static str,
 }
 
-const fn damage(name: &'static str, offset: u64, flips: u8, reason: &'static str) -> Damage {
-    Damage {
+const fn damage(name: &'static str, offset: u64, flips: u8, reason: &'static str) -> RecordDamage {
+    RecordDamage {
         name,
         offset,
         flips,
@@ -45,7 +45,7 @@ const fn damage(name: &'static str, offset: u64, flips: u8, reason: &'static str
     }
 }
 
-pub const DAMAGES: &[Damage] = &[
+pub const DAMAGES: &[RecordDamage] = &[
     // 336 bytes become 80.
     damage("truncated", 13, 1, "it has a bad size"),
     damage("of another size", NODE + 12, 8, "it has a bad size"),
@@ -63,7 +63,7 @@ pub const DAMAGES: &[Damage] = &[
     ),
 ];
 
-impl Damage {
+impl RecordDamage {
     /// Damages the record for the kernel at whose first instruction a machine is stopped.
     pub fn apply(&self, machine: &mut Machine) -> Result<()> {
         let address = find(machine)? + self.offset;

@@ -297,4 +297,4 @@ impl Report {
 }
 
 #[cfg(test)]
-mod tests;
+mod results_tests;

@@ -6,7 +6,7 @@
 //! They are built one after the other in the build directory of state `m`, where each rebuilds only
 //! what depends on the file that it changes. While one is built, those before it are booted.
 
-mod expected;
+mod chain_output;
 
 use std::collections::VecDeque;
 use std::fs;
@@ -236,7 +236,7 @@ impl Kernel<'_> {
             Some(ENGINE),
             &over,
         )?;
-        Ok(expected::check(&log))
+        Ok(chain_output::check(&log))
     }
 }
 

@@ -7,7 +7,7 @@
 
 mod alerts;
 mod damage;
-mod machine;
+mod debian_guest;
 mod secure_boot;
 mod soak;
 
@@ -15,13 +15,13 @@ use std::iter;
 
 use anyhow::{Context, Result, ensure};
 
-use self::machine::Machine;
+use self::debian_guest::DebianGuest;
 use super::Report;
 use crate::kernel::VERIFY_MODULE;
 use crate::layout::Layout;
 
 /// A step of the machine's life.
-type Step = fn(&mut Machine) -> Result<()>;
+type Step = fn(&mut DebianGuest) -> Result<()>;
 
 /// The steps with their names. Each step needs those before it.
 const STEPS: &[(&str, Step)] = &[
@@ -77,7 +77,7 @@ pub fn run(layout: &Layout, report: &mut Report) -> Result<()> {
     let guest = report.guest().context("no options for the guest")?;
     let steps = &STEPS[..=last];
     let update = steps.iter().any(|(name, _)| *name == UPDATE);
-    let mut machine = Machine::make(layout, guest, update)?;
+    let mut machine = DebianGuest::make(layout, guest, update)?;
     for (name, step) in steps {
         if let Err(error) = step(&mut machine) {
             // A step that is not selected but fails is the reason that later ones cannot run.
@@ -89,13 +89,13 @@ pub fn run(layout: &Layout, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-fn boot(machine: &mut Machine) -> Result<()> {
+fn boot(machine: &mut DebianGuest) -> Result<()> {
     machine.expect_release(machine.distribution)?;
     // Fails if the system reaches any state other than running.
     machine.run("systemctl is-system-running --wait")
 }
 
-fn install(machine: &mut Machine) -> Result<()> {
+fn install(machine: &mut DebianGuest) -> Result<()> {
     machine.follow("default", machine.distribution)?;
     machine.follow("install", machine.ours)?;
     machine.run(&format!(
@@ -106,7 +106,7 @@ fn install(machine: &mut Machine) -> Result<()> {
 
 /// Boots the new kernel once, is back on the distribution's after another boot, and then makes the
 /// new kernel the default.
-fn try_once(machine: &mut Machine) -> Result<()> {
+fn try_once(machine: &mut DebianGuest) -> Result<()> {
     machine.leave("try", machine.ours)?;
     machine.expect_release(machine.ours)?;
     machine.expect_state("verify_policy", DIRECT)?;
@@ -121,7 +121,7 @@ fn try_once(machine: &mut Machine) -> Result<()> {
     machine.expect_release(machine.ours)
 }
 
-fn module(machine: &mut Machine) -> Result<()> {
+fn module(machine: &mut DebianGuest) -> Result<()> {
     machine.follow("module", machine.ours)?;
     machine.expect_state("verify_policy", &format!("policy: {VERIFY_MODULE}"))?;
     machine.follow("spared", machine.ours)?;
@@ -132,7 +132,7 @@ fn module(machine: &mut Machine) -> Result<()> {
 }
 
 /// Checks which system call each way to load an image uses: only kexec_file_load() decides.
-fn system_calls(machine: &mut Machine) -> Result<()> {
+fn system_calls(machine: &mut DebianGuest) -> Result<()> {
     for (options, file, expected) in [
         ("-l", "verify_loaded", VERIFIED),
         ("-s -l", "verify_loaded", VERIFIED),
@@ -164,7 +164,7 @@ fn system_calls(machine: &mut Machine) -> Result<()> {
 }
 
 /// Checks an image on request.
-fn check(machine: &mut Machine) -> Result<()> {
+fn check(machine: &mut DebianGuest) -> Result<()> {
     machine.follow("load", machine.ours)?;
     machine.follow("check", machine.ours)?;
     machine.expect_state("check_loaded", "intact")
@@ -172,18 +172,18 @@ fn check(machine: &mut Machine) -> Result<()> {
 
 /// Makes the kernel check images before it enters them. Later steps check that this setting
 /// survives a boot.
-fn check_reboot(machine: &mut Machine) -> Result<()> {
+fn check_reboot(machine: &mut DebianGuest) -> Result<()> {
     machine.follow("check-reboot", machine.ours)?;
     machine.expect_state("check_reboot", "1")
 }
 
 /// Where GRUB is the boot loader, systemd finds no kernel by itself, and says so.
-fn systemctl_without_image(machine: &mut Machine) -> Result<()> {
+fn systemctl_without_image(machine: &mut DebianGuest) -> Result<()> {
     machine.expect_failure("systemctl kexec", "No boot loader entry")
 }
 
 /// Loads a kernel and enters it, as the guide says. The distribution's kernel takes no decision.
-fn kexec(machine: &mut Machine, release: &str, decision: Option<&str>) -> Result<()> {
+fn kexec(machine: &mut DebianGuest, release: &str, decision: Option<&str>) -> Result<()> {
     machine.follow("load", release)?;
     if let Some(decision) = decision {
         let found = machine.follow("decision", release)?;
@@ -205,7 +205,7 @@ const CRASH: &str = "verified: crash image";
 const WITHOUT_FILES: &str = "unknown: loaded with kexec_load()";
 const DIRECT: &str = "direct: KEXEC_PURGATORY_VERIFY=m and no policy module is loaded";
 
-fn kexec_verified(machine: &mut Machine) -> Result<()> {
+fn kexec_verified(machine: &mut DebianGuest) -> Result<()> {
     kexec(machine, machine.ours, Some(VERIFIED))?;
     let entered = machine.follow("entered", machine.ours)?;
     for line in [
@@ -218,7 +218,7 @@ fn kexec_verified(machine: &mut Machine) -> Result<()> {
     machine.run("head -c 5 /sys/firmware/efi/efivars/SecureBoot-*")
 }
 
-fn kexec_distribution(machine: &mut Machine) -> Result<()> {
+fn kexec_distribution(machine: &mut DebianGuest) -> Result<()> {
     kexec(machine, machine.distribution, Some(VERIFIED))?;
     // That kernel lacks the module that is configured to load at boot.
     machine
@@ -227,7 +227,7 @@ fn kexec_distribution(machine: &mut Machine) -> Result<()> {
 }
 
 /// The modules of the list in `modules-load.d` are loaded at boot, and the settings made.
-fn kexec_back(machine: &mut Machine) -> Result<()> {
+fn kexec_back(machine: &mut DebianGuest) -> Result<()> {
     kexec(machine, machine.ours, None)?;
     machine.run("test ! -e /sys/kernel/kexec/entered_by")?;
     machine.run("systemctl is-system-running --wait")?;
@@ -238,7 +238,7 @@ fn kexec_back(machine: &mut Machine) -> Result<()> {
     ))
 }
 
-fn kexec_direct(machine: &mut Machine) -> Result<()> {
+fn kexec_direct(machine: &mut DebianGuest) -> Result<()> {
     machine.follow("unload-module", machine.ours)?;
     kexec(machine, machine.ours, Some(DIRECT))?;
     machine.expect_state("entered_by", machine.ours)?;
@@ -246,7 +246,7 @@ fn kexec_direct(machine: &mut Machine) -> Result<()> {
 }
 
 /// `systemctl reboot` enters an image that is loaded, and goes through the firmware if none is.
-fn systemctl_reboot(machine: &mut Machine) -> Result<()> {
+fn systemctl_reboot(machine: &mut DebianGuest) -> Result<()> {
     machine.follow("load", machine.ours)?;
     machine.leave_by("systemctl reboot", "reboot with an image loaded")?;
     machine.expect_release(machine.ours)?;
@@ -259,7 +259,7 @@ fn systemctl_reboot(machine: &mut Machine) -> Result<()> {
     machine.run("test ! -e /sys/kernel/kexec/entered_by")
 }
 
-fn kdump_load(machine: &mut Machine) -> Result<()> {
+fn kdump_load(machine: &mut DebianGuest) -> Result<()> {
     machine.follow("kdump-tools", machine.ours)?;
     machine.run("! grep -e ' -s ' /var/crash/kexec_cmd")?;
     machine.expect_state("verify_crash", CRASH)?;
@@ -269,7 +269,7 @@ fn kdump_load(machine: &mut Machine) -> Result<()> {
 }
 
 /// Crashes, and waits until the machine is back.
-fn kdump_crash(machine: &mut Machine) -> Result<()> {
+fn kdump_crash(machine: &mut DebianGuest) -> Result<()> {
     // The agent must still report that the command has begun.
     machine.leave_by(
         "sync; sleep 2; echo c >/proc/sysrq-trigger",
@@ -278,7 +278,7 @@ fn kdump_crash(machine: &mut Machine) -> Result<()> {
     machine.expect_release(machine.ours)
 }
 
-fn kdump_dump(machine: &mut Machine) -> Result<()> {
+fn kdump_dump(machine: &mut DebianGuest) -> Result<()> {
     let log = machine.sh("cat /var/crash/*/dmesg.*")?;
     for line in [
         "kexec: crash image: verified: crash image",
@@ -313,7 +313,7 @@ fn in_dump(expression: &str) -> String {
 }
 
 /// The packages of a second build replace those of the first.
-fn update(machine: &mut Machine) -> Result<()> {
+fn update(machine: &mut DebianGuest) -> Result<()> {
     let version = "uname -v; dpkg-query --show linux-image-$(uname -r)";
     let before = machine.sh(version)?;
     machine.take_second_build();
@@ -330,7 +330,7 @@ fn update(machine: &mut Machine) -> Result<()> {
     kexec(machine, machine.ours, Some(VERIFIED))
 }
 
-fn remove(machine: &mut Machine) -> Result<()> {
+fn remove(machine: &mut DebianGuest) -> Result<()> {
     machine.follow("remove-symbols", machine.ours)?;
     machine.leave("remove", machine.ours)?;
     machine.expect_release(machine.distribution)?;
@@ -347,7 +347,7 @@ fn remove(machine: &mut Machine) -> Result<()> {
 }
 
 /// Checks that every block of the guide was run.
-fn whole_guide(machine: &mut Machine) -> Result<()> {
+fn whole_guide(machine: &mut DebianGuest) -> Result<()> {
     let missing = machine.left_out();
     ensure!(missing.is_empty(), "not run: {missing:?}");
     Ok(())

@@ -4,7 +4,7 @@
 
 use anyhow::{Result, ensure};
 
-use super::machine::Machine;
+use super::debian_guest::DebianGuest;
 use super::{CRASH, VERIFIED, kexec};
 use crate::kernel::VERIFY_MODULE;
 
@@ -15,14 +15,14 @@ const UNSIGNED: &str = "/root/unsigned";
 const REFUSED: &str = "No data available";
 
 /// Enrolls the keys, and signs what boots.
-pub fn enrol(machine: &mut Machine) -> Result<()> {
+pub fn enrol(machine: &mut DebianGuest) -> Result<()> {
     machine.follow("secure-boot-tools", machine.ours)?;
     machine.follow("secure-boot-keys", machine.ours)?;
     machine.follow("secure-boot-sign", machine.ours).map(drop)
 }
 
 /// Boots with Secure Boot. The images are loaded as without it.
-pub fn boot(machine: &mut Machine) -> Result<()> {
+pub fn boot(machine: &mut DebianGuest) -> Result<()> {
     machine.leave_by("systemctl reboot", "boot with Secure Boot")?;
     machine.expect_release(machine.ours)?;
     machine.run("systemctl is-system-running --wait")?;
@@ -39,7 +39,7 @@ pub fn boot(machine: &mut Machine) -> Result<()> {
 }
 
 /// Fails unless the firmware has Secure Boot on and the kernel is locked down.
-pub fn expect_on(machine: &Machine) -> Result<()> {
+pub fn expect_on(machine: &DebianGuest) -> Result<()> {
     let state = machine.follow("secure-boot-state", machine.ours)?;
     ensure!(
         state.contains("SecureBoot enabled") && state.contains("[integrity]"),
@@ -49,14 +49,14 @@ pub fn expect_on(machine: &Machine) -> Result<()> {
 }
 
 /// A signed image is loaded and verified, and its kernel is locked down too.
-pub fn signed(machine: &mut Machine) -> Result<()> {
+pub fn signed(machine: &mut DebianGuest) -> Result<()> {
     kexec(machine, machine.ours, Some(VERIFIED))?;
     machine.expect_state("entered_decision", VERIFIED)?;
     expect_on(machine)
 }
 
 /// An unsigned image is refused, and the loaded one stays.
-pub fn unsigned(machine: &mut Machine) -> Result<()> {
+pub fn unsigned(machine: &mut DebianGuest) -> Result<()> {
     machine.follow("load", machine.ours)?;
     let ours = machine.ours;
     machine.run(&format!(
@@ -71,12 +71,12 @@ pub fn unsigned(machine: &mut Machine) -> Result<()> {
     ))
 }
 
-fn expect_refused(machine: &Machine) -> Result<()> {
+fn expect_refused(machine: &DebianGuest) -> Result<()> {
     machine.expect_failure(&format!("kexec -s -l {UNSIGNED} --reuse-cmdline"), REFUSED)
 }
 
 /// The module without its signature is refused.
-pub fn module(machine: &mut Machine) -> Result<()> {
+pub fn module(machine: &mut DebianGuest) -> Result<()> {
     // A signature is followed by its length, 4 bytes, most significant first, and by a text of 28
     // bytes.
     machine.run(&format!(
@@ -91,7 +91,7 @@ pub fn module(machine: &mut Machine) -> Result<()> {
 
 /// The distribution's kernel, signed with the distribution's key, is entered and refuses the same
 /// image.
-pub fn distribution(machine: &mut Machine) -> Result<()> {
+pub fn distribution(machine: &mut DebianGuest) -> Result<()> {
     kexec(machine, machine.distribution, Some(VERIFIED))?;
     expect_refused(machine)?;
     kexec(machine, machine.ours, None)
