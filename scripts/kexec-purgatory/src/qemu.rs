@@ -31,6 +31,8 @@ const SOCKET_POLL: Duration = Duration::from_millis(10);
 /// UEFI firmware: its code, and its variables as in a new machine.
 pub const FIRMWARE: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
 pub const FIRMWARE_VARIABLES: &str = "/usr/share/OVMF/OVMF_VARS_4M.fd";
+/// The same with Secure Boot on, and Microsoft's keys, as in a machine that is delivered.
+pub const SECURE_VARIABLES: &str = "/usr/share/OVMF/OVMF_VARS_4M.ms.fd";
 
 /// For `-accel`: emulation, without this machine's processor.
 const EMULATED: &str = "tcg";

@@ -74,6 +74,17 @@ initrd /initrd.img
 boot
 ";
 
+/// Files of the root that are copied to the system partition, and their paths there.
+const ESP_FILES: &[(&str, &str)] = &[
+    ("usr/lib/shim/shimx64.efi.signed", "::EFI/BOOT/BOOTX64.EFI"),
+    // Shim starts this if a machine owner's key is to be enrolled or deleted.
+    ("usr/lib/shim/mmx64.efi.signed", "::EFI/BOOT/mmx64.efi"),
+    (
+        "usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed",
+        "::EFI/BOOT/grubx64.efi",
+    ),
+];
+
 /// The agent on the second serial port. Unlike a virtio port, it has no state that could survive a
 /// kexec. Crash kernels, which start few services, have it too.
 const AGENT: &str = "[Unit]
@@ -116,7 +127,9 @@ pub fn make(layout: &Layout) -> Result<PathBuf> {
     let kernel = fetch::distribution_kernel(layout)?.release;
     let kernel = format!("linux-image-{kernel}");
     let packages = [PACKAGES, &[&kernel]].concat().join(",");
-    let made_of = format!("{packages}\n{FILES:?}\n{MASKED:?}\n{AGENT}\n{GRUB_STUB}\n{DISK} {ESP}");
+    let made_of = format!(
+        "{packages}\n{FILES:?}\n{MASKED:?}\n{AGENT}\n{GRUB_STUB}\n{ESP_FILES:?}\n{DISK} {ESP}"
+    );
     let folder = layout.cache.join("debian-guest");
     fs::create_dir_all(&folder)?;
     let _lock = lock(&folder)?;
@@ -240,17 +253,11 @@ fn write_esp(root: &Path, image: &Path) -> Result<()> {
         command
     };
     output(mtools("mmd").args(["::EFI", "::EFI/BOOT", "::EFI/debian"]))?;
-    let shim = root.join("usr/lib/shim/shimx64.efi.signed");
-    let grub = root.join("usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed");
-    for (file, to) in [
-        (&shim, "::EFI/BOOT/BOOTX64.EFI"),
-        (&grub, "::EFI/BOOT/grubx64.efi"),
-        // That GRUB looks for it there.
-        (&stub, "::EFI/debian/grub.cfg"),
-    ] {
-        output(mtools("mcopy").arg(file).arg(to))?;
+    for (file, to) in ESP_FILES {
+        output(mtools("mcopy").arg(root.join(file)).arg(to))?;
     }
-    Ok(())
+    // That GRUB looks for it there.
+    output(mtools("mcopy").arg(&stub).arg("::EFI/debian/grub.cfg")).map(drop)
 }
 
 /// The label of a disk of files.

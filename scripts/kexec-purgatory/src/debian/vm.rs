@@ -34,6 +34,9 @@ const HANGS: Duration = Duration::from_secs(3600);
 /// How often to check whether the guest has booted.
 const POLL: Duration = Duration::from_secs(2);
 
+/// A text on the console, and QEMU's names of the keys to press then, one after the other.
+pub type Answer<'a> = (&'a str, Vec<&'a str>);
+
 /// The file in the guest with the output of a command that ended in another boot.
 pub const LEFT: &str = "/root/left";
 
@@ -192,8 +195,38 @@ impl Vm {
         }
     }
 
+    /// Presses keys once the console shows the text before them. Only what was printed after the
+    /// first `since` bytes counts. The first text follows a command that [`Vm::leave`] has started.
+    pub fn answer(&mut self, mut since: usize, dialog: &[Answer<'_>]) -> Result<()> {
+        for (text, keys) in dialog {
+            let began = Instant::now();
+            since += loop {
+                let console = fs::read(&self.console)?;
+                let printed = console.get(since..).unwrap_or_default();
+                let found = |window: &[u8]| window == text.as_bytes();
+                if let Some(start) = printed.windows(text.len()).position(found) {
+                    break start + text.len();
+                }
+                if let Some(status) = self.process.0.try_wait()? {
+                    bail!("qemu-system-x86_64: {status}");
+                }
+                // Nobody asks the agent here: its port is another console of the firmware.
+                ensure!(
+                    began.elapsed() < SILENCE,
+                    "the console does not show {text:?}:\n{}",
+                    SerialLog::new(printed).tail()
+                );
+                thread::sleep(POLL);
+            };
+            for key in keys {
+                self.qmp.press(key)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Powers the guest's machine off, and waits for that.
-    pub fn power_off(mut self) -> Result<()> {
+    pub fn power_off(&mut self) -> Result<()> {
         self.agent.start("systemctl poweroff")?;
         let began = Instant::now();
         while began.elapsed() < SILENCE {

@@ -2,7 +2,7 @@
 
 //! A client of QEMU's machine protocol: one JSON object per line.
 //!
-//! It uses eight of a thousand commands; a crate with all of them takes minutes to compile.
+//! It uses few of the commands; a crate with all of them takes minutes to compile.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
@@ -59,6 +59,12 @@ impl Qmp {
     /// Resets the machine, as its button does.
     pub fn reset(&mut self) -> Result<()> {
         self.execute("system_reset", json!({})).map(drop)
+    }
+
+    /// Presses and releases a key of the keyboard. `key` is QEMU's name of it (`QKeyCode`).
+    pub fn press(&mut self, key: &str) -> Result<()> {
+        let keys = [json!({ "type": "qcode", "data": key })];
+        self.execute("send-key", json!({ "keys": keys })).map(drop)
     }
 
     /// Sets what happens when a watchdog expires: `reset` the machine, or `none`.

@@ -8,6 +8,7 @@
 mod alerts;
 mod damage;
 mod debian_guest;
+mod mok;
 mod secure_boot;
 mod soak;
 
@@ -47,7 +48,11 @@ const STEPS: &[(&str, Step)] = &[
     ("debian/damage/reset", damage::reset),
     ("debian/damage/watchdog", damage::watchdog),
     ("debian/soak", soak::run),
-    ("debian/secure-boot/enrol", secure_boot::enrol),
+    ("debian/mok/enroll", mok::enroll),
+    ("debian/mok/boot", mok::boot),
+    ("debian/mok/unsigned", secure_boot::unsigned),
+    ("debian/mok/delete", mok::delete),
+    ("debian/secure-boot/enroll", secure_boot::enroll),
     ("debian/secure-boot/boot", secure_boot::boot),
     ("debian/secure-boot/signed", secure_boot::signed),
     ("debian/secure-boot/unsigned", secure_boot::unsigned),

@@ -14,7 +14,7 @@ use crate::debian::DebianOptions;
 use crate::debian::disk::{self, FILES_LABEL};
 use crate::debian::guide::Guide;
 use crate::debian::packages::{self, Build, DEBUG};
-use crate::debian::vm::{Hardware, LEFT, Vm};
+use crate::debian::vm::{Answer, Hardware, LEFT, Vm};
 use crate::fetch;
 use crate::files;
 use crate::guest::Purpose;
@@ -27,7 +27,18 @@ use crate::test::samples;
 const FIRST: &str = "first";
 const SECOND: &str = "second";
 
+/// The guest's files, in the directory of [`folder`].
+const DISK: &str = "disk.img";
+const PACKAGES: &str = "packages.img";
+
 const PAGE: usize = 4096;
+
+/// What somebody types in shim's MokManager, in names of keys.
+pub const PASSWORD: &str = "kexec";
+
+/// Waits until the system has started. It may reach a state other than running; steps that care
+/// check it.
+const SETTLED: &str = "systemctl is-system-running --wait || :";
 
 /// A guest with Debian, and its state.
 pub struct DebianGuest {
@@ -46,18 +57,16 @@ pub struct DebianGuest {
     page: Vec<u8>,
     /// How many kexecs in a row it must survive.
     pub kexecs: usize,
-    /// The directory for logs.
-    logs: PathBuf,
+    layout: Layout,
 }
 
 impl DebianGuest {
     /// Builds the packages, twice for an update, and the disk, and starts the guest, which boots the
     /// distribution's kernel.
     pub fn make(layout: &Layout, options: DebianOptions, update: bool) -> Result<Self> {
-        let folder = layout.build.join("debian-guest");
+        let folder = folder(layout);
         files::remove(&folder)?;
-        let file = |name: &str| folder.join(name);
-        let files = file("files");
+        let files = folder.join("files");
         let profile = options.profile;
         let first = packages::make(layout, profile, Build::IfChanged)?;
         copy_packages(&first, &files.join(FIRST))?;
@@ -70,20 +79,11 @@ impl DebianGuest {
             ensure!(ours == same, "the second build is of {same}, not {ours}");
         }
 
-        files::copy_sparse(&disk::make(layout)?, &file("disk.img"))?;
+        files::copy_sparse(&disk::make(layout)?, &folder.join(DISK))?;
         copy_samples(layout, &files.join(FIRST))?;
-        disk::of_files(&files, &file("packages.img"))?;
+        disk::of_files(&files, &folder.join(PACKAGES))?;
         files::remove(&files)?;
-        fs::copy(FIRMWARE_VARIABLES, file("variables.fd"))?;
-        let mut vm = Vm::start(
-            layout,
-            &Hardware {
-                disk: &file("disk.img"),
-                variables: &file("variables.fd"),
-                packages: Some(&file("packages.img")),
-                console: &layout.log("debian-console")?,
-            },
-        )?;
+        let mut vm = start(layout, FIRMWARE_VARIABLES, "debian-console")?;
         let boot = vm.booted("boot the distribution's kernel", None)?;
         Ok(Self {
             vm,
@@ -96,8 +96,17 @@ impl DebianGuest {
             distribution: fetch::distribution_kernel(layout)?.release.leak(),
             page,
             kexecs: options.kexecs.into(),
-            logs: layout.logs()?,
+            layout: layout.clone(),
         })
+    }
+
+    /// Powers the machine off, replaces the firmware's variables by those of a new machine, and
+    /// starts it. `variables` is the file with them, `console` the name of the console's log.
+    pub fn replace_variables(&mut self, variables: &str, console: &str) -> Result<()> {
+        self.vm.power_off()?;
+        self.vm = start(&self.layout, variables, console)?;
+        self.boot = self.vm.booted("boot with other variables", None)?;
+        self.run(SETTLED)
     }
 
     /// Runs a shell command. Returns its output.
@@ -122,7 +131,7 @@ impl DebianGuest {
         Ok(())
     }
 
-    /// Runs a block of the guide, with the release of a kernel as `release`.
+    /// Runs a block of the guide, with the release of a kernel as `release`, and [`PASSWORD`].
     pub fn follow(&self, block: &str, release: &str) -> Result<String> {
         self.sh(&self.script(block, release)?)
     }
@@ -139,7 +148,7 @@ impl DebianGuest {
         let commands = self.guide.block(block)?;
         Ok(format!(
             "set -e; mountpoint -q /mnt || mount --read-only LABEL={FILES_LABEL} /mnt; \
-             cd /mnt/{}; release={release}\n{commands}",
+             cd /mnt/{}; release={release}; password={PASSWORD}\n{commands}",
             self.packages
         ))
     }
@@ -189,17 +198,28 @@ impl DebianGuest {
     /// Runs a shell command that ends in another boot, and waits until all services have started:
     /// while kdump-tools loads its image, no other image can be loaded.
     pub fn leave_by(&mut self, script: &str, what: &str) -> Result<()> {
+        self.leave_by_dialog(script, what, &[])
+    }
+
+    /// Like [`DebianGuest::leave_by`], with answers to what the console shows before that boot.
+    pub fn leave_by_dialog(
+        &mut self,
+        script: &str,
+        what: &str,
+        dialog: &[Answer<'_>],
+    ) -> Result<()> {
+        let since = self.vm.printed()?;
         self.vm.leave(script)?;
+        self.vm.answer(since, dialog)?;
         self.boot = self.vm.booted(what, Some(&self.boot))?;
-        // The system may reach a state other than running; steps that care check it.
-        self.run("systemctl is-system-running --wait || :")
+        self.run(SETTLED)
     }
 
     /// Resets the machine, which may hang, and waits as [`DebianGuest::leave_by`] does.
     pub fn reset(&mut self) -> Result<()> {
         self.vm.qmp.reset()?;
         self.boot = self.vm.booted("reset", Some(&self.boot))?;
-        self.run("systemctl is-system-running --wait || :")
+        self.run(SETTLED)
     }
 
     /// Reads a file of /sys/kernel/kexec.
@@ -222,7 +242,7 @@ impl DebianGuest {
     /// Helps to find out why `what` failed: writes the journal of this boot and of the one before, or
     /// the end of the console's output if no agent answers, to a file in the directory of logs.
     pub fn keep_journal(&self, what: &str) -> Result<()> {
-        let log = self.logs.join(format!("debian-journal-{what}.log"));
+        let log = self.layout.log(&format!("debian-journal-{what}"))?;
         fs::write(&log, self.journal())?;
         progress::print(&format!("# the guest's journal: {}", log.display()));
         Ok(())
@@ -235,6 +255,27 @@ impl DebianGuest {
         .or_else(|_| self.vm.log().map(|log| log.tail()))
         .unwrap_or_default()
     }
+}
+
+/// The directory with the guest's disks.
+fn folder(layout: &Layout) -> PathBuf {
+    layout.build.join("debian-guest")
+}
+
+/// Starts the guest's machine, with a copy of these variables of its firmware.
+fn start(layout: &Layout, variables: &str, console: &str) -> Result<Vm> {
+    let folder = folder(layout);
+    let copy = folder.join("variables.fd");
+    fs::copy(variables, &copy)?;
+    Vm::start(
+        layout,
+        &Hardware {
+            disk: &folder.join(DISK),
+            variables: &copy,
+            packages: Some(&folder.join(PACKAGES)),
+            console: &layout.log(console)?,
+        },
+    )
 }
 
 /// The package of a kernel, and what `uname -r` prints on that kernel.
