@@ -210,7 +210,7 @@ impl Vm {
                 if let Some(status) = self.process.0.try_wait()? {
                     bail!("qemu-system-x86_64: {status}");
                 }
-                // Nobody asks the agent here: its port is another console of the firmware.
+                // Do not ask the agent here: the firmware takes what its port receives for keys.
                 ensure!(
                     began.elapsed() < SILENCE,
                     "the console does not show {text:?}:\n{}",

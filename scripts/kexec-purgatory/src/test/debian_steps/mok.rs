@@ -17,9 +17,9 @@ const SUBJECT: &str = "CN=Example fleet";
 /// What `kexec` says about an image that only an unknown key has signed: ENOKEY.
 const REFUSED: &str = "Required key not available";
 
-/// What shim's MokManager shows, and what the guide says to do. It prints the last entry of a menu,
-/// or a text that only that screen has, when it waits for keys. The second entry is the one to
-/// choose.
+/// What to press in shim's MokManager, as the guide says. MokManager takes keys once it has printed
+/// the last entry of a menu, or a text that only that screen has. The entry to choose is the second
+/// one, and in the last menu, "Reboot", the first.
 fn mok_manager() -> Vec<Answer<'static>> {
     let second = || vec!["down", "ret"];
     let letters = PASSWORD.split("").filter(|letter| !letter.is_empty());
