@@ -195,8 +195,8 @@ impl Vm {
         }
     }
 
-    /// Presses keys once the console shows the text before them. Only what was printed after the
-    /// first `since` bytes counts. The first text follows a command that [`Vm::leave`] has started.
+    /// Presses the keys of each answer once the console shows its text. Call this after
+    /// [`Vm::leave`]. Only what was printed after the first `since` bytes counts.
     pub fn answer(&mut self, mut since: usize, dialog: &[Answer<'_>]) -> Result<()> {
         for (text, keys) in dialog {
             let began = Instant::now();
