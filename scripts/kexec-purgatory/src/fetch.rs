@@ -285,7 +285,7 @@ fn deb(
     let path = file(layout, &newest);
     fs::create_dir_all(debs(layout))?;
     retried(|| download(&apt, &newest, &path))?;
-    fs::write(&record, serde_json::to_string_pretty(&newest)?)?;
+    files::replace(&record, serde_json::to_string_pretty(&newest)?)?;
     step.done();
     Ok((path, newest))
 }

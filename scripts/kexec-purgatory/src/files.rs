@@ -39,6 +39,15 @@ pub fn write(path: &Path, content: impl AsRef<[u8]>) -> Result<()> {
         .with_context(|| format!("cannot write {}", path.display()))
 }
 
+/// Writes a file. Until all is written, the file has its old content, or does not exist.
+pub fn replace(path: &Path, content: impl AsRef<[u8]>) -> Result<()> {
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(".tmp");
+    fs::write(&temporary, content)
+        .and_then(|()| fs::rename(&temporary, path))
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
 /// Removes a file or a directory with all its contents, if it exists.
 pub fn remove(path: &Path) -> Result<()> {
     let removed = match path.is_dir() {
@@ -103,6 +112,21 @@ mod tests {
         assert_eq!(found, ["a.rs", "b.rs"].map(path));
         let found = below(folder.path()).unwrap();
         assert_eq!(found, ["a.rs", "b.rs", "rs", "sub/c.rs"].map(path));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_replaced_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let [file, temporary] = ["file", "file.tmp"].map(|name| folder.path().join(name));
+        replace(&file, "old").unwrap();
+        // Stands for a disk that is full.
+        fs::create_dir(&temporary).unwrap();
+        assert!(replace(&file, "new").is_err());
+        assert_eq!(read_text(&file).unwrap(), "old");
+        fs::remove_dir(&temporary).unwrap();
+        replace(&file, "new").unwrap();
+        assert_eq!(read_text(&file).unwrap(), "new");
+        assert!(!temporary.exists());
     }
 
     #[test]

@@ -65,10 +65,7 @@ impl Grafted {
 
     /// Writes the record. Call this before each change of the tree.
     pub fn save(&self, tree: &Path) -> Result<()> {
-        let temporary = tree.join(format!("{FILE}.tmp"));
-        fs::write(&temporary, serde_json::to_string_pretty(self)?)
-            .and_then(|()| fs::rename(&temporary, tree.join(FILE)))
-            .with_context(|| format!("cannot write to {}", tree.display()))
+        files::replace(&tree.join(FILE), serde_json::to_string_pretty(self)?)
     }
 
     /// Removes the record.
