@@ -109,6 +109,7 @@ fn replace(
     let grafted = before.is_some();
     let before = before.unwrap_or_default();
     let mut now = before.clone();
+    patch::recover(tree, &mut now)?;
     links::check_free(tree, &now, links)?;
     let done = patch::replace(tree, &mut now, patches)
         .and_then(|()| links::replace(tree, &mut now, links));

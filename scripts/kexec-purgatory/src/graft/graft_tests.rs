@@ -10,6 +10,8 @@ use std::time::SystemTime;
 use tempfile::TempDir;
 use walkdir::WalkDir;
 
+use super::grafted::Grafted;
+use super::patch::{self, Patch};
 use super::{Change, graft, graft_changed, ungraft};
 use crate::command::{git, output};
 use crate::files;
@@ -244,4 +246,51 @@ fn a_patch_that_fails_undoes_those_before_it_but_no_earlier_graft() {
     scratch.graft().unwrap();
     scratch.patch("0002-three.patch", "three", "3");
     scratch.refuses("0002-three.patch does not apply");
+}
+
+/// The ends of a run that is interrupted while it applies or takes back a patch of two files: none,
+/// one or both are changed.
+const INTERRUPTED: &[&[&str]] = &[&["arch/Kbuild", "include/.keep"], &["include/.keep"], &[]];
+
+#[test]
+fn an_interrupted_change_of_a_patch_is_taken_back() {
+    for left in INTERRUPTED {
+        let scratch = Scratch::new();
+        let tree = scratch.tree();
+        let patch = scratch.read("overlay/patches/0001-two.patch");
+        let second = "--- a/include/.keep\n+++ b/include/.keep\n@@ -1 +1 @@\n-one\n+1\n";
+        scratch.write("tree/include/.keep", "one\n");
+        scratch.write("overlay/patches/0001-two.patch", &(patch + second));
+        let before = scratch.snapshot();
+        scratch.graft().unwrap();
+        let after = scratch.snapshot();
+        let interrupt = || {
+            let mut grafted = Grafted::load(&tree).unwrap().unwrap();
+            let patch: Patch = grafted.patches.pop().unwrap();
+            patch::begin(&tree, &mut grafted, &patch).unwrap();
+            for file in *left {
+                let only = format!("--include={file}");
+                patch.apply(&tree, &["--reverse", &only]).unwrap();
+            }
+        };
+        interrupt();
+        scratch.graft().unwrap();
+        assert_eq!(scratch.snapshot(), after);
+        interrupt();
+        scratch.ungraft();
+        assert_eq!(scratch.snapshot(), before);
+    }
+}
+
+#[test]
+fn a_file_that_is_half_changed_is_named() {
+    let scratch = Scratch::new();
+    scratch.graft().unwrap();
+    let mut grafted = Grafted::load(&scratch.tree()).unwrap().unwrap();
+    let patch = grafted.patches.pop().unwrap();
+    patch::begin(&scratch.tree(), &mut grafted, &patch).unwrap();
+    scratch.write("tree/arch/Kbuild", "one\n");
+    scratch.refuses("arch/Kbuild is neither with nor without 0001-two.patch");
+    scratch.write("tree/arch/Kbuild", KBUILD);
+    scratch.graft().unwrap();
 }

@@ -29,6 +29,10 @@ pub struct Grafted {
     pub folders: BTreeSet<PathBuf>,
     /// In the order in which they were applied.
     pub patches: Vec<Patch>,
+    /// A patch that is being applied on top of these, or taken back. If that was interrupted, none,
+    /// some or all of its files are changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changing: Option<Patch>,
 }
 
 impl Default for Grafted {
@@ -38,6 +42,7 @@ impl Default for Grafted {
             links: BTreeMap::new(),
             folders: BTreeSet::new(),
             patches: Vec::new(),
+            changing: None,
         }
     }
 }

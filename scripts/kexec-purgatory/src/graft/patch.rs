@@ -90,16 +90,33 @@ impl Patch {
         )?;
         Ok(())
     }
+
+    /// Takes back what an interrupted run has applied.
+    fn take_back(&self, tree: &Path) -> Result<()> {
+        for file in changed_by(&self.text) {
+            let only = format!("--include={file}");
+            if self.apply(tree, &["--reverse", &only]).is_err() {
+                self.apply(tree, &["--check", &only]).with_context(|| {
+                    format!(
+                        "{file} is neither with nor without {}, \
+                         which an interrupted run applied or took back; restore the file",
+                        self.name
+                    )
+                })?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The files that a patch changes, by their paths in the kernel tree.
 pub fn changed(patch: &Path) -> Result<Vec<String>> {
     let text = files::read_text(patch)?;
-    Ok(text
-        .lines()
-        .filter_map(|line| line.strip_prefix("--- a/"))
-        .map(str::to_owned)
-        .collect())
+    Ok(changed_by(&text).map(str::to_owned).collect())
+}
+
+fn changed_by(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter_map(|line| line.strip_prefix("--- a/"))
 }
 
 /// The patches in a directory, in the order in which they apply. A directory that does not exist
@@ -111,6 +128,16 @@ pub fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     }
 }
 
+/// Takes back the patch that an interrupted run was applying or taking back.
+pub fn recover(tree: &Path, grafted: &mut Grafted) -> Result<()> {
+    if let Some(patch) = &grafted.changing {
+        patch.take_back(tree)?;
+        grafted.changing = None;
+        grafted.save(tree)?;
+    }
+    Ok(())
+}
+
 /// Makes the applied patches match `wanted`. Leading patches that are the same stay applied.
 pub fn replace(tree: &Path, grafted: &mut Grafted, wanted: &[Patch]) -> Result<()> {
     let same = grafted
@@ -119,22 +146,36 @@ pub fn replace(tree: &Path, grafted: &mut Grafted, wanted: &[Patch]) -> Result<(
         .zip(wanted)
         .take_while(|(old, new)| old == new)
         .count();
-    while let Some(patch) = grafted.patches[same..].last() {
-        patch.apply(tree, &["--reverse"]).with_context(|| {
-            format!(
-                "{} cannot be taken back: the files that it changed were edited since",
-                patch.name
-            )
-        })?;
+    while let Some(patch) = grafted.patches[same..].last().cloned() {
+        patch
+            .apply(tree, &["--reverse", "--check"])
+            .with_context(|| {
+                format!(
+                    "{} cannot be taken back: the files that it changed were edited since",
+                    patch.name
+                )
+            })?;
         grafted.patches.pop();
+        begin(tree, grafted, &patch)?;
+        patch.apply(tree, &["--reverse"])?;
+        grafted.changing = None;
         grafted.save(tree)?;
     }
     for patch in &wanted[same..] {
         patch
-            .apply(tree, &[])
+            .apply(tree, &["--check"])
             .with_context(|| format!("{} does not apply to {}", patch.name, tree.display()))?;
+        begin(tree, grafted, patch)?;
+        patch.apply(tree, &[])?;
+        grafted.changing = None;
         grafted.patches.push(patch.clone());
         grafted.save(tree)?;
     }
     Ok(())
+}
+
+/// Records that a patch is about to be applied or taken back.
+pub fn begin(tree: &Path, grafted: &mut Grafted, patch: &Patch) -> Result<()> {
+    grafted.changing = Some(patch.clone());
+    grafted.save(tree)
 }
