@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use tempfile::TempDir;
 
 use crate::apt::{Package, PrivateApt};
@@ -33,8 +33,8 @@ pub struct DistributionKernel {
 }
 
 /// The kernel series to work with: the one that the user named, the one of the tree that the user
-/// named, or the newest of [`SERIES`] that the suite has. A series that was fetched before needs no
-/// access to the suite.
+/// named, or the newest of [`SERIES`] that the suite has. If the newest of [`SERIES`] was fetched
+/// before, that needs no access to the suite.
 pub fn series(layout: &Layout) -> Result<&'static str> {
     static NEWEST: OnceLock<&'static str> = OnceLock::new();
 
@@ -45,34 +45,52 @@ pub fn series(layout: &Layout) -> Result<&'static str> {
         return supported::series(dir);
     }
     let _lock = lock(&layout.cache)?;
-    let mut suite_has: Option<Vec<Package>> = None;
+    let mut fetched = Vec::new();
     for series in SERIES {
-        let there = cached(layout, &record(layout, "source", series))?.is_some()
-            || suite_has
-                .get_or_insert_with(|| sources_of_suite(layout))
-                .iter()
-                .any(|package| package.name == format!("linux-source-{series}"));
-        if there {
-            return Ok(NEWEST.get_or_init(|| series));
+        if cached(layout, &record(layout, "source", series))?.is_some() {
+            fetched.push(*series);
+        }
+    }
+    let newest = newest(SERIES, &fetched, || {
+        let packages = private_apt(layout, SUITE)?.search("^linux-source-", |_| false)?;
+        Ok(packages.into_iter().map(|package| package.name).collect())
+    })?;
+    Ok(NEWEST.get_or_init(|| newest))
+}
+
+/// The first of `all` series that was `fetched` or that the suite has. `in_suite` names the
+/// suite's packages with a kernel's source. If it fails, no older series is used instead: a failure
+/// of the network would change what is tested.
+fn newest(
+    all: &[&'static str],
+    fetched: &[&str],
+    in_suite: impl FnOnce() -> Result<Vec<String>>,
+) -> Result<&'static str> {
+    let newest = all[0];
+    if fetched.contains(&newest) {
+        return Ok(newest);
+    }
+    let in_suite = in_suite().map_err(|error| {
+        let hint = fetched.first().map(|series| {
+            format!(
+                "\nlinux {series} was fetched before; to use it, set SERIES=, as in: \
+                 make kernel SERIES={series}"
+            )
+        });
+        let hint = hint.unwrap_or_default();
+        anyhow!("cannot tell whether {SUITE} has linux {newest}: {error:#}{hint}")
+    })?;
+    for series in all {
+        if fetched.contains(series) || in_suite.contains(&format!("linux-source-{series}")) {
+            return Ok(series);
         }
         eprintln!("no linux {series} in {SUITE}");
     }
     bail!(
         "{SUITE} has none of linux {}.\n\
          Name a kernel tree of one with KDIR=, as in: make kernel KDIR=/path/to/linux",
-        SERIES.join(", ")
+        all.join(", ")
     )
-}
-
-/// The packages of the suite with a kernel's source. Empty if the suite cannot be reached: an older
-/// series in the cache may do then.
-fn sources_of_suite(layout: &Layout) -> Vec<Package> {
-    private_apt(layout, SUITE)
-        .and_then(|apt| apt.search("^linux-source-", |_| false))
-        .unwrap_or_else(|error| {
-            eprintln!("{error:#}");
-            Vec::new()
-        })
 }
 
 /// The kernel tree of this clone that the overlay is grafted onto. Extracts it if necessary.
@@ -365,8 +383,36 @@ mod tests {
 
     use anyhow::bail;
 
-    use super::{TRIES, accept, retried};
+    use super::{TRIES, accept, newest, retried};
     use crate::checksum;
+
+    #[test]
+    fn only_a_suite_without_the_newest_series_leads_to_an_older_one() {
+        let of = |fetched: &[&str], in_suite: Option<&str>| {
+            newest(&["9.2", "9.1"], fetched, || match in_suite {
+                Some(series) => Ok(vec![format!("linux-source-{series}")]),
+                None => bail!("no network"),
+            })
+            .map_err(|error| format!("{error:#}"))
+        };
+        assert_eq!(of(&["9.2", "9.1"], None).unwrap(), "9.2");
+        assert_eq!(of(&[], Some("9.2")).unwrap(), "9.2");
+        assert_eq!(of(&["9.1"], Some("9.2")).unwrap(), "9.2");
+        assert_eq!(of(&[], Some("9.1")).unwrap(), "9.1");
+        assert_eq!(of(&["9.1"], Some("9.0")).unwrap(), "9.1");
+        assert!(of(&[], Some("9.0")).is_err());
+
+        let error = of(&["9.1"], None).unwrap_err();
+        assert!(
+            error.contains("SERIES=9.1") && error.contains("no network"),
+            "{error}"
+        );
+        let error = of(&[], None).unwrap_err();
+        assert!(
+            !error.contains("SERIES=") && error.contains("no network"),
+            "{error}"
+        );
+    }
 
     #[test]
     fn a_broken_download_is_not_kept_and_tried_again() {
