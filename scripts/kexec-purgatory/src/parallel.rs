@@ -8,13 +8,23 @@ use std::sync::mpsc;
 use std::{fs, thread};
 
 use anyhow::Result;
-use rayon::ThreadPoolBuilder;
 use rayon::iter::{ParallelBridge, ParallelIterator};
+use rayon::{ThreadPool, ThreadPoolBuilder};
 
 /// Runs jobs, as many at a time as there are processors. Calls `ended` with the number and result
 /// of each job that ends, and returns the results in the order of the jobs. No job starts after one
 /// has failed.
 pub fn in_parallel<J: Sync, R: Send>(
+    jobs: &[J],
+    work: impl Fn(&J) -> Result<R> + Sync,
+    ended: impl FnMut(usize, &R),
+) -> Result<Vec<R>> {
+    in_parallel_in(None, jobs, work, ended)
+}
+
+/// [`in_parallel`] in a thread pool, or in the default one.
+fn in_parallel_in<J: Sync, R: Send>(
+    pool: Option<&ThreadPool>,
     jobs: &[J],
     work: impl Fn(&J) -> Result<R> + Sync,
     mut ended: impl FnMut(usize, &R),
@@ -24,15 +34,18 @@ pub fn in_parallel<J: Sync, R: Send>(
     thread::scope(|scope| -> Result<()> {
         let worker = scope.spawn(|| {
             // Starts the jobs in their order; an iterator that rayon can split would not.
-            jobs.iter().enumerate().par_bridge().try_for_each_with(
-                sender,
-                |sender, (number, job)| {
-                    let result = work(job)?;
-                    // The receiver lives until all jobs have ended.
-                    let _ = sender.send((number, result));
-                    anyhow::Ok(())
-                },
-            )
+            let all = || {
+                jobs.iter().enumerate().par_bridge().try_for_each_with(
+                    sender,
+                    |sender, (number, job)| {
+                        let result = work(job)?;
+                        // The receiver lives until all jobs have ended.
+                        let _ = sender.send((number, result));
+                        anyhow::Ok(())
+                    },
+                )
+            };
+            run_in(pool, all)
         });
         for (number, result) in results {
             ended(number, &result);
@@ -43,6 +56,14 @@ pub fn in_parallel<J: Sync, R: Send>(
             .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })?;
     Ok(ordered.into_values().collect())
+}
+
+/// Runs `all` in a thread pool, or in the default one.
+fn run_in<R: Send>(pool: Option<&ThreadPool>, all: impl FnOnce() -> R + Send) -> R {
+    match pool {
+        Some(pool) => pool.install(all),
+        None => all(),
+    }
 }
 
 /// How many jobs with a machine to run at a time.
@@ -70,6 +91,17 @@ const MACHINE: u64 = 8 << 30;
 pub fn in_order<J: Sync, R: Send>(
     jobs: &[J],
     work: impl Fn(&J) -> R + Sync,
+    each: impl FnMut(&J, R),
+) {
+    let pool = ThreadPoolBuilder::new().num_threads(at_a_time()).build();
+    in_order_in(pool.ok().as_ref(), jobs, work, each);
+}
+
+/// [`in_order`] in a thread pool, or in the default one.
+fn in_order_in<J: Sync, R: Send>(
+    pool: Option<&ThreadPool>,
+    jobs: &[J],
+    work: impl Fn(&J) -> R + Sync,
     mut each: impl FnMut(&J, R),
 ) {
     let (sender, results) = mpsc::channel();
@@ -83,11 +115,7 @@ pub fn in_order<J: Sync, R: Send>(
                     },
                 );
             };
-            match ThreadPoolBuilder::new().num_threads(at_a_time()).build() {
-                Ok(pool) => pool.install(all),
-                // Uses the default thread pool.
-                Err(_) => all(),
-            }
+            run_in(pool, all);
         });
         let mut early = BTreeMap::new();
         let mut next = jobs.iter().enumerate();
@@ -106,59 +134,79 @@ pub fn in_order<J: Sync, R: Send>(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::time::Duration;
 
     use anyhow::ensure;
 
     use super::*;
 
+    const JOBS: usize = 20;
+
+    fn pool(threads: usize) -> ThreadPool {
+        let pool = ThreadPoolBuilder::new().num_threads(threads).build();
+        pool.unwrap()
+    }
+
+    /// Work for jobs with these numbers: the first one ends only after the last one has started.
+    /// Of two threads, the other one does all jobs in between.
+    fn first_ends_late() -> impl Fn(&usize) -> usize + Sync {
+        let (sender, receiver) = mpsc::channel();
+        let receiver = Mutex::new(receiver);
+        move |job: &usize| {
+            if *job == 0 {
+                receiver.lock().unwrap().recv().unwrap();
+            } else if *job == JOBS - 1 {
+                sender.send(()).unwrap();
+            }
+            2 * job
+        }
+    }
+
     #[test]
     fn results_are_in_the_order_of_the_jobs() {
-        let jobs: Vec<u64> = (0..20).collect();
-        let mut ended = 0;
-        let work = |job: &u64| {
-            thread::sleep(Duration::from_millis(20 - job));
-            Ok(2 * job)
-        };
-        let results = in_parallel(&jobs, work, |number, result| {
-            assert_eq!(*result, 2 * jobs[number]);
-            ended += 1;
-        });
-        assert!(results.unwrap().into_iter().eq((0..20).map(|job| 2 * job)));
-        assert_eq!(ended, 20);
+        let jobs: Vec<usize> = (0..JOBS).collect();
+        let work = first_ends_late();
+        let mut ended = Vec::new();
+        let results = in_parallel_in(
+            Some(&pool(2)),
+            &jobs,
+            |job| Ok(work(job)),
+            |number, result| {
+                assert_eq!(*result, 2 * jobs[number]);
+                ended.push(number);
+            },
+        );
+        let doubled = jobs.iter().map(|job| 2 * job);
+        assert!(results.unwrap().into_iter().eq(doubled));
+        assert_eq!(ended[..JOBS - 2], jobs[1..JOBS - 1]);
+        ended.sort_unstable();
+        assert_eq!(ended, jobs);
     }
 
     #[test]
     fn none_starts_after_one_has_failed() {
-        let jobs: Vec<usize> = (0..1000).collect();
+        let jobs: Vec<usize> = (0..JOBS).collect();
         let started = AtomicUsize::new(0);
         let work = |job: &usize| {
             started.fetch_add(1, Ordering::Relaxed);
-            ensure!(*job > 0, "job {job}");
-            thread::sleep(Duration::from_millis(1));
+            ensure!(*job < 2, "job {job}");
             Ok(())
         };
-        let error = in_parallel(&jobs, work, |_, ()| {}).unwrap_err();
-        assert_eq!(error.to_string(), "job 0");
-        assert!(started.into_inner() < jobs.len());
+        // With more threads, another job may start before the failure is seen.
+        let error = in_parallel_in(Some(&pool(1)), &jobs, work, |_, ()| {}).unwrap_err();
+        assert_eq!(error.to_string(), "job 2");
+        assert_eq!(started.into_inner(), 3);
     }
 
     #[test]
     fn results_are_handed_over_in_the_order_of_the_jobs() {
-        let jobs: Vec<u64> = (0..20).collect();
+        let jobs: Vec<usize> = (0..JOBS).collect();
         let mut seen = Vec::new();
-        in_order(
-            &jobs,
-            |job| {
-                thread::sleep(Duration::from_millis(20 - job));
-                2 * job
-            },
-            |job, result| {
-                assert_eq!(result, 2 * job);
-                seen.push(*job);
-            },
-        );
+        in_order_in(Some(&pool(2)), &jobs, first_ends_late(), |job, result| {
+            assert_eq!(result, 2 * job);
+            seen.push(*job);
+        });
         assert_eq!(seen, jobs);
     }
 }
