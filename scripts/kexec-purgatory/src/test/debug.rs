@@ -207,17 +207,25 @@ pub fn are_quiet(log: &SerialLog, purpose: Purpose, same: bool) -> Result<()> {
                 .collect()
         }
         (Purpose::Enter, true) => log.lines().collect(),
-        (Purpose::Enter, false) => of_first_kernel(log),
+        (Purpose::Enter, false) => of_first_kernel(log)?,
     };
     quiet_with(&lines, KMEMLEAK_OFF)
 }
 
 /// What the kernels before the last one logged.
-pub fn of_first_kernel(log: &SerialLog) -> Vec<&str> {
+pub fn of_first_kernel(log: &SerialLog) -> Result<Vec<&str>> {
     let mut lines: Vec<&str> = log.lines().collect();
-    let end = lines.iter().rposition(|line| line.starts_with(FIRST_LINE));
-    lines.truncate(end.unwrap_or(lines.len()));
-    lines
+    let begins = |line: &&str| line.starts_with(FIRST_LINE);
+    let (first, last) = (
+        lines.iter().position(begins),
+        lines.iter().rposition(begins),
+    );
+    ensure!(
+        first < last,
+        "the log does not have the first lines of two kernels"
+    );
+    lines.truncate(last.unwrap_or_default());
+    Ok(lines)
 }
 
 /// Like [`are_quiet`], for kernels that end with a panic after a line that contains `last`.
@@ -254,4 +262,32 @@ fn entered(log: &SerialLog) -> Result<()> {
         log.tail()
     );
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{are_quiet, of_first_kernel};
+    use crate::guest::Purpose;
+    use crate::qemu::SerialLog;
+
+    const FIRST: &str = "[    0.000000] Linux version 7.3.4\n[    1.000000] BUG: x\n";
+
+    #[test]
+    fn the_first_kernel_ends_where_the_next_one_begins() {
+        let next = "[    0.000000] Linux version 6.12\n[    1.000000] WARNING: y\n";
+        let log = SerialLog::new([FIRST, next].concat().as_bytes());
+        let lines = of_first_kernel(&log).unwrap();
+        assert_eq!(lines, ["Linux version 7.3.4", "BUG: x"]);
+        let error = are_quiet(&log, Purpose::Enter, false).unwrap_err();
+        assert!(error.to_string().starts_with("BUG: x"), "{error}");
+    }
+
+    #[test]
+    fn a_log_of_one_kernel_is_not_taken_for_two() {
+        for text in ["", FIRST] {
+            let log = SerialLog::new(text.as_bytes());
+            assert!(of_first_kernel(&log).is_err());
+            assert!(are_quiet(&log, Purpose::Enter, false).is_err());
+        }
+    }
 }

@@ -90,7 +90,7 @@ pub fn check(kexec: &Kexec, case: &Case) -> Result<()> {
     }
     if let Some(line) = case.logs {
         ensure!(
-            debug::of_first_kernel(&kexec.log).contains(&line),
+            debug::of_first_kernel(&kexec.log)?.contains(&line),
             "the log of the first kernel has no line {line:?}"
         );
     }
