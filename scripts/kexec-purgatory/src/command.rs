@@ -150,6 +150,15 @@ pub fn spelled(command: &Command) -> String {
     words.join(" ")
 }
 
+/// Whether a program is installed. Fails if it is, but cannot be run.
+pub fn is_installed(program: &str) -> Result<bool> {
+    match command(program).arg("--version").output() {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error).with_context(|| format!("cannot run {program}")),
+    }
+}
+
 /// Runs a command and returns what it printed.
 pub fn output(command: &mut Command) -> Result<String> {
     let name = spelled(command);
@@ -233,10 +242,23 @@ pub fn tail(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::process::ExitStatusExt;
     use std::thread;
 
-    use super::emulator;
+    use super::{emulator, is_installed};
+
+    #[test]
+    fn a_program_that_cannot_be_run_is_not_missing() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("program");
+        let path = program.to_str().unwrap();
+        assert!(!is_installed(path).unwrap());
+        // Not executable.
+        fs::write(&program, "").unwrap();
+        assert!(is_installed(path).is_err());
+        assert!(is_installed("true").unwrap());
+    }
 
     #[test]
     fn an_emulator_ends_with_the_thread_that_started_it() {

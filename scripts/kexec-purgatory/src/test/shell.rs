@@ -2,22 +2,23 @@
 
 //! Runs shellcheck on the overlay's shell scripts.
 
-use std::fs;
-
 use anyhow::{Result, ensure};
 
 use super::{Report, overlay};
-use crate::command::{command, silent};
+use crate::command::{command, is_installed, silent};
+use crate::files;
 use crate::layout::Layout;
 
 /// The scripts, by their paths in the overlay.
 fn scripts(layout: &Layout) -> Result<Vec<String>> {
-    let mut scripts = overlay::files(layout)?;
-    scripts.retain(|path| {
-        let text = fs::read(layout.overlay.join(path)).unwrap_or_default();
+    let mut scripts = Vec::new();
+    for path in overlay::files(layout)? {
+        let text = files::read(&layout.overlay.join(&path))?;
         let first = text.split(|&byte| byte == b'\n').next().unwrap_or_default();
-        first.starts_with(b"#!") && (first.ends_with(b"/sh") || first.ends_with(b"bash"))
-    });
+        if first.starts_with(b"#!") && (first.ends_with(b"/sh") || first.ends_with(b"bash")) {
+            scripts.push(path);
+        }
+    }
     Ok(scripts)
 }
 
@@ -32,7 +33,7 @@ fn name(path: &str) -> String {
 pub fn run(layout: &Layout, report: &mut Report) -> Result<()> {
     let scripts = scripts(layout)?;
     ensure!(!scripts.is_empty(), "there is no script");
-    let there = command("shellcheck").arg("--version").output().is_ok();
+    let there = is_installed("shellcheck")?;
     for path in &scripts {
         match there {
             true => report.test(&name(path), || check(layout, path)),
