@@ -10,11 +10,23 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 
 use crate::checksum;
+use crate::command::{command, is_installed, output};
 use crate::fetch;
 use crate::files;
 use crate::graft::map;
 use crate::layout::Layout;
 use crate::series;
+
+/// Programs that build and run what is tested. Those in a Debian root are not among them.
+const PROGRAMS: &[&str] = &[
+    "/usr/bin/rustc",
+    "/usr/bin/bindgen",
+    "clang-19",
+    "ld.lld-19",
+    "gcc",
+    "ld",
+    "qemu-system-x86_64",
+];
 
 /// A file with the checksum of everything that is tested, and the names of what has passed, one per
 /// line.
@@ -29,6 +41,8 @@ impl Passed {
         // Includes this program, which has the tests, and the next kernel.
         let mut sums = checksum::of_file(&env::current_exe()?)?;
         sums += &fetch::distribution_kernel(layout)?.release;
+        sums += &fetch::source(layout)?.1.sha256;
+        sums += &versions(PROGRAMS)?;
         for file in map::links(layout)?.values() {
             sums += &checksum::of_file(file)?;
         }
@@ -86,9 +100,28 @@ impl Passed {
     }
 }
 
+/// What these programs print as their versions. One that is not installed has none.
+fn versions(programs: &[&str]) -> Result<String> {
+    let mut versions = String::new();
+    for program in programs {
+        versions += program;
+        if is_installed(program)? {
+            versions += &output(command(program).arg("--version"))?;
+        }
+    }
+    Ok(versions)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Passed;
+    use super::{Passed, versions};
+
+    #[test]
+    fn versions_are_what_programs_print() {
+        let printed = versions(&["git"]).unwrap();
+        assert!(printed.contains("git version "), "{printed}");
+        assert_eq!(versions(&["/no/git"]).unwrap(), "/no/git");
+    }
 
     #[test]
     fn names_are_kept_for_the_same_key() {
