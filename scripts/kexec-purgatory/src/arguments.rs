@@ -118,10 +118,11 @@ pub enum Action {
     #[command(after_help = needs("3 min, or as long as you choose", space::FUZZ))]
     Fuzz {
         /// How many seconds to try each property
-        #[arg(long, default_value_t = 60, conflicts_with = "runs")]
+        #[arg(long, default_value_t = 60, conflicts_with = "runs",
+              value_parser = clap::value_parser!(u32).range(1..))]
         seconds: u32,
         /// How many inputs to try for each property
-        #[arg(long)]
+        #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
         runs: Option<u64>,
         /// Adds inputs that reach something new to the corpus in the overlay
         #[arg(long)]
@@ -307,6 +308,21 @@ mod tests {
 
     use super::Arguments;
     use crate::layout::Layout;
+
+    #[test]
+    fn no_effort_is_refused() {
+        for (command, option) in [
+            ("fuzz", "--seconds"),
+            ("fuzz", "--runs"),
+            ("bench", "--rounds"),
+            ("bench", "--runs"),
+        ] {
+            let parse = |value| {
+                Arguments::try_parse_from(["kexec-purgatory", command, option, value]).is_ok()
+            };
+            assert!(parse("1000") && !parse("0"), "{command} {option}");
+        }
+    }
 
     #[test]
     fn help_says_how_much_room_is_checked_for() {
