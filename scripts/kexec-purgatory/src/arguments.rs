@@ -190,14 +190,16 @@ pub enum Action {
     /// boot/y-kunit/rust_kexec or y-kunit/rust_kexec.
     #[command(after_help = needs(
         "an hour; compilers 3 min, options 20 min, toolchain 15 min, debug half an hour, matrix \
-         40 min, long an hour, debian an hour or more plus the time to build packages",
+         40 min, long an hour, debian an hour or more plus the time to build packages, \
+         cargo-mutants not measured",
         format_args!(
             "{}; debian {}, or {} with --profile full",
             space::TEST, space::TEST_DEBIAN_GUEST, space::TEST_DEBIAN_FULL
         )
     ))]
     Test {
-        /// GROUP or GROUP/PREFIX selects tests of that group; other text matches anywhere in a name
+        /// GROUP or GROUP/PREFIX selects tests of that group. Other text matches anywhere in a
+        /// name, except in groups that run only if a filter names them
         #[arg(long)]
         filter: Option<String>,
         /// Prints the names of the tests, one per line; builds and runs nothing

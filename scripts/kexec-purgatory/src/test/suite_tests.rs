@@ -5,9 +5,12 @@
 use std::fs;
 use std::path::Path;
 
+use clap::CommandFactory;
+
 use super::filter::Filter;
 use super::suite::{all_ran, new_filter, none_of, planned};
 use super::*;
+use crate::arguments::Arguments;
 use crate::layout::Layout;
 
 /// All groups except [`CRATES`], whose test names are known only after a build.
@@ -145,6 +148,12 @@ fn groups_on_request_are_documented() {
         read("scripts/kexec-purgatory/src/arguments.rs")
             .contains(&format!("{others} and {last} only"))
     );
+    let arguments = Arguments::command();
+    let test = arguments.find_subcommand("test").unwrap();
+    let times = test.get_after_help().unwrap().to_string();
+    for name in ON_REQUEST {
+        assert!(times.contains(&format!("{name} ")), "{name}: {times}");
+    }
 }
 
 #[test]
