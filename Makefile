@@ -12,6 +12,13 @@ RELEASE_TOOL := build/tool/release/kexec-purgatory
 # SERIES=<series to fetch in place of the newest that is supported>
 SERIES_ARGS := $(if $(SERIES),--series '$(SERIES)')
 TREE_ARGS := $(if $(KDIR),--kdir '$(KDIR)') $(SERIES_ARGS)
+
+# Refuses the variable $1 for the commands $2, which would ignore it.
+refuse = $(if $($1),$(foreach command,$(filter $2,$(MAKECMDGOALS)),\
+	$(error make $(command) does not take $1=)))
+$(call refuse,KDIR,check fuzz bench-static debian-patches series-check)
+$(call refuse,SERIES,check fuzz)
+
 # make kernel O=<build directory> VERIFY=<y|m|n|norust|options|options-m>
 KERNEL_ARGS := $(if $(O),--output '$(O)') $(if $(VERIFY),--verify '$(VERIFY)')
 # make bench ROUNDS=<of each piece of work> RUNS=<of each way to /init, in QEMU>
@@ -82,8 +89,10 @@ help:
 	@echo '               lines for its configuration, in build/debian-patches'
 	@echo 'make clean     remove build/'
 	@echo
-	@echo 'KDIR=<kernel tree> makes a command graft that tree instead of the fetched one.'
-	@echo 'SERIES=7.2 makes it fetch that series instead of the newest supported one.'
+	@echo 'KDIR=<kernel tree> makes a command graft that tree instead of the fetched one;'
+	@echo 'check, fuzz, bench-static, debian-patches and series-check refuse it.'
+	@echo 'SERIES=7.2 makes a command fetch that series instead of the newest supported'
+	@echo 'one; check and fuzz refuse it.'
 
 .PHONY: tool
 tool:
