@@ -16,7 +16,13 @@
 
 #include <asm/kexec-loader.h>
 
-/* Held while the policy runs, so that its module cannot be unloaded meanwhile */
+/*
+ * Held while the policy runs, so that its module cannot be unloaded meanwhile. The policy
+ * may load a module that registers another one, which must not wait for this lock.
+ */
+static DEFINE_MUTEX(running_lock);
+
+/* Held while what follows is read and changed; taken after running_lock */
 static DEFINE_MUTEX(policy_lock);
 static kexec_purgatory_policy_fn *policy;
 /* Name of the module that decides, "" if none does */
@@ -32,7 +38,7 @@ static void set_policy(kexec_purgatory_policy_fn *verify, const char *name)
 	kexec_purgatory_show_policy(name);
 }
 
-/* Ends the policy; policy_lock is held. */
+/* Ends the policy; both locks are held. */
 static void end_policy(void)
 {
 	pr_info("policy %s unregistered\n", policy_name);
@@ -59,6 +65,11 @@ EXPORT_SYMBOL_GPL(kexec_purgatory_policy_register);
 
 void kexec_purgatory_policy_unregister(kexec_purgatory_policy_fn *verify)
 {
+	/* Do not wait for another policy: it may run now, and have loaded the caller. */
+	if (READ_ONCE(policy) != verify)
+		return;
+
+	guard(mutex)(&running_lock);
 	guard(mutex)(&policy_lock);
 
 	if (policy == verify)
@@ -68,12 +79,17 @@ EXPORT_SYMBOL_GPL(kexec_purgatory_policy_unregister);
 
 int kexec_purgatory_policy_ask(struct kimage *image)
 {
-	guard(mutex)(&policy_lock);
+	kexec_purgatory_policy_fn *verify;
 
-	if (!policy)
+	guard(mutex)(&running_lock);
+
+	scoped_guard(mutex, &policy_lock) {
+		verify = policy;
+		strscpy_pad(image->arch.purgatory.policy, policy_name);
+	}
+	if (!verify)
 		return -ENOENT;
-	strscpy_pad(image->arch.purgatory.policy, policy_name);
-	return policy(image);
+	return verify(image);
 }
 
 /* Ends a policy that its module did not unregister, before the module's code is freed. */
@@ -89,6 +105,7 @@ static int module_changed(struct notifier_block *nb, unsigned long state, void *
 	    !within_module((unsigned long)READ_ONCE(policy), module))
 		return NOTIFY_DONE;
 
+	guard(mutex)(&running_lock);
 	guard(mutex)(&policy_lock);
 
 	if (within_module((unsigned long)policy, module))

@@ -257,7 +257,8 @@ typedef bool kexec_purgatory_policy_fn(struct kimage *image);
  *
  * The registration ends when the module with the code of @verify is unloaded.
  *
- * Context: may sleep.
+ * Context: may sleep; does not wait for a decision in progress, which may load the module
+ * that calls this.
  * Return: 0, or -EBUSY if another module is registered.
  */
 int kexec_purgatory_policy_register(struct module *owner,
@@ -269,7 +270,7 @@ int kexec_purgatory_policy_register(struct module *owner,
  *
  * Images that are loaded keep their decision.
  *
- * Context: may sleep; waits for a decision in progress.
+ * Context: may sleep; waits for a decision in progress, if @verify is registered.
  */
 void kexec_purgatory_policy_unregister(kexec_purgatory_policy_fn *verify);
 

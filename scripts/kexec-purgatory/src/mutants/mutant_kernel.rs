@@ -48,8 +48,9 @@ const SUITES: &[&str] = &[
     "kexec_purgatory_loader",
     "kexec_purgatory_image",
     "kexec_purgatory_check",
+    "kexec_purgatory_policy",
 ];
-const SELECT_SUITES: &str = "kunit.filter_glob=*kexec_*[eknr]";
+const SELECT_SUITES: &str = "kunit.filter_glob=*kexec_*[eknry]";
 
 /// Lines that show that a mutant was noticed. A kernel may hang after one.
 const FAILURES: &[&str] = &[

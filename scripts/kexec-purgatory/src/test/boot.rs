@@ -138,6 +138,9 @@ const SUITES: &[&str] = &[
     "rust_kexec_decision",
 ];
 
+/// KUnit tests that run as well where a module decides.
+const POLICY_SUITE: &str = "kexec_purgatory_policy";
+
 /// The test that the cases cover every decision.
 pub const TESTS: &[HostTest] = &[("boot/every-decision", every_decision)];
 
@@ -195,7 +198,7 @@ fn one(kernels: &Kernels, report: &mut Report, case: &Case, ran: Result<Kexec>) 
             let checked = check(&kexec, case).with_context(|| kexec.log.tail());
             report.record(&case.name, checked);
             if let Some(kunit) = case.kunit() {
-                report_kunit(kernels, report, &kunit, &kexec.log);
+                report_kunit(kernels, report, &kunit, case.verify, &kexec.log);
             }
         }
         Err(error) => report.fail(&case.name, &error),
@@ -204,9 +207,17 @@ fn one(kernels: &Kernels, report: &mut Report, case: &Case, ran: Result<Kexec>) 
 
 /// Reports the KUnit tests of a log, with names below `kunit`. The purgatory's suites must have
 /// run.
-pub fn report_kunit(kernels: &Kernels, report: &mut Report, kunit: &str, log: &SerialLog) {
+pub fn report_kunit(
+    kernels: &Kernels,
+    report: &mut Report,
+    kunit: &str,
+    verify: Verify,
+    log: &SerialLog,
+) {
+    let mut suites = SUITES.to_vec();
+    suites.extend(matches!(verify, M | OptionsM).then_some(POLICY_SUITE));
     let stream = Stream::parse(kernels, log.lines());
-    match stream.and_then(|stream| stream.ran(SUITES).map(|()| stream)) {
+    match stream.and_then(|stream| stream.ran(&suites).map(|()| stream)) {
         // Not every engine runs on every processor.
         Ok(stream) => stream.report(report, kunit, ktap::CPU),
         Err(error) => report.fail(kunit, &error),

@@ -15,7 +15,7 @@ use crate::command::logged;
 use crate::device_tree::MODEL;
 use crate::guest::{Extra, KUNIT, Loader, Plan, Purpose};
 use crate::kernel::toolchain::Toolchain;
-use crate::kernel::{Built, config, start_config};
+use crate::kernel::{Built, Verify, config, start_config};
 use crate::kexec::{self, Kexec};
 use crate::layout::Layout;
 use crate::progress::Step;
@@ -141,7 +141,8 @@ impl Build {
                 Ok(kexec) => {
                     report.record(&name, self.check(&kexec).with_context(|| kexec.log.tail()));
                     if kunit {
-                        report_kunit(kernels, report, &self.boot_name("kunit"), &kexec.log);
+                        let name = self.boot_name("kunit");
+                        report_kunit(kernels, report, &name, Verify::Y, &kexec.log);
                     }
                 }
                 Err(error) => report.fail(&name, &error),
