@@ -4,7 +4,9 @@
  */
 
 #include <linux/array_size.h>
+#include <linux/cache.h>
 #include <linux/container_of.h>
+#include <linux/init.h>
 #include <linux/io.h>
 #include <linux/kobject.h>
 #include <linux/math64.h>
@@ -17,10 +19,10 @@
 #include <asm/setup.h>
 #include <asm/tsc.h>
 
-static struct kexec_entered entered;
+static struct kexec_entered entered __ro_after_init;
 
 /* Time stamp counter when local_clock() was 0, or 0 if that is not known */
-static u64 clock_start(void)
+static u64 __init clock_start(void)
 {
 	u64 now = rdtsc();
 
@@ -30,13 +32,13 @@ static u64 clock_start(void)
 }
 
 /* Maps a node of the setup_data list; the caller must call memunmap(). */
-static struct setup_data *map_node(u64 address, size_t size)
+static struct setup_data * __init map_node(u64 address, size_t size)
 {
 	return memremap(address, sizeof(struct setup_data) + size, MEMREMAP_WB);
 }
 
 /* Reads the first record in the list. Returns whether there is one and it is valid. */
-static bool read_record(void)
+static bool __init read_record(void)
 {
 	u64 address = boot_params.hdr.setup_data;
 
@@ -113,7 +115,7 @@ static struct entered_attribute entered_attrs[] = {
 static struct kobj_attribute entered_regions_attr = __ATTR_RO(entered_regions);
 static struct kobj_attribute entered_bytes_attr = __ATTR_RO(entered_bytes);
 
-int kexec_purgatory_record_init(struct kobject *kobj)
+int __init kexec_purgatory_record_init(struct kobject *kobj)
 {
 	const struct attribute *attrs[ARRAY_SIZE(entered_attrs) + 3] = {};
 	int i;

@@ -11,6 +11,7 @@
 
 #include <linux/array_size.h>
 #include <linux/container_of.h>
+#include <linux/init.h>
 #include <linux/kexec.h>
 #include <linux/kobject.h>
 #include <linux/kstrtox.h>
@@ -269,7 +270,7 @@ static struct switch_attribute mismatch_crash_attr = {
 	.value = &kexec_mismatch_crash,
 };
 
-int kexec_purgatory_sysfs_init(struct kobject *kobj)
+int __init kexec_purgatory_sysfs_init(struct kobject *kobj)
 {
 	const struct attribute *attrs[ARRAY_SIZE(image_attrs) + 4] = {};
 	int i;
