@@ -31,6 +31,7 @@ RUSTC_OR_CLIPPY		:= $(RUSTC)
 RUSTC_OR_CLIPPY_QUIET	:= RUSTC
 export RUSTC_BOOTSTRAP := 1
 
+CONFIG_KEXEC_PURGATORY_RUST := y
 CONFIG_RUSTC_VERSION := $(shell $(srctree)/scripts/rustc-version.sh $(RUSTC))
 
 include $(srctree)/scripts/Kbuild.include

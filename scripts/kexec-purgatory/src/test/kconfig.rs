@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Checks with Kconfig what the overlay's options depend on, and where they are asked.
+//! Checks with Kconfig what the overlay's options depend on, and where they are asked; and that a
+//! configuration is cleaned up without Rust.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -109,9 +110,12 @@ const PROMPTS: &[(&str, &[&str], &str)] = &[
     ("config/prompt-no-modules", &[NO_MODULES], "[Y/n/?]"),
 ];
 
+const CLEAN: &str = "config/clean-without-rust";
+
 pub fn names() -> Vec<String> {
-    let prompts = PROMPTS.iter().map(|(name, ..)| (*name).to_owned());
-    CASES.iter().map(Case::name).chain(prompts).collect()
+    let others = PROMPTS.iter().map(|(name, ..)| *name).chain([CLEAN]);
+    let others = others.map(str::to_owned);
+    CASES.iter().map(Case::name).chain(others).collect()
 }
 
 pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
@@ -132,6 +136,7 @@ pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
     for (name, settings, answers) in PROMPTS {
         report.test(name, || scratch.check_prompt(settings, answers));
     }
+    report.test(CLEAN, || scratch.check_clean());
     Ok(())
 }
 
@@ -178,6 +183,20 @@ impl<'a> Scratch<'a> {
         fs::write(self.file(), format!("{}{settings}", self.base))?;
         self.make(case.name, case.arch, "olddefconfig")?;
         Ok(fs::read_to_string(self.file())?)
+    }
+
+    /// Checks that `make clean`, which reads the Makefiles of all directories, does not look for a
+    /// Rust compiler.
+    fn check_clean(&self) -> Result<()> {
+        let mut make = Toolchain::Machine.make(self.layout, self.tree, &self.folder, "x86_64")?;
+        let ended = make.args(["RUSTC=/no/rustc", "clean"]).output()?;
+        let errors = String::from_utf8_lossy(&ended.stderr);
+        ensure!(
+            ended.status.success() && errors.is_empty(),
+            "make clean: {}\n{errors}",
+            ended.status
+        );
+        Ok(())
     }
 
     /// Checks that Kconfig asks for the option in its menu if it has no answer yet, and that it
