@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * KUnit tests of the decision about a normal image, of how much of its segments is
- * loaded, and of the CPUs whose copy loop uses the cache
+ * loaded, of the time that its record gets, and of the CPUs whose copy loop uses the
+ * cache
  */
 
 #include <kunit/test.h>
+#include <linux/io.h>
+#include <linux/kernel.h>
 #include <linux/kexec.h>
 #include <linux/kexec_handover.h>
 #include <linux/sizes.h>
@@ -13,11 +16,15 @@
 
 #include <asm/kexec-handoff.h>
 #include <asm/kexec-loader.h>
+#include <asm/setup.h>
 
 /* Physical addresses; nothing is written there. */
 #define KERNEL_ADDR	SZ_16M
 #define ENTRY		(KERNEL_ADDR + 0x200)
 #define BOOT_PARAMS	SZ_1M
+
+/* Bytes from boot_params to the record */
+#define RECORD		64
 
 /* Loaded bytes of a segment, and the memory that it occupies */
 #define FILE_SIZE	(PAGE_SIZE + 1)
@@ -88,6 +95,38 @@ static void test_load_size(struct kunit *test)
 			image->segment[PARAMS].memsz);
 }
 
+/* Where kexec_handoff() writes the time for an image that is entered directly */
+static void test_time_in_record(struct kunit *test)
+{
+	struct kimage *image = test->priv;
+	struct kexec_purgatory *purgatory = &image->arch.purgatory;
+
+	/* Once there is user space, it could load an image meanwhile. */
+	if (kexec_image || system_state >= SYSTEM_RUNNING)
+		kunit_skip(test, "the system uses kexec_image");
+
+	/* In CMA, the pages of a segment are in place. */
+	set_cma(test, PARAMS);
+	purgatory->boot_params = BOOT_PARAMS;
+	purgatory->record = RECORD;
+	kexec_purgatory_exchange(&kexec_image, image);
+	KUNIT_EXPECT_PTR_EQ(test, (void *)purgatory->left,
+			    phys_to_virt(BOOT_PARAMS + RECORD + sizeof(struct setup_data) +
+					 KEXEC_RECORD_LEFT));
+
+	/* Where I/O raises exceptions, so may reading the time stamp counter. */
+	purgatory->left = NULL;
+	purgatory->no_io = true;
+	kexec_purgatory_exchange(&kexec_image, image);
+	KUNIT_EXPECT_NULL(test, purgatory->left);
+
+	purgatory->no_io = false;
+	purgatory->verified = true;
+	kexec_purgatory_exchange(&kexec_image, image);
+	KUNIT_EXPECT_NULL(test, purgatory->left);
+	kexec_purgatory_exchange(&kexec_image, NULL);
+}
+
 static void test_copies_cached(struct kunit *test)
 {
 	struct cpuinfo_x86 *c = kunit_kzalloc(test, sizeof(*c), GFP_KERNEL);
@@ -152,6 +191,7 @@ static struct kunit_case image_test_cases[] = {
 	KUNIT_CASE(test_some_in_cma),
 	KUNIT_CASE(test_none_in_cma),
 	KUNIT_CASE(test_load_size),
+	KUNIT_CASE(test_time_in_record),
 	KUNIT_CASE(test_copies_cached),
 	{}
 };
