@@ -189,7 +189,7 @@ pub enum Action {
     /// part of its name that is known before, or with the end of that part, as in
     /// boot/y-kunit/rust_kexec or y-kunit/rust_kexec.
     #[command(after_help = needs(
-        "an hour; compilers 3 min, options 20 min, toolchain 15 min, debug half an hour, matrix \
+        "an hour; compilers 6 min, options 20 min, toolchain 15 min, debug half an hour, matrix \
          40 min, long an hour, debian an hour or more plus the time to build packages, \
          cargo-mutants not measured",
         format_args!(

@@ -8,7 +8,7 @@
 //! The group `debug` uses the one that clang builds. The kernels of `boot` are built by clang, lld
 //! and the newest Rust. A kernel of the group `long` is built by GCC, GNU ld and the newest Rust.
 //!
-//! The group `compilers` builds only the overlay's objects, for a kernel with
+//! The group `compilers` builds only the overlay's objects, for kernels with
 //! `KEXEC_PURGATORY_VERIFY=m`, by GCC and the oldest Rust.
 
 use anyhow::Result;
@@ -36,19 +36,27 @@ pub const TESTS: &[TreeTest] = &[
 /// Rust. No other tests of this group run the engine `avx512-x16`.
 pub const BARE: &str = "toolchain/oldest-bare";
 
-/// The test that GCC and the oldest Rust compile the overlay. It links no kernel, and takes three
-/// minutes.
-pub const COMPILERS: &[TreeTest] = &[("compilers/gcc-oldest", objects)];
+/// The tests that GCC and the oldest Rust compile the overlay. They link no kernel, and take three
+/// minutes each.
+pub const COMPILERS: &[TreeTest] = &[
+    ("compilers/gcc-oldest", |kernels| {
+        objects(kernels, "compilers-gcc-oldest", &["watch", "options"])
+    }),
+    // Other tests boot their kernels by ACPI, on machines to which memory can be added.
+    ("compilers/without-acpi", |kernels| {
+        objects(kernels, "compilers-without-acpi", &["without-acpi"])
+    }),
+];
 
-fn objects(kernels: &mut Kernels) -> Result<()> {
+/// Builds the overlay's objects with these fragments on top of those of a small kernel.
+fn objects(kernels: &mut Kernels, name: &str, fragments: &[&str]) -> Result<()> {
     let tools = Toolchain::GCC_OLDEST;
     let objects = Objects {
-        name: "compilers-gcc-oldest",
+        name,
         tree: kernels.tree(),
         arch: "x86_64",
         tools,
-        // Warnings are errors with these options.
-        fragments: &["base", "rust", "m", "watch", "options"],
+        fragments: &[&["base", "rust", "m"], fragments].concat(),
         objects: OF_OVERLAY,
     };
     let folder = objects.build(kernels.layout)?;
