@@ -102,6 +102,10 @@ const OPTIONS: &[Case] = &[
     Case::crash("options/crash", Options).kunit_reported(),
     Case::crash("options/hotplug", Options).arguments("maxcpus=1").extra(Extra::Hotplug)
         .regions(DUMP),
+    // Without ERMS, a check copies the image in another way.
+    Case::crash("options/hotplug-without-erms", Options).arguments("clearcpuid=erms maxcpus=1")
+        .extra(Extra::Hotplug).regions(DUMP)
+        .logs("clearcpuid: force-disabling CPU feature flag: erms"),
     Case::crash("options/memory-hotplug", Options).arguments(MEMORY_TO_ADD)
         .extra(Extra::MemoryHotplug).regions(DUMP),
     Case::crash("options/m-hotplug", OptionsM).arguments("maxcpus=1").extra(Extra::Hotplug)
