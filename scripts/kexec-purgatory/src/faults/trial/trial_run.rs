@@ -4,7 +4,7 @@
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::abi::RegionKind;
+use crate::abi::{RESET_IO, RegionKind};
 use crate::faults::at_rest;
 use crate::faults::damage_point::{DamagePoint, Moment};
 use crate::faults::dump;
@@ -23,6 +23,9 @@ use super::Trial;
 
 /// How often to choose again if a fault would change nothing, such as zeroing a page of zeros.
 const ATTEMPTS: u64 = 64;
+
+/// The reset register of QEMU's `q35`, as its ACPI tables have it: space, address and value.
+const RESET_REGISTER: (u32, u64, u32) = (RESET_IO, 0xcf9, 0xf);
 
 /// The value of `panic=` in a machine that should not need it.
 const KEEP_PANIC: i32 = -1;
@@ -210,9 +213,13 @@ fn addresses(changes: &[Change]) -> String {
 }
 
 /// Compares the regions that the purgatory is told to verify with the segments that the kernel has
-/// loaded.
+/// loaded, and the reset register with that of the machine.
 fn coverage(setup: &GuestSetup<'_>, guest: &StoppedGuest) -> Result<()> {
-    let mut told = GuestPurgatory::read(guest)?.regions()?;
+    let purgatory = GuestPurgatory::read(guest)?;
+    let reset = purgatory.params.reset;
+    let reset = (reset.space, reset.address, reset.value);
+    ensure!(reset == RESET_REGISTER, "the reset register is {reset:x?}");
+    let mut told = purgatory.regions()?;
     let mut wanted: Vec<_> = setup
         .regions(&guest.image)
         .iter()
