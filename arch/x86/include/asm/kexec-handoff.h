@@ -39,8 +39,8 @@ static __always_inline bool kexec_copies_cached(const struct cpuinfo_x86 *c)
  * crash image. For a next kernel that is entered directly, writes the time stamp counter
  * to its record. Adds RELOC_KERNEL_CACHED_COPY to @flags on CPUs with the erratum of TDX.
  *
- * The kernel's segments are gone when this runs: it calls no function except @relocate,
- * and does nothing that can fail.
+ * load_segments() has set %gs to 0. This calls no function except @relocate and, with
+ * CONFIG_DEBUG_VIRTUAL, that of virt_to_phys(), and does nothing that can fail.
  *
  * Return: only with RELOC_KERNEL_PRESERVE_CONTEXT, the re-entry point of the
  * image that returned.

@@ -63,8 +63,8 @@ struct kexec_registers {
  *			which nothing handles between two kernels
  * @registers:		registers that kimage::start is entered with
  * @kernel:		physical address of the next kernel's segment, of which
- *			only the file's bytes are loaded; 0 for an image that
- *			kexec_load() loaded
+ *			only the file's bytes are loaded, except in CMA; 0 for an
+ *			image that kexec_load() loaded
  * @boot_params:	physical address of the next kernel's struct boot_params; 0 for
  *			an image that kexec_load() loaded
  * @record:		offset of a struct setup_data with the record for the next kernel
