@@ -18,7 +18,7 @@ use purgatory_digest::abi::{
     Params, //
 };
 
-/// Bytes of stack. The deepest path, into the engine `avx512-x16`, takes about 10 KiB.
+/// Bytes of stack. The deepest path, into the engine `avx2-x8`, takes about 9 KiB.
 const STACK_SIZE: usize = 16 * 1024;
 
 const CR0_MP: u64 = 1 << 1;

@@ -89,6 +89,8 @@ impl Words<8> for Vector {
 
         fn add(self, other: Self) = _mm256_add_epi32(self.0, other.0);
 
+        fn opaque(self) = intrinsics::opaque_256(self.0);
+
         fn add_constant(self, word: u32) =
             _mm256_add_epi32(self.0, _mm256_set1_epi32(word.cast_signed()));
 

@@ -97,6 +97,8 @@ impl Words<16> for Vector {
 
         fn add(self, other: Self) = _mm512_add_epi32(self.0, other.0);
 
+        fn opaque(self) = intrinsics::opaque_512(self.0);
+
         fn add_constant(self, word: u32) =
             _mm512_add_epi32(self.0, _mm512_set1_epi32(word.cast_signed()));
 

@@ -76,6 +76,10 @@ pub(super) trait Words<const LANES: usize>: Copy {
 
     fn add(self, other: Self) -> Self;
 
+    /// Returns `self`. The compiler does not know that, and therefore adds nothing to it before it
+    /// has added what `self` is the sum of.
+    fn opaque(self) -> Self;
+
     /// Adds the same word to the word of every stream.
     fn add_constant(self, word: u32) -> Self;
 
@@ -103,7 +107,9 @@ pub(super) fn compress<W: Words<LANES>, const LANES: usize>(
 ) {
     const { assert!(LANES <= LANES_MAX) };
 
-    let Some(used) = streams.first_chunk() else {
+    let (Some(used), Some((last, others))) =
+        (streams.first_chunk(), K.0.as_chunks().0.split_last())
+    else {
         return;
     };
 
@@ -134,12 +140,10 @@ pub(super) fn compress<W: Words<LANES>, const LANES: usize>(
         load_quarters::<2, W, LANES>(&mut w, &blocks);
         load_quarters::<3, W, LANES>(&mut w, &blocks);
 
-        for (i, k) in K.0.as_chunks().0.iter().enumerate() {
-            if i > 0 {
-                schedule(&mut w);
-            }
-            rounds(&mut state, &w, k);
+        for k in others {
+            rounds::<true, W, LANES>(&mut state, &mut w, k);
         }
+        rounds::<false, W, LANES>(&mut state, &mut w, last);
         add_state(&mut words, state);
     }
 
@@ -208,28 +212,6 @@ fn load_quarters<const QUARTER: usize, W: Words<LANES>, const LANES: usize>(
     w[4 * QUARTER + 3] = ab_high.interleave_high_pairs(cd_high);
 }
 
-/// Replaces the message words of 16 rounds by those of the next 16.
-#[inline(always)]
-fn schedule<W: Words<LANES>, const LANES: usize>(w: &mut [W; 16]) {
-    // Written out, since a loop costs more in index arithmetic than in vector instructions.
-    schedule_word::<0, W, LANES>(w);
-    schedule_word::<1, W, LANES>(w);
-    schedule_word::<2, W, LANES>(w);
-    schedule_word::<3, W, LANES>(w);
-    schedule_word::<4, W, LANES>(w);
-    schedule_word::<5, W, LANES>(w);
-    schedule_word::<6, W, LANES>(w);
-    schedule_word::<7, W, LANES>(w);
-    schedule_word::<8, W, LANES>(w);
-    schedule_word::<9, W, LANES>(w);
-    schedule_word::<10, W, LANES>(w);
-    schedule_word::<11, W, LANES>(w);
-    schedule_word::<12, W, LANES>(w);
-    schedule_word::<13, W, LANES>(w);
-    schedule_word::<14, W, LANES>(w);
-    schedule_word::<15, W, LANES>(w);
-}
-
 /// Replaces message word `I` by the one of 16 rounds later (FIPS 180-4, section 6.2.2, step 1).
 #[inline(always)]
 fn schedule_word<const I: usize, W: Words<LANES>, const LANES: usize>(w: &mut [W; 16]) {
@@ -246,49 +228,72 @@ fn schedule_word<const I: usize, W: Words<LANES>, const LANES: usize>(w: &mut [W
     w[I] = w[I].add(sigma_0).add(w_7).add(sigma_1);
 }
 
-/// 16 rounds.
+/// 16 rounds. With `SCHEDULE`, replaces each message word after its round by the one of 16 rounds
+/// later. The CPU computes it while the next round waits for the results of this one.
 #[inline(always)]
-fn rounds<W: Words<LANES>, const LANES: usize>(state: &mut [W; 8], w: &[W; 16], k: &[u32; 16]) {
-    let [mut a, mut b, mut c, mut d, mut e, mut f, mut g, mut h] = *state;
-
-    // The variables change their roles from round to round, so that nothing needs to be copied.
-    // After eight rounds they are back in place.
-    for (w, k) in w.as_chunks::<8>().0.iter().zip(k.as_chunks::<8>().0) {
-        round(a, b, c, &mut d, e, f, g, &mut h, w[0], k[0]);
-        round(h, a, b, &mut c, d, e, f, &mut g, w[1], k[1]);
-        round(g, h, a, &mut b, c, d, e, &mut f, w[2], k[2]);
-        round(f, g, h, &mut a, b, c, d, &mut e, w[3], k[3]);
-        round(e, f, g, &mut h, a, b, c, &mut d, w[4], k[4]);
-        round(d, e, f, &mut g, h, a, b, &mut c, w[5], k[5]);
-        round(c, d, e, &mut f, g, h, a, &mut b, w[6], k[6]);
-        round(b, c, d, &mut e, f, g, h, &mut a, w[7], k[7]);
-    }
-    *state = [a, b, c, d, e, f, g, h];
+fn rounds<const SCHEDULE: bool, W: Words<LANES>, const LANES: usize>(
+    state: &mut [W; 8],
+    w: &mut [W; 16],
+    k: &[u32; 16],
+) {
+    // Written out, since a loop costs more in index arithmetic than in vector instructions.
+    round::<0, SCHEDULE, W, LANES>(state, w, k);
+    round::<1, SCHEDULE, W, LANES>(state, w, k);
+    round::<2, SCHEDULE, W, LANES>(state, w, k);
+    round::<3, SCHEDULE, W, LANES>(state, w, k);
+    round::<4, SCHEDULE, W, LANES>(state, w, k);
+    round::<5, SCHEDULE, W, LANES>(state, w, k);
+    round::<6, SCHEDULE, W, LANES>(state, w, k);
+    round::<7, SCHEDULE, W, LANES>(state, w, k);
+    round::<8, SCHEDULE, W, LANES>(state, w, k);
+    round::<9, SCHEDULE, W, LANES>(state, w, k);
+    round::<10, SCHEDULE, W, LANES>(state, w, k);
+    round::<11, SCHEDULE, W, LANES>(state, w, k);
+    round::<12, SCHEDULE, W, LANES>(state, w, k);
+    round::<13, SCHEDULE, W, LANES>(state, w, k);
+    round::<14, SCHEDULE, W, LANES>(state, w, k);
+    round::<15, SCHEDULE, W, LANES>(state, w, k);
 }
 
-/// One round (FIPS 180-4, section 6.2.2, step 3). Stores the new E in `d`, and the new A in `h`.
+/// Round `I` of 16 (FIPS 180-4, section 6.2.2, step 3), and with `SCHEDULE` the message word that
+/// replaces word `I`.
+///
+/// The elements of `state` change their roles from round to round, so that nothing needs to be
+/// copied: before round `I`, A is the element `-I` modulo 8, and the others follow. After eight
+/// rounds they are back in place.
 #[inline(always)]
-#[allow(clippy::too_many_arguments)] // As many as the algorithm has variables.
-fn round<W: Words<LANES>, const LANES: usize>(
-    a: W,
-    b: W,
-    c: W,
-    d: &mut W,
-    e: W,
-    f: W,
-    g: W,
-    h: &mut W,
-    w: W,
-    k: u32,
+fn round<const I: usize, const SCHEDULE: bool, W: Words<LANES>, const LANES: usize>(
+    state: &mut [W; 8],
+    w: &mut [W; 16],
+    k: &[u32; 16],
 ) {
+    let index = |variable: usize| (16 - I + variable) % 8;
+    let a = state[index(0)];
+    let b = state[index(1)];
+    let c = state[index(2)];
+    let d = state[index(3)];
+    let e = state[index(4)];
+    let f = state[index(5)];
+    let g = state[index(6)];
+    let h = state[index(7)];
+
     let sigma_0 = a
         .rotate::<2, 30>()
         .xor3(a.rotate::<13, 19>(), a.rotate::<22, 10>());
     let sigma_1 = e
         .rotate::<6, 26>()
         .xor3(e.rotate::<11, 21>(), e.rotate::<25, 7>());
-    let t1 = h.add(w.add_constant(k)).add(e.choose(f, g)).add(sigma_1);
 
-    *d = d.add(t1);
-    *h = t1.add(sigma_0).add(a.majority(b, c));
+    // Of what T1 is the sum of, only what depends on E is a result of the last round. It is added
+    // last, and the compiler must not change the order.
+    let t1 = h.add(w[I].add_constant(k[I])).opaque();
+    let t1 = t1.add(e.choose(f, g)).opaque().add(sigma_1);
+
+    // The new E and the new A.
+    state[index(3)] = d.add(t1);
+    state[index(7)] = t1.add(sigma_0).add(a.majority(b, c));
+
+    if SCHEDULE {
+        schedule_word::<I, W, LANES>(w);
+    }
 }
