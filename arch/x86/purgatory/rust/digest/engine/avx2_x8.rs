@@ -99,9 +99,12 @@ impl Words<8> for Vector {
         fn choose(self, b: Self, c: Self) =
             _mm256_xor_si256(_mm256_and_si256(_mm256_xor_si256(b.0, c.0), self.0), c.0);
 
-        fn majority(self, b: Self, c: Self) = _mm256_or_si256(
-            _mm256_and_si256(self.0, b.0),
-            _mm256_and_si256(_mm256_or_si256(self.0, b.0), c.0),
+        fn majority(self, b: Self, c: Self) = _mm256_xor_si256(
+            _mm256_and_si256(
+                _mm256_xor_si256(self.0, b.0),
+                _mm256_xor_si256(b.0, c.0),
+            ),
+            b.0,
         );
 
         fn rotate<const RIGHT: i32, const LEFT: i32>(self) = _mm256_or_si256(
