@@ -34,7 +34,13 @@ unsafe extern "C" fn kexec_purgatory_read_record(
 
     match record::read(data, |bytes| -> Digest { sha256::digest(bytes) }, clock) {
         Ok(found) => {
-            pr_info!("entered by {}\n", Line(&found));
+            let line = Line(&found);
+
+            // An error, so that "quiet" on the command line does not hide it.
+            match found.mismatch {
+                Some(_) => pr_err!("entered by {line}\n"),
+                None => pr_info!("entered by {line}\n"),
+            }
             // SAFETY: By the safety requirements of this function.
             unsafe { entered.write(export(&found)) };
             true
