@@ -100,12 +100,15 @@ unsigned long kexec_mismatch_entry;
  * Sets the address at which the purgatory of a normal image can enter the crash image.
  * Only a purgatory from this kernel's loader understands the registers that it gets. With
  * SME, the memory of a crash image is encrypted differently from that of a normal image.
+ * With crashkernel=,cma the crash kernel uses memory that devices may still write to for
+ * this kernel: __crash_kexec() waits for them, but the purgatory does not.
  */
 static void update_mismatch_entry(const struct kimage *crash_image)
 {
 	kexec_mismatch_entry = 0;
 	if (crash_image && crash_image->arch.purgatory.verified &&
-	    !crash_image->arch.purgatory.no_io && !cc_platform_has(CC_ATTR_HOST_MEM_ENCRYPT))
+	    !crash_image->arch.purgatory.no_io && !crashk_cma_cnt &&
+	    !cc_platform_has(CC_ATTR_HOST_MEM_ENCRYPT))
 		kexec_mismatch_entry = crash_image->start;
 }
 

@@ -320,8 +320,8 @@ static void test_mismatch_entry(struct kunit *test)
 	struct kimage *image = priv->image;
 
 	/* Once there is user space, it could crash or load an image meanwhile. */
-	if (kexec_crash_image || system_state >= SYSTEM_RUNNING)
-		kunit_skip(test, "the system uses kexec_crash_image");
+	if (kexec_crash_image || crashk_cma_cnt || system_state >= SYSTEM_RUNNING)
+		kunit_skip(test, "the system uses kexec_crash_image or crashkernel=,cma");
 
 	KUNIT_ASSERT_EQ(test, place(priv), 0);
 	KUNIT_ASSERT_EQ(test, kexec_purgatory_seal(image), 0);
@@ -342,6 +342,15 @@ static void test_mismatch_entry(struct kunit *test)
 	kexec_purgatory_exchange(&kexec_crash_image, image);
 	KUNIT_EXPECT_EQ(test, kexec_mismatch_entry, 0);
 	kexec_purgatory_exchange(&kexec_crash_image, NULL);
+	image->arch.purgatory.no_io = false;
+
+#ifdef CRASHKERNEL_CMA
+	crashk_cma_cnt = 1;
+	kexec_purgatory_exchange(&kexec_crash_image, image);
+	KUNIT_EXPECT_EQ(test, kexec_mismatch_entry, 0);
+	kexec_purgatory_exchange(&kexec_crash_image, NULL);
+	crashk_cma_cnt = 0;
+#endif
 }
 
 /* Pages of a normal image in CMA are in place, also those after the loaded bytes. */

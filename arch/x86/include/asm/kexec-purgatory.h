@@ -251,7 +251,7 @@ extern bool kexec_mismatch_crash;
 
 /*
  * kimage::start of the crash image, for the purgatory of the normal one; 0 if there is no
- * crash image, or none that this purgatory can enter. Written under the kexec lock.
+ * crash image, or none that this purgatory may enter. Written under the kexec lock.
  */
 extern unsigned long kexec_mismatch_entry;
 
