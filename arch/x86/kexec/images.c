@@ -174,7 +174,7 @@ bool kexec_purgatory_read(void *to, phys_addr_t address, size_t size)
 	if (!pfn_valid(PHYS_PFN(address)) || !copy_from_kernel_nofault_allowed(memory, size))
 		return false;
 
-	/* On a processor with ERMS, this copy survives memory errors. */
+	/* Survives a memory error if the processor reports it as recoverable. */
 	if (cpu_feature_enabled(X86_FEATURE_ERMS))
 		return !copy_mc_to_kernel(to, memory, size);
 	return !copy_from_kernel_nofault(to, memory, size);
