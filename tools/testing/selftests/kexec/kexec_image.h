@@ -179,4 +179,13 @@ static inline int load_changed(size_t size, size_t at, const void *bytes, size_t
 	return ret;
 }
 
+/*
+ * Loads the kernel with a header that asks for 4 GiB of memory (init_size) at an address
+ * beyond all memory (pref_address).
+ */
+static inline int load_beyond_memory(void)
+{
+	return load_changed(image.kernel_size, 0x258, "\0\0\0\0\0\0\xff\0\0\xf0\xff\xff", 12);
+}
+
 #endif /* KEXEC_IMAGE_H */
