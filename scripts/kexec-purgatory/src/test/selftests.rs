@@ -56,6 +56,11 @@ const CMA_TESTS: &[&str] = &["test_kexec_cma"];
 const CMA_STATE: Verify = Verify::M;
 const CMA: &str = " cma=256M";
 
+/// The overlay's tests that must leave a policy module alone that is loaded before them, and why
+/// they skip what they would need it for.
+const POLICY_TESTS: &[&str] = &["test_kexec_purgatory", "test_kexec_policy.sh"];
+const POLICY_SKIP: &str = "a policy module is loaded";
+
 /// The last line of a kselftest that passed, or that has nothing to test.
 const PASSED: &str = "exit 0";
 const SKIPPED: &str = "exit 4";
@@ -69,7 +74,10 @@ const MAINLINE: &[&str] = &["the kernel has no CONFIG_KEXEC_PURGATORY_RUST"];
 
 pub fn names() -> Vec<String> {
     let states = STATES.iter().flat_map(|&verify| names_in(verify));
-    states.chain(names_of(&cma_group(), CMA_TESTS)).collect()
+    states
+        .chain(names_of(&cma_group(), CMA_TESTS))
+        .chain([policy_group()])
+        .collect()
 }
 
 fn names_in(verify: Verify) -> Vec<String> {
@@ -95,6 +103,10 @@ fn group(verify: Verify) -> String {
 
 fn cma_group() -> String {
     group(CMA_STATE) + "-cma"
+}
+
+fn policy_group() -> String {
+    group(Verify::M) + "-policy"
 }
 
 /// The name of the test that the kernel's own tests end as on mainline.
@@ -147,6 +159,13 @@ pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
             arguments: CMA,
             upstream: false,
             kernel: kernels.get(CMA_STATE),
+        });
+    }
+
+    if report.wants(&policy_group()) {
+        let kernel = kernels.get(Verify::M);
+        report.test(&policy_group(), || {
+            with_policy(kernels, shared(&kernel)?, &initramfs)
         });
     }
 
@@ -211,6 +230,36 @@ impl Boot {
             });
         }
     }
+}
+
+/// With a policy module, the tests skip what they would need the module for, pass otherwise, and
+/// leave it loaded.
+fn with_policy(kernels: &Kernels, kernel: &Built, initramfs: &Path) -> Result<()> {
+    let mut guest = Selftests::guest(initramfs, POLICY_TESTS, false);
+    guest.arguments += &format!(" guest.modules={VERIFY_MODULE}");
+    let log = qemu::boot(
+        kernels.layout,
+        "selftests-m-policy",
+        kernel.image(),
+        &guest,
+        None,
+    )?;
+    let printed = printed(&log);
+    ensure!(printed.len() == POLICY_TESTS.len(), "{}", log.tail());
+    for (name, lines) in printed {
+        let skips = lines.iter().any(|line| line.ends_with(POLICY_SKIP));
+        let failed = lines.iter().any(|line| line.starts_with("not ok "));
+        let ended = lines
+            .last()
+            .is_some_and(|line| [PASSED, SKIPPED].contains(line));
+        ensure!(skips && !failed && ended, "{name}:\n{}", lines.join("\n"));
+    }
+    let policy = log.after("guest: verify_policy ");
+    ensure!(
+        policy == Some(&format!("policy: {VERIFY_MODULE}")),
+        "verify_policy is {policy:?}"
+    );
+    Ok(())
 }
 
 /// The programs of a guest, and the lines that each printed. The last line is the exit status.

@@ -130,23 +130,14 @@ static bool for_everybody(const char *name)
 	return !stat(path, &st) && (st.st_mode & 0777) == 0444;
 }
 
-static void test_decisions(void)
+/* Loads an image that no policy module decides about; @policy is what verify_policy shows. */
+static void test_configured(const char *policy)
 {
-	const char *policy = sysfs("verify_policy");
 	bool verified = has_prefix(policy, "verified: ");
 	int with_initrd = image.initrd_fd >= 0;
 	int expected;
 
-	if (!policy[0]) {
-		for (int i = 0; i < 7; i++)
-			ksft_test_result_skip("the kernel has no CONFIG_KEXEC_PURGATORY_RUST\n");
-		return;
-	}
-
-	ksft_test_result(for_everybody("verify_loaded") && for_everybody("verify_crash") &&
-			 for_everybody("verify_policy"), "everybody can read the decisions\n");
 	ksft_test_result(verified || has_prefix(policy, "direct: "), "policy is '%s'\n", policy);
-	ksft_test_result(!strcmp(sysfs("verify_loaded"), "none"), "no image, no decision\n");
 
 	/* boot_params, kernel, initramfs and IMA list if any, purgatory if verified */
 	expected = 2 + with_initrd + has_ima_list() + verified;
@@ -154,6 +145,29 @@ static void test_decisions(void)
 			 "%s purgatory is loaded\n", verified ? "a" : "no");
 	ksft_test_result(!strcmp(sysfs("verify_loaded"), policy),
 			 "the image gets what the policy says\n");
+}
+
+static void test_decisions(void)
+{
+	const char *policy = sysfs("verify_policy");
+
+	if (!policy[0]) {
+		for (int i = 0; i < 8; i++)
+			ksft_test_result_skip("the kernel has no CONFIG_KEXEC_PURGATORY_RUST\n");
+		return;
+	}
+
+	ksft_test_result(for_everybody("verify_loaded") && for_everybody("verify_crash") &&
+			 for_everybody("verify_policy"), "everybody can read the decisions\n");
+	ksft_test_result(!strcmp(sysfs("verify_loaded"), "none"), "no image, no decision\n");
+	if (has_prefix(policy, "policy: ")) {
+		for (int i = 0; i < 3; i++)
+			ksft_test_result_skip("a policy module is loaded\n");
+		expect(load(KEXEC_FILE_NO_CMA), 0, "an image that the module decides about");
+	} else {
+		test_configured(policy);
+		expect(load(KEXEC_FILE_NO_CMA), 0, "an image in place of it");
+	}
 	expect(unload(0), 0, "unload");
 	ksft_test_result(!strcmp(sysfs("verify_loaded"), "none"), "and has no decision then\n");
 }
@@ -194,7 +208,7 @@ int main(void)
 	ksft_print_header();
 	open_image();
 
-	ksft_set_plan(25 + 7 + 5);
+	ksft_set_plan(25 + 8 + 5);
 	test_decisions();
 	test_failing_loads();
 	test_crash_image();
