@@ -70,14 +70,16 @@ mod registration {
         /// `spared` is the reason not to verify the image unless a policy asks for it, if there is
         /// one. If a policy returns `false` for such an image, that stays the reason.
         ///
-        /// Called by `kexec_file_load()`, with the kexec lock held. May sleep.
+        /// Called by `kexec_file_load()`, with the kexec lock held. May sleep. Must not drop the
+        /// [`Registration`] of this policy: that waits for this function.
         fn verify(image: &LoadingImage, spared: Option<Spared>) -> bool;
     }
 
     /// A registered policy.
     ///
     /// The registration ends when this value is dropped, or when the module with the code of `T` is
-    /// unloaded. Images that are loaded keep their decision.
+    /// unloaded. Both wait for a call of [`Policy::verify`] to return. Images that are loaded keep
+    /// their decision.
     ///
     /// # Invariants
     ///

@@ -271,7 +271,8 @@ int kexec_purgatory_policy_register(struct module *owner,
  *
  * Images that are loaded keep their decision.
  *
- * Context: may sleep; waits for a decision in progress, if @verify is registered.
+ * Context: may sleep; waits for a decision in progress, if @verify is registered. Not to
+ * be called by @verify itself.
  */
 void kexec_purgatory_policy_unregister(kexec_purgatory_policy_fn *verify);
 
