@@ -17,10 +17,11 @@ use crate::test::samples::{FOLDER, printed_metrics};
 
 const RULES: &str = "kexec-alerts.yml";
 
-const ALERTS: [&str; 5] = [
+const ALERTS: [&str; 6] = [
     "KexecImageDamaged",
     "KexecCrashImageCheckFailed",
     "KexecCrashImageNotChecked",
+    "KexecCrashImageMissing",
     "KexecImageNotVerified",
     "KexecPolicyMissing",
 ];
@@ -41,7 +42,8 @@ const DAY: u64 = 24 * 3600;
 const HOST: &str = "host:9100";
 
 /// Checks that the metrics are in the form that Prometheus reads, and that the alerts fire on a
-/// damaged image, on a failed or missing check, and where images are not verified.
+/// damaged image, on a failed or missing check, without a crash image, and where images are not
+/// verified.
 pub fn run(layout: &Layout) -> Result<()> {
     // Has promtool, which tests alerts.
     let root = Root::of_package(layout, "prometheus")?;
@@ -72,8 +74,8 @@ pub fn run(layout: &Layout) -> Result<()> {
 /// whose normal image is damaged, and others that differ from it or from one where all is well.
 /// After four days, each has its alert and no other.
 fn test_file(metrics: &str) -> Result<Value> {
-    let mut damaged = series(metrics)?;
-    damaged.retain(|one| one["series"] != with_host(CRASH_CHECKED));
+    let mut metrics = series(metrics)?;
+    metrics.retain(|one| one["series"] != with_host(CRASH_CHECKED));
     let with = |series: &[Value], values: &[(&str, &str)]| {
         let mut changed = series.to_vec();
         for (name, value) in values {
@@ -83,12 +85,17 @@ fn test_file(metrics: &str) -> Result<Value> {
         }
         changed
     };
+    let damaged = with(
+        &metrics,
+        &[
+            (CRASH_LOADED, "1"),
+            (r#"kexec_image_verified{image="crash"}"#, "1"),
+        ],
+    );
     let mut well = with(
         &damaged,
         &[
             (r#"kexec_image_damaged{image="normal"}"#, "0"),
-            (CRASH_LOADED, "1"),
-            (r#"kexec_image_verified{image="crash"}"#, "1"),
             (FAILED_UNIT, "0"),
         ],
     );
@@ -146,6 +153,12 @@ fn test_file(metrics: &str) -> Result<Value> {
         format!("The crash image of {HOST} was not checked for two days"),
         "kexec-check-crash.timer does not run, or the metrics are old.",
     );
+    let missing = alert(
+        "warning",
+        json!({"image": "crash"}),
+        format!("{HOST} has no crash image"),
+        "A crash leaves no dump. A mismatch stops the host, or resets it.",
+    );
     let not_verified = |image: &str| {
         alert(
             "warning",
@@ -169,14 +182,21 @@ fn test_file(metrics: &str) -> Result<Value> {
             test(&with(&well, &[(FAILED_UNIT, "1")]), Some((ALERTS[1], on_unit))),
             test(&with(&well, &[(CRASH_CHECKED, "0")]), Some((ALERTS[2], not_checked))),
             test(
+                &with(
+                    &well,
+                    &[(CRASH_LOADED, "0"), (r#"kexec_image_verified{image="crash"}"#, "0")],
+                ),
+                Some((ALERTS[3], missing)),
+            ),
+            test(
                 &with(&well, &[(r#"kexec_image_verified{image="crash"}"#, "0")]),
-                Some((ALERTS[3], not_verified("crash"))),
+                Some((ALERTS[4], not_verified("crash"))),
             ),
             test(
                 &with(&well, &[(r#"kexec_image_verified{image="normal"}"#, "0")]),
-                Some((ALERTS[3], not_verified("normal"))),
+                Some((ALERTS[4], not_verified("normal"))),
             ),
-            test(&no_policy, Some((ALERTS[4], would_not_verify))),
+            test(&no_policy, Some((ALERTS[5], would_not_verify))),
         ],
     }))
 }
