@@ -201,6 +201,11 @@ fn kexec(machine: &mut DebianGuest, release: &str, decision: Option<&str>) -> Re
     Ok(())
 }
 
+/// Fails unless `kexec` fails to load `image`, and prints `error`.
+fn expect_refused(machine: &DebianGuest, image: &str, error: &str) -> Result<()> {
+    machine.expect_failure(&format!("kexec -s -l {image} --reuse-cmdline"), error)
+}
+
 /// The type of boot loader of an image that kexec_file_load() loaded, 0xd0; that of GRUB differs.
 /// Source: `bzImage64_load()`.
 const KEXEC: &str = "208";

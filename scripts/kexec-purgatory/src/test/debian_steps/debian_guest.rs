@@ -33,9 +33,6 @@ const PACKAGES: &str = "packages.img";
 
 const PAGE: usize = 4096;
 
-/// What somebody types in shim's MokManager, in names of keys.
-pub const PASSWORD: &str = "kexec";
-
 /// Waits until the system has started. It may reach a state other than running; steps that care
 /// check it.
 const SETTLED: &str = "systemctl is-system-running --wait || :";
@@ -131,7 +128,7 @@ impl DebianGuest {
         Ok(())
     }
 
-    /// Runs a block of the guide, with the release of a kernel as `release`, and [`PASSWORD`].
+    /// Runs a block of the guide, with the release of a kernel as `release`.
     pub fn follow(&self, block: &str, release: &str) -> Result<String> {
         self.sh(&self.script(block, release)?)
     }
@@ -148,7 +145,7 @@ impl DebianGuest {
         let commands = self.guide.block(block)?;
         Ok(format!(
             "set -e; mountpoint -q /mnt || mount --read-only LABEL={FILES_LABEL} /mnt; \
-             cd /mnt/{}; release={release}; password={PASSWORD}\n{commands}",
+             cd /mnt/{}; release={release}\n{commands}",
             self.packages
         ))
     }

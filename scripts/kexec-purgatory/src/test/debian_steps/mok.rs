@@ -4,9 +4,9 @@
 
 use anyhow::{Result, ensure};
 
-use super::debian_guest::{DebianGuest, PASSWORD};
+use super::debian_guest::DebianGuest;
 use super::secure_boot;
-use super::{VERIFIED, kexec};
+use super::{VERIFIED, expect_refused, kexec};
 use crate::debian::vm::Answer;
 use crate::kernel::VERIFY_MODULE;
 use crate::qemu::{FIRMWARE_VARIABLES, SECURE_VARIABLES};
@@ -14,8 +14,11 @@ use crate::qemu::{FIRMWARE_VARIABLES, SECURE_VARIABLES};
 /// The subject of the guide's key.
 const SUBJECT: &str = "CN=Example fleet";
 
-/// What `kexec` says about an image that only an unknown key has signed: ENOKEY.
-const REFUSED: &str = "Required key not available";
+/// What `kexec` says about an image that only an unknown key has signed.
+const ENOKEY: &str = "Required key not available";
+
+/// What somebody types in shim's MokManager, in names of keys.
+const PASSWORD: &str = "kexec";
 
 /// What to press in shim's MokManager, as the guide says. MokManager takes keys once it has printed
 /// the last entry of a menu, or a text that only that screen has. The entry to choose is the second
@@ -44,7 +47,7 @@ pub fn enroll(machine: &mut DebianGuest) -> Result<()> {
     machine.expect_release(machine.distribution)?;
     secure_boot::expect_on(machine)?;
     machine.run("apt-get install --yes --reinstall /var/tmp/signed/*.deb")?;
-    expect_refused(machine)?;
+    expect_unknown_key(machine)?;
     confirm(machine, "mok-enroll")?;
     ensure!(
         subjects(machine)?.contains(SUBJECT),
@@ -57,6 +60,7 @@ pub fn enroll(machine: &mut DebianGuest) -> Result<()> {
 /// distribution's kernel.
 fn confirm(machine: &mut DebianGuest, block: &str) -> Result<()> {
     let script = machine.script(block, machine.distribution)?;
+    let script = format!("password={PASSWORD}\n{script}");
     machine.leave_by_dialog(&script, block, &mok_manager())?;
     machine.expect_release(machine.distribution)?;
     secure_boot::expect_on(machine)
@@ -67,11 +71,8 @@ fn subjects(machine: &DebianGuest) -> Result<String> {
 }
 
 /// The kernel of the packages is refused, because its only signature is by a key that nobody trusts.
-fn expect_refused(machine: &DebianGuest) -> Result<()> {
-    machine.expect_failure(
-        &format!("kexec -s -l /boot/vmlinuz-{} --reuse-cmdline", machine.ours),
-        REFUSED,
-    )
+fn expect_unknown_key(machine: &DebianGuest) -> Result<()> {
+    expect_refused(machine, &format!("/boot/vmlinuz-{}", machine.ours), ENOKEY)
 }
 
 /// Boots the kernel of the packages, and enters it twice by kexec: it still trusts the key then.
@@ -95,7 +96,7 @@ pub fn delete(machine: &mut DebianGuest) -> Result<()> {
         !subjects(machine)?.contains(SUBJECT),
         "shim still trusts the key"
     );
-    expect_refused(machine)?;
+    expect_unknown_key(machine)?;
     machine.replace_variables(FIRMWARE_VARIABLES, "debian-console-own-keys")?;
     kexec(machine, machine.ours, None)?;
     machine.follow("default", machine.ours).map(drop)
