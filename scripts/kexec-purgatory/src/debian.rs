@@ -4,6 +4,7 @@
 //! own source package.
 
 pub mod agent;
+mod debian_config;
 pub mod disk;
 pub mod guide;
 pub mod packages;

@@ -157,7 +157,7 @@ fn run(arguments: Arguments) -> Result<bool> {
         Action::SeriesCheck => return series::check::run(&layout),
         Action::DebianPatches => debian::source_patches::make(&layout)?,
         Action::Deb { profile } => {
-            for package in debian::packages::make(&layout, profile, Build::IfChanged)? {
+            for package in debian::packages::make(&layout, profile, Build::First)? {
                 println!("{}", package.display());
             }
         }

@@ -6,18 +6,19 @@
 //! compilers of Debian 13 build them, in a root of that release, whatever release the machine has.
 
 use std::fs;
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
+use super::debian_config::{check_modules, configure};
 use crate::command::{command, logged, logged_step, output};
 use crate::exit::Cause;
 use crate::fetch;
 use crate::files;
 use crate::graft;
-use crate::kernel::config::{self, Setting};
 use crate::kernel::toolchain::Toolchain;
 use crate::layout::Layout;
 use crate::progress::Step;
@@ -26,9 +27,6 @@ use crate::space::{self, Gigabytes};
 
 /// GCC and the Rust of Debian 13, which also build Debian's own kernel.
 const TOOLS: Toolchain = Toolchain::GCC_OLDEST;
-
-/// The names of the modules that the test guest needs, one per line.
-const GUEST_MODULES: &str = "config/debian-guest.modules";
 
 /// The directory for the package of debug symbols, below that of the other packages: a host that
 /// needs no symbols installs everything in the latter.
@@ -44,7 +42,7 @@ pub enum Profile {
 }
 
 impl Profile {
-    fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Full => "full",
             Self::Guest => "guest",
@@ -52,7 +50,7 @@ impl Profile {
     }
 
     /// The settings on top of Debian's configuration.
-    fn fragments(self) -> &'static [&'static str] {
+    pub fn fragments(self) -> &'static [&'static str] {
         match self {
             Self::Full => &["debian"],
             Self::Guest => &["debian", "debian-guest"],
@@ -76,17 +74,29 @@ impl Profile {
     }
 }
 
-/// Whether to build.
+/// Which packages to build.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Build {
-    /// Unless the packages are there, built from the same source and configuration.
-    IfChanged,
-    /// Always: packages of a newer version, without debug symbols, in a directory of their own.
-    Newer,
+    /// Those to install.
+    First,
+    /// Those to update to: of a newer version, without debug symbols, in a directory of their own.
+    Second,
 }
 
-/// Builds the packages in `build/debian-packages`. Returns their paths. Continues an interrupted
-/// build.
+impl Build {
+    const ALL: [Self; 2] = [Self::First, Self::Second];
+
+    /// The file that names the packages that the source and the configuration beside it have made.
+    fn stamp(self) -> &'static str {
+        match self {
+            Self::First => "packages",
+            Self::Second => "second-packages",
+        }
+    }
+}
+
+/// Builds packages in `build/debian-packages`, unless they are there, built from the same source and
+/// configuration. Returns their paths. Continues an interrupted build.
 ///
 /// # Errors
 ///
@@ -97,11 +107,12 @@ pub fn make(layout: &Layout, profile: Profile, build: Build) -> Result<Vec<PathB
     // Objects of another series would look newer than its source.
     let work = folder.join(format!("work-{}", fetch::series(layout)?));
     fs::create_dir_all(&work)?;
-    // The packages that the source and the configuration in `work` have made. Removed meanwhile, so
-    // that an interrupted run leaves none.
-    let stamp = work.join("packages");
-    let complete = fs::read_to_string(&stamp).unwrap_or_default();
-    files::remove(&stamp)?;
+    // Removed meanwhile, so that an interrupted run leaves none.
+    let stamps = Build::ALL.map(|build| work.join(build.stamp()));
+    let made = stamps
+        .each_ref()
+        .map(|stamp| fs::read_to_string(stamp).unwrap_or_default());
+    stamps.iter().try_for_each(|stamp| files::remove(stamp))?;
 
     let tree = graft::kernel_tree(layout)?;
     graft::graft(layout, &tree)?;
@@ -113,12 +124,24 @@ pub fn make(layout: &Layout, profile: Profile, build: Build) -> Result<Vec<PathB
     let make = || TOOLS.make(layout, &source, &objects, "x86_64");
     let configured = configure(layout, profile, &objects, &make)?;
 
-    if !copied && !configured && !complete.is_empty() {
-        fs::write(&stamp, &complete)?;
-        let packages: Vec<PathBuf> = complete.lines().map(|name| folder.join(name)).collect();
-        if build == Build::IfChanged && packages.iter().all(|package| package.is_file()) {
+    let to = match build {
+        Build::First => folder.clone(),
+        Build::Second => folder.join("second"),
+    };
+    let stamp = work.join(build.stamp());
+    if !copied && !configured {
+        for (stamp, names) in iter::zip(&stamps, &made) {
+            fs::write(stamp, names)?;
+        }
+        let names = files::read_text(&stamp)?;
+        let packages: Vec<PathBuf> = names.lines().map(|name| to.join(name)).collect();
+        if !packages.is_empty() && packages.iter().all(|package| package.is_file()) {
             return Ok(packages);
         }
+    }
+    if build == Build::First {
+        // They would be older than the first ones.
+        files::remove(&work.join(Build::Second.stamp()))?;
     }
     let mut step = Step::start(format!("build packages, profile {}", profile.name()));
     remove_packages(&work)?;
@@ -128,22 +151,16 @@ pub fn make(layout: &Layout, profile: Profile, build: Build) -> Result<Vec<PathB
         // The default, xz, takes minutes for the debug symbols.
         .env("KDEB_COMPRESS", "zstd")
         .arg("bindeb-pkg");
-    if build == Build::Newer {
+    if build == Build::Second {
         run.env("DEB_BUILD_PROFILES", "pkg.linux-upstream.nokerneldbg");
     }
     let log = layout.log(&format!("build-debian-{}", profile.name()))?;
     logged(&mut run, &log, &mut step)?;
     if profile == Profile::Guest {
-        check_modules(&objects, &guest_modules(layout)?)?;
+        check_modules(layout, &objects)?;
     }
-    let to = match build {
-        Build::IfChanged => folder.clone(),
-        Build::Newer => folder.join("newer"),
-    };
     let names = collect(&objects, &work, &to)?;
-    if build == Build::IfChanged {
-        fs::write(&stamp, names.join("\n"))?;
-    }
+    fs::write(&stamp, names.join("\n"))?;
     step.done();
     Ok(names.iter().map(|name| to.join(name)).collect())
 }
@@ -208,116 +225,6 @@ fn copy(layout: &Layout, tree: &Path, source: &Path) -> Result<bool> {
     Ok(changes.lines().any(|line| !line.starts_with('.')))
 }
 
-/// Makes the configuration. Checks that it has everything of Debian's except what was replaced, and
-/// every replacement. Returns whether it differs from that of the last build.
-fn configure(
-    layout: &Layout,
-    profile: Profile,
-    objects: &Path,
-    make: &dyn Fn() -> Result<Command>,
-) -> Result<bool> {
-    let mut step = Step::start(format!("configure packages, profile {}", profile.name()));
-    let log = layout.log(&format!("config-debian-{}", profile.name()))?;
-    let debian = fetch::distribution_config(layout)?;
-    let ours = config::read(layout, profile.fragments())?;
-    let modules = guest_modules(layout)?;
-    let file = objects.join(".config");
-    // What the configuration was last made from. If that is unchanged, the configuration is only
-    // updated.
-    let stamp = objects.join(".made-from");
-    let before = fs::read_to_string(&file).unwrap_or_default();
-    let mut made_from = format!("{debian}{}", config::text(&ours));
-    if profile == Profile::Guest {
-        made_from += &modules.join("\n");
-    }
-
-    if !file.is_file() || fs::read_to_string(&stamp).unwrap_or_default() != made_from {
-        fs::write(&file, &debian)?;
-        config::append(&file, &ours)?;
-        logged(make()?.arg("olddefconfig"), &log, &mut step)?;
-        check_config(&debian, &ours, &fs::read_to_string(&file)?)?;
-        if profile == Profile::Guest {
-            let list = objects.join("guest.lsmod");
-            fs::write(&list, lsmod(&modules))?;
-            logged(
-                make()?
-                    .arg(format!("LSMOD={}", list.display()))
-                    .arg("localmodconfig"),
-                &log,
-                &mut step,
-            )?;
-            // It knows only the modules of files named Makefile and Kbuild.
-            config::append(&file, &ours)?;
-        }
-    }
-    logged(make()?.arg("olddefconfig"), &log, &mut step)?;
-    config::check(&ours, &file)?;
-    fs::write(&stamp, made_from)?;
-    step.done();
-    Ok(fs::read_to_string(&file)? != before)
-}
-
-/// Fails if the configuration lacks an option that is on in Debian's, or one of the overlay's.
-fn check_config(debian: &str, ours: &[Setting], config: &str) -> Result<()> {
-    let debian: Vec<Setting> = debian
-        .lines()
-        .filter_map(config::parse)
-        .filter(|setting| setting.is_on() && !ours.iter().any(|other| other.replaces(setting)))
-        .collect();
-    let mut missing = config::missing(&debian, config);
-    missing.extend(config::missing(ours, config));
-    ensure!(
-        missing.is_empty(),
-        "this kernel's configuration lacks what Debian's has:\n  {}",
-        missing.join("\n  ")
-    );
-    Ok(())
-}
-
-/// The modules that the test guest needs.
-fn guest_modules(layout: &Layout) -> Result<Vec<String>> {
-    let text = files::read_text(&layout.tool(GUEST_MODULES))?;
-    Ok(text
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty() && !line.starts_with('#'))
-        .map(str::to_owned)
-        .collect())
-}
-
-/// The modules in the form of lsmod's output, which localmodconfig reads.
-fn lsmod(modules: &[String]) -> String {
-    let mut text = "Module Size Used by\n".to_owned();
-    for name in modules {
-        text += &format!("{name} 1 0\n");
-    }
-    text
-}
-
-/// Fails unless these modules were built, or are part of the kernel.
-fn check_modules(objects: &Path, modules: &[String]) -> Result<()> {
-    let mut built = String::new();
-    for list in ["modules.order", "modules.builtin"] {
-        built += &fs::read_to_string(objects.join(list))?;
-    }
-    let built: Vec<String> = built
-        .lines()
-        .filter_map(|path| Path::new(path).file_stem()?.to_str())
-        .map(|name| name.replace('-', "_"))
-        .collect();
-    let missing: Vec<&str> = modules
-        .iter()
-        .filter(|name| !built.contains(name))
-        .map(String::as_str)
-        .collect();
-    ensure!(
-        missing.is_empty(),
-        "{GUEST_MODULES} names what was not built: {}",
-        missing.join(", ")
-    );
-    Ok(())
-}
-
 /// Moves the packages of the last build from `work` to `folder`, in place of earlier ones, those of
 /// debug symbols to [`DEBUG`] in it. Leaves out the package of headers for user space: it would
 /// replace the distribution's. Returns their paths in `folder`.
@@ -363,28 +270,7 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
-    use super::{DEBUG, check_architecture, check_config, collect, config, lsmod, release};
-
-    const DEBIAN: &str = "CONFIG_A=y\nCONFIG_B=m\nCONFIG_C=\"text\"\n# CONFIG_D is not set\n";
-
-    fn check(ours: &[&str], config: &str) -> Result<(), String> {
-        check_config(DEBIAN, &config::parse_all(ours).unwrap(), config)
-            .map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn what_debian_has_on_stays() {
-        assert_eq!(check(&[], "CONFIG_A=y\nCONFIG_B=m\nCONFIG_D=y\n"), Ok(()));
-        let error = check(&[], "CONFIG_A=y\n").unwrap_err();
-        assert!(error.contains("CONFIG_B=m") && !error.contains("CONFIG_A"));
-    }
-
-    #[test]
-    fn what_is_replaced_may_go_and_the_new_must_come() {
-        let ours = ["# CONFIG_B is not set", "CONFIG_C=\"new\""];
-        assert_eq!(check(&ours, "CONFIG_A=y\nCONFIG_C=\"new\"\n"), Ok(()));
-        assert!(check(&ours, "CONFIG_A=y\nCONFIG_C=\"text\"\n").is_err());
-    }
+    use super::{DEBUG, check_architecture, collect, release};
 
     #[test]
     fn the_release_is_in_the_name_of_the_image() {
@@ -430,11 +316,5 @@ mod tests {
         assert!(check_architecture("amd64").is_ok());
         let error = check_architecture("arm64").unwrap_err();
         assert!(error.to_string().contains("for arm64"));
-    }
-
-    #[test]
-    fn modules_are_listed_as_by_lsmod() {
-        let modules = ["ext4".to_owned(), "vfat".to_owned()];
-        assert_eq!(lsmod(&modules), "Module Size Used by\next4 1 0\nvfat 1 0\n");
     }
 }

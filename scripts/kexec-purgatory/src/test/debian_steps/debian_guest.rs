@@ -65,12 +65,12 @@ impl DebianGuest {
         files::remove(&folder)?;
         let files = folder.join("files");
         let profile = options.profile;
-        let first = packages::make(layout, profile, Build::IfChanged)?;
+        let first = packages::make(layout, profile, Build::First)?;
         copy_packages(&first, &files.join(FIRST))?;
         let (image, ours) = kernel(&first)?;
         let page = page_of_kernel(layout, image, &ours)?;
         if update {
-            let second = packages::make(layout, profile, Build::Newer)?;
+            let second = packages::make(layout, profile, Build::Second)?;
             copy_packages(&second, &files.join(SECOND))?;
             let (_, same) = kernel(&second)?;
             ensure!(ours == same, "the second build is of {same}, not {ours}");
