@@ -80,6 +80,11 @@ pub fn dump(machine: &mut DebianGuest) -> Result<()> {
         log.contains("kexec_core: Starting new kernel"),
         "the dump is not of that host:\n{log}"
     );
+    let journal = machine.follow("mismatches", machine.ours)?;
+    ensure!(
+        journal.contains(AFTER_MISMATCH),
+        "the journal has no mismatch:\n{journal}"
+    );
     // The memory that the image was copied over is lost, possibly with tasks.
     let release = machine.sh(&in_dump(
         "prog[\"init_uts_ns\"].name.release.string_().decode()",
