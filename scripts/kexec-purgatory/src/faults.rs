@@ -192,19 +192,6 @@ pub fn inject(
         execute(&setup, &guests, &trials, &mut tally)?;
     }
 
-    let module = policy.module(VERIFY_MODULE)?;
-    let handover = guest::commanded_with_handover(layout, policy.image(), &module)?;
-    let setup = GuestSetup::new(folder.path(), policy, &handover)?;
-    let engine = *engines.first().context("no engine")?;
-    let mut trials: Vec<Trial> = plan(seed, &[engine])
-        .filter(|planned| planned.point.purpose == Purpose::Enter)
-        .map(Trial::Fault)
-        .take(HANDOVER)
-        .collect();
-    trials.push(Trial::Clean(DamagePoint::NORMAL_BEFORE_COPY));
-    let guests = StoppedGuests::handover(&setup, engine)?;
-    execute(&setup, &guests, &trials, &mut tally)?;
-
     let setup = GuestSetup::new(folder.path(), direct, &guest)?;
     let mut trials: Vec<Trial> = plan(seed, &engines)
         .filter(|planned| planned.point == DamagePoint::NORMAL_BEFORE_COPY)
@@ -218,6 +205,19 @@ pub fn inject(
     ));
     trials.push(Trial::CleanLoad(Purpose::Enter));
     execute(&setup, &StoppedGuests::direct(&setup)?, &trials, &mut tally)?;
+
+    let module = policy.module(VERIFY_MODULE)?;
+    let handover = guest::commanded_with_handover(layout, policy.image(), &module)?;
+    let setup = GuestSetup::new(folder.path(), policy, &handover)?;
+    let engine = *engines.first().context("no engine")?;
+    let mut trials: Vec<Trial> = plan(seed, &[engine])
+        .filter(|planned| planned.point.purpose == Purpose::Enter)
+        .map(Trial::Fault)
+        .take(HANDOVER)
+        .collect();
+    trials.push(Trial::Clean(DamagePoint::NORMAL_BEFORE_COPY));
+    let guests = StoppedGuests::handover(&setup, engine)?;
+    execute(&setup, &guests, &trials, &mut tally)?;
     Ok(tally)
 }
 
