@@ -44,6 +44,9 @@ const FAULTS_PER_DUMP: usize = 5;
 /// Faults in images with kexec handover.
 const HANDOVER: usize = 6;
 
+/// Faults in normal images with crash memory in CMA: one with `panic=0`, one with `panic=-1`.
+const CRASH_CMA: usize = 2;
+
 /// Faults in images that are entered directly, which nothing detects.
 const DIRECT: usize = 6;
 
@@ -192,6 +195,17 @@ pub fn inject(
         execute(&setup, &guests, &trials, &mut tally)?;
     }
 
+    let engine = *engines.first().context("no engine")?;
+    let crash_cma = guest::commanded_with_crash_cma(layout, verified.image())?;
+    let setup = GuestSetup::new(folder.path(), verified, &crash_cma)?;
+    let point = DamagePoint::NORMAL_BEFORE_COPY;
+    let trials: Vec<Trial> = plan(seed, &[engine])
+        .map(|planned| Trial::CrashCma(Planned { point, ..planned }))
+        .take(CRASH_CMA)
+        .collect();
+    let guests = StoppedGuests::crash_cma(&setup, engine)?;
+    execute(&setup, &guests, &trials, &mut tally)?;
+
     let setup = GuestSetup::new(folder.path(), direct, &guest)?;
     let mut trials: Vec<Trial> = plan(seed, &engines)
         .filter(|planned| planned.point == DamagePoint::NORMAL_BEFORE_COPY)
@@ -209,7 +223,6 @@ pub fn inject(
     let module = policy.module(VERIFY_MODULE)?;
     let handover = guest::commanded_with_handover(layout, policy.image(), &module)?;
     let setup = GuestSetup::new(folder.path(), policy, &handover)?;
-    let engine = *engines.first().context("no engine")?;
     let mut trials: Vec<Trial> = plan(seed, &[engine])
         .filter(|planned| planned.point.purpose == Purpose::Enter)
         .map(Trial::Fault)

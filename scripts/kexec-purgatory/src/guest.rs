@@ -60,6 +60,9 @@ pub const MEMORY_TO_ADD: &str = "memmap=128M%0x20000000-1";
 /// Memory reserved for the crash kernel in a guest that takes commands; its images are small.
 const SMALL_CRASH_MEMORY: &str = "crashkernel=128M";
 
+/// Memory that the kernel lends out until it crashes, besides [`SMALL_CRASH_MEMORY`].
+const CRASH_CMA: &str = "crashkernel=32M,cma";
+
 /// Bytes of the payload in a small image.
 const SMALL_PAYLOAD: u64 = 256 << 10;
 
@@ -240,6 +243,11 @@ pub fn commanded_with_handover(layout: &Layout, next: &Path, policy: &Path) -> R
     let extra = Extra::VerifySpared.name();
     let first = format!("{SMALL_KHO} guest.extra={extra}");
     commanded_with(layout, next, "", &[policy.to_owned()], &first)
+}
+
+/// Makes such a guest with `crashkernel=,cma`.
+pub fn commanded_with_crash_cma(layout: &Layout, next: &Path) -> Result<Guest> {
+    commanded_with(layout, next, "", &[], CRASH_CMA)
 }
 
 /// `first` is added to the first kernel's command line, `arguments` to the next kernel's.

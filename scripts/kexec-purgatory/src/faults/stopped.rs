@@ -24,6 +24,9 @@ const REGIONS_WITH_HANDOVER: u32 = 4;
 /// Replaces the engine's name where kexec handover is on.
 pub const HANDOVER: &str = "handover";
 
+/// Replaces the engine's name where the crash kernel uses CMA.
+pub const CRASH_CMA: &str = "crash memory in CMA";
+
 /// Replaces the engine's name where there is none.
 pub const NO_ENGINE: &str = "none";
 
@@ -169,6 +172,32 @@ impl StoppedGuests {
             name: HANDOVER,
             ready,
             guests: vec![before_copy, copied],
+        })
+    }
+
+    /// Boots a guest with `crashkernel=,cma` whose loader picks this engine, and stops it with both
+    /// images before the copy of the normal one.
+    pub fn crash_cma(setup: &GuestSetup<'_>, engine: EngineKind) -> Result<StoppedGuests> {
+        let step = Step::start("prepare a guest, crash memory in CMA");
+        let memory = |which: &str| setup.folder.join(format!("crash-cma-{which}"));
+        let processor = processors::that_picks(engine).context("QEMU has no such processor")?;
+        let ready = setup.boot("crash-cma", &processor)?;
+        let mut machine = ready.copy(&memory("kexec"))?;
+        setup.load(&mut machine, Purpose::Crash)?;
+        let image = setup.load(&mut machine, Purpose::Enter)?;
+        check_engine(&machine, &[Purpose::Crash, Purpose::Enter], engine)?;
+        let before_copy = before_copy(setup, machine, &memory("kexec"), &image)?;
+        let count = setup.symbols.physical("crashk_cma_cnt")?;
+        let ranges = before_copy.template.read(count, size_of::<u32>())?;
+        ensure!(
+            ranges != 0u32.to_le_bytes(),
+            "crashkernel=,cma reserved no memory"
+        );
+        step.done();
+        Ok(StoppedGuests {
+            name: CRASH_CMA,
+            ready,
+            guests: vec![before_copy],
         })
     }
 

@@ -49,6 +49,8 @@ pub enum Trial {
     Dump(Planned),
     /// The same with a fault in the crash image as well.
     NoDump(Planned),
+    /// A fault in a normal image beside a crash image that is not entered, as its kernel uses CMA.
+    CrashCma(Planned),
     /// A record that is damaged when the next kernel is entered.
     Record(&'static handoff_record::RecordDamage),
 }
@@ -196,6 +198,10 @@ impl Trial {
                 let name = planned_name(planned, "with a crash image that is damaged, too");
                 format!("{name}, panic={}", planned.panic)
             }
+            Self::CrashCma(planned) => {
+                let name = planned_name(planned, "with crash memory in CMA");
+                format!("{name}, panic={}", planned.panic)
+            }
             Self::Record(damage) => format!("record for the next kernel: {}", damage.name),
             Self::AtRest(planned) => planned_name(planned, "checked"),
             Self::CleanAtRest(point) => format!("clean {}, checked", point.name()),
@@ -217,6 +223,7 @@ impl Trial {
             Self::Unverified(..) => format!("what is not verified, {engine}"),
             Self::Mmio => format!("8250 in memory, {engine}"),
             Self::Dump(_) | Self::NoDump(_) => "mismatch with a crash image".to_owned(),
+            Self::CrashCma(_) => "mismatch with crash memory in CMA".to_owned(),
             Self::Record(_) => "record".to_owned(),
             Self::AtRest(planned) | Self::Refused(planned) => checked(planned.point, engine),
             Self::CleanAtRest(point) => checked(*point, engine),
@@ -226,7 +233,7 @@ impl Trial {
 
     pub fn class(&self) -> Class {
         match self {
-            Self::Fault(_) => Class::Fault,
+            Self::Fault(_) | Self::CrashCma(_) => Class::Fault,
             Self::AtRest(_) | Self::Refused(_) => Class::AtRest,
             Self::CleanAtRest(_) | Self::EnterChecked => Class::CleanAtRest,
             Self::Clean(_) | Self::CleanLoad(_) => Class::Clean,

@@ -37,6 +37,7 @@ const ONCE: &[&str] = &[
     "checked direct normal image at rest",
     "clean load, direct",
     "mismatch with a crash image",
+    "mismatch with crash memory in CMA",
     "record",
 ];
 

@@ -91,6 +91,15 @@ impl Trial {
                     .check_mismatch(&damaged, planned.panic)
                     .with_context(|| addresses(&[changes, more].concat()))
             }
+            Self::CrashCma(planned) => {
+                let guest = guests.get(planned.point)?;
+                let (changes, damaged) = choose(setup, guest, planned.fault)?;
+                let mut machine = with_changes(guest, &changes)?;
+                set_panic(setup, &mut machine, guest, planned.panic)?;
+                outcome::follow(&mut machine, guest.image.entry()?)?
+                    .check_mismatch(&damaged, planned.panic)
+                    .with_context(|| addresses(&changes))
+            }
             Self::Record(damage) => {
                 let guest = guests.get(DamagePoint::NORMAL_BEFORE_CHECK)?;
                 let mut machine = guest.template.spawn()?;
