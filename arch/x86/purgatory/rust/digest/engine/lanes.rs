@@ -284,14 +284,21 @@ fn round<const I: usize, const SCHEDULE: bool, W: Words<LANES>, const LANES: usi
         .rotate::<6, 26>()
         .xor3(e.rotate::<11, 21>(), e.rotate::<25, 7>());
 
-    // Of what T1 is the sum of, only what depends on E is a result of the last round. It is added
-    // last, and the compiler must not change the order.
-    let t1 = h.add(w[I].add_constant(k[I])).opaque();
-    let t1 = t1.add(e.choose(f, g)).opaque().add(sigma_1);
+    // T1 without `sigma_1`, which of all its terms is known last: its input E is the last result of
+    // the round before, and it takes more instructions than `choose`. Where a vector instruction
+    // takes two cycles, every addition between `sigma_1` and the new E delays all rounds. Therefore
+    // E is not the sum of D and T1, although that would be one addition less. The compiler must not
+    // change the order of the additions.
+    let early = h.add(w[I].add_constant(k[I])).opaque().add(e.choose(f, g));
 
     // The new E and the new A.
-    state[index(3)] = d.add(t1);
-    state[index(7)] = t1.add(sigma_0).add(a.majority(b, c));
+    state[index(3)] = d.add(early).opaque().add(sigma_1);
+    state[index(7)] = early
+        .add(a.majority(b, c))
+        .opaque()
+        .add(sigma_1)
+        .opaque()
+        .add(sigma_0);
 
     if SCHEDULE {
         schedule_word::<I, W, LANES>(w);
