@@ -23,41 +23,26 @@ use crate::processors::{self, picked_in_qemu};
 use crate::progress::Step;
 
 /// A register that may differ from mainline's, and why. All others must be equal.
-struct Allowed {
-    register: &'static str,
-    reason: &'static str,
-}
+type Allowed = (&'static str, &'static str);
 
 /// Why the code segment is marked as accessed.
 const ACCESSED: &str = "marked as accessed before it is loaded: a processor marks it itself, QEMU's \
     emulator does not in a far return";
 
 /// In a kernel after the Rust purgatory, in QEMU.
-const AFTER_PURGATORY: &[Allowed] = &[
-    Allowed {
-        register: "CS",
-        reason: ACCESSED,
-    },
-    Allowed {
-        register: "GDT[0x10]",
-        reason: ACCESSED,
-    },
-];
+const AFTER_PURGATORY: &[Allowed] = &[("CS", ACCESSED), ("GDT[0x10]", ACCESSED)];
 
 /// In a kernel that is entered directly.
 const ENTERED_DIRECTLY: &[Allowed] = &[
-    Allowed {
-        register: "CS",
-        reason: "that of the kernel that was left, marked as accessed when it was loaded",
-    },
-    Allowed {
-        register: "GDT",
-        reason: "that of relocate_kernel, with the same descriptors; there is no purgatory",
-    },
-    Allowed {
-        register: "rsp",
-        reason: "the stack of relocate_kernel; there is no purgatory",
-    },
+    (
+        "CS",
+        "that of the kernel that was left, marked as accessed when it was loaded",
+    ),
+    (
+        "GDT",
+        "that of relocate_kernel, with the same descriptors; there is no purgatory",
+    ),
+    ("rsp", "the stack of relocate_kernel; there is no purgatory"),
 ];
 
 /// The name of the way without a purgatory.
@@ -81,10 +66,9 @@ pub struct Entered {
 /// One register that differs from mainline's.
 pub struct Difference {
     register: &'static str,
-    mainline: String,
-    found: String,
-    /// Why it may differ; None if it may not.
-    reason: Option<&'static str>,
+    /// Both values, and why it may differ.
+    text: String,
+    allowed: bool,
 }
 
 /// Builds kernels and prints a table. Returns whether all differences are allowed.
@@ -110,8 +94,8 @@ pub fn run(layout: &Layout) -> Result<bool> {
         let differences = entered.differences(&mainline);
         println!("\n{}: {} differences", entered.name, differences.len());
         for difference in differences {
-            good &= difference.reason.is_some();
-            println!("  {difference}");
+            good &= difference.allowed;
+            println!("  {}", difference.text);
         }
     }
     Ok(good)
@@ -182,22 +166,17 @@ pub fn enter(layout: &Layout, kernels: &ComparedKernels) -> Result<(Entered, Vec
 impl Entered {
     /// The registers that differ from mainline's.
     pub fn differences(&self, mainline: &Entered) -> Vec<Difference> {
-        let reason = |register| {
-            self.allowed
-                .iter()
-                .find(|allowed| allowed.register == register)
-                .map(|allowed| allowed.reason)
-        };
         mainline
             .state
             .iter()
             .filter_map(|(&register, mainline)| {
-                let found = self.state.get(register).cloned().unwrap_or_default();
-                (found != *mainline).then(|| Difference {
+                let found = self.state.get(register).map_or("", String::as_str);
+                let allowed = self.allowed.iter().find(|(name, _)| *name == register);
+                let reason = allowed.map_or("NO REASON", |(_, reason)| reason);
+                (found != mainline).then(|| Difference {
                     register,
-                    mainline: mainline.clone(),
-                    found,
-                    reason: reason(register),
+                    text: format!("{register}: {found} in place of {mainline}: {reason}"),
+                    allowed: allowed.is_some(),
                 })
             })
             .collect()
@@ -207,34 +186,20 @@ impl Entered {
     /// differs needs no entry in the list.
     pub fn check(&self, mainline: &Entered) -> Result<()> {
         let differences = self.differences(mainline);
-        let unexplained: Vec<String> = differences
+        let unexplained: Vec<&str> = differences
             .iter()
-            .filter(|difference| difference.reason.is_none())
-            .map(Difference::to_string)
+            .filter(|difference| !difference.allowed)
+            .map(|difference| difference.text.as_str())
             .collect();
         ensure!(unexplained.is_empty(), "{}", unexplained.join("\n"));
-        for allowed in self.allowed {
+        for (register, _) in self.allowed {
             ensure!(
                 differences
                     .iter()
-                    .any(|difference| difference.register == allowed.register),
-                "{} no longer differs",
-                allowed.register
+                    .any(|difference| difference.register == *register),
+                "{register} no longer differs"
             );
         }
         Ok(())
-    }
-}
-
-impl std::fmt::Display for Difference {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "{}: {} in place of {}: {}",
-            self.register,
-            self.found,
-            self.mainline,
-            self.reason.unwrap_or("NO REASON")
-        )
     }
 }
