@@ -3,7 +3,6 @@
 //! One kexec in a guest: loads the distribution's kernel, enters it, and reads from the log what
 //! happened.
 
-use std::fmt;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -17,49 +16,18 @@ use crate::layout::Layout;
 use crate::processors;
 use crate::qemu::{self, SerialLog};
 
-/// What the kernel decided about an image, and why.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Decision {
-    pub verified: bool,
-    pub reason: String,
-}
-
-impl Decision {
-    /// Reads `verified: <reason>` or `direct: <reason>`.
-    fn parse(text: &str) -> Option<Self> {
-        let (decision, reason) = text.split_once(": ")?;
-        let verified = match decision {
-            "verified" => true,
-            "direct" => false,
-            _ => return None,
-        };
-        Some(Self {
-            verified,
-            reason: reason.to_owned(),
-        })
-    }
-
-    pub fn name(&self) -> &'static str {
-        match self.verified {
-            true => "verified",
-            false => "direct",
-        }
-    }
-}
-
-impl fmt::Display for Decision {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.name(), self.reason)
-    }
-}
+/// The beginnings of a decision. The reason follows.
+const VERIFIED: &str = "verified: ";
+const DIRECT: &str = "direct: ";
 
 /// What a guest's log says about one kexec.
 pub struct Kexec {
     pub purpose: Purpose,
-    /// None on a kernel that does not decide, such as mainline's.
-    pub decision: Option<Decision>,
+    /// What the kernel decided about the image, and why: `verified: <reason>` or
+    /// `direct: <reason>`. None on a kernel that does not decide, such as mainline's.
+    pub decision: Option<String>,
     /// The same decision as sysfs shows it.
-    pub sysfs: Option<Decision>,
+    pub sysfs: Option<String>,
     /// What the kernel said at load time that it will verify.
     pub work: Option<Work>,
     /// What the second kernel found.
@@ -113,7 +81,7 @@ pub fn run(
     let (guest, payload) = guest::loading(layout, kernel, next, plan)?;
     let log = boot(layout, name, kernel.image(), &guest, plan.engine)?;
     let said = about(purpose);
-    let decision = log.all_after(&said).filter_map(Decision::parse).last();
+    let decision = decision(log.all_after(&said));
     let sysfs = decision_in_sysfs(&log, purpose);
     let outcome = match purpose {
         Purpose::Enter => arrival(&log, next, plan.payload, &payload),
@@ -132,6 +100,12 @@ pub fn run(
 /// The beginning of the kernel's lines about an image.
 fn about(purpose: Purpose) -> String {
     format!("kexec: {} image: ", purpose.name())
+}
+
+/// The last of these texts that is a decision.
+fn decision<'a>(texts: impl Iterator<Item = &'a str>) -> Option<String> {
+    let begins = |text: &&str| text.starts_with(VERIFIED) || text.starts_with(DIRECT);
+    texts.filter(begins).last().map(str::to_owned)
 }
 
 /// What the kernel said last that it will verify.
@@ -154,9 +128,9 @@ pub fn expect_engine(log: &SerialLog, purpose: Purpose, engine: EngineKind) -> R
 
 /// The decision in sysfs, from the last line that shows it: a crash interrupts what the console
 /// prints, and the kernel then prints it again.
-fn decision_in_sysfs(log: &SerialLog, purpose: Purpose) -> Option<Decision> {
+fn decision_in_sysfs(log: &SerialLog, purpose: Purpose) -> Option<String> {
     let read = format!("guest: {} ", purpose.sysfs());
-    log.all_after(&read).filter_map(Decision::parse).last()
+    decision(log.all_after(&read))
 }
 
 /// What the kernel says that it will verify.
@@ -198,14 +172,15 @@ impl Kexec {
     }
 
     /// The decision that the kernel logged. Fails if it is another one than `verified` says.
-    pub fn check_decision(&self, verified: bool) -> Result<&Decision> {
+    pub fn check_decision(&self, verified: bool) -> Result<&str> {
         let decision = self
             .decision
-            .as_ref()
+            .as_deref()
             .context("the kernel's log has no decision")?;
-        if decision.verified != verified {
-            bail!("decided {decision}");
-        }
+        ensure!(
+            decision.starts_with(VERIFIED) == verified,
+            "decided {decision}"
+        );
         Ok(decision)
     }
 
@@ -262,7 +237,6 @@ mod tests {
               guest: verify_crash verified: crash image\n",
         );
         let read = decision_in_sysfs(&log, Purpose::Crash);
-        assert!(read == Decision::parse("verified: crash image"));
-        assert!(read.is_some());
+        assert_eq!(read.as_deref(), Some("verified: crash image"));
     }
 }

@@ -75,10 +75,10 @@ fn cells(
     kexec: &Kexec,
     checked: &Result<&str>,
 ) -> [String; 6] {
-    let (decision, reason) = match &kexec.decision {
-        Some(decision) => (decision.name(), decision.reason.as_str()),
-        None => ("none", ""),
-    };
+    let decision = kexec.decision.as_deref();
+    let (decision, reason) = decision
+        .and_then(|decision| decision.split_once(": "))
+        .unwrap_or(("none", ""));
     [
         match (verify, module) {
             (Verify::M, Some(_)) => "m, module".to_owned(),

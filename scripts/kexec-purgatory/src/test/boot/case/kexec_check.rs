@@ -39,8 +39,7 @@ pub fn check(kexec: &Kexec, case: &Case) -> Result<()> {
     match case.expected {
         Expected::Decided(arm) => {
             let outcome = kexec.check(arm.is_verified())?;
-            let decision = kexec.decision.as_ref().map(ToString::to_string);
-            is("the decision", decision.as_deref(), arm.text())?;
+            is("the decision", kexec.decision.as_deref(), arm.text())?;
             outcome
         }
         Expected::Undecided(sysfs) => {
