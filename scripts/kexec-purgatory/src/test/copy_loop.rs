@@ -14,64 +14,39 @@ use crate::machine::{gdb::Space, memory};
 use crate::parallel::in_order;
 use crate::progress::Step;
 
-/// A test.
-struct Case {
-    name: &'static str,
-    /// An addition to QEMU's name of the processor: an Intel model of
-    /// arch/x86/include/asm/intel-family.h.
-    model: &'static str,
-    /// An addition to the kernel's command line.
-    arguments: &'static str,
-    cached: bool,
-}
-
-const CASES: &[Case] = &[
-    Case {
-        name: "copy/granite-rapids",
-        model: ",vendor=GenuineIntel,family=6,model=173",
-        arguments: "",
-        cached: false,
-    },
-    Case {
-        name: "copy/sapphire-rapids",
-        model: ",vendor=GenuineIntel,family=6,model=143",
-        arguments: "",
-        cached: true,
-    },
-    Case {
-        name: "copy/emerald-rapids",
-        model: ",vendor=GenuineIntel,family=6,model=207",
-        arguments: "",
-        cached: true,
-    },
+/// A name for reports, the processor's model if that matters, an Intel one of
+/// arch/x86/include/asm/intel-family.h, an addition to the kernel's command line, and whether the
+/// stores go to the cache.
+const CASES: &[(&str, Option<u32>, &str, bool)] = &[
+    ("copy/granite-rapids", Some(173), "", false),
+    ("copy/sapphire-rapids", Some(143), "", true),
+    ("copy/emerald-rapids", Some(207), "", true),
     // Another model, with the bug's flag.
-    Case {
-        name: "copy/tdx-erratum",
-        model: "",
-        arguments: " setcpuid=tdx_pw_mce",
-        cached: true,
-    },
+    ("copy/tdx-erratum", None, " setcpuid=tdx_pw_mce", true),
 ];
 
 pub fn names() -> Vec<String> {
-    CASES.iter().map(|case| case.name.to_owned()).collect()
+    CASES.iter().map(|(name, ..)| (*name).to_owned()).collect()
 }
 
 pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
     let kernel = kernels.get(Verify::Y)?;
     let wanted: Vec<_> = CASES
         .iter()
-        .filter(|case| report.wants(case.name))
+        .filter(|(name, ..)| report.wants(name))
         .collect();
     in_order(
         &wanted,
-        |case| {
-            let step = Step::start(case.name);
+        |&&(name, model, arguments, cached)| {
+            let step = Step::start(name);
             let folder = memory::folder(kernels.layout)?;
             let mut guest = guest::commanded(kernels.layout, kernel.image(), "")?;
-            guest.arguments += case.arguments;
+            guest.arguments += arguments;
             let setup = GuestSetup::new(folder.path(), &kernel, &guest)?;
-            let processor = format!("{DIRECT_CPU}{}", case.model);
+            let model = model.map_or(String::new(), |model| {
+                format!(",vendor=GenuineIntel,family=6,model={model}")
+            });
+            let processor = format!("{DIRECT_CPU}{model}");
             let mut machine = setup.boot("ready", &processor)?.spawn()?;
             setup.load(&mut machine, Purpose::Enter)?;
             setup.leave(&mut machine, Purpose::Enter)?;
@@ -85,14 +60,14 @@ pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
             machine.run_to(page + offset)?;
             let flags = machine.gdb.registers()?.get("rcx")?;
             ensure!(
-                (flags & CACHED != 0) == case.cached,
+                (flags & CACHED != 0) == cached,
                 "relocate_kernel() has the flags {flags:#x}"
             );
             setup.arrive(&mut machine)?;
             step.done();
             Ok(())
         },
-        |case, result| report.record(case.name, result),
+        |(name, ..), result| report.record(name, result),
     );
     Ok(())
 }
