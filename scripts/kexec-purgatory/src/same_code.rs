@@ -146,8 +146,7 @@ fn registers(instruction: &Instruction) -> Vec<(Register, Option<u64>)> {
 
 /// The size of a function or a constant in bytes, from its symbol.
 fn size(program: &Program<'_>, name: &str) -> Result<usize> {
-    let mut symbols = program.file.symbols();
-    let symbol = symbols.find(|symbol| symbol.name() == Ok(name));
+    let symbol = program.file.symbol_by_name(name);
     let size = symbol.context("no such symbol")?.size();
     ensure!(size > 0, "{name} has no size");
     Ok(size as usize)

@@ -86,8 +86,7 @@ impl<'a> Program<'a> {
     pub fn symbol(&self, name: &str) -> Result<Range<usize>> {
         let symbol = self
             .file
-            .symbols()
-            .find(|symbol| symbol.name() == Ok(name))
+            .symbol_by_name(name)
             .with_context(|| format!("it has no {name}"))?;
         let start = self.place_of(symbol.index())?;
         Ok(start..start + usize::try_from(symbol.size())?)

@@ -50,8 +50,7 @@ fn stack_bound(elf: &Path) -> Result<()> {
     let bytes = files::read(elf)?;
     let file = File::parse(bytes.as_slice())?;
     let end = file
-        .symbols()
-        .find(|symbol| symbol.name() == Ok(STACK_END))
+        .symbol_by_name(STACK_END)
         .with_context(|| format!("no {STACK_END}"))?
         .address();
     // The stack is everything in the section before this symbol.
