@@ -26,12 +26,8 @@ pub struct Report {
     guest: Option<DebianOptions>,
     /// The number of tests, if it is known.
     planned: Option<usize>,
-    passed: usize,
-    failed: usize,
-    skipped: usize,
     /// Skipped parts of tests, which are not in the plan.
     skipped_parts: usize,
-    names: BTreeSet<String>,
     /// Each test's name and result, for a table.
     results: Vec<(String, String)>,
     /// The record of what has passed, if one is kept.
@@ -40,6 +36,7 @@ pub struct Report {
     before: BTreeSet<String>,
     /// Printed at the end.
     tables: Vec<Table>,
+    /// All tests and skipped parts, and how many there are of each result.
     junit: TestSuite,
     /// When the previous test ended.
     last: Instant,
@@ -56,11 +53,7 @@ impl Report {
             filter,
             guest,
             planned,
-            passed: 0,
-            failed: 0,
-            skipped: 0,
             skipped_parts: 0,
-            names: BTreeSet::new(),
             results: Vec::new(),
             kept: None,
             before: BTreeSet::new(),
@@ -122,9 +115,8 @@ impl Report {
     }
 
     fn pass(&mut self, name: &str, remark: &str) {
-        self.passed += 1;
-        self.line("ok", name, remark);
         self.add(name, TestCaseStatus::success());
+        self.line("ok", name, remark);
     }
 
     /// Whether one of these tests is selected and has still to run.
@@ -134,7 +126,7 @@ impl Report {
 
     /// Whether a test of that name was counted.
     pub fn has(&self, name: &str) -> bool {
-        self.names.contains(name)
+        self.junit.test_cases.iter().any(|case| case.name == *name)
     }
 
     /// Runs a test, if it is selected.
@@ -164,12 +156,11 @@ impl Report {
         for line in text.lines() {
             progress::print(&format!("# {line}"));
         }
-        self.failed += 1;
-        self.line("not ok", name, "");
         let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
         status.set_message(text.lines().next().unwrap_or_default());
         status.set_description(text);
         self.add(name, status);
+        self.line("not ok", name, "");
     }
 
     /// Counts a test that cannot run here, if it is selected. `reason` names what is missing.
@@ -177,9 +168,8 @@ impl Report {
         if !self.wants(name) {
             return;
         }
-        self.skipped += 1;
-        self.line("ok", name, &format!(" # SKIP {reason}"));
         self.add_skipped(name, reason);
+        self.line("ok", name, &format!(" # SKIP {reason}"));
     }
 
     /// Counts a part of a test that cannot run here, if it is selected. The part is a comment in
@@ -199,7 +189,7 @@ impl Report {
         self.add(name, status);
     }
 
-    /// Prints a result line.
+    /// Prints the result line of the test that was added last.
     fn line(&mut self, result: &str, name: &str, directive: &str) {
         let number = self.count();
         progress::print(&format!("{result} {number} {name}{directive}"));
@@ -251,12 +241,11 @@ impl Report {
         case.set_time(self.last.elapsed());
         self.last = Instant::now();
         self.junit.add_test_case(case);
-        self.names.insert(name.to_owned());
     }
 
     /// The number of counted tests.
     fn count(&self) -> usize {
-        self.passed + self.failed + self.skipped
+        self.junit.tests - self.skipped_parts
     }
 
     /// Whether no test was counted so far, not even a skipped one.
@@ -269,7 +258,7 @@ impl Report {
     pub fn finish(mut self, junit: &Path) -> bool {
         if let Some(planned) = self.planned
             && planned != self.count()
-            && self.failed == 0
+            && self.junit.failures == 0
         {
             let error = anyhow!("{} tests were counted, {planned} planned", self.count());
             self.fail("plan", &error);
@@ -280,13 +269,10 @@ impl Report {
         for table in &self.tables {
             println!("{table}");
         }
-        println!(
-            "{} passed, {} failed, {} skipped",
-            self.passed,
-            self.failed,
-            self.skipped + self.skipped_parts
-        );
-        self.failed == 0 && self.passed > 0
+        let (failed, skipped) = (self.junit.failures, self.junit.skipped);
+        let passed = self.junit.tests - failed - skipped;
+        println!("{passed} passed, {failed} failed, {skipped} skipped");
+        failed == 0 && passed > 0
     }
 
     fn write(&self, junit: &Path) -> Result<()> {
