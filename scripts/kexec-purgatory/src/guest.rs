@@ -22,6 +22,7 @@ use crate::fetch::DistributionKernel;
 use crate::hardware::Hardware;
 use crate::kernel::Built;
 use crate::layout::Layout;
+use crate::root::Root;
 
 /// On the command line of every kernel: the console, no waiting after a panic, no check of the
 /// timer by the clock, which fails on a busy host, no watchdog of the TSC, and no KUnit tests,
@@ -158,7 +159,7 @@ pub fn loading(
         Purpose::Crash => ("crash", CRASH_MEMORY),
     };
     let payload = bytes(plan.payload);
-    let mut second = second(layout, plan.purpose, &payload)?;
+    let mut second = second(layout, plan.purpose, &payload, None)?;
     second.cmdline += &format!(" {}", plan.next_arguments);
 
     let mut content = Content::new(layout, job)?;
@@ -205,7 +206,7 @@ pub struct Selftests<'a> {
 impl Selftests<'_> {
     /// Makes the initramfs.
     pub fn archive(&self, layout: &Layout) -> Result<PathBuf> {
-        let second = second(layout, Purpose::Enter, self.payload)?;
+        let second = second(layout, Purpose::Enter, self.payload, None)?;
         let mut content = Content::new(layout, "selftests")?;
         content.add_boot(self.kernel, &second)?;
         content.add_kexec()?;
@@ -258,7 +259,7 @@ fn commanded_with(
     modules: &[PathBuf],
     first: &str,
 ) -> Result<Guest> {
-    let mut second = second(layout, Purpose::Enter, &small_payload())?;
+    let mut second = second(layout, Purpose::Enter, &small_payload(), None)?;
     second.cmdline += arguments;
     let mut content = Content::new(layout, "commands")?;
     content.add_kexec()?;
@@ -312,26 +313,27 @@ struct Second {
     cmdline: String,
 }
 
-fn second(layout: &Layout, purpose: Purpose, payload: &[u8]) -> Result<Second> {
-    let job = match purpose {
-        Purpose::Enter => "arrived",
-        Purpose::Crash => "vmcore",
+/// Makes both for an image. Its initramfs has makedumpfile if there is a root with it.
+fn second(
+    layout: &Layout,
+    purpose: Purpose,
+    payload: &[u8],
+    makedumpfile: Option<&Root>,
+) -> Result<Second> {
+    let (job, arguments) = match purpose {
+        Purpose::Enter => ("arrived", ""),
+        Purpose::Crash => ("vmcore", "nr_cpus=1 reset_devices"),
     };
     let mut content = Content::new(layout, job)?;
     content.add_payload(payload)?;
     content.add_own(layout, TIME_STAMP)?;
+    if let Some(root) = makedumpfile {
+        content.add_makedumpfile(root)?;
+    }
     Ok(Second {
         initramfs: content.finish()?,
-        cmdline: second_cmdline(purpose, job),
+        cmdline: format!("{EVERY_KERNEL} guest.job={job} {arguments}"),
     })
-}
-
-fn second_cmdline(purpose: Purpose, job: &str) -> String {
-    let arguments = match purpose {
-        Purpose::Enter => "",
-        Purpose::Crash => "nr_cpus=1 reset_devices",
-    };
-    format!("{EVERY_KERNEL} guest.job={job} {arguments}")
 }
 
 /// The path of a guest's initramfs. Guests that several threads make at the same time, see

@@ -8,8 +8,8 @@ use anyhow::Result;
 
 use super::content::{Content, DEBUG_LOADER, READ_DECISIONS};
 use super::{
-    CRASH_MEMORY_PARAMETER, Guest, MEMORY_TO_ADD, Purpose, SMALL_CRASH_MEMORY, Second, second,
-    second_cmdline, small_payload,
+    CRASH_MEMORY_PARAMETER, Guest, MEMORY_TO_ADD, Purpose, SMALL_CRASH_MEMORY, second,
+    small_payload,
 };
 use crate::hardware::Hardware;
 use crate::layout::Layout;
@@ -21,7 +21,7 @@ pub const CRASH_CONTEXTS: &str = "crash_contexts";
 /// Makes a guest that loads `kernel`, which it also runs, as a crash kernel, and crashes while all
 /// processors read the decisions; see [`crash_reading`]. Returns its initramfs.
 pub fn reading(layout: &Layout, kernel: &Path) -> Result<PathBuf> {
-    let second = second(layout, Purpose::Crash, &small_payload())?;
+    let second = second(layout, Purpose::Crash, &small_payload(), None)?;
     let mut content = Content::new(layout, "crash-reading")?;
     content.add_boot(kernel, &second)?;
     content.add_own(layout, DEBUG_LOADER)?;
@@ -63,10 +63,7 @@ pub fn crashing(
     module: &Path,
     makedumpfile: Option<&Root>,
 ) -> Result<PathBuf> {
-    let second = match makedumpfile {
-        Some(root) => dumping(layout, root)?,
-        None => second(layout, Purpose::Crash, &small_payload())?,
-    };
+    let second = second(layout, Purpose::Crash, &small_payload(), makedumpfile)?;
     let mut content = Content::new(layout, "crash-contexts")?;
     content.add_kexec()?;
     content.add_boot(kernel, &second)?;
@@ -93,14 +90,4 @@ pub fn crash_in(initramfs: &Path, death: &Death) -> Guest {
             ..Hardware::USUAL
         },
     }
-}
-
-/// A crash kernel that can write a dump with makedumpfile.
-fn dumping(layout: &Layout, root: &Root) -> Result<Second> {
-    let mut content = Content::new(layout, "dumping")?;
-    content.add_makedumpfile(root)?;
-    Ok(Second {
-        initramfs: content.finish()?,
-        cmdline: second_cmdline(Purpose::Crash, "vmcore"),
-    })
 }
