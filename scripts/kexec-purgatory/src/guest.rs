@@ -4,7 +4,6 @@
 
 mod content;
 mod crash;
-mod plan;
 mod upstream;
 
 use std::fs;
@@ -15,9 +14,9 @@ use anyhow::Result;
 use self::content::{Content, DEBUG_LOADER, LOGON_KEY, TIME_STAMP};
 pub use self::content::{PAYLOAD, bytes};
 pub use self::crash::{CRASH_CONTEXTS, Death, crash_in, crash_reading, crashing, reading};
-pub use self::plan::Plan;
 pub use self::upstream::{Upstream, upstream};
 use crate::checksum;
+use crate::engines::EngineKind;
 use crate::fetch::DistributionKernel;
 use crate::hardware::Hardware;
 use crate::kernel::Built;
@@ -136,6 +135,43 @@ impl Extra {
             Self::DmCryptKey => "dm_crypt_key",
             Self::VerifySpared => "verify_spared",
             Self::DeviceTree => "device_tree",
+        }
+    }
+}
+
+/// How an image is loaded, and on what machine.
+#[derive(Clone, Copy)]
+pub struct Plan<'a> {
+    pub purpose: Purpose,
+    pub loader: Loader,
+    /// The modules of the first kernel to insert, by name.
+    pub modules: &'a [&'a str],
+    /// The engine that the loader picks on the guest's processor, if that matters.
+    pub engine: Option<EngineKind>,
+    /// Added to the first kernel's command line.
+    pub arguments: &'a str,
+    /// Added to the next kernel's command line.
+    pub next_arguments: &'a str,
+    /// What the guest does besides loading.
+    pub extra: Option<Extra>,
+    /// Bytes in the next kernel's initramfs that must arrive intact.
+    pub payload: u64,
+    pub hardware: Hardware,
+}
+
+impl Plan<'_> {
+    /// A plan with the distribution's kexec, on the usual machine.
+    pub const fn new(purpose: Purpose) -> Self {
+        Self {
+            purpose,
+            loader: Loader::Kexec,
+            modules: &[],
+            engine: None,
+            arguments: "",
+            next_arguments: "",
+            extra: None,
+            payload: PAYLOAD,
+            hardware: Hardware::USUAL,
         }
     }
 }
