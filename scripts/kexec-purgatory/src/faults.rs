@@ -196,7 +196,8 @@ pub fn inject(
     }
 
     let engine = *engines.first().context("no engine")?;
-    let crash_cma = guest::commanded_with_crash_cma(layout, verified.image())?;
+    let mut crash_cma = guest::commanded(layout, verified.image(), "")?;
+    crash_cma.arguments += guest::CRASH_CMA;
     let setup = GuestSetup::new(folder.path(), verified, &crash_cma)?;
     let point = DamagePoint::NORMAL_BEFORE_COPY;
     let trials: Vec<Trial> = plan(seed, &[engine])

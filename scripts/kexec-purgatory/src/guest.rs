@@ -60,8 +60,9 @@ pub const MEMORY_TO_ADD: &str = "memmap=128M%0x20000000-1";
 /// Memory reserved for the crash kernel in a guest that takes commands; its images are small.
 const SMALL_CRASH_MEMORY: &str = "crashkernel=128M";
 
-/// Memory that the kernel lends out until it crashes, besides [`SMALL_CRASH_MEMORY`].
-const CRASH_CMA: &str = "crashkernel=32M,cma";
+/// For a guest that takes commands: memory that the kernel lends out until it crashes, besides
+/// [`SMALL_CRASH_MEMORY`].
+pub const CRASH_CMA: &str = " crashkernel=32M,cma";
 
 /// Bytes of the payload in a small image.
 const SMALL_PAYLOAD: u64 = 256 << 10;
@@ -271,29 +272,24 @@ impl Selftests<'_> {
 /// `next`, an image of a few megabytes, and enter it. `arguments` are added to the image's command
 /// line.
 pub fn commanded(layout: &Layout, next: &Path, arguments: &str) -> Result<Guest> {
-    commanded_with(layout, next, arguments, &[], "")
+    commanded_with(layout, next, arguments, &[])
 }
 
 /// Makes such a guest with kexec handover on, whose policy, the module `policy`, nevertheless has
 /// normal images verified.
 pub fn commanded_with_handover(layout: &Layout, next: &Path, policy: &Path) -> Result<Guest> {
     let extra = Extra::VerifySpared.name();
-    let first = format!("{SMALL_KHO} guest.extra={extra}");
-    commanded_with(layout, next, "", &[policy.to_owned()], &first)
+    let mut guest = commanded_with(layout, next, "", &[policy.to_owned()])?;
+    guest.arguments += &format!(" {SMALL_KHO} guest.extra={extra}");
+    Ok(guest)
 }
 
-/// Makes such a guest with `crashkernel=,cma`.
-pub fn commanded_with_crash_cma(layout: &Layout, next: &Path) -> Result<Guest> {
-    commanded_with(layout, next, "", &[], CRASH_CMA)
-}
-
-/// `first` is added to the first kernel's command line, `arguments` to the next kernel's.
+/// Makes such a guest with modules, which it inserts.
 fn commanded_with(
     layout: &Layout,
     next: &Path,
     arguments: &str,
     modules: &[PathBuf],
-    first: &str,
 ) -> Result<Guest> {
     let mut second = second(layout, Purpose::Enter, &small_payload(), None)?;
     second.cmdline += arguments;
@@ -304,7 +300,7 @@ fn commanded_with(
     let modules = content.add_modules(modules)?;
     let arguments = format!(
         "{TESTABLE} guest.job=commands guest.loader={DEBUG_LOADER} {SMALL_CRASH_MEMORY} \
-         guest.modules={modules} {first}"
+         guest.modules={modules}"
     );
     Ok(Guest::usual(content.finish()?, arguments))
 }
