@@ -5,7 +5,7 @@
 
 pub mod contexts;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
 use super::{Kernels, Report};
 use crate::guest;
@@ -74,10 +74,8 @@ fn crash(kernels: &mut Kernels, report: &mut Report, names: &[String]) -> Result
 /// Checks that the crash kernel was verified, came up, and could read the dead kernel's memory.
 fn dumped(log: &SerialLog) -> Result<()> {
     log.expect_no_failure()?;
-    ensure!(
-        log.after(VERIFIED).is_some(),
-        "the crash image was not entered through the purgatory"
-    );
-    ensure!(log.after("guest: vmcore ").is_some(), "no dump was left");
+    log.after(VERIFIED)
+        .context("the crash image was not entered through the purgatory")?;
+    log.after("guest: vmcore ").context("no dump was left")?;
     Ok(())
 }

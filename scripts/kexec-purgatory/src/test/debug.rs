@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 use super::group::table_names;
 use super::selftests::{self, MODULES};
@@ -184,10 +184,8 @@ fn watched(log: &SerialLog) -> Result<()> {
 fn leaks(log: &SerialLog) -> Result<()> {
     let found: Vec<&str> = log.all_after("guest: leak: ").collect();
     ensure!(found.is_empty(), "{}", found.join("\n"));
-    ensure!(
-        log.after("guest: scanned").is_some(),
-        "kmemleak did not look for leaks"
-    );
+    log.after("guest: scanned")
+        .context("kmemleak did not look for leaks")?;
     Ok(())
 }
 
@@ -256,11 +254,8 @@ fn complains(line: &str) -> bool {
 /// Checks that the image that survived the failed loads was verified and entered.
 fn entered(log: &SerialLog) -> Result<()> {
     log.expect_no_failure()?;
-    ensure!(
-        log.after("guest: release ").is_some(),
-        "no second kernel came up\n{}",
-        log.tail()
-    );
+    log.after("guest: release ")
+        .with_context(|| format!("no second kernel came up\n{}", log.tail()))?;
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 //! What a log must say about a crash.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 use super::super::VERIFIED;
 use super::{Crash, DUMP, HEADERS, IMAGE, Outcome, POST_NOTIFIERS};
@@ -80,7 +80,7 @@ fn dumped(crash: &Crash, log: &SerialLog, rates: &mut Rates) -> Result<()> {
         second == (death.change == IMAGE),
         "the second image was entered: {second}"
     );
-    ensure!(log.after("guest: vmcore ").is_some(), "no dump was left");
+    log.after("guest: vmcore ").context("no dump was left")?;
     if death.change == HEADERS {
         found_intact(log)?;
     }
@@ -121,10 +121,8 @@ fn found_damage(log: &SerialLog) -> Result<()> {
         .map(String::as_str)
         .chain(["resetting the machine"])
     {
-        ensure!(
-            log.after(&format!("purgatory: {begin}")).is_some(),
-            "the purgatory did not print '{begin}'"
-        );
+        log.after(&format!("purgatory: {begin}"))
+            .with_context(|| format!("the purgatory did not print '{begin}'"))?;
     }
     Ok(())
 }
