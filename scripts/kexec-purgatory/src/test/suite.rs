@@ -139,15 +139,8 @@ pub fn new_filter(text: Option<String>) -> Filter {
 
 /// The number of tests, if all their names are known.
 pub fn planned<'a>(groups: impl Iterator<Item = Option<&'a Vec<String>>>) -> Option<usize> {
-    let mut sum = 0;
-    for names in groups {
-        let names = names?;
-        if names.iter().any(|name| name.ends_with('/')) {
-            return None;
-        }
-        sum += names.len();
-    }
-    Some(sum)
+    let known = |names: &&Vec<String>| !names.iter().any(|name| name.ends_with('/'));
+    groups.map(|names| names.filter(known).map(Vec::len)).sum()
 }
 
 /// Counts a failure for each selected test of a group that was not counted.
