@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 
 use crate::bzimage::BzImage;
+use crate::command::{command, output};
 use crate::debian::DebianOptions;
 use crate::debian::disk::{self, FILES_LABEL};
 use crate::debian::guide::Guide;
@@ -77,7 +78,11 @@ impl DebianGuest {
         }
 
         files::copy_sparse(&disk::make(layout)?, &folder.join(DISK))?;
-        copy_samples(layout, &files.join(FIRST))?;
+        // The part of the kernel's source that the guide uses.
+        let samples = files.join(FIRST).join(samples::FOLDER);
+        fs::create_dir_all(&samples)?;
+        let from = layout.overlay.join(samples::FOLDER);
+        output(command("cp").arg("-rT").args([&from, &samples]))?;
         disk::of_files(&files, &folder.join(PACKAGES))?;
         files::remove(&files)?;
         let mut vm = start(layout, FIRMWARE_VARIABLES, "debian-console")?;
@@ -219,13 +224,9 @@ impl DebianGuest {
         self.run(SETTLED)
     }
 
-    /// Reads a file of /sys/kernel/kexec.
-    pub fn state(&self, file: &str) -> Result<String> {
-        self.sh(&format!("cat /sys/kernel/kexec/{file}"))
-    }
-
+    /// Fails unless a file of /sys/kernel/kexec has this text.
     pub fn expect_state(&self, file: &str, expected: &str) -> Result<()> {
-        let found = self.state(file)?;
+        let found = self.sh(&format!("cat /sys/kernel/kexec/{file}"))?;
         ensure!(found == expected, "{file} is {found:?}, not {expected:?}");
         Ok(())
     }
@@ -291,17 +292,6 @@ fn page_of_kernel(layout: &Layout, package: &Path, release: &str) -> Result<Vec<
     let pages = BzImage::parse(&image)?.kernel();
     let start = (pages.len() / 2).next_multiple_of(PAGE);
     Ok(pages[start..start + PAGE].to_vec())
-}
-
-fn copy_samples(layout: &Layout, to: &Path) -> Result<()> {
-    // The part of the kernel's source that the guide uses.
-    let to = to.join(samples::FOLDER);
-    fs::create_dir_all(&to)?;
-    for entry in layout.overlay.join(samples::FOLDER).read_dir()? {
-        let entry = entry?;
-        fs::copy(entry.path(), to.join(entry.file_name()))?;
-    }
-    Ok(())
 }
 
 /// Copies packages to `folder`, those of debug symbols to the same directory in it as where they
