@@ -196,7 +196,7 @@ pub fn boot_all(kernels: &mut Kernels, report: &mut Report, cases: &[Case]) {
 }
 
 /// Reports one case, and the KUnit tests that the kernel ran at boot.
-fn one(kernels: &Kernels, report: &mut Report, case: &Case, ran: Result<Kexec>) {
+pub fn one(kernels: &Kernels, report: &mut Report, case: &Case, ran: Result<Kexec>) {
     match ran {
         Ok(kexec) => {
             let checked = check(&kexec, case).with_context(|| kexec.log.tail());
@@ -211,7 +211,7 @@ fn one(kernels: &Kernels, report: &mut Report, case: &Case, ran: Result<Kexec>) 
 
 /// Reports the KUnit tests of a log, with names below `kunit`. The purgatory's suites must have
 /// run.
-pub fn report_kunit(
+fn report_kunit(
     kernels: &Kernels,
     report: &mut Report,
     kunit: &str,

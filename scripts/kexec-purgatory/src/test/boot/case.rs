@@ -75,6 +75,8 @@ pub struct Case {
     high: bool,
     /// A line that the first kernel must log.
     logs: Option<&'static str>,
+    /// Whether the kernels must not complain, see [`debug::are_quiet`].
+    quiet: bool,
 }
 
 /// Defines methods that set something in a [`Case`].
@@ -155,6 +157,9 @@ with! {
     /// The first kernel must log this line.
     logs(line: &'static str) { logs = Some(line) }
 
+    /// The kernels must not complain, see [`debug::are_quiet`].
+    quiet() { quiet = true }
+
     /// Reports the KUnit tests that ran at boot. Some need memory for a crash kernel.
     kunit_reported() { kunit = true }
 }
@@ -180,6 +185,7 @@ impl Case {
             kaslr: None,
             high: false,
             logs: None,
+            quiet: matches!(verify, Verify::Options | Verify::OptionsM),
         }
     }
 
@@ -229,6 +235,13 @@ impl Case {
     pub const fn ima(mut self) -> Self {
         self.measured = true;
         self.target(Target::Own)
+    }
+
+    /// With this kernel as the next one, which must get the machine's device tree. Needs
+    /// [`Case::debug`].
+    pub const fn device_tree(mut self) -> Self {
+        self.plan.hardware.device_tree = true;
+        self.extra(Extra::DeviceTree).target(Target::Own)
     }
 
     /// The prefix of the KUnit tests' names, if this case reports them.

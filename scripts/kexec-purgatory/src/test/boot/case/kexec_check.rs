@@ -8,8 +8,8 @@ use std::iter;
 use anyhow::{Context, Result, bail, ensure};
 
 use super::{Case, Expected, Target};
+use crate::device_tree::MODEL;
 use crate::guest::{Extra, Loader, Purpose};
-use crate::kernel::Verify;
 use crate::kexec::{Kexec, expect_engine};
 use crate::machine::loaded::Loaded;
 use crate::qemu::SerialLog;
@@ -69,7 +69,7 @@ pub fn check(kexec: &Kexec, case: &Case) -> Result<()> {
             "{bytes:?} bytes are verified, fewer than the initramfs has"
         );
     }
-    if matches!(case.verify, Verify::Options | Verify::OptionsM) {
+    if case.quiet {
         debug::are_quiet(&kexec.log, case.plan.purpose, case.target == Target::Own)?;
     }
     let properties = [
@@ -121,6 +121,10 @@ pub fn check(kexec: &Kexec, case: &Case) -> Result<()> {
     if case.plan.hardware.tpm {
         let version = kexec.log.after("guest: TPM ");
         is("the next kernel's version of TPM", version, "2")?;
+    }
+    if case.plan.hardware.device_tree {
+        let model = kexec.log.after("guest: device tree of ");
+        is("the next kernel's device tree", model, MODEL)?;
     }
     if case.measured {
         measurements_carried(&kexec.log)?;
@@ -199,7 +203,7 @@ fn measurements_carried(log: &SerialLog) -> Result<()> {
 
 /// Checks that the purgatory said that it verified what the kernel announced. If the next kernel is
 /// entered directly, the purgatory must not have run.
-pub fn purgatory_spoke(kexec: &Kexec, verified: bool) -> Result<()> {
+fn purgatory_spoke(kexec: &Kexec, verified: bool) -> Result<()> {
     let said = kexec.log.after("purgatory: ");
     if !verified {
         ensure!(said.is_none(), "purgatory ran: {said:?}");
