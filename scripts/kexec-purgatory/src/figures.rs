@@ -10,18 +10,9 @@ use crate::layout::Layout;
 /// The page, below the top of the overlay.
 pub const PAGE: &str = "Documentation/arch/x86/kexec-purgatory-performance.rst";
 
-/// A row of the table of processors. Times are in ms and cover the verification of an image.
-#[derive(Debug, PartialEq)]
-pub struct Figures {
-    pub processor: String,
-    pub engine: String,
-    pub in_c: String,
-    pub ms: String,
-    pub ratio: String,
-}
-
-/// The rows of the page's table of processors.
-pub fn read(layout: &Layout) -> Result<Vec<Figures>> {
+/// The rows of the page's table of processors: processor, engine, time in C, time, and the ratio of
+/// both. Times are in ms and cover the verification of an image.
+pub fn read(layout: &Layout) -> Result<Vec<[String; 5]>> {
     let text = files::read_text(&layout.overlay.join(PAGE))?;
     parse(&text).with_context(|| format!("{PAGE} has no table of processors"))
 }
@@ -47,19 +38,13 @@ fn range_in(page: &str, engines: &[&str]) -> Option<(f64, f64)> {
     Some((*times.first()?, *times.last()?))
 }
 
-fn parse(page: &str) -> Option<Vec<Figures>> {
+fn parse(page: &str) -> Option<Vec<[String; 5]>> {
     table(page, "| processor ")?
-        .into_iter()
+        .iter()
         .skip(1)
-        .map(|row| match row.as_slice() {
-            [processor, engine, in_c, ms, ratio, ..] => Some(Figures {
-                processor: processor.clone(),
-                engine: engine.replace('`', ""),
-                in_c: in_c.clone(),
-                ms: ms.clone(),
-                ratio: ratio.clone(),
-            }),
-            _ => None,
+        .map(|row| {
+            let [processor, engine, in_c, ms, ratio] = row.first_chunk()?.clone();
+            Some([processor, engine.replace('`', ""), in_c, ms, ratio])
         })
         .collect()
 }
@@ -97,28 +82,18 @@ fn table(page: &str, text: &str) -> Option<Vec<Vec<String>>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Figures, parse, range_in};
+    use super::{parse, range_in};
 
     #[test]
     fn rows_may_have_several_lines() {
         let page = "Text.\n\n+--+\n| processor | engine | in C, ms | ms | ratio | per byte |\n\
                     +==+\n| A CPU, model | ``x16`` | 300 | 15.0 | 20.0 | 10.0 |\n\
                     | 17 | | | | | |\n+--+\n| B | ``x3`` | 200 | 8.0 | 25.0 | 9.0 |\n+--+\n\nMore.";
-        let row = |values: [&str; 5]| {
-            let [processor, engine, in_c, ms, ratio] = values.map(str::to_owned);
-            Figures {
-                processor,
-                engine,
-                in_c,
-                ms,
-                ratio,
-            }
-        };
         assert_eq!(
             parse(page).unwrap(),
             [
-                row(["A CPU, model 17", "x16", "300", "15.0", "20.0"]),
-                row(["B", "x3", "200", "8.0", "25.0"]),
+                ["A CPU, model 17", "x16", "300", "15.0", "20.0"],
+                ["B", "x3", "200", "8.0", "25.0"],
             ]
         );
         assert!(parse("Text.").is_none());

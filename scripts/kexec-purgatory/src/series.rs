@@ -143,11 +143,8 @@ fn cover_letter(layout: &Layout, repository: &Path, patches: &[PathBuf]) -> Resu
     let (subject, body) = text.split_once("\n\n").context("no subject")?;
     let processors: Vec<String> = figures::read(layout)?
         .iter()
-        .map(|row| {
-            format!(
-                "  {}:\n    in C {} ms, {} {} ms: {} times as fast",
-                row.processor, row.in_c, row.engine, row.ms, row.ratio
-            )
+        .map(|[processor, engine, in_c, ms, ratio]| {
+            format!("  {processor}:\n    in C {in_c} ms, {engine} {ms} ms: {ratio} times as fast")
         })
         .collect();
     let since = format!("HEAD~{commits}..HEAD");

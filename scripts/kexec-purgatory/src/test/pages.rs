@@ -133,11 +133,8 @@ fn figures(layout: &Layout) -> Result<()> {
     let readme = fs::read_to_string(layout.overlay.join("README.md"))?;
     let rows: Vec<String> = figures::read(layout)?
         .iter()
-        .map(|row| {
-            format!(
-                "| {} | {} ms | {} ms, `{}` |",
-                row.processor, row.in_c, row.ms, row.engine
-            )
+        .map(|[processor, engine, in_c, ms, _]| {
+            format!("| {processor} | {in_c} ms | {ms} ms, `{engine}` |")
         })
         .collect();
     let mut found = 0;
