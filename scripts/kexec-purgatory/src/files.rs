@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Reads, writes, finds and removes files. Errors name the path.
+//! Reads, writes, compares, finds and removes files. Errors name the path.
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use walkdir::WalkDir;
 
-use crate::command::{command, output};
+use crate::command::{command, output, silent};
 
 /// The bytes of a file.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
@@ -97,8 +97,21 @@ pub fn below(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
+/// Fails unless two directories have the same files with the same content, except for those of the
+/// names `except`. Follows symbolic links.
+pub fn compare(one: &Path, other: &Path, except: &[&str]) -> Result<()> {
+    silent(
+        command("diff")
+            .args(["--recursive", "--brief"])
+            .args(except.iter().map(|name| format!("--exclude={name}")))
+            .args([one, other]),
+    )
+}
+
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+
     use super::*;
 
     #[test]
@@ -112,6 +125,26 @@ mod tests {
         assert_eq!(found, ["a.rs", "b.rs"].map(path));
         let found = below(folder.path()).unwrap();
         assert_eq!(found, ["a.rs", "b.rs", "rs", "sub/c.rs"].map(path));
+    }
+
+    #[test]
+    fn directories_must_have_the_same_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let [file, link] = ["one/a/file", "other/a/file"].map(|name| folder.path().join(name));
+        let [one, other] = ["one", "other"].map(|name| folder.path().join(name));
+        let is_same = || compare(&one, &other, &["skipped"]).is_ok();
+        write(&file, "text").unwrap();
+        write(&one.join("skipped/file"), "").unwrap();
+        fs::create_dir_all(other.join("a")).unwrap();
+        assert!(!is_same());
+        symlink(&file, &link).unwrap();
+        assert!(is_same());
+        write(&other.join("more"), "").unwrap();
+        assert!(!is_same());
+        remove(&other.join("more")).unwrap();
+        remove(&link).unwrap();
+        write(&link, "another text").unwrap();
+        assert!(!is_same());
     }
 
     #[test]

@@ -2,11 +2,9 @@
 
 //! The project as patches for Debian's source package `linux`.
 
-use std::path::Path;
-
 use anyhow::{Context, Result};
 
-use crate::command::{command, output, silent};
+use crate::command::{command, output};
 use crate::fetch;
 use crate::files;
 use crate::layout::Layout;
@@ -58,7 +56,8 @@ pub fn make(layout: &Layout) -> Result<()> {
             .env("QUILT_PATCHES", &patches)
             .current_dir(tree.path()),
     )?;
-    same(tree.path(), repository.path())?;
+    files::compare(tree.path(), repository.path(), &[".pc", ".git"])
+        .context("quilt makes another tree than git")?;
     step.done();
     println!(
         "{} patches apply to linux {}. For its source package, in\n{}:\n\
@@ -70,15 +69,4 @@ pub fn make(layout: &Layout) -> Result<()> {
         folder.display()
     );
     Ok(())
-}
-
-/// Checks that a tree equals the repository's work tree, except for the files of quilt and git.
-fn same(tree: &Path, repository: &Path) -> Result<()> {
-    silent(
-        command("diff")
-            .args(["--recursive", "--brief", "--no-dereference"])
-            .args(["--exclude=.pc", "--exclude=.git"])
-            .args([tree, repository]),
-    )
-    .context("quilt makes another tree than git")
 }

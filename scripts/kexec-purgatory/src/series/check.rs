@@ -2,12 +2,10 @@
 
 //! Checks whether a maintainer could apply the series patch by patch.
 
-use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use comfy_table::{Table, presets::ASCII_MARKDOWN};
-use walkdir::WalkDir;
 
 use super::{make, start_repository, touched};
 use crate::command::{command, git, output};
@@ -101,7 +99,8 @@ pub fn run(layout: &Layout) -> Result<bool> {
         }));
     }
     println!("{table}");
-    same(&tree, &grafted)?;
+    // Python leaves its caches behind when one of the kernel's scripts runs in the tree.
+    files::compare(&tree, &grafted, &[".git", graft::RECORD, "__pycache__"])?;
     println!("git am makes what the graft makes");
     if good {
         passed.forget()?;
@@ -168,37 +167,6 @@ fn maintainers(tree: &Path, patch: &Path) -> Result<String> {
     let people = listed.lines().filter(|line| line.contains('@')).count();
     ensure!(people > 0, "MAINTAINERS has nobody for it");
     Ok(people.to_string())
-}
-
-/// Fails unless `tree` and `grafted` have the same files.
-fn same(tree: &Path, grafted: &Path) -> Result<()> {
-    // Also what Python leaves behind when one of the kernel's scripts runs in the tree.
-    let skipped = [".git", graft::RECORD, "__pycache__"];
-    let ours = |path: &Path| {
-        let name = path.file_name().and_then(|name| name.to_str());
-        name.is_some_and(|name| skipped.contains(&name))
-    };
-    for (from, to) in [(tree, grafted), (grafted, tree)] {
-        let files = WalkDir::new(from)
-            .into_iter()
-            .filter_entry(|entry| !ours(entry.path()));
-        for entry in files {
-            let path = entry?.into_path();
-            // Follows the links of a graft. The kernel also has links to directories.
-            if !path.is_file() {
-                continue;
-            }
-            let other = to.join(path.strip_prefix(from)?);
-            let content = fs::read(&other).with_context(|| format!("no {}", other.display()))?;
-            ensure!(
-                fs::read(&path)? == content,
-                "{} and {} differ",
-                path.display(),
-                other.display()
-            );
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
