@@ -186,16 +186,10 @@ pub fn kernel_of(layout: &Layout, release: &Release) -> Result<DistributionKerne
         suite,
         package,
     } = release;
-    let (deb, fetched) = deb(
-        layout,
-        &Wanted {
-            kind: "binary",
-            series,
-            suite,
-            pattern: &format!("^{package}{}\\..*-amd64$", series.replace('.', "\\.")),
-        },
-        |name| name.contains("-cloud-") || name.contains("-rt-"),
-    )?;
+    let pattern = format!("^{package}{}\\..*-amd64$", series.replace('.', "\\."));
+    let (deb, fetched) = deb(layout, "binary", series, suite, &pattern, |name| {
+        name.contains("-cloud-") || name.contains("-rt-")
+    })?;
     let release = fetched
         .name
         .strip_prefix(package)
@@ -252,38 +246,20 @@ pub fn untar(archive: &Path, to: &Path) -> Command {
 /// The package `linux-<kind>-<series>`.
 fn of_series(layout: &Layout, kind: &str) -> Result<(PathBuf, Package)> {
     let series = series(layout)?;
-    let wanted = Wanted {
-        kind,
-        series,
-        suite: SUITE,
-        pattern: &format!("^linux-{kind}-{}$", series.replace('.', "\\.")),
-    };
-    deb(layout, &wanted, |_| false)
+    let pattern = format!("^linux-{kind}-{}$", series.replace('.', "\\."));
+    deb(layout, kind, series, SUITE, &pattern, |_| false)
 }
 
-/// A package to find.
-struct Wanted<'a> {
-    /// What the package contains.
-    kind: &'a str,
-    series: &'a str,
-    suite: &'a str,
-    /// The pattern that its name matches.
-    pattern: &'a str,
-}
-
-/// The newest package that is `wanted` and whose name is not `unwanted`, in the cache, with the
-/// checksum that the index states.
+/// The newest package of a suite whose name matches `pattern` and is not `unwanted`, in the cache,
+/// with the checksum that the index states. `kind` says what the package contains.
 fn deb(
     layout: &Layout,
-    wanted: &Wanted<'_>,
+    kind: &str,
+    series: &str,
+    suite: &str,
+    pattern: &str,
     unwanted: impl Fn(&str) -> bool,
 ) -> Result<(PathBuf, Package)> {
-    let Wanted {
-        kind,
-        series,
-        suite,
-        pattern,
-    } = wanted;
     let _lock = lock(&layout.cache)?;
     let record = record(layout, kind, series);
     if let Some((path, fetched)) = cached(layout, &record)?
