@@ -3,6 +3,7 @@
 //! Runs independent jobs, several at a time.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::num::NonZero;
 use std::sync::mpsc;
 use std::{fs, thread};
@@ -29,9 +30,24 @@ fn in_parallel_in<J: Sync, R: Send>(
     work: impl Fn(&J) -> Result<R> + Sync,
     mut ended: impl FnMut(usize, &R),
 ) -> Result<Vec<R>> {
-    let (sender, results) = mpsc::channel();
     let mut ordered = BTreeMap::new();
-    thread::scope(|scope| -> Result<()> {
+    run(pool, jobs, work, |number, result| {
+        ended(number, &result);
+        ordered.insert(number, result);
+    })?;
+    Ok(ordered.into_values().collect())
+}
+
+/// Runs jobs in a thread pool, or in the default one. Calls `ended` with the number and result of
+/// each job that ends. No job starts after one has failed.
+fn run<J: Sync, R: Send, E: Send>(
+    pool: Option<&ThreadPool>,
+    jobs: &[J],
+    work: impl Fn(&J) -> Result<R, E> + Sync,
+    mut ended: impl FnMut(usize, R),
+) -> Result<(), E> {
+    let (sender, results) = mpsc::channel();
+    thread::scope(|scope| {
         let worker = scope.spawn(|| {
             // Starts the jobs in their order; an iterator that rayon can split would not.
             let all = || {
@@ -41,29 +57,22 @@ fn in_parallel_in<J: Sync, R: Send>(
                         let result = work(job)?;
                         // The receiver lives until all jobs have ended.
                         let _ = sender.send((number, result));
-                        anyhow::Ok(())
+                        Ok(())
                     },
                 )
             };
-            run_in(pool, all)
+            match pool {
+                Some(pool) => pool.install(all),
+                None => all(),
+            }
         });
         for (number, result) in results {
-            ended(number, &result);
-            ordered.insert(number, result);
+            ended(number, result);
         }
         worker
             .join()
             .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    })?;
-    Ok(ordered.into_values().collect())
-}
-
-/// Runs `all` in a thread pool, or in the default one.
-fn run_in<R: Send>(pool: Option<&ThreadPool>, all: impl FnOnce() -> R + Send) -> R {
-    match pool {
-        Some(pool) => pool.install(all),
-        None => all(),
-    }
+    })
 }
 
 /// How many jobs with a machine to run at a time.
@@ -104,30 +113,17 @@ fn in_order_in<J: Sync, R: Send>(
     work: impl Fn(&J) -> R + Sync,
     mut each: impl FnMut(&J, R),
 ) {
-    let (sender, results) = mpsc::channel();
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            let all = || {
-                jobs.iter().enumerate().par_bridge().for_each_with(
-                    sender,
-                    |sender, (number, job)| {
-                        let _ = sender.send((number, work(job)));
-                    },
-                );
-            };
-            run_in(pool, all);
-        });
-        let mut early = BTreeMap::new();
-        let mut next = jobs.iter().enumerate();
-        let mut wanted = next.next();
-        for (number, result) in results {
-            early.insert(number, result);
-            while let Some((number, job)) = wanted
-                && let Some(result) = early.remove(&number)
-            {
-                each(job, result);
-                wanted = next.next();
-            }
+    let work = |job: &J| Ok::<_, Infallible>(work(job));
+    let mut early = BTreeMap::new();
+    let mut next = jobs.iter().enumerate();
+    let mut wanted = next.next();
+    let Ok(()) = run(pool, jobs, work, |number, result| {
+        early.insert(number, result);
+        while let Some((number, job)) = wanted
+            && let Some(result) = early.remove(&number)
+        {
+            each(job, result);
+            wanted = next.next();
         }
     });
 }
