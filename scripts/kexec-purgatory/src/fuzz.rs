@@ -42,25 +42,21 @@ const FLAGS: &[&str] = &[
     "--cfg=sha2_backend=\"soft\"",
 ];
 
-/// How much to try.
-#[derive(Clone, Copy)]
-pub enum Effort {
-    /// Seconds for each property.
-    Seconds(u32),
-    /// Inputs for each property.
-    Runs(u64),
-}
-
-/// Searches for inputs that break a property. Returns whether it found none.
+/// Searches for inputs that break a property: tries `runs` inputs for each property, or, if it is
+/// `None`, as many as it can in `seconds`. Returns whether it found none.
 ///
 /// `keep`: adds inputs that reach something new to the corpus in the overlay.
-pub fn run(layout: &Layout, effort: Effort, keep: bool) -> Result<bool> {
+pub fn run(layout: &Layout, seconds: u32, runs: Option<u64>, keep: bool) -> Result<bool> {
+    let limit = match runs {
+        Some(runs) => format!("-runs={runs}"),
+        None => format!("-max_total_time={seconds}"),
+    };
     let program = build(layout)?;
     let (mut tried, mut new, mut failed) = (0, 0, 0);
     for name in TARGETS {
         let target = Target::new(layout, name, &program)?;
         let kept = target.write_corpus()?;
-        match target.fuzz(layout, effort) {
+        match target.fuzz(layout, &limit) {
             Ok(runs) => tried += runs,
             Err(error) => {
                 failed += 1;
@@ -163,17 +159,17 @@ impl<'a> Target<'a> {
         Ok(inputs)
     }
 
-    /// Runs libFuzzer; returns how many inputs it tried.
-    fn fuzz(&self, layout: &Layout, effort: Effort) -> Result<u64> {
+    /// Runs libFuzzer up to a limit, one of its options; returns how many inputs it tried.
+    fn fuzz(&self, layout: &Layout, limit: &str) -> Result<u64> {
         let log = layout.log(&format!("fuzz-{}", self.name))?;
         let mut step = Step::start(format!("fuzz {}", self.name));
         let ran = logged(
             self.libfuzzer()
-                .arg(match effort {
-                    Effort::Seconds(seconds) => format!("-max_total_time={seconds}"),
-                    Effort::Runs(runs) => format!("-runs={runs}"),
-                })
-                .args(["-print_final_stats=1", &format!("-max_len={LONGEST}")])
+                .args([
+                    limit,
+                    "-print_final_stats=1",
+                    &format!("-max_len={LONGEST}"),
+                ])
                 .arg(format!("-artifact_prefix={}/", self.failures.display()))
                 .args([&self.found, &self.corpus]),
             &log,

@@ -64,9 +64,7 @@ use clap::Parser;
 use crate::arguments::{Action, Arguments};
 use crate::bench::processor::SIZES;
 use crate::debian::packages::Build;
-use crate::fuzz::Effort;
 use crate::layout::{Layout, lock};
-use crate::mutants::Selection;
 use crate::test::Suite;
 
 fn main() -> ExitCode {
@@ -138,17 +136,14 @@ fn run(arguments: Arguments) -> Result<bool> {
             println!("{}", bench::standalone::build(&layout)?.display());
         }
         Action::Mutants { filter } => {
-            let selection = filter.as_deref().map_or(Selection::All, Selection::Named);
-            return mutants::run(&layout, selection);
+            let filter = filter.unwrap_or_default();
+            return mutants::run(&layout, &|mutant| mutant.name.contains(&filter));
         }
         Action::Fuzz {
             seconds,
             runs,
             keep,
-        } => {
-            let effort = runs.map_or(Effort::Seconds(seconds), Effort::Runs);
-            return fuzz::run(&layout, effort, keep);
-        }
+        } => return fuzz::run(&layout, seconds, runs, keep),
         Action::Series => {
             let tree = graft::kernel_tree(&layout)?;
             supported::series(&tree)?;

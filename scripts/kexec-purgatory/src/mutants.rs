@@ -17,7 +17,8 @@ use comfy_table::{ContentArrangement, Table, presets::ASCII_MARKDOWN};
 
 use self::bare_tests::BareTests;
 use self::host_tests::HostTests;
-use self::list::{Mutant, Tests};
+pub use self::list::Mutant;
+use self::list::Tests;
 use self::sources::Sources;
 use crate::layout::Layout;
 use crate::progress::Step;
@@ -34,30 +35,10 @@ pub enum Fate {
     NotRun(String),
 }
 
-/// Which mutants to try.
-#[derive(Clone, Copy)]
-pub enum Selection<'a> {
-    All,
-    /// Those whose name contains this text.
-    Named(&'a str),
-    /// Those that represent the others when time matters, and for whose name this is true.
-    Quick(&'a dyn Fn(&str) -> bool),
-}
-
-impl Selection<'_> {
-    fn has(self, mutant: &Mutant) -> bool {
-        match self {
-            Self::All => true,
-            Self::Named(text) => mutant.name.contains(text),
-            Self::Quick(wanted) => mutant.quick && wanted(&mutant.name),
-        }
-    }
-}
-
-/// Tries mutants and prints a table. Returns whether none survived and none ended in an error.
-/// After an error, nothing is known about the mutant: its tests did not build, or an emulator
-/// failed or did not end.
-pub fn run(layout: &Layout, selection: Selection<'_>) -> Result<bool> {
+/// Tries the mutants for which `wanted` is true, and prints a table. Returns whether none survived
+/// and none ended in an error. After an error, nothing is known about the mutant: its tests did not
+/// build, or an emulator failed or did not end.
+pub fn run(layout: &Layout, wanted: &dyn Fn(&Mutant) -> bool) -> Result<bool> {
     let mut table = Table::new();
     table
         .load_style(ASCII_MARKDOWN)
@@ -65,7 +46,7 @@ pub fn run(layout: &Layout, selection: Selection<'_>) -> Result<bool> {
         .set_width(WIDTH)
         .set_header(["mutant", "what it changes", "file", "killed by"]);
     let (mut all, mut killed, mut survived, mut errors) = (0, 0, 0, 0);
-    each(layout, selection, |mutant, fate| {
+    each(layout, wanted, |mutant, fate| {
         let by = match fate {
             Ok(Fate::Killed(test)) => {
                 killed += 1;
@@ -100,21 +81,21 @@ pub fn run(layout: &Layout, selection: Selection<'_>) -> Result<bool> {
     Ok(survived + errors == 0)
 }
 
-/// The names of mutants.
-pub fn names(layout: &Layout, selection: Selection<'_>) -> Result<Vec<String>> {
-    let mutants = list::read(layout)?.into_iter();
-    let selected = mutants.filter(|mutant| selection.has(mutant));
-    Ok(selected.map(|mutant| mutant.name).collect())
+/// The names of the mutants for which `wanted` is true.
+pub fn names(layout: &Layout, wanted: &dyn Fn(&Mutant) -> bool) -> Result<Vec<String>> {
+    let mutants = list::read(layout)?.into_iter().filter(wanted);
+    Ok(mutants.map(|mutant| mutant.name).collect())
 }
 
-/// Tries mutants and hands each with its result to `report`, in the order in which they end.
+/// Tries the mutants for which `wanted` is true, and hands each with its result to `report`, in the
+/// order in which they end.
 pub fn each(
     layout: &Layout,
-    selection: Selection<'_>,
+    wanted: &dyn Fn(&Mutant) -> bool,
     mut report: impl FnMut(&Mutant, Result<Fate>),
 ) -> Result<()> {
     let mut mutants = list::read(layout)?;
-    // A mutant that no longer applies is an error, selected or not. Tests of the two kinds run side
+    // A mutant that no longer applies is an error, wanted or not. Tests of the two kinds run side
     // by side, each on its own copy.
     let copy = |name: &str| Sources::copy(layout, layout.build.join("mutants").join(name));
     let (bare, host) = (copy("sources-bare")?, copy("sources-host")?);
@@ -125,7 +106,7 @@ pub fn each(
         }
         .with_context(|| format!("mutant {}", mutant.name))?;
     }
-    mutants.retain(|mutant| selection.has(mutant));
+    mutants.retain(wanted);
     ensure!(!mutants.is_empty(), "there is no such mutant");
 
     let mut step = Step::start(format!("try {} mutants", mutants.len()));

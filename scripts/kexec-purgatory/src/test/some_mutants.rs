@@ -6,10 +6,10 @@ use anyhow::{Result, bail};
 
 use super::Report;
 use crate::layout::Layout;
-use crate::mutants::{self, Fate, Selection, generated};
+use crate::mutants::{self, Fate, Mutant, generated};
 
 pub fn names(layout: &Layout) -> Result<Vec<String>> {
-    let mutants = mutants::names(layout, Selection::Quick(&|_| true))?;
+    let mutants = mutants::names(layout, &|mutant| mutant.quick)?;
     Ok(mutants.iter().map(|mutant| name(mutant)).collect())
 }
 
@@ -32,8 +32,8 @@ fn name(mutant: &str) -> String {
 
 pub fn run(layout: &Layout, report: &mut Report) -> Result<()> {
     let filter = report.filter().clone();
-    let wanted = |mutant: &str| filter.wants(&name(mutant));
-    mutants::each(layout, Selection::Quick(&wanted), |mutant, fate| {
+    let wanted = |mutant: &Mutant| mutant.quick && filter.wants(&name(&mutant.name));
+    mutants::each(layout, &wanted, |mutant, fate| {
         let name = name(&mutant.name);
         match fate {
             Ok(Fate::NotRun(why)) => report.skip(&name, &why),
