@@ -11,7 +11,6 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use tempfile::TempDir;
 
 use crate::apt::{Package, PrivateApt};
-use crate::checksum;
 use crate::command::{command, logged, output};
 use crate::files;
 use crate::layout::{Layout, lock};
@@ -263,7 +262,7 @@ fn deb(
     let _lock = lock(&layout.cache)?;
     let record = record(layout, kind, series);
     if let Some((path, fetched)) = cached(layout, &record)?
-        && checksum::of_file(&path)? == fetched.sha256
+        && files::checksum(&path)? == fetched.sha256
     {
         return Ok((path, fetched));
     }
@@ -333,7 +332,7 @@ fn download(apt: &PrivateApt, package: &Package, path: &Path) -> Result<()> {
 
 /// Moves a downloaded file to `path` if it has the checksum `expected`.
 fn accept(downloaded: &Path, expected: &str, path: &Path) -> Result<()> {
-    let sum = checksum::of_file(downloaded)?;
+    let sum = files::checksum(downloaded)?;
     ensure!(
         sum == expected,
         "checksum {sum}, the index states {expected}"
@@ -360,7 +359,7 @@ mod tests {
     use anyhow::bail;
 
     use super::{TRIES, accept, newest, retried};
-    use crate::checksum;
+    use crate::files;
 
     #[test]
     fn only_a_suite_without_the_newest_series_leads_to_an_older_one() {
@@ -394,7 +393,7 @@ mod tests {
     fn a_broken_download_is_not_kept_and_tried_again() {
         let folder = tempfile::tempdir().unwrap();
         let [downloaded, kept] = ["downloaded", "kept"].map(|name| folder.path().join(name));
-        let expected = checksum::of_bytes(b"whole");
+        let expected = files::checksum_of_bytes(b"whole");
         let mut contents = ["", "who", "whole"].iter();
         retried(|| {
             assert!(!kept.exists());

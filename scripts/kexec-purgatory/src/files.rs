@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Reads, writes, compares, finds and removes files. Errors name the path.
+//! Reads, writes, compares, finds and removes files, and computes checksums. Errors name the path.
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use sha2::{Digest, Sha256};
 use walkdir::WalkDir;
 
 use crate::command::{command, output, silent};
@@ -19,6 +20,16 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
 /// The text of a file, which must be UTF-8.
 pub fn read_text(path: &Path) -> Result<String> {
     fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// SHA-256 of a byte string, in hexadecimal.
+pub fn checksum_of_bytes(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
+}
+
+/// SHA-256 of a file, in hexadecimal.
+pub fn checksum(path: &Path) -> Result<String> {
+    Ok(checksum_of_bytes(&read(path)?))
 }
 
 /// Makes an empty file, which can be written to.

@@ -15,9 +15,9 @@ use self::content::{Content, DEBUG_LOADER, LOGON_KEY, TIME_STAMP};
 pub use self::content::{PAYLOAD, bytes};
 pub use self::crash::{CRASH_CONTEXTS, Death, crash_in, crash_reading, crashing, reading};
 pub use self::upstream::{Upstream, upstream};
-use crate::checksum;
 use crate::engines::EngineKind;
 use crate::fetch::DistributionKernel;
+use crate::files;
 use crate::hardware::Hardware;
 use crate::kernel::Built;
 use crate::layout::Layout;
@@ -179,7 +179,7 @@ impl Plan<'_> {
 
 /// How the second kernel's `/init` describes the file that must reach it intact.
 pub fn described(payload: &[u8]) -> String {
-    format!("{} {}", payload.len(), checksum::of_bytes(payload))
+    format!("{} {}", payload.len(), files::checksum_of_bytes(payload))
 }
 
 /// Makes a guest that runs `kernel`, loads `next` and enters it. Also returns the description of

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use crate::checksum;
 use crate::exit::Cause;
+use crate::files;
 use crate::supported::{self, SERIES};
 
 /// The tool's own directory, relative to the top of the overlay.
@@ -69,7 +69,7 @@ impl Layout {
             build.push(format!("series-{series}"));
         }
         if let Some(dir) = &kdir {
-            let mut tree = checksum::of_bytes(dir.as_os_str().as_encoded_bytes());
+            let mut tree = files::checksum_of_bytes(dir.as_os_str().as_encoded_bytes());
             tree.truncate(8);
             build.push(format!("kdir-{tree}"));
         }

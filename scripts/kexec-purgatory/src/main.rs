@@ -14,7 +14,6 @@ mod bare;
 mod bench;
 mod bochs;
 mod bzimage;
-mod checksum;
 mod command;
 mod debian;
 mod device_tree;

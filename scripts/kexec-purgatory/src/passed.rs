@@ -9,7 +9,6 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-use crate::checksum;
 use crate::command::{command, is_installed, output};
 use crate::fetch;
 use crate::files;
@@ -39,23 +38,23 @@ impl Passed {
     /// The record `build/<name>-passed`.
     pub fn of(layout: &Layout, name: &str) -> Result<Self> {
         // Includes this program, which has the tests, and the next kernel.
-        let mut sums = checksum::of_file(&env::current_exe()?)?;
+        let mut sums = files::checksum(&env::current_exe()?)?;
         sums += &fetch::distribution_kernel(layout)?.release;
         sums += &fetch::source(layout)?.1.sha256;
         sums += &versions(PROGRAMS)?;
         for file in map::links(layout)?.values() {
-            sums += &checksum::of_file(file)?;
+            sums += &files::checksum(file)?;
         }
         for patch in series::patch_files(layout)? {
-            sums += &checksum::of_file(&patch)?;
+            sums += &files::checksum(&patch)?;
         }
-        sums += &checksum::of_file(&series::list(layout))?;
+        sums += &files::checksum(&series::list(layout))?;
         for file in files::below(&layout.tool(""))? {
-            sums += &checksum::of_file(&file)?;
+            sums += &files::checksum(&file)?;
         }
         Ok(Self {
             path: layout.build.join(format!("{name}-passed")),
-            key: checksum::of_bytes(sums.as_bytes()),
+            key: files::checksum_of_bytes(sums.as_bytes()),
         })
     }
 

@@ -12,7 +12,6 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
-use crate::checksum;
 use crate::command::{cargo, output};
 use crate::files;
 use crate::layout::{Layout, lock};
@@ -62,7 +61,7 @@ impl Vendored {
     pub fn fetch(layout: &Layout) -> Result<Self> {
         let manifest = layout.overlay.join(DEPENDANT).join("Cargo.toml");
         let lock_file = files::read(&manifest.with_file_name("Cargo.lock"))?;
-        let name = format!("crates-{:.16}", checksum::of_bytes(&lock_file));
+        let name = format!("crates-{:.16}", files::checksum_of_bytes(&lock_file));
         let folder = layout.cache.join(name);
         let _lock = lock(&layout.cache)?;
         if !folder.is_dir() {

@@ -12,7 +12,6 @@ use walkdir::WalkDir;
 
 use super::vm::{Hardware, Vm};
 use crate::apt;
-use crate::checksum;
 use crate::command::{command, logged, output};
 use crate::fetch;
 use crate::files;
@@ -133,7 +132,7 @@ pub fn make(layout: &Layout) -> Result<PathBuf> {
     let folder = layout.cache.join("debian-guest");
     fs::create_dir_all(&folder)?;
     let _lock = lock(&folder)?;
-    let sum = checksum::of_bytes(made_of.as_bytes());
+    let sum = files::checksum_of_bytes(made_of.as_bytes());
     let disk = folder.join(&sum).with_extension("img");
     if disk.is_file() {
         return Ok(disk);

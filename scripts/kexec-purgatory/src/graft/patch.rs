@@ -9,7 +9,6 @@ use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::grafted::Grafted;
-use crate::checksum;
 use crate::command::{command, output};
 use crate::files;
 
@@ -54,7 +53,7 @@ impl Patch {
     pub fn new(name: String, text: String) -> Self {
         Self {
             name,
-            sha256: checksum::of_bytes(text.as_bytes()),
+            sha256: files::checksum_of_bytes(text.as_bytes()),
             text,
         }
     }

@@ -11,8 +11,8 @@ use walkdir::WalkDir;
 
 use super::group::table_names;
 use super::{Report, overlay};
-use crate::checksum;
 use crate::debian;
+use crate::files;
 use crate::graft;
 use crate::graft::patch::Patch;
 use crate::layout::Layout;
@@ -111,7 +111,7 @@ fn snapshot(tree: &Path) -> Result<BTreeMap<PathBuf, String>> {
         let content = if kind.is_symlink() {
             fs::read_link(entry.path())?.display().to_string()
         } else if kind.is_file() {
-            checksum::of_file(entry.path())?
+            files::checksum(entry.path())?
         } else {
             String::new()
         };

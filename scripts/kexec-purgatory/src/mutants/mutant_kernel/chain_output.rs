@@ -3,7 +3,7 @@
 //! What a chain of kernels without a mutant prints.
 
 use super::{ENGINE, FAILURES, SELFTESTS, SUITES};
-use crate::checksum;
+use crate::files;
 use crate::guest;
 use crate::kexec;
 use crate::qemu::SerialLog;
@@ -59,7 +59,7 @@ fn facts() -> Vec<Fact> {
     let arrived = format!(
         "guest: chain arrived {} {}",
         payload.len(),
-        checksum::of_bytes(&payload)
+        files::checksum_of_bytes(&payload)
     );
     let line = |text: &str| Fact::Line(text.to_owned());
     vec![
