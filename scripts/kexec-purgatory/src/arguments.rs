@@ -266,7 +266,10 @@ impl Action {
                 filter: Some(filter),
                 guest,
                 ..
-            } if filter == "debian" => guest.profile.size_of_test(),
+            } if filter == "debian" => match guest.profile {
+                Profile::Full => space::TEST_DEBIAN_FULL,
+                Profile::Guest => space::TEST_DEBIAN_GUEST,
+            },
             // A part needs less than all.
             Self::Check { filter: Some(_) }
             | Self::Matrix { filter: Some(_) }
@@ -280,7 +283,10 @@ impl Action {
             Self::Bench { .. } => space::BENCH,
             Self::BenchStatic => space::BENCH_STATIC,
             Self::Check { .. } => space::CHECK,
-            Self::Deb { profile } => profile.size(),
+            Self::Deb { profile } => match profile {
+                Profile::Full => space::DEB_FULL,
+                Profile::Guest => space::DEB_GUEST,
+            },
             Self::DebianPatches => space::DEBIAN_PATCHES,
             Self::Faults { .. } => space::FAULTS,
             Self::Fuzz { .. } => space::FUZZ,
