@@ -181,17 +181,4 @@ mod tests {
             assert_eq!(purgatory.get(*name), tests.get(*name), "{name}");
         }
     }
-
-    #[test]
-    fn a_readme_names_crate_version_license_and_repository() {
-        let text = readme(&Package {
-            name: "a".into(),
-            version: "1.2.3".into(),
-            license: "MIT".into(),
-            repository: "https://example.org/a".into(),
-        });
-        for part in ["`a` crate", "1.2.3", "\"MIT\"", "<https://example.org/a>"] {
-            assert!(text.contains(part), "{part}");
-        }
-    }
 }

@@ -266,13 +266,4 @@ mod tests {
         change[0].after[inside - 1] ^= 1;
         assert_eq!(damaged(&REGIONS, &change), [REGIONS[0]]);
     }
-
-    #[test]
-    fn the_same_seed_makes_the_same_fault() {
-        let fault = fault(Kind::Page, Place::Random, 1, 42);
-        assert_eq!(
-            fault.changes(&REGIONS, read).unwrap(),
-            fault.changes(&REGIONS, read).unwrap()
-        );
-    }
 }
