@@ -10,29 +10,27 @@ use crate::engines::{Core, EngineKind, Feature, Processor};
 /// The processor with everything that QEMU's emulator can emulate, for `-cpu`.
 pub const MAX: &str = "max";
 
-/// QEMU's name for a feature; None if its emulator lacks it.
-fn qemu_name(feature: Feature) -> Option<&'static str> {
+/// A feature's name in the manuals, and QEMU's name for it; None if its emulator lacks it.
+fn names(feature: Feature) -> (&'static str, Option<&'static str>) {
     match feature {
-        Feature::Ssse3 => Some("ssse3"),
-        Feature::Sse41 => Some("sse4.1"),
-        Feature::Sha => Some("sha-ni"),
-        Feature::Avx => Some("avx"),
-        Feature::Avx2 => Some("avx2"),
-        Feature::Avx512F | Feature::Avx512Bw => None,
+        Feature::Ssse3 => ("SSSE3", Some("ssse3")),
+        Feature::Sse41 => ("SSE4.1", Some("sse4.1")),
+        Feature::Sha => ("SHA-NI", Some("sha-ni")),
+        Feature::Avx => ("AVX", Some("avx")),
+        Feature::Avx2 => ("AVX2", Some("avx2")),
+        Feature::Avx512F => ("AVX512F", None),
+        Feature::Avx512Bw => ("AVX512BW", None),
     }
 }
 
 /// The manuals' name for a feature.
 pub fn name(feature: Feature) -> &'static str {
-    match feature {
-        Feature::Ssse3 => "SSSE3",
-        Feature::Sse41 => "SSE4.1",
-        Feature::Sha => "SHA-NI",
-        Feature::Avx => "AVX",
-        Feature::Avx2 => "AVX2",
-        Feature::Avx512F => "AVX512F",
-        Feature::Avx512Bw => "AVX512BW",
-    }
+    names(feature).0
+}
+
+/// QEMU's name for a feature; None if its emulator lacks it.
+fn qemu_name(feature: Feature) -> Option<&'static str> {
+    names(feature).1
 }
 
 /// Whether QEMU's emulator can run an engine.
