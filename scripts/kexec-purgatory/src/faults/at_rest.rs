@@ -16,7 +16,7 @@ use crate::qemu::SerialLog;
 /// Makes a stopped guest check an image. Checks that sysfs and the log name exactly these regions
 /// of it as damaged.
 pub fn check(machine: &mut Machine, purpose: Purpose, damaged: &[Segment]) -> Result<()> {
-    machine.type_line(purpose.check_word())?;
+    machine.type_line(&format!("check-{}", purpose.name()))?;
     machine.run_until("guest: checked")?;
     let log = machine.log();
     let result = log

@@ -28,24 +28,16 @@ const RECORD: u64 = 336;
 pub const DIRECT_CPU: &str = processors::MAX;
 
 impl Purpose {
-    /// Words for the guest's console: the one that loads such an image, and the one that enters it.
-    pub fn words(self) -> (&'static str, &'static str) {
+    /// The word for the guest's console that enters such an image.
+    pub fn enter_word(self) -> &'static str {
         match self {
-            Self::Enter => ("load-normal", "enter"),
-            Self::Crash => ("load-crash", "crash"),
+            Self::Enter => "enter",
+            Self::Crash => "crash",
         }
     }
 
     fn loaded(self) -> String {
         format!("guest: loaded {}", self.name())
-    }
-
-    /// The word for the guest's console that makes the kernel check such an image.
-    pub fn check_word(self) -> &'static str {
-        match self {
-            Self::Enter => "check-normal",
-            Self::Crash => "check-crash",
-        }
     }
 }
 
@@ -87,8 +79,7 @@ impl<'a> GuestSetup<'a> {
 
     /// Makes a stopped guest that takes commands load an image, then stops it.
     pub fn load(&self, machine: &mut Machine, purpose: Purpose) -> Result<Loaded> {
-        let (word, _) = purpose.words();
-        machine.type_line(word)?;
+        machine.type_line(&format!("load-{}", purpose.name()))?;
         machine.run_until(&purpose.loaded())?;
         Loaded::parse(&machine.log(), &purpose.loaded())
     }
@@ -96,8 +87,7 @@ impl<'a> GuestSetup<'a> {
     /// Makes a stopped guest enter its image, and stops it at the entry of `machine_kexec()`.
     /// Returns `kimage::head` and `kimage::start`.
     pub fn leave(&self, machine: &mut Machine, purpose: Purpose) -> Result<(u64, u64)> {
-        let (_, word) = purpose.words();
-        machine.type_line(word)?;
+        machine.type_line(purpose.enter_word())?;
         machine.run_to(self.symbols.address("machine_kexec")?)?;
         let image = machine.gdb.registers()?.get("rdi")?;
         let mut field = |offset| machine.gdb.read_u64(Space::Virtual, image + offset);

@@ -59,8 +59,7 @@ impl Trial {
             Self::CleanLoad(purpose) => {
                 let mut machine = guests.ready.spawn()?;
                 let image = setup.load(&mut machine, purpose)?;
-                let (_, word) = purpose.words();
-                machine.type_line(word)?;
+                machine.type_line(purpose.enter_word())?;
                 let entry = image.entry()?;
                 outcome::follow(&mut machine, entry)?.check_entered()?;
                 outcome::check_boots(&mut machine, entry, &setup.arrival)?;
@@ -301,8 +300,7 @@ fn leave_out_crash_image(
 /// Types the command that makes a guest leave its kernel, unless it has left it already.
 fn leave(machine: &mut Machine, guest: &StoppedGuest) -> Result<()> {
     if guest.point.moment == Moment::AtRest {
-        let (_, word) = guest.point.purpose.words();
-        machine.type_line(word)?;
+        machine.type_line(guest.point.purpose.enter_word())?;
     }
     Ok(())
 }
