@@ -52,13 +52,10 @@ impl Boot<'_> {
     }
 }
 
-/// The source of a machine's memory.
-enum Memory<'a> {
-    /// This file, which receives what the machine writes.
-    Shared(&'a Path),
-    /// A private copy of this file; the file does not change.
-    Private(&'a Path),
-}
+/// For `share`: the file with the memory receives what the machine writes.
+const SHARED: &str = "on";
+/// For `share`: the machine has a private copy of the file, which does not change.
+const PRIVATE: &str = "off";
 
 /// Why [`Machine::run`] returned.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -99,14 +96,14 @@ impl Machine {
     /// memory in the new file `memory`.
     pub fn boot(cpu: &str, memory: &Path, boot: &Boot<'_>) -> Result<Self> {
         memory::create(memory)?;
-        Self::start(cpu, Memory::Shared(memory), |qemu| boot.arguments(qemu))
+        Self::start(cpu, memory, SHARED, |qemu| boot.arguments(qemu))
     }
 
     /// Like [`Machine::boot`], for a machine that counts its instructions. Its clock and time stamp
     /// counter advance by one with each instruction, and nothing in it is random.
     pub fn boot_counting(cpu: &str, memory: &Path, boot: &Boot<'_>) -> Result<Self> {
         memory::create(memory)?;
-        Self::start(cpu, Memory::Shared(memory), |qemu| {
+        Self::start(cpu, memory, SHARED, |qemu| {
             // QEMU reports the instruction count only while it records the execution; the record
             // itself is not needed. The clock does not give the count: it advances to the next
             // timer when the machine is stopped.
@@ -117,12 +114,13 @@ impl Machine {
         })
     }
 
-    fn start(cpu: &str, memory: Memory<'_>, more: impl FnOnce(&mut Command)) -> Result<Self> {
+    fn start(
+        cpu: &str,
+        memory: &Path,
+        share: &str,
+        more: impl FnOnce(&mut Command),
+    ) -> Result<Self> {
         let folder = tempfile::tempdir()?;
-        let (path, share) = match memory {
-            Memory::Shared(path) => (path, "on"),
-            Memory::Private(path) => (path, "off"),
-        };
         let path_of = |name: &str| folder.path().join(name);
         let mut qemu = emulator("qemu-system-x86_64");
         qemu.args(["-S", "-nodefaults", "-display", "none", "-no-reboot"])
@@ -133,7 +131,7 @@ impl Machine {
             .arg(format!(
                 "memory-backend-file,id=memory,size={},share={share},mem-path={}",
                 memory::SIZE,
-                path.display()
+                memory.display()
             ))
             // QEMU would not load a state that was saved at a breakpoint.
             .args(["-global", "migration.store-global-state=off"])
@@ -292,18 +290,18 @@ impl Template {
     /// Makes a stopped machine with this state. What it writes to memory does not change the
     /// template.
     pub fn spawn(&self) -> Result<Machine> {
-        self.resume(Memory::Private(&self.memory))
+        self.resume(&self.memory, PRIVATE)
     }
 
     /// Makes a stopped machine with this state and with a copy of the memory in `memory`, so that
     /// it can be saved later.
     pub fn copy(&self, memory: &Path) -> Result<Machine> {
         memory::copy(&self.memory, memory)?;
-        self.resume(Memory::Shared(memory))
+        self.resume(memory, SHARED)
     }
 
-    fn resume(&self, memory: Memory<'_>) -> Result<Machine> {
-        let mut machine = Machine::start(&self.cpu, memory, |qemu| {
+    fn resume(&self, memory: &Path, share: &str) -> Result<Machine> {
+        let mut machine = Machine::start(&self.cpu, memory, share, |qemu| {
             qemu.args(["-incoming", "defer"]);
         })?;
         if let Err(error) = machine.qmp.restore(&self.state) {
