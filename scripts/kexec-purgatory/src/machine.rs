@@ -29,7 +29,7 @@ use tempfile::TempDir;
 
 use self::gdb::{Break, Gdb};
 use self::qmp::Qmp;
-use crate::command::emulator;
+use crate::command::{Running, emulator};
 use crate::qemu::{SILENCE, SerialLog};
 
 /// How often to check whether QEMU has started.
@@ -72,7 +72,7 @@ pub enum Stop {
 
 /// A running QEMU, which is killed when this value is dropped.
 pub struct Machine {
-    process: Child,
+    process: Running,
     cpu: String,
     input: ChildStdin,
     output: ChildStdout,
@@ -165,7 +165,7 @@ impl Machine {
         Ok(Self {
             input: process.stdin.take().context("QEMU has no input")?,
             output: process.stdout.take().context("QEMU has no output")?,
-            process,
+            process: Running(process),
             cpu: cpu.to_owned(),
             console: Vec::new(),
             qmp,
@@ -217,12 +217,12 @@ impl Machine {
     /// Reads the rest of the output of QEMU, which has ended or is about to. Fails if QEMU failed.
     fn end(&mut self) -> Result<Stop> {
         self.output.read_to_end(&mut self.console)?;
-        let status = self.process.wait()?;
+        let status = self.process.0.wait()?;
         match status.success() {
             true => Ok(Stop::Ended),
             false => {
                 let mut errors = String::new();
-                if let Some(stderr) = &mut self.process.stderr {
+                if let Some(stderr) = &mut self.process.0.stderr {
                     stderr.read_to_string(&mut errors)?;
                 }
                 bail!("qemu-system-x86_64: {status}\n{errors}")
@@ -271,18 +271,10 @@ impl Machine {
         let state = memory.with_extension("state");
         self.qmp.save(&state)?;
         Ok(Template {
-            cpu: self.cpu.clone(),
+            cpu: self.cpu,
             memory: memory.to_owned(),
             state,
         })
-    }
-}
-
-impl Drop for Machine {
-    fn drop(&mut self) {
-        // Fails if it has ended.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }
 

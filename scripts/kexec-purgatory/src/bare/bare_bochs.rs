@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ use super::assembled::flat;
 use super::image::{Image, JOB_IN_BOCHS, STATE};
 use super::probe::{self, State};
 use super::run_result::{BOOT, Ending, MEMORY, POLL, Run, gave_up};
-use crate::command::{emulator, tail};
+use crate::command::{Running, emulator, tail};
 use crate::layout::Layout;
 
 /// A processor with everything that any engine needs.
@@ -114,19 +114,18 @@ impl Disk {
 
         // Bochs needs a terminal; script provides one. Bochs may survive its terminal, hence
         // setpriv.
-        let mut bochs = emulator("script")
-            .args(["--quiet", "--return", "--flush", "--command"])
-            .arg("exec setpriv --pdeathsig KILL bochs-bin -q -f bochsrc -rc commands")
-            .arg("terminal")
-            .current_dir(folder.path())
-            .env("TERM", "vt100")
-            .stdout(Stdio::null())
-            .spawn()
-            .context("cannot run bochs")?;
+        let mut bochs = Running::new(
+            emulator("script")
+                .args(["--quiet", "--return", "--flush", "--command"])
+                .arg("exec setpriv --pdeathsig KILL bochs-bin -q -f bochsrc -rc commands")
+                .arg("terminal")
+                .current_dir(folder.path())
+                .env("TERM", "vt100")
+                .stdout(Stdio::null()),
+        )?;
         let ending = watch(&mut bochs, folder.path());
-        // Does nothing if it has ended. Ends Bochs as well.
-        bochs.kill()?;
-        bochs.wait()?;
+        // Ends Bochs as well.
+        drop(bochs);
         let log = fs::read(path("log")).unwrap_or_default();
         let ending = ending.with_context(|| tail(&String::from_utf8_lossy(&log)))?;
 
@@ -150,11 +149,11 @@ impl Disk {
 }
 
 /// Waits for an end, or for the purgatory to say that it stopped.
-fn watch(bochs: &mut Child, folder: &Path) -> Result<Ending> {
+fn watch(bochs: &mut Running, folder: &Path) -> Result<Ending> {
     let start = Instant::now();
     loop {
         // Asked before the files are read, so that these have all that Bochs wrote.
-        let ended = bochs.try_wait()?.is_some();
+        let ended = bochs.has_ended()?;
         let read = |name: &str| fs::read(folder.join(name)).unwrap_or_default();
         if read("serial").ends_with(STOPPED.as_bytes()) {
             return Ok(Ending::Halted);
