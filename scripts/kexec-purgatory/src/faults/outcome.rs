@@ -42,13 +42,15 @@ pub struct Outcome {
     pub said: Vec<String>,
 }
 
-/// Lets a stopped machine run until it reaches `entry`, a virtual address, or ends.
+/// Lets a stopped machine run until it reaches `entry`, a virtual address, or ends. A machine at
+/// `entry` can run on.
 pub fn follow(machine: &mut Machine, entry: u64) -> Result<Outcome> {
     machine.gdb.insert(Break::Execute, entry)?;
     let end = match machine.run(|log| log.after(STOPPED).is_some())? {
         Stop::Breakpoint => {
             let rip = machine.gdb.registers()?.get("rip")?;
             ensure!(rip == entry, "stopped at {rip:#x}, not at {entry:#x}");
+            machine.gdb.remove(Break::Execute, entry)?;
             End::Entered
         }
         Stop::Printed if halts(machine)? => End::Halted,
@@ -62,19 +64,6 @@ pub fn follow(machine: &mut Machine, entry: u64) -> Result<Outcome> {
         end,
         said: said(&machine.log()),
     })
-}
-
-/// Lets a machine that [`follow`] left at the next kernel's first instruction run until its `/init`
-/// has printed `arrival`.
-pub fn check_boots(machine: &mut Machine, entry: u64, arrival: &str) -> Result<()> {
-    machine.gdb.remove(Break::Execute, entry)?;
-    let stop = machine.run(|log| log.after(arrival).is_some())?;
-    ensure!(
-        stop == Stop::Printed,
-        "the next kernel did not print {arrival:?}: {stop:?}\n{}",
-        machine.log().tail()
-    );
-    Ok(())
 }
 
 /// Whether the processor comes to a halt from which no interrupt wakes it.

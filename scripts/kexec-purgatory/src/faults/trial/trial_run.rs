@@ -60,9 +60,8 @@ impl Trial {
                 let mut machine = guests.ready.spawn()?;
                 let image = setup.load(&mut machine, purpose)?;
                 machine.type_line(purpose.enter_word())?;
-                let entry = image.entry()?;
-                outcome::follow(&mut machine, entry)?.check_entered()?;
-                outcome::check_boots(&mut machine, entry, &setup.arrival)?;
+                outcome::follow(&mut machine, image.entry()?)?.check_entered()?;
+                setup.arrive(&mut machine)?;
                 handoff_record::check(&machine.log(), guests.name)
             }
             Self::Dump(planned) => {
@@ -102,10 +101,9 @@ impl Trial {
             Self::Record(damage) => {
                 let guest = guests.get(DamagePoint::NORMAL_BEFORE_CHECK)?;
                 let mut machine = guest.template.spawn()?;
-                let entry = guest.image.entry()?;
-                outcome::follow(&mut machine, entry)?.check_entered()?;
+                outcome::follow(&mut machine, guest.image.entry()?)?.check_entered()?;
                 damage.apply(&mut machine)?;
-                outcome::check_boots(&mut machine, entry, &setup.arrival)?;
+                setup.arrive(&mut machine)?;
                 damage.check(&machine.log())
             }
             Self::AtRest(planned) => {
