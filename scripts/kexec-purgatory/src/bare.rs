@@ -7,7 +7,6 @@
 //! the purgatory is told and finds. [`image::Image`] stands in for the loader. It computes digests
 //! with a third implementation.
 
-mod assembled;
 mod bare_bochs;
 mod bare_machine;
 mod built;

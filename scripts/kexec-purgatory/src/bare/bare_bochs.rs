@@ -12,12 +12,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
-use super::assembled::flat;
 use super::image::{Image, JOB_IN_BOCHS, STATE};
 use super::probe::{self, State};
 use super::run_result::{BOOT, Ending, MEMORY, POLL, Run, gave_up};
 use crate::command::{Running, emulator, tail};
-use crate::layout::Layout;
 
 /// A processor with everything that any engine needs.
 const PROCESSOR: &str = "corei7_icelake_u";
@@ -50,14 +48,10 @@ pub struct Disk {
 }
 
 impl Disk {
-    /// Assembles the programs; `folder` is for their files.
-    pub fn new(layout: &Layout, folder: &Path) -> Result<Self> {
-        let boot_sector = flat(layout, folder, "disk", 0x7c00)?;
+    /// `boot_sector` is `bare/disk.S`, `boot` is `bare/boot.S`, both assembled.
+    pub fn new(boot_sector: Vec<u8>, boot: Vec<u8>) -> Result<Self> {
         ensure!(boot_sector.len() == SECTOR, "the boot sector is no sector");
-        Ok(Self {
-            boot_sector,
-            boot: flat(layout, folder, "boot", BOOT)?,
-        })
+        Ok(Self { boot_sector, boot })
     }
 
     /// A disk that fills memory with the contents of `memory`. Also returns its number of

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The machine that images run on, and runs in QEMU.
+//! The machine that images run on, its programs, and runs in QEMU.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::thread;
 use std::time::Instant;
@@ -12,14 +12,18 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use tempfile::TempDir;
 
-use super::assembled::{assemble, flat};
 use super::bare_bochs::Disk;
-use super::image::{DIGESTS_PROGRAM, EXIT_PORT, Image, KERNEL, PURGATORY};
+use super::image::{
+    DIGESTS, DIGESTS_PROGRAM, EXIT_PORT, GUARD_TABLE, GUARDED, Image, JOB, KERNEL, PURGATORY, STATE,
+};
 use super::run_result::{BOOT, Ending, HANGS, MEMORY, POLL, Run, gave_up};
 use super::{Purgatory, State};
-use crate::command::emulator;
+use crate::command::{command, emulator, output};
 use crate::layout::Layout;
 use crate::machine::monitor;
+
+/// Where a BIOS loads `bare/disk.S`.
+const BOOT_SECTOR: u64 = 0x7c00;
 
 /// What `bare/probe.S` writes to [`EXIT_PORT`].
 const ENTERED: u8 = 0x2a;
@@ -58,19 +62,17 @@ pub struct Bare {
 }
 
 impl Bare {
-    /// Makes the machine's program for a purgatory.
+    /// Assembles the programs for a purgatory.
     pub fn new(layout: &Layout, purgatory: Purgatory) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let boot = folder.path().join("boot.elf");
         assemble(&layout.tool("bare/boot.S"), &boot, BOOT, "elf")?;
-        let disk = Disk::new(layout, folder.path())?;
-        let probe = flat(layout, folder.path(), "probe", KERNEL)?;
-        let digests = flat(layout, folder.path(), "digests", DIGESTS_PROGRAM)?;
+        let flat = |name, address| flat(layout, folder.path(), name, address);
         Ok(Self {
             boot,
-            probe,
-            digests,
-            disk,
+            probe: flat("probe", KERNEL)?,
+            digests: flat("digests", DIGESTS_PROGRAM)?,
+            disk: Disk::new(flat("disk", BOOT_SECTOR)?, flat("boot", BOOT)?)?,
             folder,
             purgatory,
         })
@@ -160,6 +162,34 @@ impl Bare {
             memory: file,
         })
     }
+}
+
+/// Assembles and links one of the programs in `bare/`, for `address` and in the output format
+/// `format`.
+fn assemble(source: &Path, program: &Path, address: u64, format: &str) -> Result<()> {
+    output(
+        command("clang-19")
+            .args(["--target=x86_64-linux-gnu", "-nostdlib", "-static"])
+            .args(["-fuse-ld=lld-19", "-Wl,--build-id=none"])
+            .arg(format!("-Wl,-Ttext={address:#x},--oformat={format}"))
+            .arg(format!("-DJOB={JOB:#x}"))
+            .arg(format!("-DSTATE={STATE:#x}"))
+            .arg(format!("-DDIGESTS={DIGESTS:#x}"))
+            .arg(format!("-DGUARD_TABLE={GUARD_TABLE:#x}"))
+            .arg(format!("-DGUARDED={GUARDED:#x}"))
+            .arg("-o")
+            .arg(program)
+            .arg(source),
+    )
+    .map(drop)
+}
+
+/// One of the programs in `bare/` as it is in memory; `folder` is for its file.
+fn flat(layout: &Layout, folder: &Path, name: &str, address: u64) -> Result<Vec<u8>> {
+    let path = folder.join(name).with_extension("flat");
+    let source = layout.tool("bare").join(name).with_extension("S");
+    assemble(&source, &path, address, "binary")?;
+    fs::read(&path).context("cannot read a program")
 }
 
 /// Waits until a machine ends or stands still.
