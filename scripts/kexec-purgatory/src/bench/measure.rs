@@ -181,12 +181,6 @@ impl Measured {
         Ok(self.milliseconds(one)?.min / self.milliseconds(other)?.min)
     }
 
-    /// Like `ratio_of_minima()`, for the time per byte.
-    pub fn ratio_of_minima_per_byte(&self, one: &str, other: &str) -> Result<f64> {
-        let bytes = self.of(other)?.bytes as f64 / self.of(one)?.bytes as f64;
-        Ok(self.ratio_of_minima(one, other)? * bytes)
-    }
-
     /// Like `ratio()`, for the time per byte.
     pub fn ratio_per_byte(&self, one: &str, other: &str) -> Result<Spread> {
         self.ratio_of(one, other, |samples| samples.bytes as f64)
@@ -260,8 +254,8 @@ mod tests {
         assert_eq!((ratio.min, ratio.median, ratio.max), (4.0, 4.0, 4.0));
         assert_eq!(measured.ratio_per_byte("slow", "fast").unwrap().median, 2.0);
         assert_eq!(measured.ratio_of_minima("slow", "fast").unwrap(), 4.0);
-        let per_byte = measured.ratio_of_minima_per_byte("slow", "fast");
-        assert_eq!(per_byte.unwrap(), 2.0);
+        assert_eq!(measured.cycles_per_byte("slow").unwrap().min, 4e8);
+        assert_eq!(measured.cycles_per_byte("fast").unwrap().min, 2e8);
         assert!(measured.ratio("slow", "absent").is_err());
     }
 }

@@ -263,13 +263,13 @@ impl PerByte {
     fn of(kind: EngineKind, measured: &Measured, small: &Measured) -> Result<Self> {
         let name = names::verify(kind.name());
         let ratio = measured.ratio_per_byte(names::MAINLINE_VERIFY, &name)?;
-        let of_minima = measured.ratio_of_minima_per_byte(names::MAINLINE_VERIFY, &name)?;
+        let mainline_cycles = measured.cycles_per_byte(names::MAINLINE_VERIFY)?;
         let cycles = measured.cycles_per_byte(&name)?;
         let small_cycles = small.cycles_per_byte(&name)?;
         Ok(Self {
             per_byte_ratio: ratio.median,
             per_byte_ratio_spread: ratio,
-            per_byte_ratio_of_minima: of_minima,
+            per_byte_ratio_of_minima: mainline_cycles.min / cycles.min,
             small_regions_ratio: small_cycles.min / cycles.min,
             small_regions_cycles_per_byte: small_cycles,
             speed: Speed::of(&name, measured)?,
