@@ -15,6 +15,7 @@ use crate::kernel::Verify;
 use crate::layout::Layout;
 use crate::setup::Needs;
 use crate::space::{self, Gigabytes};
+use crate::supported;
 use crate::test::{self, Suite};
 
 #[derive(Parser)]
@@ -26,8 +27,8 @@ pub struct Arguments {
     #[arg(long, global = true)]
     pub kdir: Option<PathBuf>,
     /// Kernel series to fetch instead of the newest supported one
-    #[arg(long, global = true, conflicts_with = "kdir")]
-    pub series: Option<String>,
+    #[arg(long, global = true, conflicts_with = "kdir", value_parser = supported::named)]
+    pub series: Option<&'static str>,
 }
 
 /// The end of a command's `--help`: its time, how much room it needs on the disk, and for what it

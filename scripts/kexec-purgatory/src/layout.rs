@@ -10,7 +10,6 @@ use anyhow::{Context, Result, bail};
 
 use crate::exit::Cause;
 use crate::files;
-use crate::supported::{self, SERIES};
 
 /// The tool's own directory, relative to the top of the overlay.
 const TOOL: &str = "scripts/kexec-purgatory";
@@ -26,14 +25,14 @@ pub struct Layout {
     pub cache: PathBuf,
     /// The kernel tree that the user named, if any.
     pub kdir: Option<PathBuf>,
-    /// The series that the user named, one of [`SERIES`], if any.
+    /// The series that the user named, one of [`crate::supported::SERIES`], if any.
     pub series: Option<&'static str>,
 }
 
 impl Layout {
     /// Finds the overlay around the current directory. `kdir` is the kernel tree to use instead of
     /// the fetched one, `series` the series to fetch instead of the newest.
-    pub fn find(kdir: Option<PathBuf>, series: Option<&str>) -> Result<Self> {
+    pub fn find(kdir: Option<PathBuf>, series: Option<&'static str>) -> Result<Self> {
         let here = env::current_dir()?;
         let overlay = here
             .ancestors()
@@ -51,17 +50,6 @@ impl Layout {
                 dir.canonicalize().map_err(|error| {
                     Cause::Use(format!("cannot use {} as KDIR: {error}", dir.display()))
                 })
-            })
-            .transpose()?;
-        let series = series
-            .map(|name| {
-                SERIES
-                    .iter()
-                    .copied()
-                    .find(|known| *known == name)
-                    .ok_or_else(|| {
-                        Cause::Use(format!("linux {name}: {}", supported::unsupported()))
-                    })
             })
             .transpose()?;
         // Objects of one tree are useless for another.

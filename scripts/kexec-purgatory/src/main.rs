@@ -80,7 +80,7 @@ fn main() -> ExitCode {
 
 /// Runs a command. Returns whether everything that it checked passed.
 fn run(arguments: Arguments) -> Result<bool> {
-    let layout = Layout::find(arguments.kdir, arguments.series.as_deref())?;
+    let layout = Layout::find(arguments.kdir, arguments.series)?;
     let action = arguments.command;
     // Takes no lock: it reads nothing that another run changes.
     if let Action::Test {

@@ -12,12 +12,15 @@ use crate::exit::misuse;
 /// The kernel series that the overlay is for, newest first.
 pub const SERIES: &[&str] = &["7.3", "7.2"];
 
-/// The message for a series that is not in [`SERIES`].
-pub fn unsupported() -> String {
-    format!(
-        "the overlay is for {}.\nCONTRIBUTING.md tells how to port it to another kernel.",
-        SERIES.join(" and ")
-    )
+/// The series of that name, one of [`SERIES`]. The error says which there are.
+pub fn named(name: &str) -> Result<&'static str, String> {
+    let found = SERIES.iter().copied().find(|series| *series == name);
+    found.ok_or_else(|| {
+        format!(
+            "the overlay is for {}.\nCONTRIBUTING.md tells how to port it to another kernel.",
+            SERIES.join(" and ")
+        )
+    })
 }
 
 /// The series, one of [`SERIES`], of the kernel tree in a directory.
@@ -37,13 +40,12 @@ pub fn series(tree: &Path) -> Result<&'static str> {
         );
     };
     let found = format!("{version}.{patchlevel}");
-    let Some(series) = SERIES.iter().copied().find(|series| *series == found) else {
-        misuse!(
-            "{} is linux {found}.{}; {}",
+    match named(&found) {
+        Ok(series) => Ok(series),
+        Err(unsupported) => misuse!(
+            "{} is linux {found}.{}; {unsupported}",
             tree.display(),
-            field("SUBLEVEL").unwrap_or("0"),
-            unsupported()
-        );
-    };
-    Ok(series)
+            field("SUBLEVEL").unwrap_or("0")
+        ),
+    }
 }
