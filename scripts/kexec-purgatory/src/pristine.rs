@@ -3,6 +3,7 @@
 //! Extracts single files of the kernel's source as they were fetched, or as they were committed to
 //! the user's own tree, whatever is grafted on the tree.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -15,7 +16,7 @@ use crate::fetch::{self, untar};
 use crate::layout::Layout;
 
 /// Writes the named files of the pristine tree below `to`.
-pub fn extract(layout: &Layout, files: &[String], to: &Path) -> Result<()> {
+pub fn extract(layout: &Layout, files: &BTreeSet<String>, to: &Path) -> Result<()> {
     fs::create_dir_all(to)?;
     match &layout.kdir {
         Some(tree) => committed(tree, files, to),
@@ -50,7 +51,7 @@ fn head(tree: &Path) -> Result<String> {
     }
 }
 
-fn committed(tree: &Path, files: &[String], to: &Path) -> Result<()> {
+fn committed(tree: &Path, files: &BTreeSet<String>, to: &Path) -> Result<()> {
     let archive = NamedTempFile::new()?;
     output(
         command("git")
@@ -65,7 +66,7 @@ fn committed(tree: &Path, files: &[String], to: &Path) -> Result<()> {
     Ok(())
 }
 
-fn fetched(layout: &Layout, files: &[String], to: &Path) -> Result<()> {
+fn fetched(layout: &Layout, files: &BTreeSet<String>, to: &Path) -> Result<()> {
     let (deb, package) = fetch::source(layout)?;
     let top = package.name;
     let unpacked = fetch::unpacked(layout, &deb)?;
@@ -81,6 +82,7 @@ fn fetched(layout: &Layout, files: &[String], to: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::fs;
     use std::path::Path;
 
@@ -103,10 +105,10 @@ mod tests {
         run_git(&tree, &["add", "--all"]);
         run_git(&tree, &["commit", "--quiet", "--message", "x"]);
         fs::write(tree.join(file), "changed").unwrap();
-        committed(&tree, &[file.to_owned()], &to).unwrap();
+        committed(&tree, &BTreeSet::from([file.to_owned()]), &to).unwrap();
         assert_eq!(fs::read_to_string(to.join(file)).unwrap(), "committed");
         // A file that is not there.
-        assert!(committed(&tree, &["none".to_owned()], &to).is_err());
+        assert!(committed(&tree, &BTreeSet::from(["none".to_owned()]), &to).is_err());
         // Not the top of the repository.
         assert!(head(&tree.join("kernel")).is_err());
     }

@@ -12,7 +12,7 @@
 
 pub mod check;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -52,29 +52,24 @@ pub fn patches(layout: &Layout) -> Result<Vec<PathBuf>> {
 }
 
 /// The files that the patches change.
-pub fn touched(layout: &Layout) -> Result<Vec<String>> {
-    let mut files = Vec::new();
+pub fn touched(layout: &Layout) -> Result<BTreeSet<String>> {
+    let mut files = BTreeSet::new();
     for patch in hooks(layout)? {
         files.extend(patch::changed(&patch)?);
     }
-    files.sort();
-    files.dedup();
     Ok(files)
 }
 
 /// Writes the top Makefile and the files that the patches change, as they were fetched, to `tree`.
 pub fn extract_touched(layout: &Layout, tree: &Path) -> Result<()> {
     let mut files = touched(layout)?;
-    let makefile = "Makefile".to_owned();
-    if !files.contains(&makefile) {
-        files.push(makefile);
-    }
+    files.insert("Makefile".to_owned());
     pristine::extract(layout, &files, tree)
 }
 
 /// Makes `tree` a repository and applies the patches with `git am`.
 pub fn apply_hooks(layout: &Layout, tree: &Path) -> Result<()> {
-    start_repository(tree, &["--all"])?;
+    start_repository(tree, ["--all"])?;
     for patch in hooks(layout)? {
         output(git(tree).args(["am", "--quiet"]).arg(&patch))?;
     }
@@ -82,7 +77,7 @@ pub fn apply_hooks(layout: &Layout, tree: &Path) -> Result<()> {
 }
 
 /// Makes `tree` a repository with one commit of these files; `--all` stands for all of them.
-fn start_repository(tree: &Path, files: &[impl AsRef<OsStr>]) -> Result<()> {
+fn start_repository(tree: &Path, files: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Result<()> {
     output(git(tree).args(["init", "--quiet"]))?;
     output(git(tree).args(["add", "--force"]).args(files))?;
     output(git(tree).args(["commit", "--quiet", "--message", "pristine"]))?;
@@ -176,7 +171,7 @@ pub fn format(layout: &Layout, repository: &Path, folder: &Path) -> Result<Vec<P
 }
 
 fn write(commits: &[Commit], repository: &Path, folder: &Path) -> Result<Vec<PathBuf>> {
-    start_repository(repository, &["--all"])?;
+    start_repository(repository, ["--all"])?;
     for (index, commit) in commits.iter().enumerate() {
         add(repository, commit, &commits[index + 1..])?;
     }

@@ -45,7 +45,7 @@ pub fn run(layout: &Layout) -> Result<bool> {
     let next = fetch::distribution_kernel(layout)?;
     let mut good = make(layout, &grafted)?;
     let tree = fetch::new_tree(layout, "series-tree")?;
-    start_repository(&tree, &touched(layout)?)?;
+    start_repository(&tree, touched(layout)?)?;
 
     let mut table = Table::new();
     table
