@@ -176,14 +176,10 @@ impl Built {
 /// it.)
 pub fn build(layout: &Layout, tree: &Path, output: Option<&Path>, verify: Verify) -> Result<Built> {
     match output {
-        Some(output) => {
-            build_in(layout, tree, output, verify)?;
-            Built::in_place(&output.canonicalize()?)
-        }
+        Some(output) => build_in(layout, tree, output, verify),
         None => {
             let output = folder(layout, verify);
-            build_in(layout, tree, &output, verify)?;
-            Built::in_place(&output)?.kept(layout, verify.name(), &output)
+            build_in(layout, tree, &output, verify)?.kept(layout, verify.name(), &output)
         }
     }
 }
@@ -268,13 +264,14 @@ pub fn build_module(
     Ok(source.join(name).with_extension("ko"))
 }
 
-fn build_in(layout: &Layout, tree: &Path, output: &Path, verify: Verify) -> Result<()> {
+fn build_in(layout: &Layout, tree: &Path, output: &Path, verify: Verify) -> Result<Built> {
     fs::create_dir_all(output)?;
     let output = output.canonicalize()?;
     let make = || verify.toolchain().make(layout, tree, &output, "x86_64");
     let wanted = config::read(layout, verify.fragments())?;
     configure(layout, &wanted, verify.name(), &output, &make)?;
-    build_objects(layout, verify.name(), &make)
+    build_objects(layout, verify.name(), &make)?;
+    Built::in_place(&output)
 }
 
 fn build_objects(layout: &Layout, name: &str, make: &dyn Fn() -> Result<Command>) -> Result<()> {
