@@ -38,7 +38,7 @@ const STOPPED: &str = "purgatory: stopped\r\n";
 /// What Bochs prints when the next kernel has asked it to end.
 const SHUT_DOWN: &str = "shutdown requested";
 
-/// What it prints about a triple fault, after which it stands still.
+/// What it prints about a triple fault, after which it executes nothing more.
 const TRIPLE_FAULT: &str = "exception with no resolution";
 
 /// The part of the disk that is the same for every image.

@@ -192,7 +192,7 @@ fn flat(layout: &Layout, folder: &Path, name: &str, address: u64) -> Result<Vec<
     fs::read(&path).context("cannot read a program")
 }
 
-/// Waits until a machine ends or stands still.
+/// Waits until a machine ends or halts.
 fn watch(qemu: &mut Child) -> Result<Ending> {
     let mut input = qemu.stdin.take().context("no monitor")?;
     let mut output = BufReader::new(qemu.stdout.take().context("no monitor")?);

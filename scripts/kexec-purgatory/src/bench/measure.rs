@@ -36,7 +36,7 @@ impl<'a> Case<'a> {
 /// How long each run took, in the order of the rounds.
 ///
 /// Only the time in which this process had the processor counts: other load on the machine would
-/// hit long runs more than short ones.
+/// lengthen long runs more than short ones.
 #[derive(Default, Serialize)]
 pub struct Samples {
     pub bytes: usize,
@@ -56,8 +56,8 @@ pub struct Measured {
 
 /// Does all work once to warm up, then `rounds` times in turn.
 ///
-/// Each round has a different order, so that what one piece leaves in the caches does not always
-/// meet the same next piece. `before` runs before each piece, and is not measured.
+/// Each round has a different order, so that a piece does not always find in the caches what the
+/// same other piece has left there. `before` runs before each piece, and is not measured.
 pub fn interleaved(
     mut cases: Vec<Case<'_>>,
     before: impl Fn(),
@@ -92,11 +92,11 @@ pub fn interleaved(
 }
 
 fn time_stamp() -> u64 {
-    // SAFETY: Every 64-bit processor has the instruction, and Linux lets user space have it.
+    // SAFETY: Every 64-bit processor has the instruction, and Linux allows user space to use it.
     unsafe { _rdtsc() }
 }
 
-/// How long this thread has had a processor in all.
+/// How long this thread has had a processor so far.
 fn processor_time() -> Result<Duration> {
     Ok(clock_gettime(ClockId::ThreadCPUTime).try_into()?)
 }
@@ -176,7 +176,7 @@ impl Measured {
 
     /// How many times as long the fastest run of one takes as the fastest run of the other. Other
     /// load on the machine lengthens runs, most of all the long ones of mainline's code; the
-    /// fastest runs suffer least from it.
+    /// fastest runs are affected least.
     pub fn ratio_of_minima(&self, one: &str, other: &str) -> Result<f64> {
         Ok(self.milliseconds(one)?.min / self.milliseconds(other)?.min)
     }

@@ -78,8 +78,8 @@ impl Build {
     }
 }
 
-/// Builds packages in `build/debian-packages`, unless they are there, built from the same source and
-/// configuration. Returns their paths. Continues an interrupted build.
+/// Builds packages in `build/debian-packages`, unless they are there, built from the same source
+/// and configuration. Returns their paths. Continues an interrupted build.
 ///
 /// # Errors
 ///

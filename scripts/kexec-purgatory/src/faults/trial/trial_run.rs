@@ -166,7 +166,7 @@ impl Trial {
     }
 }
 
-/// Draws a fault. If it has no effect, draws another one.
+/// Chooses the changes of a fault. If they have no effect, chooses others.
 fn choose(
     setup: &GuestSetup<'_>,
     guest: &StoppedGuest,
