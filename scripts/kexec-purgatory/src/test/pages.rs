@@ -9,6 +9,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
+use super::samples::printed_metrics;
 use super::{HostTest, overlay};
 use crate::debian::guide::{self, Guide};
 use crate::figures;
@@ -214,7 +215,8 @@ fn picture(layout: &Layout) -> Result<()> {
     Ok(())
 }
 
-/// Every block of commands in the administrator's guide has a name, under which tests run it.
+/// Every block of commands in the administrator's guide has a name, under which tests run it. The
+/// guide names every metric.
 fn guide(layout: &Layout) -> Result<()> {
     let text = fs::read_to_string(layout.overlay.join(guide::PAGE))?;
     let blocks = text.lines().filter(|line| line.ends_with("::")).count();
@@ -224,6 +226,15 @@ fn guide(layout: &Layout) -> Result<()> {
         "{}: {blocks} blocks, {named} of them with names",
         guide::PAGE
     );
+    let metrics = printed_metrics(layout)?;
+    let names = metrics.lines().filter_map(|line| line.split_once('{'));
+    for (name, _) in names {
+        ensure!(
+            text.contains(&format!("\n``{name}`` ")),
+            "{} does not describe {name}",
+            guide::PAGE
+        );
+    }
     Ok(())
 }
 
