@@ -36,6 +36,7 @@ mod selftests;
 mod shell;
 mod some_mutants;
 mod suite;
+mod sysfs_abi;
 mod tail;
 
 use anyhow::{Result, anyhow};

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::{Result, ensure};
 
-use super::{Kernels, TreeTest, pages};
+use super::{Kernels, TreeTest, sysfs_abi};
 use crate::command::{command, logged_step, output};
 use crate::kernel::toolchain::Toolchain;
 
@@ -70,7 +70,7 @@ fn abi(tree: &Path) -> Result<()> {
     quiet(&String::from_utf8_lossy(&validated.stderr))?;
     quiet(&String::from_utf8_lossy(&validated.stdout))?;
 
-    for file in pages::sysfs_files(tree)? {
+    for file in sysfs_abi::sysfs_files(tree)? {
         let path = format!("/sys/kernel/kexec/{file}");
         let found = output(script().args(["search", &path]))?;
         ensure!(found.contains(&path), "{path} is not described");
