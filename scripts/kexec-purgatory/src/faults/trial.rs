@@ -165,6 +165,9 @@ impl Trial {
             let Planned { number, fault, .. } = planned;
             format!("{number}: {}, {how}: {fault}", planned.point.name())
         };
+        let with_panic = |planned: &Planned, how: &str| {
+            format!("{}, panic={}", planned_name(planned, how), planned.panic)
+        };
         match self {
             Self::Fault(planned) | Self::Direct(planned) => format!(
                 "{}: {}{}, engine {}: {}, panic={}",
@@ -194,14 +197,8 @@ impl Trial {
             Self::Unverified(point) => format!("tail of a {}", point.name()),
             Self::Mmio => "mismatch on an 8250 in memory".to_owned(),
             Self::Dump(planned) => planned_name(planned, "with a crash image"),
-            Self::NoDump(planned) => {
-                let name = planned_name(planned, "with a crash image that is damaged, too");
-                format!("{name}, panic={}", planned.panic)
-            }
-            Self::CrashCma(planned) => {
-                let name = planned_name(planned, "with crash memory in CMA");
-                format!("{name}, panic={}", planned.panic)
-            }
+            Self::NoDump(planned) => with_panic(planned, "with a crash image that is damaged, too"),
+            Self::CrashCma(planned) => with_panic(planned, "with crash memory in CMA"),
             Self::Record(damage) => format!("record for the next kernel: {}", damage.name),
             Self::AtRest(planned) => planned_name(planned, "checked"),
             Self::CleanAtRest(point) => format!("clean {}, checked", point.name()),
