@@ -40,7 +40,8 @@ static __always_inline bool kexec_copies_cached(const struct cpuinfo_x86 *c)
  * to its record. Adds RELOC_KERNEL_CACHED_COPY to @flags on CPUs with the erratum of TDX.
  *
  * load_segments() has set %gs to 0. This calls no function except @relocate and, with
- * CONFIG_DEBUG_VIRTUAL, that of virt_to_phys(), and does nothing that can fail.
+ * CONFIG_DEBUG_VIRTUAL, that of virt_to_phys(), and does nothing that can fail. While the
+ * function tracer is on, the call of virt_to_phys() faults, because the tracer uses %gs.
  *
  * Return: only with RELOC_KERNEL_PRESERVE_CONTEXT, the re-entry point of the
  * image that returned.
