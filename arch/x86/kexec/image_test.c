@@ -57,7 +57,7 @@ static void set_cma(struct kunit *test, int segment)
 {
 	struct kimage *image = test->priv;
 
-	image->segment_cma[segment] = virt_to_page(test);
+	image->segment_cma[segment] = virt_to_page(image);
 }
 
 static void test_all_in_cma(struct kunit *test)
