@@ -3,7 +3,6 @@
 #define _ASM_X86_KEXEC_HANDOFF_H
 
 #include <linux/cpufeature.h>
-#include <linux/io.h>
 #include <linux/kexec.h>
 #include <linux/panic.h>
 
@@ -30,7 +29,7 @@ static __always_inline bool kexec_copies_cached(const struct cpuinfo_x86 *c)
  * kexec_handoff() - leave this kernel
  * @relocate: relocate_kernel() in the control page
  * @image: image to enter at kimage::start
- * @control_page: virtual address of the control page
+ * @pa_control_page: physical address of the control page
  * @flags: RELOC_KERNEL_*
  *
  * Enters kimage::start with the registers of struct kexec_registers. For the purgatory,
@@ -39,16 +38,15 @@ static __always_inline bool kexec_copies_cached(const struct cpuinfo_x86 *c)
  * crash image. For a next kernel that is entered directly, writes the time stamp counter
  * to its record. Adds RELOC_KERNEL_CACHED_COPY to @flags on CPUs with the erratum of TDX.
  *
- * load_segments() has set %gs to 0. This calls no function except @relocate and, with
- * CONFIG_DEBUG_VIRTUAL, that of virt_to_phys(), and does nothing that can fail. While the
- * function tracer is on, the call of virt_to_phys() faults, because the tracer uses %gs.
+ * load_segments() has set %gs to 0. This calls no function except @relocate, and does nothing
+ * that can fail.
  *
  * Return: only with RELOC_KERNEL_PRESERVE_CONTEXT, the re-entry point of the
  * image that returned.
  */
 static __always_inline unsigned long __nocfi
 kexec_handoff(relocate_kernel_fn *relocate, struct kimage *image,
-	      void *control_page, unsigned int flags)
+	      phys_addr_t pa_control_page, unsigned int flags)
 {
 #ifdef CONFIG_KEXEC_PURGATORY_RUST
 	struct kexec_purgatory *purgatory = &image->arch.purgatory;
@@ -71,10 +69,9 @@ kexec_handoff(relocate_kernel_fn *relocate, struct kimage *image,
 		purgatory->left[0] = rdtsc();
 		purgatory->left[1] = ~purgatory->left[0];
 	}
-	return relocate(image->head, virt_to_phys(control_page), image->start,
-			flags, registers);
+	return relocate(image->head, pa_control_page, image->start, flags, registers);
 #else
-	return relocate(image->head, virt_to_phys(control_page), image->start, flags);
+	return relocate(image->head, pa_control_page, image->start, flags);
 #endif
 }
 
