@@ -177,6 +177,22 @@ static void test_pages_damaged(struct kunit *test)
 	}
 }
 
+/* A page whose memory error is known counts as damaged, and is not read. */
+static void test_page_poisoned(struct kunit *test)
+{
+	struct page *page;
+
+	if (!IS_ENABLED(CONFIG_MEMORY_FAILURE))
+		kunit_skip(test, "CONFIG_MEMORY_FAILURE is off");
+
+	load_pages(test);
+	page = virt_to_page(byte_at(test, KERNEL_ADDR + LEAF_SIZE));
+	SetPageHWPoison(page);
+	expect_damaged(test, "damaged: kernel");
+	ClearPageHWPoison(page);
+	expect_intact(test);
+}
+
 /* A damaged page list is reported as damage, and has no other effect. */
 static void test_list_damaged(struct kunit *test)
 {
@@ -332,6 +348,7 @@ static void check_test_exit(struct kunit *test)
 static struct kunit_case check_test_cases[] = {
 	KUNIT_CASE(test_pages_intact),
 	KUNIT_CASE(test_pages_damaged),
+	KUNIT_CASE(test_page_poisoned),
 	KUNIT_CASE(test_list_damaged),
 	KUNIT_CASE(test_crash_image),
 	KUNIT_CASE(test_cma),

@@ -43,6 +43,11 @@ pub(crate) fn reseal(image: &mut CrashImage, elfcorehdr: &[u8]) -> Result<(), Re
 
     image.set_digest(start, elfcorehdr.len(), digest);
 
+    // Ordinary loads of memory with an error would end this kernel.
+    if !is_readable(purgatory, size) {
+        return Err(Refusal::Foreign);
+    }
+
     let loaded = image.digest(purgatory);
     let memory = image.segment_mut(purgatory, size).ok_or(Refusal::Foreign)?;
 
@@ -57,6 +62,16 @@ pub(crate) fn reseal(image: &mut CrashImage, elfcorehdr: &[u8]) -> Result<(), Re
     let digest = region_digest(memory);
     image.set_digest(purgatory, size, digest);
     Ok(())
+}
+
+/// Whether the pages of `size` bytes at the physical address `start`, which is page-aligned, can be
+/// read without a fatal machine check.
+fn is_readable(start: u64, size: usize) -> bool {
+    let mut bytes = [0; 256];
+
+    (0..size)
+        .step_by(bytes.len())
+        .all(|offset| kexec::read_physical(start + offset as u64, &mut bytes).is_ok())
 }
 
 /// Records the digest of the ELF core header at the physical address `start` in `params`. Returns

@@ -13,6 +13,7 @@
 #include <linux/err.h>
 #include <linux/io.h>
 #include <linux/kexec.h>
+#include <linux/memory_hotplug.h>
 #include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
@@ -170,8 +171,10 @@ struct kimage *kexec_purgatory_exchange(struct kimage **dest, struct kimage *ima
 bool kexec_purgatory_read(void *to, phys_addr_t address, size_t size)
 {
 	const void *memory = phys_to_virt(address);
+	struct page *page = pfn_to_online_page(PHYS_PFN(address));
 
-	if (!pfn_valid(PHYS_PFN(address)) || !copy_from_kernel_nofault_allowed(memory, size))
+	/* Memory with a known error may still be mapped, and must not be read. */
+	if (!page || is_page_hwpoison(page) || !copy_from_kernel_nofault_allowed(memory, size))
 		return false;
 
 	/* Survives a memory error if the processor reports it as recoverable. */

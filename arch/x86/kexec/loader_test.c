@@ -279,6 +279,34 @@ static void test_elfcorehdr_damaged(struct kunit *test)
 	KUNIT_EXPECT_MEMNEQ(test, memory, before, purgatory->bufsz);
 }
 
+/* A purgatory in memory with a known error is not read. */
+static void test_elfcorehdr_poisoned(struct kunit *test)
+{
+	struct loader_test *priv = test->priv;
+	struct kimage *image = priv->image;
+	u8 *memory, *before;
+	struct page *page;
+	size_t size;
+
+	if (!IS_ENABLED(CONFIG_MEMORY_FAILURE))
+		kunit_skip(test, "CONFIG_MEMORY_FAILURE is off");
+
+	memory = load_elfcorehdr(test, 256);
+	size = image->segment[NR_SEGMENTS + 1].bufsz;
+	before = kunit_kmalloc(test, size, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, before);
+	memcpy(before, memory, size);
+
+	/* The last page of the purgatory */
+	page = virt_to_page(memory + size - 1);
+	priv->elfcorehdr[0] ^= 1;
+	SetPageHWPoison(page);
+	kexec_purgatory_elfcorehdr(image, priv->elfcorehdr, 256);
+	ClearPageHWPoison(page);
+	KUNIT_EXPECT_MEMEQ(test, memory, before, size);
+	KUNIT_EXPECT_STREQ(test, image->arch.purgatory.check, "damaged: purgatory");
+}
+
 /* A normal image must not lie in crash memory. The crash image has no other place. */
 static void test_crash_memory_excluded(struct kunit *test)
 {
@@ -520,6 +548,7 @@ static struct kunit_case loader_test_cases[] = {
 	KUNIT_CASE(test_entry_not_verified),
 	KUNIT_CASE(test_elfcorehdr_changes),
 	KUNIT_CASE(test_elfcorehdr_damaged),
+	KUNIT_CASE(test_elfcorehdr_poisoned),
 	KUNIT_CASE(test_crash_memory_excluded),
 	KUNIT_CASE(test_low_crash_memory_excluded),
 	KUNIT_CASE(test_mismatch_entry),

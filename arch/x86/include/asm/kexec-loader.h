@@ -186,8 +186,9 @@ bool kexec_purgatory_pin_ends(bool is_crash);
  * @size: number of bytes, all of them in one page
  *
  * Return: true if the memory was read; false if @address is no memory, if it is not
- * mapped, or if the memory has an error. The latter needs a processor with ERMS that
- * reports the error as recoverable; on others it is a fatal machine check.
+ * mapped, or if the memory has an error. An error that the kernel does not know yet
+ * needs a processor with ERMS that reports it as recoverable; on others it is a fatal
+ * machine check.
  */
 bool kexec_purgatory_read(void *to, phys_addr_t address, size_t size);
 
