@@ -81,7 +81,11 @@ fn check(crash: bool) -> Result {
     // Memory is allocated before the image is pinned, and the result is logged after: a load that
     // waits for the pin must not wait for memory or for a console.
     let mut comparison = Comparison::new(size)?;
-    let image = PinnedImage::new(crash)?;
+    // An image that is gone now was unloaded, or memory hotplug is changing it.
+    let image = PinnedImage::new(crash).map_err(|error| match error {
+        ENOENT => EAGAIN,
+        _ => error,
+    })?;
 
     if Size::of(&image) != size {
         return Err(EAGAIN);
