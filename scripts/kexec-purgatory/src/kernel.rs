@@ -299,6 +299,8 @@ fn configure(
     let stamp = output.join(".fragments");
     let text = config::text(wanted);
     if !config.is_file() || fs::read_to_string(&stamp).unwrap_or_default() != text {
+        // If this is interrupted, the configuration is made again.
+        files::remove(&stamp)?;
         start_config(&["tinyconfig"], wanted, output, make, &log, &mut step)?;
     } else {
         logged(make()?.arg("olddefconfig"), &log, &mut step)?;

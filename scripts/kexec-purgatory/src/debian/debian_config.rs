@@ -44,6 +44,8 @@ pub fn configure(
     }
 
     if !file.is_file() || fs::read_to_string(&stamp).unwrap_or_default() != made_from {
+        // If this is interrupted, the configuration is made again.
+        files::remove(&stamp)?;
         fs::write(&file, &debian)?;
         config::append(&file, &ours)?;
         logged(make()?.arg("olddefconfig"), &log, &mut step)?;
