@@ -72,8 +72,14 @@ fn abi(tree: &Path) -> Result<()> {
 
     for file in sysfs_abi::sysfs_files(tree)? {
         let path = format!("/sys/kernel/kexec/{file}");
-        let found = output(script().args(["search", &path]))?;
-        ensure!(found.contains(&path), "{path} is not described");
+        // Without the anchor, a longer name would match. What is not found is named, too.
+        let found = output(script().args(["search", &format!("{path}$")]))?;
+        ensure!(
+            found
+                .lines()
+                .any(|line| line.ends_with(&format!(". {path}"))),
+            "{path} is not described"
+        );
     }
     Ok(())
 }
