@@ -86,8 +86,12 @@ pub fn run(
     let filter = new_filter(filter);
     let mut kernels = None;
     if suite == Suite::Test && filter.text().is_empty() {
-        // The groups that need them report why there are none.
-        kernels = Kernels::new(layout).ok();
+        kernels = match Kernels::new(layout) {
+            Ok(kernels) => Some(kernels),
+            Err(error) if error.is::<Cause>() => return Err(error),
+            // The groups that need them report why there are none.
+            Err(_) => None,
+        };
         kernels.iter_mut().for_each(Kernels::start);
     }
     let wanted: Vec<(&Group, Result<Vec<String>>)> = suite
