@@ -16,8 +16,9 @@ TREE_ARGS := $(if $(KDIR),--kdir '$(KDIR)') $(SERIES_ARGS)
 # Refuses the variable $1 for the commands $2, which would ignore it.
 refuse = $(if $($1),$(foreach command,$(filter $2,$(MAKECMDGOALS)),\
 	$(error make $(command) does not take $1=)))
-$(call refuse,KDIR,check fuzz bench-static debian-patches series-check)
+$(call refuse,KDIR,check fuzz bench-static debian-patches mutants series-check)
 $(call refuse,SERIES,check fuzz)
+$(call refuse,LIST,check matrix)
 
 # make kernel O=<build directory> VERIFY=<y|m|n|norust|options|options-m>
 KERNEL_ARGS := $(if $(O),--output '$(O)') $(if $(VERIFY),--verify '$(VERIFY)')
