@@ -149,9 +149,10 @@ pub enum Action {
     ///
     /// The kernel installs beside Debian's own. An interrupted build continues when you run it
     /// again.
-    #[command(after_help = needs(
+    #[command(after_help = help(
         "20 min for a guest's packages, 3 hours for all",
-        format_args!("{}, or {} for all", space::DEB_GUEST, space::DEB_FULL)
+        format_args!("{}, or {} for all", space::DEB_GUEST, space::DEB_FULL),
+        "for the compilers of Debian 13, which run in a directory of their own"
     ))]
     Deb {
         /// Which modules to build
@@ -190,7 +191,7 @@ pub enum Action {
     /// part of its name that is known before, or with the end of that part, as in
     /// boot/y-kunit/rust_kexec or y-kunit/rust_kexec.
     #[command(after_help = needs(
-        "an hour; compilers 6 min, options 20 min, toolchain 15 min, debug half an hour, matrix \
+        "an hour; compilers 6 min, options 20 min, toolchain 15 min, debug 40 min, matrix \
          40 min, long an hour, debian an hour or more plus the time to build packages, \
          cargo-mutants not measured",
         format_args!(

@@ -26,7 +26,7 @@ pub enum Needs {
     Guest,
     /// To run the purgatory in Bochs.
     Bochs,
-    /// To make a root of another release.
+    /// To make a root of another release and to run programs in it. Only root can.
     Root,
     /// To check patches of Debian's source package.
     Quilt,
@@ -134,6 +134,11 @@ impl Debian {
 
 /// Installs what is missing, or says what is missing.
 pub fn install(layout: &Layout, needs: &[Needs]) -> Result<()> {
+    if needs.contains(&Needs::Root) && !geteuid().is_root() {
+        bail!(Cause::Missing(
+            "this mounts file systems of another release: run it as root".to_owned()
+        ));
+    }
     let debian = Debian::of_this_machine();
     let mut packages: Vec<&str> = needs
         .iter()
