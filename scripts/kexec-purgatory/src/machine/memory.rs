@@ -26,6 +26,10 @@ const PREFIX: &str = "kexec-purgatory-";
 /// room.
 pub fn folder(layout: &Layout) -> Result<TempDir> {
     let shm = Path::new("/dev/shm");
+    // Before the room is measured.
+    if shm.is_dir() {
+        remove_left(shm)?;
+    }
     let room =
         rustix::fs::statvfs(shm).map_or(0, |stat| stat.f_bavail.saturating_mul(stat.f_frsize));
     let parent = match room >= ROOM {
