@@ -44,8 +44,13 @@ fn head(tree: &Path) -> Result<String> {
         Ok(path) if path.trim().is_empty() => {
             Ok(git(&["rev-parse", "--verify", "HEAD"])?.trim().to_owned())
         }
-        _ => misuse!(
-            "{} is not a git repository; the patches are made against what is committed",
+        Ok(_) => misuse!(
+            "{} is not the top of a git repository; the patches are made against what is committed",
+            tree.display()
+        ),
+        Err(error) => misuse!(
+            "{} is not a git repository that can be read; the patches are made against what is \
+             committed\n{error:#}",
             tree.display()
         ),
     }
