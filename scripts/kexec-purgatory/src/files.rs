@@ -76,6 +76,11 @@ pub fn remove(path: &Path) -> Result<()> {
 /// Makes an empty directory in place of what is at its path.
 pub fn empty(folder: &Path) -> Result<()> {
     remove(folder)?;
+    make_directory(folder)
+}
+
+/// Makes a directory, and those above it, unless it exists.
+pub fn make_directory(folder: &Path) -> Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))
 }
 

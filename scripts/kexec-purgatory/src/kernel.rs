@@ -227,7 +227,7 @@ pub fn build_partly(
     name: &str,
     whole: bool,
 ) -> Result<Built> {
-    fs::create_dir_all(output)?;
+    files::make_directory(output)?;
     let make = || verify.toolchain().make(layout, tree, output, "x86_64");
     let mut step = Step::start(format!("configure kernel {name}"));
     let log = layout.log(&format!("config-{name}"))?;
@@ -265,7 +265,7 @@ pub fn build_module(
 }
 
 fn build_in(layout: &Layout, tree: &Path, output: &Path, verify: Verify) -> Result<Built> {
-    fs::create_dir_all(output)?;
+    files::make_directory(output)?;
     let output = output.canonicalize()?;
     let make = || verify.toolchain().make(layout, tree, &output, "x86_64");
     let wanted = config::read(layout, verify.fragments())?;

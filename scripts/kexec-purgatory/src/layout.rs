@@ -61,8 +61,8 @@ impl Layout {
             tree.truncate(8);
             build.push(format!("kdir-{tree}"));
         }
-        fs::create_dir_all(&build)?;
-        fs::create_dir_all(&cache)?;
+        files::make_directory(&build)?;
+        files::make_directory(&cache)?;
         Ok(Self {
             overlay,
             build,
