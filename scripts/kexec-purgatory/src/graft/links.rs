@@ -11,6 +11,7 @@ use std::time::SystemTime;
 use anyhow::{Context, Result, bail};
 
 use super::grafted::Grafted;
+use crate::exit::misuse;
 
 /// How many of the files in the way a message names.
 const NAMED: usize = 10;
@@ -30,7 +31,7 @@ pub fn check_free(
     if taken.is_empty() {
         return Ok(());
     }
-    bail!(
+    misuse!(
         "{} has files where the overlay's belong ({} in all):\n{}\n\
          Use a clean tree, or move them away; existing files are changed by patches only.",
         tree.display(),
