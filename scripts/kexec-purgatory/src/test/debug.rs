@@ -256,6 +256,17 @@ fn entered(log: &SerialLog) -> Result<()> {
     log.expect_no_failure()?;
     log.after("guest: release ")
         .with_context(|| format!("no second kernel came up\n{}", log.tail()))?;
+    // KUnit tests of the first kernel log such a line, too.
+    let lines: Vec<&str> = log.lines().collect();
+    let next = lines.rsplit(|line| line.starts_with(FIRST_LINE)).next();
+    ensure!(
+        next.unwrap_or_default().iter().any(|line| {
+            line.strip_prefix("kexec: entered by ")
+                .is_some_and(|by| by.contains(": verified "))
+        }),
+        "the second kernel does not say that it was verified\n{}",
+        log.tail()
+    );
     Ok(())
 }
 
