@@ -47,6 +47,9 @@ const COMPLAINTS: &[&str] = &[
     "kmemleak: ",
 ];
 
+/// What can come before a complaint.
+const DETECTORS: &[&str] = &["watchdog: ", "rcu: "];
+
 /// How many lines of the log to show from the first complaint on: enough for a stack trace.
 const SHOWN: usize = 60;
 
@@ -246,7 +249,12 @@ fn quiet_with(lines: &[&str], harmless: &str) -> Result<()> {
 }
 
 fn complains(line: &str) -> bool {
-    COMPLAINTS.iter().any(|begin| line.starts_with(begin))
+    // The detectors of hangs put their own names before.
+    let text = DETECTORS
+        .iter()
+        .find_map(|name| line.strip_prefix(name))
+        .unwrap_or(line);
+    COMPLAINTS.iter().any(|begin| text.starts_with(begin))
         && !WATCHERS.iter().any(|begin| line.starts_with(begin))
         && line != HARMLESS
 }
