@@ -16,6 +16,7 @@ use crate::qemu::SerialLog;
 /// Makes a stopped guest check an image. Checks that sysfs and the log name exactly these regions
 /// of it as damaged.
 pub fn check(machine: &mut Machine, purpose: Purpose, damaged: &[Segment]) -> Result<()> {
+    let logged = machine.log().lines().count();
     machine.type_line(&format!("check-{}", purpose.name()))?;
     machine.run_until("guest: checked")?;
     let log = machine.log();
@@ -23,7 +24,7 @@ pub fn check(machine: &mut Machine, purpose: Purpose, damaged: &[Segment]) -> Re
         .after("guest: check ")
         .context("the guest does not tell the result")?;
     check_result(result, damaged).with_context(|| log.tail())?;
-    check_logged(&log, purpose, damaged)
+    check_logged(&log, logged, purpose, damaged)
 }
 
 /// Checks how the write to sysfs ended, and what a read shows after it.
@@ -46,11 +47,17 @@ fn check_result(result: &str, damaged: &[Segment]) -> Result<()> {
     Ok(())
 }
 
-/// Checks which regions of the image the kernel's log names.
-pub fn check_logged(log: &SerialLog, purpose: Purpose, damaged: &[Segment]) -> Result<()> {
+/// Checks which regions of the image the kernel's log names after its first `skipped` lines.
+pub fn check_logged(
+    log: &SerialLog,
+    skipped: usize,
+    purpose: Purpose,
+    damaged: &[Segment],
+) -> Result<()> {
     let begin = format!("kexec: {} image: check: MISMATCH in ", purpose.name());
     let named: BTreeSet<String> = log
         .lines()
+        .skip(skipped)
         .filter_map(|line| line.strip_prefix(&begin))
         .map(str::to_owned)
         .collect();
@@ -85,8 +92,10 @@ mod tests {
         const LINE: &str =
             "[ 1.0] kexec: crash image: check: MISMATCH in kernel 0x1000000-0x120cfff\n";
         let check = |text: &str, purpose, damaged: &[Segment]| {
-            check_logged(&SerialLog::new(text.as_bytes()), purpose, damaged).is_ok()
+            check_logged(&SerialLog::new(text.as_bytes()), 0, purpose, damaged).is_ok()
         };
+        let log = SerialLog::new(LINE.as_bytes());
+        assert!(check_logged(&log, 1, Purpose::Crash, &[]).is_ok());
         assert!(check(LINE, Purpose::Crash, &[KERNEL]));
         assert!(check("", Purpose::Crash, &[]));
         assert!(!check(LINE, Purpose::Crash, &[]));

@@ -27,6 +27,9 @@ const ATTEMPTS: u64 = 64;
 /// The reset register of QEMU's `q35`, as its ACPI tables have it: space, address and value.
 const RESET_REGISTER: (u32, u64, u32) = (RESET_IO, 0xcf9, 0xf);
 
+/// What `kexec` prints for EIO, with which the kernel refuses to enter a damaged image.
+const REFUSED: &str = "Input/output error";
+
 /// The value of `panic=` in a machine that should not need it.
 const KEEP_PANIC: i32 = -1;
 
@@ -138,7 +141,14 @@ impl Trial {
                 let mut machine = with_changes(guest, &changes)?;
                 machine.type_line("enter-checked")?;
                 machine.run_until("guest: refused")?;
-                at_rest::check_logged(&machine.log(), planned.point.purpose, &damaged)?;
+                let log = machine.log();
+                ensure!(
+                    log.all_after("guest: kexec: ")
+                        .any(|why| why.contains(REFUSED)),
+                    "kexec does not say {REFUSED:?}\n{}",
+                    log.tail()
+                );
+                at_rest::check_logged(&log, 0, planned.point.purpose, &damaged)?;
                 // The guest keeps running.
                 at_rest::check(&mut machine, planned.point.purpose, &damaged)
                     .with_context(|| addresses(&changes))
