@@ -69,6 +69,7 @@ const CASES: &[Case] = &[
     Case::enter("boot/y-cma-unaligned", Y).debug().arguments("cma=256M").regions(PLAIN),
     Case::enter("boot/y-cma-some", Y).debug().arguments(SOME_CMA).regions(PLAIN),
     Case::new("boot/m-kho", M, Enter, Decided(DirectKho)).arguments(KHO).modules(&[VERIFY_MODULE]),
+    Case::new("boot/m-kho-no-module", M, Enter, Decided(DirectKho)).debug().arguments(KHO),
     // Handover adds a segment: the list of its scratch areas.
     Case::policy("boot/m-kho-spared", M).arguments(KHO).extra(Extra::VerifySpared).debug()
         .regions(PLAIN + 1),

@@ -13,6 +13,7 @@ use crate::guest::{Extra, Loader, Purpose};
 use crate::kexec::{Kexec, expect_engine};
 use crate::machine::loaded::Loaded;
 use crate::qemu::SerialLog;
+use crate::test::arm::Arm;
 use crate::test::debug;
 
 /// The end of the first entry that a kernel makes in its IMA list, and the only one without a
@@ -34,6 +35,20 @@ pub fn is<T: Debug + PartialEq>(what: &str, found: Option<T>, wanted: T) -> Resu
     Ok(())
 }
 
+/// What sysfs must show as deciding about normal images that are not entirely in CMA.
+fn verify_policy(case: &Case) -> String {
+    if let [module] = case.plan.modules {
+        return format!("policy: {module}");
+    }
+    let by_default = Case::enter("", case.verify).expected;
+    let arm = match (case.expected, by_default) {
+        (Expected::Decided(Arm::DirectKho), _) => Arm::DirectKho,
+        (_, Expected::Decided(arm)) => arm,
+        (_, Expected::Undecided(text)) => return text.to_owned(),
+    };
+    arm.text().to_owned()
+}
+
 /// Checks everything that the case says.
 pub fn check(kexec: &Kexec, case: &Case) -> Result<()> {
     match case.expected {
@@ -51,6 +66,10 @@ pub fn check(kexec: &Kexec, case: &Case) -> Result<()> {
             kexec.outcome()?
         }
     };
+    if case.plan.purpose == Purpose::Enter {
+        let policy = kexec.log.after("guest: policy ");
+        is("verify_policy", policy, &verify_policy(case))?;
+    }
     if let Some(engine) = case.plan.engine {
         expect_engine(&kexec.log, case.plan.purpose, engine)?;
     }
