@@ -38,6 +38,8 @@ pub enum Needs {
     Sparse,
     /// To check shell scripts.
     Shellcheck,
+    /// To check units of systemd.
+    Systemd,
     /// To make the kernel's documentation.
     Sphinx,
     /// To run the kernel's own kselftests in a guest.
@@ -82,6 +84,7 @@ impl Needs {
             Self::RustChecks => &["rust-web-clippy", "rustfmt-web"],
             Self::Sparse => &["sparse"],
             Self::Shellcheck => &["shellcheck"],
+            Self::Systemd => &["systemd"],
             Self::Sphinx => &["python3-sphinx", "python3-yaml"],
             Self::Selftests => &["attr", "pesign"],
             Self::Compression => &["bzip2", "lz4", "lzop", "zstd"],

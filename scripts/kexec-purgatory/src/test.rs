@@ -52,7 +52,7 @@ use crate::setup::Needs;
 
 use Needs::{
     Bochs, Compression, Disk, Guest, Kernel, Quilt, Root, RustChecks, Selftests, Shellcheck,
-    Source, Sparse, Sphinx, Tpm, Uefi,
+    Source, Sparse, Sphinx, Systemd, Tpm, Uefi,
 };
 use Part::{Cases, Host, HostTable, Listed, Tree, TreeTable};
 
@@ -76,7 +76,7 @@ const GROUPS: &[Group] = &[
         &[Source, Shellcheck],
         &[Listed(shell::names, shell::run)],
     ),
-    group("samples", &[], &[Host(samples::names, samples::run)]),
+    group("samples", &[Systemd], &[Host(samples::names, samples::run)]),
     group(
         "patches",
         &[Source, Kernel, Quilt],
