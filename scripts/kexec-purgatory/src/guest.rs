@@ -123,6 +123,8 @@ pub enum Extra {
     DmCryptKey,
     /// Makes the module verify images that are otherwise spared.
     VerifySpared,
+    /// Makes the kernel check the image before it is entered.
+    CheckReboot,
     /// Hands the machine's device tree on to the next kernel. Needs [`Loader::Debug`].
     DeviceTree,
 }
@@ -135,6 +137,7 @@ impl Extra {
             Self::MemoryHotplug => "memory_hotplug",
             Self::DmCryptKey => "dm_crypt_key",
             Self::VerifySpared => "verify_spared",
+            Self::CheckReboot => "check_reboot",
             Self::DeviceTree => "device_tree",
         }
     }

@@ -51,6 +51,8 @@ const CASES: &[Case] = &[
     Case::enter("boot/y-normal", Y),
     Case::enter("boot/y-normal-debug", Y).debug().regions(PLAIN),
     Case::new("boot/y-kexec-load", Y, Enter, UNKNOWN).kexec_load(),
+    Case::new("boot/y-kexec-load-checked", Y, Enter, UNKNOWN).kexec_load()
+        .extra(Extra::CheckReboot).logs("kexec: normal image: check: not possible, Error(95)"),
     Case::crash("boot/y-crash", Y).kunit_reported(),
     Case::enter("boot/m-normal", M),
     Case::policy("boot/m-module-normal", M),
