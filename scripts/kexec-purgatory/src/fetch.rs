@@ -128,10 +128,11 @@ fn marker(tree: &Path) -> PathBuf {
 fn extracted(layout: &Layout, kind: &str) -> Result<PathBuf> {
     let tree = tree(layout, kind)?;
     let marker = marker(&tree);
-    if marker.is_file() && tree.is_dir() {
+    let (deb, fetched) = source(layout)?;
+    let made_from = serde_json::to_string_pretty(&fetched)?;
+    if tree.is_dir() && fs::read_to_string(&marker).is_ok_and(|text| text == made_from) {
         return Ok(tree);
     }
-    let (deb, fetched) = source(layout)?;
     let name = &fetched.name;
     let mut step = Step::start(format!("extract {name} {}", fetched.version));
     for old in [&tree, &marker] {
@@ -141,13 +142,14 @@ fn extracted(layout: &Layout, kind: &str) -> Result<PathBuf> {
     let archive = temporary.path().join(format!("usr/src/{name}.tar.xz"));
     let top = temporary.path().join("tree");
     fs::create_dir(&top)?;
+    // With the archive's times, files could be older than what was built from an earlier version.
     logged(
-        untar(&archive, &top).arg("--strip-components=1"),
+        untar(&archive, &top).args(["--strip-components=1", "--touch"]),
         &layout.log("extract")?,
         &mut step,
     )?;
     fs::rename(&top, &tree)?;
-    fs::write(&marker, serde_json::to_string_pretty(&fetched)?)?;
+    fs::write(&marker, made_from)?;
     step.done();
     Ok(tree)
 }
