@@ -4,7 +4,9 @@
 
 pub mod case;
 
-use anyhow::{Context, Result};
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result, ensure};
 
 use self::case::kexec_check::check;
 use self::case::{Case, Expected, Target, boot};
@@ -13,6 +15,7 @@ use super::arm::{self, Arm};
 use super::ktap::{self, Stream};
 use super::{HostTest, Kernels, Report, shared};
 use crate::engines::EngineKind;
+use crate::files;
 use crate::guest::{Extra, KHO, MEMORY_TO_ADD, Purpose};
 use crate::kernel::{SAMPLE_MODULE, VERIFY_MODULE, Verify};
 use crate::kexec::Kexec;
@@ -148,8 +151,11 @@ const SUITES: &[&str] = &[
 /// KUnit tests that run as well where a module decides.
 const POLICY_SUITE: &str = "kexec_purgatory_policy";
 
-/// The test that the cases cover every decision.
-pub const TESTS: &[HostTest] = &[("boot/every-decision", every_decision)];
+/// The tests that the cases cover every decision, and the suites every KUnit test.
+pub const TESTS: &[HostTest] = &[
+    ("boot/every-decision", every_decision),
+    ("boot/every-suite", every_suite),
+];
 
 /// The cases of the table, and one for each engine that a processor of QEMU's picks.
 pub fn cases() -> Vec<Case> {
@@ -166,6 +172,29 @@ fn every_decision(layout: &Layout) -> Result<()> {
         })
         .collect();
     arm::all_booted(layout, &booted)
+}
+
+/// The suites in C are those whose run is checked.
+fn every_suite(layout: &Layout) -> Result<()> {
+    let mut found = BTreeSet::new();
+    for file in files::below(&layout.overlay.join("arch/x86/kexec"))? {
+        let text = files::read_text(&file)?;
+        found.extend(text.lines().filter_map(|line| {
+            let name = line.trim().strip_prefix(".name = \"kexec_purgatory_")?;
+            Some(format!("kexec_purgatory_{}", name.strip_suffix("\",")?))
+        }));
+    }
+    let named: BTreeSet<String> = SUITES
+        .iter()
+        .chain([&POLICY_SUITE])
+        .filter(|suite| suite.starts_with("kexec_purgatory_"))
+        .map(|&suite| suite.to_owned())
+        .collect();
+    ensure!(
+        found == named,
+        "the KUnit suites are {found:?}, and the tests know {named:?}"
+    );
+    Ok(())
 }
 
 /// The cases on the kernels with more options. The project's own program loads the images, so that
