@@ -25,7 +25,7 @@ const STATES: &[Verify] = &[Verify::Norust, Verify::Y];
 /// The subjects of the patches after which kernels are booted: the last of each group. After the
 /// last patch, kernels are booted as well.
 const BOOTED: &[&str] = &[
-    "x86/kexec: Refuse a bzImage that is not whole",
+    "x86/kexec: Compute a physical address before load_segments()",
     "x86/boot: Add a setup_data type for the record of a kexec",
     VERIFIES,
     "x86/kexec: Add KUnit tests of the loader and the digests",
