@@ -28,8 +28,8 @@ use kernel::{
 ///
 /// # Errors
 ///
-/// [`Refusal::Foreign`] if the purgatory in the image's memory is not the one that was loaded. It
-/// stays unchanged, so that it refuses the image.
+/// [`Refusal::Foreign`] if the purgatory in the image's memory is not the one that was loaded, or
+/// if it cannot be read. It stays unchanged, so that it refuses the image.
 pub(crate) fn reseal(image: &mut CrashImage, elfcorehdr: &[u8]) -> Result<(), Refusal> {
     if image.decision() != Some(Decision::VerifiedCrash) {
         return Ok(());
@@ -64,8 +64,8 @@ pub(crate) fn reseal(image: &mut CrashImage, elfcorehdr: &[u8]) -> Result<(), Re
     Ok(())
 }
 
-/// Whether the pages of `size` bytes at the physical address `start`, which is page-aligned, can be
-/// read without a fatal machine check.
+/// Whether [`kexec::read_physical()`] can read `size` bytes at the physical address `start`, which
+/// is page-aligned. Reads up to 255 bytes after them, in the same page.
 fn is_readable(start: u64, size: usize) -> bool {
     let mut bytes = [0; 256];
 
