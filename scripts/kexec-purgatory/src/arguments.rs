@@ -52,6 +52,10 @@ fn needs_unless_kdir(time: &str, disk: impl Display) -> String {
 
 const INSTALLS: &str = "only to install packages that are missing, on Debian 12 or 13";
 
+/// Why a command needs root that runs programs of another release.
+const OTHER_RELEASE: &str = "to run programs of Debian 13 in a directory of their own, and to \
+                             install packages that are missing, on Debian 12 or 13";
+
 /// The exit status in `--help`.
 const STATUS: &str = "Exit status: 1 if something failed, 2 for wrong use, 3 if something has to \
                       be installed, or room made on the disk, first";
@@ -65,7 +69,11 @@ pub enum Action {
     #[command(after_help = help("1 min", "nothing", "no"))]
     Ungraft,
     /// Builds the grafted kernel
-    #[command(after_help = needs("10 min", space::KERNEL))]
+    #[command(after_help = help(
+        "10 min",
+        space::KERNEL,
+        &format!("{INSTALLS}; for options and options-m, also to run programs of Debian 13")
+    ))]
     Kernel {
         /// Build directory
         #[arg(long)]
@@ -152,7 +160,7 @@ pub enum Action {
     #[command(after_help = help(
         "20 min for a guest's packages, 3 hours for all",
         format_args!("{}, or {} for all", space::DEB_GUEST, space::DEB_FULL),
-        "for the compilers of Debian 13, which run in a directory of their own"
+        OTHER_RELEASE
     ))]
     Deb {
         /// Which modules to build
@@ -190,14 +198,15 @@ pub enum Action {
     /// inside kselftests are known only when they run. A filter for such a test starts with the
     /// part of its name that is known before, or with the end of that part, as in
     /// boot/y-kunit/rust_kexec or y-kunit/rust_kexec.
-    #[command(after_help = needs(
+    #[command(after_help = help(
         "an hour; compilers 6 min, options 20 min, toolchain 15 min, debug 40 min, matrix \
          40 min, long an hour, debian an hour or more plus the time to build packages, \
          cargo-mutants not measured",
         format_args!(
             "{}; debian {}, or {} with --profile full",
             space::TEST, space::TEST_DEBIAN_GUEST, space::TEST_DEBIAN_FULL
-        )
+        ),
+        &format!("{OTHER_RELEASE}; some groups need none")
     ))]
     Test {
         /// GROUP or GROUP/PREFIX selects tests of that group. Other text matches anywhere in a
@@ -217,7 +226,7 @@ pub enum Action {
     /// test. A run that was interrupted goes on where it ended, unless a file was changed since, or
     /// KDIR= is used. Runs one machine for each processor and 8 GiB of free memory at a time.
     /// Writes JUnit XML to build/matrix/junit.xml.
-    #[command(after_help = needs("2 to 3 hours", space::MATRIX))]
+    #[command(after_help = help("2 to 3 hours", space::MATRIX, OTHER_RELEASE))]
     Matrix {
         /// Only tests that this text selects, as for test
         #[arg(long)]

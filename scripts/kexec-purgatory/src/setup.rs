@@ -139,7 +139,8 @@ impl Debian {
 pub fn install(layout: &Layout, needs: &[Needs]) -> Result<()> {
     if needs.contains(&Needs::Root) && !geteuid().is_root() {
         bail!(Cause::Missing(
-            "this mounts file systems of another release: run it as root".to_owned()
+            "this runs programs of another Debian release, which needs root: run it as root"
+                .to_owned()
         ));
     }
     let debian = Debian::of_this_machine();
