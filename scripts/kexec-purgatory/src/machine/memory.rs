@@ -26,9 +26,9 @@ const PREFIX: &str = "kexec-purgatory-";
 /// room.
 pub fn folder(layout: &Layout) -> Result<TempDir> {
     let shm = Path::new("/dev/shm");
-    // Before the room is measured.
-    if shm.is_dir() {
-        remove_left(shm)?;
+    // What is left takes room.
+    for parent in [shm, &layout.build] {
+        remove_left(parent)?;
     }
     let room =
         rustix::fs::statvfs(shm).map_or(0, |stat| stat.f_bavail.saturating_mul(stat.f_frsize));
@@ -36,7 +36,6 @@ pub fn folder(layout: &Layout) -> Result<TempDir> {
         true => shm,
         false => &layout.build,
     };
-    remove_left(parent)?;
     tempfile::Builder::new()
         .prefix(&format!("{PREFIX}{}-", process::id()))
         .tempdir_in(parent)
@@ -46,6 +45,9 @@ pub fn folder(layout: &Layout) -> Result<TempDir> {
 /// Removes the directories of processes that were killed: in memory they would stay until the next
 /// boot.
 fn remove_left(parent: &Path) -> Result<()> {
+    if !parent.is_dir() {
+        return Ok(());
+    }
     for entry in fs::read_dir(parent)? {
         let entry = entry?;
         let name = entry.file_name();
