@@ -11,7 +11,8 @@ use super::{make, start_repository, touched};
 use crate::command::{command, git, output};
 use crate::fetch::{self, DistributionKernel};
 use crate::files;
-use crate::graft::{self, patch};
+use crate::graft;
+use crate::graft::patch::{self, Patch};
 use crate::guest::{Plan, Purpose};
 use crate::kernel::{self, Verify};
 use crate::kexec;
@@ -23,9 +24,8 @@ use crate::progress;
 const STATES: &[Verify] = &[Verify::Norust, Verify::Y];
 
 /// The subjects of the patches after which kernels are booted: the last of each group. After the
-/// last patch, kernels are booted as well.
+/// last fix of mainline and after the last patch, kernels are booted as well.
 const BOOTED: &[&str] = &[
-    "x86/kexec: Compute a physical address before load_segments()",
     "x86/boot: Add a setup_data type for the record of a kexec",
     VERIFIES,
     "x86/kexec: Add KUnit tests of the loader and the digests",
@@ -65,7 +65,10 @@ pub fn run(layout: &Layout) -> Result<bool> {
         boots.iter().filter(|boots| **boots).count() == BOOTED.len(),
         "the series lacks one of the patches to boot: {BOOTED:?}"
     );
-    *boots.last_mut().context("no patches")? = true;
+    let fixes = Patch::fixes(&layout.overlay.join("patches"))?.len();
+    for last in [fixes, boots.len()] {
+        *boots[..last].last_mut().context("no patches")? = true;
+    }
     let passed = Passed::of(layout, "series-check")?;
     let before = passed.names();
     // A run that was complete leaves objects of the last patch. They are newer than the files of the
