@@ -71,11 +71,6 @@ pub fn run(layout: &Layout) -> Result<bool> {
     }
     let passed = Passed::of(layout, "series-check")?;
     let before = passed.names();
-    // A run that was complete leaves objects of the last patch. They are newer than the files of the
-    // tree, which keep the times of the archive, so that make would not build them again.
-    if before.is_empty() {
-        files::remove(&layout.build.join(OBJECTS))?;
-    }
     let mut verifies = false;
     for (index, (path, boots)) in patches.iter().zip(&boots).enumerate() {
         output(git(&tree).args(["am", "--quiet"]).arg(path))?;
