@@ -126,14 +126,19 @@ pub fn make(layout: &Layout, tree: &Path) -> Result<bool> {
     Ok(good)
 }
 
-/// The cover letter as a mail: `patches/cover-letter`, whose first line after the license is the
+/// The text of `patches/cover-letter`.
+pub fn cover_text(layout: &Layout) -> Result<String> {
+    files::read_text(&layout.overlay.join("patches/cover-letter"))
+}
+
+/// The cover letter as a mail: [`cover_text`], whose first line after the license is the
 /// subject, with the figures of each kind of processor, and a summary of the commits. Its author
 /// and date are those of the last patch.
 fn cover_letter(layout: &Layout, repository: &Path, patches: &[PathBuf]) -> Result<String> {
     let commits = patches.len();
     let last = files::read_text(patches.last().context("no patches")?)?;
     let (head, _) = last.split_once("\nSubject: ").context("no subject")?;
-    let text = files::read_text(&layout.overlay.join("patches/cover-letter"))?;
+    let text = cover_text(layout)?;
     let (_license, text) = text.split_once("\n\n").context("no license")?;
     let (subject, body) = text.split_once("\n\n").context("no subject")?;
     let processors: Vec<String> = figures::read(layout)?
