@@ -36,6 +36,8 @@ LIST_ARGS := $(if $(LIST),--list)
 FUZZ_ARGS := $(if $(SECONDS),--seconds '$(SECONDS)') $(if $(RUNS),--runs '$(RUNS)') \
 	$(if $(KEEP),--keep)
 
+# make series PULL='<URL of a repository> <branch>'
+SERIES_MAIL_ARGS := $(if $(PULL),--pull '$(PULL)')
 # make deb PROFILE=<full|guest>
 DEB_ARGS := $(if $(PROFILE),--profile '$(PROFILE)')
 # make test-debian KEXECS=<in a row> PROFILE=<full|guest>; make test takes them too
@@ -74,7 +76,8 @@ help:
 	@echo 'make ungraft   remove it again'
 	@echo 'make series    the project as a patch series in build/series, checked by'
 	@echo '               checkpatch; KDIR=<git repository> for a series against the commit'
-	@echo '               that is checked out there'
+	@echo '               that is checked out there; PULL=<repository and branch>'
+	@echo '               also writes mails for lists'
 	@echo 'make series-check'
 	@echo '               build each patch of the series, with and without Rust, boot some,'
 	@echo '               and compare the last with the grafted tree'
@@ -140,9 +143,13 @@ registers: tool
 kernel: tool
 	@$(TOOL) kernel $(KERNEL_ARGS) $(TREE_ARGS)
 
-.PHONY: graft ungraft series
-graft ungraft series:
+.PHONY: graft ungraft
+graft ungraft:
 	@scripts/kexec-purgatory/bootstrap $@ $(TREE_ARGS)
+
+.PHONY: series
+series:
+	@scripts/kexec-purgatory/bootstrap series $(SERIES_MAIL_ARGS) $(TREE_ARGS)
 
 .PHONY: debian-patches
 debian-patches: tool

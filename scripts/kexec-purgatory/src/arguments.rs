@@ -13,6 +13,7 @@ use crate::debian::DebianOptions;
 use crate::debian::packages::Profile;
 use crate::kernel::Verify;
 use crate::layout::Layout;
+use crate::series::mail::Pull;
 use crate::setup::Needs;
 use crate::space::{self, Gigabytes};
 use crate::supported;
@@ -140,9 +141,14 @@ pub enum Action {
     /// Makes the project a patch series and runs checkpatch on it
     ///
     /// KDIR= names a git repository: the series is made against the commit that is checked out
-    /// there.
+    /// there. The last line names the directory with the patches.
     #[command(after_help = needs_unless_kdir("2 min", space::SERIES))]
-    Series,
+    Series {
+        /// "URL BRANCH" of the repository to pull the series from. The cover letter names it, and
+        /// mails/ beside the patches has them for mailing lists, without diffs of more than 300 kB
+        #[arg(long)]
+        pull: Option<Pull>,
+    },
     /// Builds the kernel after each patch of the series, with and without Rust, boots some, and
     /// compares the last with the grafted tree
     ///
@@ -241,8 +247,8 @@ impl Action {
             Self::Check { .. } | Self::Ungraft => &[],
             Self::Fuzz { .. } => &[Needs::Fuzz],
             // The user named a tree: nothing is fetched.
-            Self::Graft | Self::Series if layout.kdir.is_some() => &[],
-            Self::Graft | Self::Series => &[Needs::Source],
+            Self::Graft | Self::Series { .. } if layout.kdir.is_some() => &[],
+            Self::Graft | Self::Series { .. } => &[Needs::Source],
             Self::DebianPatches => &[Needs::Source, Needs::Quilt],
             Self::Deb { .. } => &[Needs::Source, Needs::Root],
             Self::Kernel {
@@ -272,7 +278,7 @@ impl Action {
         let disk = match self {
             Self::Ungraft => return None,
             // The user named a tree: nothing is fetched.
-            Self::Graft | Self::Series if layout.kdir.is_some() => return None,
+            Self::Graft | Self::Series { .. } if layout.kdir.is_some() => return None,
             Self::Test {
                 filter: Some(filter),
                 guest,
@@ -311,7 +317,7 @@ impl Action {
             Self::Mutants { .. } => space::MUTANTS,
             Self::Registers => space::REGISTERS,
             Self::Run => space::RUN,
-            Self::Series => space::SERIES,
+            Self::Series { .. } => space::SERIES,
             Self::SeriesCheck => space::SERIES_CHECK,
             Self::Test { .. } => space::TEST,
         };

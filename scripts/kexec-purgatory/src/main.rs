@@ -143,10 +143,10 @@ fn run(arguments: Arguments) -> Result<bool> {
             runs,
             keep,
         } => return fuzz::run(&layout, seconds, runs, keep),
-        Action::Series => {
+        Action::Series { pull } => {
             let tree = graft::kernel_tree(&layout)?;
             supported::series(&tree)?;
-            return series::make(&layout, &tree);
+            return series::make(&layout, &tree, pull.as_ref());
         }
         Action::SeriesCheck => return series::check::run(&layout),
         Action::DebianPatches => debian::source_patches::make(&layout)?,

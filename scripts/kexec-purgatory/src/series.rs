@@ -11,6 +11,7 @@
 //! the files they touch.
 
 pub mod check;
+pub mod mail;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -26,6 +27,7 @@ use crate::graft::{map, patch};
 use crate::layout::Layout;
 use crate::pristine;
 use crate::vendor::{self, Vendored};
+use mail::Pull;
 
 /// The patches of the overlay.
 pub fn hooks(layout: &Layout) -> Result<Vec<PathBuf>> {
@@ -107,15 +109,24 @@ const OF_OVERLAY: &str = "patches/overlay";
 /// The directory of the kernel tree that crates are imported to.
 const CRATES_FOLDER: &str = "rust";
 
-/// Writes the series to `build/series`. Returns whether checkpatch accepts all of it.
-pub fn make(layout: &Layout, tree: &Path) -> Result<bool> {
+/// Writes the series to `series` in the build directory, and if it can be pulled from somewhere, also the mails for
+/// mailing lists to `mails` there. Returns whether checkpatch accepts all of it.
+pub fn make(layout: &Layout, tree: &Path, pull: Option<&Pull>) -> Result<bool> {
     let commits = commits(layout)?;
     let scratch = tempfile::tempdir_in(&layout.build)?;
     let series = layout.build.join("series");
     extract_touched(layout, scratch.path())?;
     let patches = write(&commits, scratch.path(), &series)?;
-    let letter = cover_letter(layout, scratch.path(), &patches)?;
+    let letter = cover_letter(layout, scratch.path(), &patches, pull)?;
     fs::write(series.join("0000-cover-letter.patch"), letter)?;
+    if pull.is_some() {
+        for patch in mail::write(&patch::files(&series)?, &series.join("mails"))? {
+            println!(
+                "{}: too large for a mail, sent without its diff",
+                patch.display()
+            );
+        }
+    }
     let mut good = true;
     for (patch, commit) in patches.iter().zip(&commits) {
         match commit.start {
@@ -123,6 +134,7 @@ pub fn make(layout: &Layout, tree: &Path) -> Result<bool> {
             Start::Import(_) => println!("{}: imported, not checked", patch.display()),
         }
     }
+    println!("the series: {}", series.display());
     Ok(good)
 }
 
@@ -132,9 +144,14 @@ pub fn cover_text(layout: &Layout) -> Result<String> {
 }
 
 /// The cover letter as a mail: [`cover_text`], whose first line after the license is the
-/// subject, with the figures of each kind of processor, and a summary of the commits. Its author
-/// and date are those of the last patch.
-fn cover_letter(layout: &Layout, repository: &Path, patches: &[PathBuf]) -> Result<String> {
+/// subject, with the figures of each kind of processor, a summary of the commits, and where to pull
+/// them from. Its author and date are those of the last patch.
+fn cover_letter(
+    layout: &Layout,
+    repository: &Path,
+    patches: &[PathBuf],
+    pull: Option<&Pull>,
+) -> Result<String> {
     let commits = patches.len();
     let last = files::read_text(patches.last().context("no patches")?)?;
     let (head, _) = last.split_once("\nSubject: ").context("no subject")?;
@@ -158,8 +175,11 @@ fn cover_letter(layout: &Layout, repository: &Path, patches: &[PathBuf]) -> Resu
             .args(["diff", "--stat=75", &since, "--", "."])
             .args(without),
     )?;
+    let pull = pull.map_or_else(String::new, |pull| {
+        format!("\nThe whole series, with the crates, can be pulled:\n\n  git pull {pull}\n")
+    });
     Ok(format!(
-        "{head}\nSubject: [PATCH 00/{commits}] {subject}\n\n{}\n{log}\n{stat}\n\
+        "{head}\nSubject: [PATCH 00/{commits}] {subject}\n\n{}{pull}\n{log}\n{stat}\n\
          The imported crates are left out: {}.\n\n\
          ---\n{}\nchange-id: {CHANGE_ID}\n",
         body.replace("@processors", &processors.join("\n")),

@@ -46,7 +46,7 @@ pub fn run(layout: &Layout) -> Result<bool> {
     let grafted = graft::kernel_tree(layout)?;
     graft::graft(layout, &grafted)?;
     let next = fetch::distribution_kernel(layout)?;
-    let mut good = make(layout, &grafted)?;
+    let mut good = make(layout, &grafted, None)?;
     let tree = fetch::new_tree(layout, "series-tree")?;
     start_repository(&tree, touched(layout)?)?;
 

@@ -15,9 +15,10 @@ use super::{Report, overlay};
 use crate::debian;
 use crate::files;
 use crate::graft;
-use crate::graft::patch::Patch;
+use crate::graft::patch::{self, Patch};
 use crate::layout::Layout;
 use crate::series;
+use crate::series::mail::LIMIT;
 
 /// The patches add fewer lines than this to existing C and assembler code and headers of the
 /// kernel, as the cover letter says. Fixes of the released kernel do not count.
@@ -96,9 +97,32 @@ fn added_lines(layout: &Layout) -> Result<()> {
     Ok(())
 }
 
+/// Makes the series with mails, which must name where to pull it from, and be small enough to send.
 fn checkpatch(layout: &Layout) -> Result<()> {
+    const PULL: &str = "https://example.org/linux.git kexec";
     let tree = graft::kernel_tree(layout)?;
-    ensure!(series::make(layout, &tree)?, "checkpatch.pl complains");
+    ensure!(
+        series::make(layout, &tree, Some(&PULL.parse()?))?,
+        "checkpatch.pl complains"
+    );
+    let mails = patch::files(&layout.build.join("series/mails"))?;
+    let patches = patch::files(&layout.build.join("series"))?;
+    ensure!(mails.len() == patches.len(), "{} mails", mails.len());
+    for (mail, patch) in mails.iter().zip(&patches) {
+        let text = files::read_text(mail)?;
+        let whole = text == files::read_text(patch)?;
+        let pulled = text.contains("can be pulled") && text.contains(PULL);
+        let (mail, size) = (mail.display(), text.len());
+        ensure!(size <= LIMIT, "{mail} has {size} bytes");
+        ensure!(
+            whole || text.contains("The diff is left out"),
+            "{mail} is neither whole nor says why"
+        );
+        ensure!(
+            pulled == (patch == &patches[0]),
+            "{mail}: only the cover letter names the repository"
+        );
+    }
     Ok(())
 }
 
