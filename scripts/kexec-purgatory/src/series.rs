@@ -220,11 +220,17 @@ fn write(commits: &[Commit], repository: &Path, folder: &Path) -> Result<Vec<Pat
 fn add(repository: &Path, commit: &Commit, later: &[Commit]) -> Result<()> {
     match &commit.start {
         Start::Patch(patch) => output(git(repository).args(["am", "--quiet"]).arg(patch))?,
-        Start::Import(message) => output(
-            git(repository)
-                .args(["commit", "--quiet", "--allow-empty", "--message"])
-                .arg(message),
-        )?,
+        Start::Import(message) => {
+            // A patch comes before each import.
+            let author = output(git(repository).args(["log", "-1", "--format=%an <%ae>"]))?;
+            let author = author.trim();
+            output(
+                git(repository)
+                    .args(["commit", "--quiet", "--allow-empty", "--author", author])
+                    .args(["--message", message])
+                    .args(["--message", &format!("Signed-off-by: {author}")]),
+            )?
+        }
     };
     for (path, file) in &commit.files {
         let to = repository.join(path);
