@@ -37,7 +37,7 @@ impl Layout {
         let overlay = here
             .ancestors()
             .find(|dir| dir.join(TOOL).join("graft.map").is_file())
-            .with_context(|| format!("{} is not inside the overlay", here.display()))?
+            .ok_or_else(|| Cause::Use(format!("{} is not inside the overlay", here.display())))?
             .to_path_buf();
         let cache = match env::var_os("XDG_CACHE_HOME") {
             Some(dir) if Path::new(&dir).is_absolute() => PathBuf::from(dir),

@@ -12,7 +12,7 @@ mod sources;
 use std::sync::mpsc::{self, Sender};
 use std::thread;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use comfy_table::{ContentArrangement, Table, presets::ASCII_MARKDOWN};
 
 use self::bare_tests::BareTests;
@@ -20,6 +20,7 @@ use self::host_tests::HostTests;
 pub use self::list::Mutant;
 use self::list::Tests;
 use self::sources::Sources;
+use crate::exit::misuse;
 use crate::layout::Layout;
 use crate::progress::Step;
 
@@ -107,7 +108,9 @@ pub fn each(
         .with_context(|| format!("mutant {}", mutant.name))?;
     }
     mutants.retain(wanted);
-    ensure!(!mutants.is_empty(), "there is no such mutant");
+    if mutants.is_empty() {
+        misuse!("no mutant has a name that contains the text of the filter");
+    }
 
     let mut step = Step::start(format!("try {} mutants", mutants.len()));
     let mut ended = |mutant: &Mutant, fate: Result<Fate>| {
