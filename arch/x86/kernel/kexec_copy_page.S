@@ -31,7 +31,7 @@
 	testb	$(RELOC_KERNEL_PRESERVE_CONTEXT | RELOC_KERNEL_CACHED_COPY), %r11b
 	jnz	.Lother\@
 
-	/* Offset of the next page; any address will do if there is none. */
+	/* Offset of the next page. A prefetch does not fault, whatever the address. */
 	movq	(%rbx), %rax
 	andq	$0xfffffffffffff000, %rax
 	subq	%rsi, %rax

@@ -58,8 +58,8 @@ impl Machine {
     /// raises `#VC` or `#VE` there, and nothing handles these between two kernels.
     pub fn current() -> Machine {
         // SAFETY: The variable is aligned and always valid for reads. The kernel may refine it
-        // after boot by a write of the whole word, so that this reads the old or the new value;
-        // either will do.
+        // after boot by a write of the whole word, so that this reads the old or the new value.
+        // Both are precise enough for the time in the record.
         let tsc_khz = unsafe { (&raw const bindings::tsc_khz).read_volatile() };
 
         if no_io() {

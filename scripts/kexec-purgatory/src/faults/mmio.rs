@@ -2,9 +2,9 @@
 
 //! A mismatch that is reported on an 8250 whose registers are in memory.
 //!
-//! No x86 machine of QEMU's has one. A page of the old kernel that is unused when the purgatory
-//! runs plays its registers: the line status register says that a character can be written, and the
-//! processor stops at every write to the transmit register.
+//! No x86 machine of QEMU's has one. Its registers are simulated by a page of the old kernel that is
+//! unused when the purgatory runs: the line status register says that a character can be written,
+//! and the processor stops at every write to the transmit register.
 
 use anyhow::{Context, Result, bail, ensure};
 
