@@ -36,6 +36,7 @@ const UNWANTED: &[&str] = &[
     "RUSTC_WRAPPER",
     "RUSTFLAGS",
     "RUSTUP_TOOLCHAIN",
+    "SERIES",
     "VERIFY",
 ];
 

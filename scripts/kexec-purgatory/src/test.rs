@@ -38,6 +38,7 @@ mod some_mutants;
 mod suite;
 mod sysfs_abi;
 mod tail;
+mod variables;
 
 use anyhow::{Result, anyhow};
 
