@@ -3,7 +3,8 @@
 //! The third-party crates that the purgatory uses, for the kernel's `rust/` directory.
 //!
 //! Cargo fetches them and checks them against `digest/Cargo.lock`. The cache has them in the form
-//! in which the kernel keeps such crates: the sources, with an SPDX line each, and a README.md.
+//! in which the kernel keeps such crates: the sources, with an SPDX line each, and a README.md. A
+//! file beside them has their checksums, which are compared before the crates are used.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -36,6 +37,8 @@ pub const CRATES: &[&str] = &[
 const PUBLISHED: &str = "published";
 /// Name of a directory with the form that the kernel keeps.
 const IMPORTED: &str = "rust";
+/// Name of the file with the checksums of both.
+const CHECKSUMS: &str = "SHA256SUMS";
 
 /// The part of a manifest that goes into README.md.
 #[derive(Deserialize)]
@@ -57,14 +60,15 @@ pub struct Vendored {
 }
 
 impl Vendored {
-    /// Fetches the crates that the lock file names, unless the cache has them.
+    /// Fetches the crates that the lock file names, unless the cache has them, undamaged.
     pub fn fetch(layout: &Layout) -> Result<Self> {
         let manifest = layout.overlay.join(DEPENDANT).join("Cargo.toml");
         let lock_file = files::read(&manifest.with_file_name("Cargo.lock"))?;
         let name = format!("crates-{:.16}", files::checksum_of_bytes(&lock_file));
         let folder = layout.cache.join(name);
         let _lock = lock(&layout.cache)?;
-        if !folder.is_dir() {
+        if !is_intact(&folder) {
+            files::remove(&folder)?;
             let step = Step::start("fetch the crate sha2 and its dependencies");
             let new = tempfile::tempdir_in(&layout.cache)?;
             output(
@@ -77,6 +81,8 @@ impl Vendored {
                 import(name, new.path()).with_context(|| format!("crate {name}"))?;
             }
             files::remove(&new.path().join("vendor"))?;
+            let sums = checksums(new.path())?;
+            files::write(&new.path().join(CHECKSUMS), sums)?;
             fs::rename(new.keep(), &folder)?;
             step.done();
         }
@@ -97,6 +103,23 @@ impl Vendored {
     pub fn published(&self, to: &Path) -> Result<BTreeMap<PathBuf, PathBuf>> {
         moved(&self.folder.join(PUBLISHED), to)
     }
+}
+
+/// Whether a directory has the files that it had when its checksums were written.
+fn is_intact(folder: &Path) -> bool {
+    let recorded = files::read_text(&folder.join(CHECKSUMS));
+    recorded.is_ok_and(|recorded| checksums(folder).is_ok_and(|now| now == recorded))
+}
+
+/// The checksum and the path of every file, one per line, as `sha256sum` prints them.
+fn checksums(folder: &Path) -> Result<String> {
+    let mut lines = String::new();
+    for form in [PUBLISHED, IMPORTED] {
+        for (path, file) in moved(&folder.join(form), Path::new(form))? {
+            lines += &format!("{}  {}\n", files::checksum(&file)?, path.display());
+        }
+    }
+    Ok(lines)
 }
 
 /// Every file of a directory, by its path below `to`.
@@ -170,6 +193,23 @@ mod tests {
             .iter()
             .map(|package| (field(package, "name"), field(package, "version")))
             .collect()
+    }
+
+    #[test]
+    fn damaged_crates_are_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        let source = path.join(IMPORTED).join("a/src/lib.rs");
+        files::write(&path.join(PUBLISHED).join("a/src/lib.rs"), "1").unwrap();
+        files::write(&source, "2").unwrap();
+        assert!(!is_intact(path));
+        files::write(&path.join(CHECKSUMS), checksums(path).unwrap()).unwrap();
+        assert!(is_intact(path));
+        files::write(&source, "3").unwrap();
+        assert!(!is_intact(path));
+        fs::remove_file(&source).unwrap();
+        assert!(!is_intact(path));
+        assert!(!is_intact(&path.join("none")));
     }
 
     #[test]
