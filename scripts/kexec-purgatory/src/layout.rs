@@ -29,6 +29,9 @@ pub struct Layout {
     pub series: Option<&'static str>,
 }
 
+/// What the names of temporary files and directories begin with: the default of `tempfile`.
+const TEMPORARY: &str = ".tmp";
+
 impl Layout {
     /// Finds the overlay around the current directory. `kdir` is the kernel tree to use instead of
     /// the fetched one, `series` the series to fetch instead of the newest.
@@ -77,6 +80,19 @@ impl Layout {
         self.overlay.join(TOOL).join(path)
     }
 
+    /// Removes the temporary directories that killed runs left in the build directory, which is
+    /// locked.
+    pub fn remove_left(&self) -> Result<()> {
+        for entry in fs::read_dir(&self.build)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            if name.as_encoded_bytes().starts_with(TEMPORARY.as_bytes()) {
+                files::remove(&entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
     /// The path of the log called `name`.
     pub fn log(&self, name: &str) -> Result<PathBuf> {
         Ok(self.logs()?.join(format!("{name}.log")))
@@ -105,4 +121,27 @@ pub fn lock(dir: &Path) -> Result<File> {
     }
     file.lock()?;
     Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn temporary_directories_of_killed_runs_are_removed() {
+        let top = tempfile::tempdir().unwrap();
+        let layout = Layout {
+            overlay: top.path().to_owned(),
+            build: top.path().join("build"),
+            cache: top.path().join("cache"),
+            kdir: None,
+            series: None,
+        };
+        files::write(&layout.build.join("kernel/.tmp_kept"), "").unwrap();
+        let left = tempfile::tempdir_in(&layout.build).unwrap().keep();
+        files::write(&left.join("tree/file"), "").unwrap();
+        layout.remove_left().unwrap();
+        assert!(!left.exists());
+        assert!(layout.build.join("kernel/.tmp_kept").exists());
+    }
 }
