@@ -62,7 +62,7 @@ mod tests {
     use super::{Planned, plan};
     use crate::engines::EngineKind;
 
-    const ENGINES: &[EngineKind] = &[EngineKind::Scalar, EngineKind::ShaNiX3, EngineKind::Avx2X8];
+    const ENGINES: &[EngineKind] = &[EngineKind::Scalar, EngineKind::ShaNiX4, EngineKind::Avx2X8];
 
     fn different(planned: impl Iterator<Item = Planned>, of: fn(&Planned) -> String) -> usize {
         planned

@@ -32,7 +32,7 @@ use crate::test::build_selftests;
 const STATE: Verify = Verify::M;
 
 /// The engine that the loader picks on the guest's processor.
-const ENGINE: EngineKind = EngineKind::ShaNiX3;
+const ENGINE: EngineKind = EngineKind::ShaNiX4;
 
 /// The kselftests that the guest runs.
 const SELFTESTS: &[&str] = &[

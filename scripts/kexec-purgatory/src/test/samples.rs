@@ -25,7 +25,7 @@ const UNITS: &str = "samples/units";
 const FILES: &[(&str, &str)] = &[
     ("verify_policy", "policy: kexec_purgatory_verify"),
     ("verify_loaded", "verified: policy of \"a\\b\""),
-    ("verify_loaded_engine", "shani-x3"),
+    ("verify_loaded_engine", "shani-x4"),
     ("verify_loaded_regions", "3"),
     ("verify_loaded_bytes", "46002176"),
     ("check_loaded", "damaged: kernel, initramfs"),
@@ -59,7 +59,7 @@ kexec_image_damaged{image="normal"} 1
 kexec_image_damaged{image="crash"} 0
 kexec_image_check_timestamp_seconds{image="normal"} 1795795200
 kexec_image_check_timestamp_seconds{image="crash"} 0
-kexec_image_info{image="normal",decision="verified: policy of \"a\\b\"",engine="shani-x3",check="damaged: kernel, initramfs"} 1
+kexec_image_info{image="normal",decision="verified: policy of \"a\\b\"",engine="shani-x4",check="damaged: kernel, initramfs"} 1
 kexec_image_info{image="crash",decision="none",engine="none",check="none"} 1
 kexec_verify_policy_info{policy="policy: kexec_purgatory_verify"} 1
 kexec_entered_seconds{part="copy"} 0.005012345

@@ -65,7 +65,7 @@ fn groups_run_for_the_names_of_their_tests() {
         ("programs", "bench"),
         ("y-normal", "boot"),
         ("crashes/5", "crashes"),
-        ("y-shani-x3", "boot"),
+        ("y-shani-x4", "boot"),
         ("y-kunit/rust_kexec_decision", "boot"),
         ("clean load", "faults"),
         ("registers/verified", "registers"),

@@ -8,7 +8,7 @@ mod avx512_x16;
 mod constants;
 mod intrinsics;
 mod lanes;
-mod shani_x3;
+mod shani_x4;
 
 use crate::engines::{
     EngineKind,
@@ -79,7 +79,7 @@ impl Engine {
         unsafe {
             match self.0 {
                 EngineKind::Scalar => compress256(&mut states[0], streams[0]),
-                EngineKind::ShaNiX3 => shani_x3::compress(states, streams),
+                EngineKind::ShaNiX4 => shani_x4::compress(states, streams),
                 EngineKind::Avx2X8 => avx2_x8::compress(states, streams),
                 EngineKind::Avx512X16 => avx512_x16::compress(states, streams),
             }

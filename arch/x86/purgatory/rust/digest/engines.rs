@@ -121,13 +121,13 @@ engines! {
         xcr0: X87_SSE_AVX | OPMASK_ZMM,
         // A Zen 4 executes 512-bit operations on 256-bit units, and can start a `sha256rnds2` in
         // each cycle.
-        slower: [Zen4 => ShaNiX3],
+        slower: [Zen4 => ShaNiX4],
     }
 
-    /// SHA-NI, three leaves.
-    ShaNiX3 = 1 {
-        name: "shani-x3",
-        lanes: 3,
+    /// SHA-NI, four leaves.
+    ShaNiX4 = 1 {
+        name: "shani-x4",
+        lanes: 4,
         needs: [Ssse3, Sse41, Sha],
         xcr0: 0,
         slower: [],

@@ -12,7 +12,7 @@ use purgatory_digest::{
             Avx2X8,
             Avx512X16,
             Scalar,
-            ShaNiX3, //
+            ShaNiX4, //
         },
         Feature::{
             self,
@@ -156,14 +156,14 @@ fn table() {
     }
     assert_eq!(EngineKind::from_raw(u32::MAX), None);
     assert!(is_slower_on_zen4(Avx512X16, all));
-    assert!(!is_slower_on_zen4(ShaNiX3, all));
+    assert!(!is_slower_on_zen4(ShaNiX4, all));
 }
 
 /// The engine that known machines would select if only these engines existed. `every_combination()`
 /// tests the selection among all engines.
 #[test]
 fn known_machines() {
-    let known = [Avx512X16, ShaNiX3, Avx2X8, Scalar];
+    let known = [Avx512X16, ShaNiX4, Avx2X8, Scalar];
     let sse = [Ssse3, Sse41].as_slice();
     let avx = [Ssse3, Sse41, Avx].as_slice();
     let avx2 = [Ssse3, Sse41, Avx, Avx2].as_slice();
@@ -177,8 +177,8 @@ fn known_machines() {
         ("Sandy Bridge: AVX without AVX2", avx.into(), 0x7, Scalar),
         ("Haswell", avx2.into(), 0x7, Avx2X8),
         ("Skylake-SP: no SHA-NI", avx512.into(), 0x2ff, Avx512X16),
-        ("Goldmont: SHA-NI without AVX", with_sha(sse), 0x1b, ShaNiX3),
-        ("Zen 3", with_sha(avx2), 0x207, ShaNiX3),
+        ("Goldmont: SHA-NI without AVX", with_sha(sse), 0x1b, ShaNiX4),
+        ("Zen 3", with_sha(avx2), 0x207, ShaNiX4),
         ("Zen 5", with_sha(avx512), 0x2e7, Avx512X16),
         ("Sapphire Rapids", with_sha(avx512), 0x6_02e7, Avx512X16),
         (
@@ -191,7 +191,7 @@ fn known_machines() {
             "TDX guest whose XFAM has AVX only",
             with_sha(avx512),
             0x7,
-            ShaNiX3,
+            ShaNiX4,
         ),
         ("the same without SHA-NI", avx512.into(), 0x7, Avx2X8),
         (

@@ -27,7 +27,7 @@ fn facts() -> LoadFacts {
     LoadFacts {
         release: text("7.3.4"),
         decision: text("verified: KEXEC_PURGATORY_VERIFY=y"),
-        engine: text("shani-x3"),
+        engine: text("shani-x4"),
         bytes: 46_002_176,
         regions: 3,
         flags: FLAG_VERIFIED,
@@ -63,7 +63,7 @@ fn what_was_written_is_read() {
         Ok(Entered {
             release: "7.3.4",
             decision: "verified: KEXEC_PURGATORY_VERIFY=y",
-            engine: "shani-x3",
+            engine: "shani-x4",
             bytes: 46_002_176,
             regions: 3,
             crash: false,
