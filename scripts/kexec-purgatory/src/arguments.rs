@@ -3,6 +3,7 @@
 //! The command line: the commands with their options and help, and what each command needs.
 
 use std::fmt::Display;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
@@ -180,8 +181,8 @@ pub enum Action {
     ))]
     Faults {
         /// How many faults to inject
-        #[arg(long, default_value_t = 1000)]
-        count: usize,
+        #[arg(long, default_value = "1000")]
+        count: NonZeroUsize,
         /// Seed for the choice of faults; the same seed chooses the same faults
         #[arg(long)]
         seed: Option<u64>,

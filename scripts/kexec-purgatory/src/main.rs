@@ -156,7 +156,7 @@ fn run(arguments: Arguments) -> Result<bool> {
                 println!("{}", package.display());
             }
         }
-        Action::Faults { count, seed } => return faults::run(&layout, count, seed),
+        Action::Faults { count, seed } => return faults::run(&layout, count.get(), seed),
         Action::Check { filter } => return test::run(&layout, Suite::Check, filter, None),
         Action::Test { filter, guest, .. } => {
             return test::run(&layout, Suite::Test, filter, Some(guest));

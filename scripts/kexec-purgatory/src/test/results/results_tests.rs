@@ -19,27 +19,30 @@ fn a_run_is_good_if_all_passed_and_some_did() {
         run(&mut report);
         report.finish(&junit)
     };
-    assert!(good(&|report| {
+    let some = good(&|report| {
         report.record("a", Ok(()));
         report.skip("b", "no CPU");
-    }));
+    });
+    assert_eq!(some, Some(true));
     let xml = fs::read_to_string(&junit).unwrap();
     assert!(
         xml.contains(r#"tests="2" skipped="1" errors="0" failures="0""#),
         "{xml}"
     );
     // A test that fails, fewer tests than planned, and none that ran.
-    assert!(!good(&|report| {
+    let broken = good(&|report| {
         report.record("a", Ok(()));
         report.record("b", Err(anyhow!("broken")));
-    }));
+    });
+    assert_eq!(broken, Some(false));
     let xml = fs::read_to_string(&junit).unwrap();
     assert!(xml.contains("broken"), "{xml}");
-    assert!(!good(&|report| report.record("a", Ok(()))));
-    assert!(!good(&|report| {
+    assert_eq!(good(&|report| report.record("a", Ok(()))), Some(false));
+    let none = good(&|report| {
         report.skip("a", "no CPU");
         report.skip("b", "no CPU");
-    }));
+    });
+    assert_eq!(none, None);
 }
 
 #[test]
@@ -49,7 +52,7 @@ fn parts_that_are_skipped_are_not_planned() {
     let mut report = report(Some(1));
     report.record("a", Ok(()));
     report.skip_part("a/part", "no CPU");
-    assert!(report.finish(&junit));
+    assert_eq!(report.finish(&junit), Some(true));
     let xml = fs::read_to_string(&junit).unwrap();
     assert!(xml.contains(r#"skipped="1""#), "{xml}");
 }
@@ -60,7 +63,8 @@ fn a_junit_file_that_cannot_be_written_is_a_failure() {
     let mut report = report(None);
     report.record("a", Ok(()));
     fs::write(folder.path().join("file"), "").unwrap();
-    assert!(!report.finish(&folder.path().join("file/junit.xml")));
+    let junit = folder.path().join("file/junit.xml");
+    assert_eq!(report.finish(&junit), Some(false));
 }
 
 #[test]
