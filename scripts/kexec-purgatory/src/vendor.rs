@@ -68,7 +68,10 @@ impl Vendored {
         let folder = layout.cache.join(name);
         let _lock = lock(&layout.cache)?;
         if !is_intact(&folder) {
-            files::remove(&folder)?;
+            if folder.exists() {
+                let folder = folder.display();
+                println!("{folder} does not match its checksums or has none");
+            }
             let step = Step::start("fetch the crate sha2 and its dependencies");
             let new = tempfile::tempdir_in(&layout.cache)?;
             output(
@@ -83,6 +86,8 @@ impl Vendored {
             files::remove(&new.path().join("vendor"))?;
             let sums = checksums(new.path())?;
             files::write(&new.path().join(CHECKSUMS), sums)?;
+            // Kernel trees have links to it.
+            files::remove(&folder)?;
             fs::rename(new.keep(), &folder)?;
             step.done();
         }
