@@ -147,7 +147,8 @@ fn run(arguments: Arguments) -> Result<bool> {
         Action::Series { pull } => {
             let tree = graft::kernel_tree(&layout)?;
             supported::series(&tree)?;
-            return series::make(&layout, &tree, pull.as_ref());
+            let series = layout.build.join("series");
+            return series::make(&layout, &tree, &series, pull.as_ref());
         }
         Action::SeriesCheck => return series::check::run(&layout),
         Action::DebianPatches => debian::source_patches::make(&layout)?,

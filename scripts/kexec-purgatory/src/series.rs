@@ -109,18 +109,18 @@ const OF_OVERLAY: &str = "patches/overlay";
 /// The directory of the kernel tree that crates are imported to.
 const CRATES_FOLDER: &str = "rust";
 
-/// Writes the series to `series` in the build directory, and if it can be pulled from somewhere, also the mails for
-/// mailing lists to `mails` there. Returns whether checkpatch accepts all of it.
-pub fn make(layout: &Layout, tree: &Path, pull: Option<&Pull>) -> Result<bool> {
+/// Writes the series to the directory `series`, which is replaced. If the series can be pulled from
+/// somewhere, also writes the mails for mailing lists to `mails` in this directory. Returns whether
+/// checkpatch accepts all of it.
+pub fn make(layout: &Layout, tree: &Path, series: &Path, pull: Option<&Pull>) -> Result<bool> {
     let commits = commits(layout)?;
     let scratch = tempfile::tempdir_in(&layout.build)?;
-    let series = layout.build.join("series");
     extract_touched(layout, scratch.path())?;
-    let patches = write(&commits, scratch.path(), &series)?;
+    let patches = write(&commits, scratch.path(), series)?;
     let letter = cover_letter(layout, scratch.path(), &patches, pull)?;
     fs::write(series.join("0000-cover-letter.patch"), letter)?;
     if pull.is_some() {
-        for patch in mail::write(&patch::files(&series)?, &series.join("mails"))? {
+        for patch in mail::write(&patch::files(series)?, &series.join("mails"))? {
             println!(
                 "{}: too large for a mail, sent without its diff",
                 patch.display()

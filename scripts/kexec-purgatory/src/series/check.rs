@@ -46,7 +46,9 @@ pub fn run(layout: &Layout) -> Result<bool> {
     let grafted = graft::kernel_tree(layout)?;
     graft::graft(layout, &grafted)?;
     let next = fetch::distribution_kernel(layout)?;
-    let mut good = make(layout, &grafted, None)?;
+    let folder = tempfile::tempdir_in(&layout.build)?;
+    let series = folder.path().join("series");
+    let mut good = make(layout, &grafted, &series, None)?;
     let tree = fetch::new_tree(layout, "series-tree")?;
     start_repository(&tree, touched(layout)?)?;
 
@@ -54,7 +56,7 @@ pub fn run(layout: &Layout) -> Result<bool> {
     table
         .load_style(ASCII_MARKDOWN)
         .set_header(["patch", "maintainers", "RUST=n", "RUST=y"]);
-    let mut patches = patch::files(&layout.build.join("series"))?;
+    let mut patches = patch::files(&series)?;
     // The cover letter.
     patches.remove(0);
     let mut boots: Vec<bool> = patches

@@ -101,12 +101,14 @@ fn added_lines(layout: &Layout) -> Result<()> {
 fn checkpatch(layout: &Layout) -> Result<()> {
     const PULL: &str = "https://example.org/linux.git kexec";
     let tree = graft::kernel_tree(layout)?;
+    let folder = tempfile::tempdir_in(&layout.build)?;
+    let series = folder.path().join("series");
     ensure!(
-        series::make(layout, &tree, Some(&PULL.parse()?))?,
+        series::make(layout, &tree, &series, Some(&PULL.parse()?))?,
         "checkpatch.pl complains"
     );
-    let mails = patch::files(&layout.build.join("series/mails"))?;
-    let patches = patch::files(&layout.build.join("series"))?;
+    let mails = patch::files(&series.join("mails"))?;
+    let patches = patch::files(&series)?;
     ensure!(mails.len() == patches.len(), "{} mails", mails.len());
     for (mail, patch) in mails.iter().zip(&patches) {
         let text = files::read_text(mail)?;
