@@ -110,7 +110,7 @@ impl Built {
     pub fn kept(self, layout: &Layout, name: &str, output: &Path) -> Result<Self> {
         let images = layout.build.join("images");
         fs::create_dir_all(&images)?;
-        let new = tempfile::tempdir_in(&images)?;
+        let new = tempfile::tempdir_in(&layout.build)?;
         let folder = images.join(name);
         let keep = |file: &Path| {
             let name = file.file_name().context("a file without a name")?;

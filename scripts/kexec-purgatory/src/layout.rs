@@ -80,19 +80,6 @@ impl Layout {
         self.overlay.join(TOOL).join(path)
     }
 
-    /// Removes the temporary directories that killed runs left in the build directory, which is
-    /// locked.
-    pub fn remove_left(&self) -> Result<()> {
-        for entry in fs::read_dir(&self.build)? {
-            let entry = entry?;
-            let name = entry.file_name();
-            if name.as_encoded_bytes().starts_with(TEMPORARY.as_bytes()) {
-                files::remove(&entry.path())?;
-            }
-        }
-        Ok(())
-    }
-
     /// The path of the log called `name`.
     pub fn log(&self, name: &str) -> Result<PathBuf> {
         Ok(self.logs()?.join(format!("{name}.log")))
@@ -106,21 +93,38 @@ impl Layout {
     }
 }
 
-/// Locks `dir` for this process, so that two runs do not build over each other.
+/// Locks `dir` for this process, so that two runs do not build over each other. Removes what killed
+/// runs left there: only the owner of the lock may have temporary files in `dir`.
 ///
 /// Dropping the returned file releases the lock.
 pub fn lock(dir: &Path) -> Result<File> {
     let path = dir.join(".lock");
     let file = File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
     match file.try_lock() {
-        Ok(()) => return Ok(file),
+        Ok(()) => {}
         Err(fs::TryLockError::WouldBlock) => {
             eprintln!("waiting for another run that uses {}", dir.display());
+            file.lock()?;
         }
         Err(fs::TryLockError::Error(error)) => bail!("cannot lock {}: {error}", path.display()),
     }
-    file.lock()?;
+    remove_left(dir)?;
     Ok(file)
+}
+
+/// Removes the temporary files and directories that killed runs left in `dir`. One that cannot be
+/// removed is named, and stays.
+pub fn remove_left(dir: &Path) -> Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if name.as_encoded_bytes().starts_with(TEMPORARY.as_bytes())
+            && let Err(error) = files::remove(&entry.path())
+        {
+            eprintln!("{error:#}");
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -129,19 +133,13 @@ mod tests {
 
     #[test]
     fn temporary_directories_of_killed_runs_are_removed() {
-        let top = tempfile::tempdir().unwrap();
-        let layout = Layout {
-            overlay: top.path().to_owned(),
-            build: top.path().join("build"),
-            cache: top.path().join("cache"),
-            kdir: None,
-            series: None,
-        };
-        files::write(&layout.build.join("kernel/.tmp_kept"), "").unwrap();
-        let left = tempfile::tempdir_in(&layout.build).unwrap().keep();
+        let build = tempfile::tempdir().unwrap();
+        let kept = build.path().join("kernel/.tmp_kept");
+        files::write(&kept, "").unwrap();
+        let left = tempfile::tempdir_in(&build).unwrap().keep();
         files::write(&left.join("tree/file"), "").unwrap();
-        layout.remove_left().unwrap();
+        let _lock = lock(build.path()).unwrap();
         assert!(!left.exists());
-        assert!(layout.build.join("kernel/.tmp_kept").exists());
+        assert!(kept.exists());
     }
 }

@@ -90,7 +90,6 @@ fn run(arguments: Arguments) -> Result<bool> {
         return test::list(&layout, filter);
     }
     let _lock = lock(&layout.build)?;
-    layout.remove_left()?;
     if let Some(disk) = action.disk(&layout) {
         space::check(&[&layout.build, &layout.cache], disk)?;
     }
