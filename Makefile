@@ -16,10 +16,14 @@ TREE_ARGS := $(if $(KDIR),--kdir '$(KDIR)') $(SERIES_ARGS)
 # Refuses the variable $1 for the commands $2, which would ignore it.
 refuse = $(if $($1),$(foreach command,$(filter $2,$(MAKECMDGOALS)),\
 	$(error make $(command) does not take $1=)))
-$(call refuse,KDIR,check fuzz bench-static debian-patches mutants series-check)
-$(call refuse,SERIES,check fuzz)
-# Refuses the variable $1 on the command line of all commands except $2.
-only = $(if $(filter command,$(origin $1)),$(call refuse,$1,$(filter-out $2,$(MAKECMDGOALS))))
+NO_KDIR := check fuzz bench-static debian-patches mutants series-check
+NO_SERIES := check fuzz
+$(call refuse,KDIR,$(NO_KDIR))
+$(call refuse,SERIES,$(NO_SERIES))
+# Refuses the variable $1 on the command line of all commands except $2, and except "clean" beside
+# one of $2.
+only = $(if $(filter command,$(origin $1)),$(call refuse,$1,$(filter-out $2 \
+	$(if $(filter $2,$(MAKECMDGOALS)),clean),$(MAKECMDGOALS))))
 $(call only,FILTER,test check matrix mutants)
 $(call only,LIST,test)
 $(call only,KEXECS,test test-debian)
@@ -109,10 +113,10 @@ help:
 	@echo '               lines for its configuration, in build/debian-patches'
 	@echo 'make clean     remove build/'
 	@echo
-	@echo 'KDIR=<kernel tree> makes a command graft that tree instead of the fetched one;'
-	@echo 'check, fuzz, bench-static, debian-patches and series-check refuse it.'
+	@echo 'KDIR=<kernel tree> makes a command graft that tree instead of the fetched one.'
+	@echo 'Refused by: $(NO_KDIR)'
 	@echo 'SERIES=7.2 makes a command fetch that series instead of the newest supported'
-	@echo 'one; check and fuzz refuse it.'
+	@echo 'one. Refused by: $(NO_SERIES)'
 
 .PHONY: tool
 tool:
