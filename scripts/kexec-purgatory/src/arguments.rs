@@ -142,7 +142,7 @@ pub enum Action {
     /// Makes the project a patch series and runs checkpatch on it
     ///
     /// KDIR= names a git repository: the series is made against the commit that is checked out
-    /// there. The last line names the directory with the patches.
+    /// there. The last line of output names the directory with the patches.
     #[command(after_help = needs_unless_kdir("2 min", space::SERIES))]
     Series {
         /// "URL BRANCH" of the repository to pull the series from. The cover letter names it, and
