@@ -156,7 +156,7 @@ fn figures(layout: &Layout) -> Result<()> {
 fn ranges(layout: &Layout) -> Result<()> {
     const ROUNDED: f64 = 0.03;
 
-    let fast = figures::range(layout, &["avx512-x16", "shani-x4"])?;
+    let fast = figures::range(layout, &["avx512-x16", "SHA-NI"])?;
     let avx2 = figures::range(layout, &["avx2-x8"])?;
     let scalar = figures::range(layout, &["scalar"])?;
     for (page, expected) in [
