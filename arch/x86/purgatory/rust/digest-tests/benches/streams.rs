@@ -5,10 +5,10 @@
 //! Each number of streams has the same code: the states are in registers, the message words in
 //! memory. The engine has the same instructions for a block, except that it keeps the constants of
 //! four rounds in a register, moves message words between registers once in place of twice, and
-//! loads the next block earlier. The runs are interleaved, and in each all streams hash 32 KiB. The
-//! engine hashes as many bytes as four streams, as leaves of a region. The table gives the fastest
-//! run and the median, in cycles of the time stamp counter per byte, and how many times as fast as
-//! one stream the fastest run is.
+//! loads the next block earlier. The runs are interleaved, and in each, every stream hashes 32 KiB.
+//! The engine hashes as many bytes as four streams, as leaves of a region, and their digests. The
+//! table gives the fastest run and the median, in cycles of the time stamp counter per byte, and
+//! how many times as fast as one stream the fastest run is.
 //!
 //! Argument: the number of rounds.
 

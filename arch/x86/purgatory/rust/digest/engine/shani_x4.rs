@@ -5,8 +5,8 @@
 //! Each `sha256rnds2` of a stream needs the result of the previous one, which takes several cycles.
 //! Meanwhile, those of the other streams run. There are too few registers for the message words of
 //! four streams, so these are in memory. All 16 vector registers are in use. The code is in
-//! assembler because compilers keep the states in memory as well. With three streams, that took up
-//! to 2.6 times as long.
+//! assembler because compilers keep the states in memory as well. With three streams, their code
+//! took up to 2.6 times as long.
 //!
 //! The last 16 rounds of a block compute no message words. The next block is loaded meanwhile.
 
