@@ -146,7 +146,7 @@ pub enum Action {
     #[command(after_help = needs_unless_kdir("2 min", space::SERIES))]
     Series {
         /// "URL BRANCH" of the repository to pull the series from. The cover letter names it, and
-        /// mails/ beside the patches has them for mailing lists, without diffs of more than 300 kB
+        /// mails/ beside the patches has them for mailing lists, without diffs of more than 100 kB
         #[arg(long)]
         pull: Option<Pull>,
     },

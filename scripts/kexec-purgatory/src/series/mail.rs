@@ -11,9 +11,9 @@ use anyhow::{Context, Result, ensure};
 
 use crate::files;
 
-/// How many bytes a patch has at most that is sent whole. Earlier editions of the kernel's
-/// `submitting-patches.rst` asked for a URL in place of a larger patch.
-pub const LIMIT: usize = 300_000;
+/// How many bytes a patch has at most that is sent whole. Lists hold larger mails until a moderator
+/// has seen them, or refuse them.
+pub const LIMIT: usize = 100_000;
 
 /// Where the whole series can be pulled from, as `git pull` takes it.
 #[derive(Clone, Debug)]
@@ -95,7 +95,7 @@ mod tests {
         let mail = |name| fs::read_to_string(mails.join(name)).unwrap();
         assert_eq!(mail("1.patch"), fs::read_to_string(small).unwrap());
         assert!(mail("2.patch").starts_with(head));
-        assert!(mail("2.patch").contains("as the patch has 900 kB"));
+        assert!(mail("2.patch").contains("as the patch has 300 kB"));
         assert!(!mail("2.patch").contains("+1"));
     }
 

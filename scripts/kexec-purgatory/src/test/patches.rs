@@ -116,9 +116,10 @@ fn checkpatch(layout: &Layout) -> Result<()> {
         let pulled = text.contains("can be pulled") && text.contains(PULL);
         let (mail, size) = (mail.display(), text.len());
         ensure!(size <= LIMIT, "{mail} has {size} bytes");
+        let import = text.contains("rust: sha2: Import crate") && patch != &patches[0];
         ensure!(
-            whole || text.contains("The diff is left out"),
-            "{mail} is neither whole nor says why"
+            whole != import && import == text.contains("The diff is left out"),
+            "{mail}: only the import of the crates is sent without its diff"
         );
         ensure!(
             pulled == (patch == &patches[0]),
