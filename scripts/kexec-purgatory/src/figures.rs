@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 
 use crate::files;
 use crate::layout::Layout;
+use crate::table_cells::grid;
 
 /// The page, below the top of the overlay.
 pub const PAGE: &str = "Documentation/arch/x86/kexec-purgatory-performance.rst";
@@ -25,7 +26,7 @@ pub fn range(layout: &Layout, engines: &[&str]) -> Result<(f64, f64)> {
 }
 
 fn range_in(page: &str, engines: &[&str]) -> Option<(f64, f64)> {
-    let rows = table(page, "| in C | ``")?;
+    let rows = grid(page, "| in C | ``")?;
     let (header, rows) = rows.split_first()?;
     let mut times: Vec<f64> = rows
         .iter()
@@ -39,7 +40,7 @@ fn range_in(page: &str, engines: &[&str]) -> Option<(f64, f64)> {
 }
 
 fn parse(page: &str) -> Option<Vec<[String; 5]>> {
-    table(page, "| processor ")?
+    grid(page, "| processor ")?
         .iter()
         .skip(1)
         .map(|row| {
@@ -47,37 +48,6 @@ fn parse(page: &str) -> Option<Vec<[String; 5]>> {
             Some([processor, engine.replace('`', ""), in_c, ms, ratio])
         })
         .collect()
-}
-
-/// The cells of the first table that has `text`.
-fn table(page: &str, text: &str) -> Option<Vec<Vec<String>>> {
-    let table = page
-        .split("\n\n")
-        .find(|paragraph| paragraph.starts_with('+') && paragraph.contains(text))?;
-    let mut rows: Vec<Vec<String>> = Vec::new();
-    let mut begins = true;
-    for line in table.lines() {
-        if line.starts_with('+') {
-            begins = true;
-            continue;
-        }
-        let cells = line.trim_matches('|').split('|').map(str::trim);
-        if begins {
-            rows.push(cells.map(str::to_owned).collect());
-        } else if let Some(row) = rows.last_mut() {
-            // A cell that is too long for its column continues in the next line.
-            for (cell, more) in row
-                .iter_mut()
-                .zip(cells)
-                .filter(|(_, more)| !more.is_empty())
-            {
-                *cell += " ";
-                *cell += more;
-            }
-        }
-        begins = false;
-    }
-    Some(rows)
 }
 
 #[cfg(test)]

@@ -52,6 +52,7 @@ mod setup;
 mod space;
 mod stack;
 mod supported;
+mod table_cells;
 mod test;
 mod vendor;
 

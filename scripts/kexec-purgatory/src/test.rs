@@ -13,6 +13,7 @@ mod crashes;
 mod crates;
 mod debian_steps;
 mod debug;
+mod decision_tables;
 mod documentation;
 mod fault_kinds;
 mod filter;

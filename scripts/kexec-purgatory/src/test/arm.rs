@@ -45,7 +45,12 @@ impl Arm {
     }
 
     pub fn is_verified(self) -> bool {
-        self.text().starts_with("verified: ")
+        self.outcome() == "verified"
+    }
+
+    /// The first word of the text: `verified` or `direct`.
+    pub fn outcome(self) -> &'static str {
+        self.text().split(':').next().unwrap_or_default()
     }
 }
 

@@ -62,6 +62,8 @@ const CASES: &[Case] = &[
     // The initramfs is larger than what the sample verifies.
     Case::new("boot/m-sample-normal", M, Enter, Decided(DirectPolicy)).modules(&[SAMPLE_MODULE]),
     Case::crash("boot/m-crash", M).kunit_reported(),
+    Case::crash("boot/m-module-crash", M).modules(&[VERIFY_MODULE]),
+    Case::crash("boot/m-sample-crash", M).modules(&[SAMPLE_MODULE]),
     Case::enter("boot/n-normal", N),
     Case::enter("boot/n-normal-debug", N).debug(),
     Case::crash("boot/n-crash", N).kunit_reported(),

@@ -10,7 +10,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 
 use super::samples::printed_metrics;
-use super::{HostTest, overlay, sysfs_abi, variables};
+use super::{HostTest, decision_tables, overlay, sysfs_abi, variables};
 use crate::debian::guide::{self, Guide};
 use crate::figures;
 use crate::graft::map;
@@ -27,6 +27,7 @@ pub const TESTS: &[HostTest] = &[
     ("pages/headings", headings),
     ("pages/abi", sysfs_abi::check),
     ("pages/variables", variables::check),
+    ("pages/decisions", decision_tables::check),
 ];
 
 /// Targets of the Makefile that are not commands: the tool itself, and the list of commands.

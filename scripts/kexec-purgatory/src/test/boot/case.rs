@@ -251,6 +251,20 @@ impl Case {
             .then(|| format!("{group}/{}-kunit", self.verify.name()))
     }
 
+    /// How the image is loaded.
+    pub fn plan(&self) -> &Plan<'static> {
+        &self.plan
+    }
+
+    /// Whether the image is one that is verified only if a policy asks for it.
+    pub fn is_spared(&self) -> bool {
+        let direct = matches!(
+            self.expected,
+            Expected::Decided(Arm::DirectKho | Arm::DirectCma)
+        );
+        direct || self.plan.extra == Some(Extra::VerifySpared)
+    }
+
     /// The names of everything that this case reports.
     pub fn names(&self) -> Vec<String> {
         let kunit = self.kunit().map(|kunit| kunit + "/");
