@@ -63,9 +63,11 @@ pub fn check(layout: &Layout) -> Result<()> {
 /// The commands in the table of a page, with the variables that each takes.
 fn commands(page: &str) -> BTreeMap<&str, BTreeSet<&str>> {
     page.lines()
-        .filter_map(|line| line.strip_prefix("| `make "))
-        .filter_map(|rest| rest.split_once('`'))
-        .map(|(usage, _)| {
+        .filter_map(|line| line.strip_prefix("| ")?.split_once(" |"))
+        // A row may have several commands.
+        .flat_map(|(cell, _)| cell.split(", "))
+        .filter_map(|code| code.strip_prefix("`make ")?.strip_suffix('`'))
+        .map(|usage| {
             let (name, options) = usage.split_once(' ').unwrap_or((usage, ""));
             let variables = options
                 .split(' ')
@@ -82,12 +84,14 @@ mod tests {
 
     #[test]
     fn commands_are_found_with_their_variables() {
-        let page = "| `make run` | x |\n| `make test [A=] [B=1\\|2]` | with `C=` |\n| no | |";
+        let page = "| `make run`, `make stop` | x |\n\
+                    | `make test [A=] [B=1\\|2]` | with `C=` |\n| no | |";
         let found = commands(page);
         assert_eq!(
             found,
             BTreeMap::from([
                 ("run", BTreeSet::new()),
+                ("stop", BTreeSet::new()),
                 ("test", BTreeSet::from(["A", "B"]))
             ])
         );
