@@ -152,8 +152,8 @@ fn figures(layout: &Layout) -> Result<()> {
     Ok(())
 }
 
-/// The ranges of times in README.md and in the help of Kconfig are those of the performance page,
-/// rounded.
+/// The ranges of times in README.md, in the help of Kconfig and in the administrator's guide are
+/// those of the performance page, rounded.
 fn ranges(layout: &Layout) -> Result<()> {
     const ROUNDED: f64 = 0.03;
 
@@ -163,6 +163,7 @@ fn ranges(layout: &Layout) -> Result<()> {
     for (page, expected) in [
         ("README.md", [avx2, scalar].as_slice()),
         ("Kconfig", &[fast, avx2, scalar]),
+        (guide::PAGE, &[fast, avx2, scalar]),
     ] {
         let text = fs::read_to_string(layout.overlay.join(page))?;
         let found = times(&text);

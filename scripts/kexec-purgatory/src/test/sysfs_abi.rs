@@ -9,13 +9,17 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 
 use super::overlay;
+use crate::debian::guide;
 use crate::layout::Layout;
 
 /// The fields of a sysfs file's description, in this order.
 const FIELDS: &[&str] = &["Date", "KernelVersion", "Contact", "Description"];
 
-/// Every description of a sysfs file has its fields, and the files that the code creates are those
-/// that have a description.
+/// The header of the guide's table of sysfs files.
+const TABLE: &str = "\nfile  ";
+
+/// Every description of a sysfs file has its fields. The files that the code creates are those that
+/// have a description, and those in the table of the administrator's guide.
 pub fn check(layout: &Layout) -> Result<()> {
     let mut described = BTreeSet::new();
     for path in overlay::files(layout)? {
@@ -24,12 +28,45 @@ pub fn check(layout: &Layout) -> Result<()> {
             described.extend(entries(&text).with_context(|| path)?);
         }
     }
-    let files = sysfs_files(&layout.overlay)?.into_iter();
+    let files = sysfs_files(&layout.overlay)?;
     let made: BTreeSet<String> = files
+        .iter()
         .map(|name| format!("/sys/kernel/kexec/{name}"))
         .collect();
     let differ: Vec<&String> = described.symmetric_difference(&made).collect();
     ensure!(differ.is_empty(), "described or made, not both: {differ:?}");
+    let page = fs::read_to_string(layout.overlay.join(guide::PAGE))?;
+    in_table(&page, &files).context(guide::PAGE)
+}
+
+/// The table of a page has each of these files and no others. An asterisk in a name stands for
+/// several words.
+fn in_table(page: &str, files: &[String]) -> Result<()> {
+    let table = page
+        .split("\n\n")
+        .find(|paragraph| paragraph.contains(TABLE))
+        .context("no table of sysfs files")?;
+    let listed: BTreeSet<String> = table
+        .lines()
+        .filter(|line| line.starts_with("``"))
+        .filter_map(|line| line.split("  ").next())
+        .flat_map(|cell| cell.split(", "))
+        .map(|code| code.trim_matches('`'))
+        .flat_map(|name| {
+            let words: &[&str] = match name.contains('*') {
+                false => &[""],
+                true if name.starts_with("entered_") => &["copy", "verify", "handoff", "total"],
+                true => &["loaded", "crash"],
+            };
+            words.iter().map(|word| name.replace('*', word))
+        })
+        .collect();
+    let made = files.iter().cloned().collect();
+    let differ: Vec<&String> = listed.symmetric_difference(&made).collect();
+    ensure!(
+        differ.is_empty(),
+        "in the table or made, not both: {differ:?}"
+    );
     Ok(())
 }
 
@@ -99,7 +136,21 @@ fn entries(text: &str) -> Result<Vec<String>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{attributes, entries};
+    use super::{attributes, entries, in_table};
+
+    #[test]
+    fn a_table_has_the_files_and_no_others() {
+        let page =
+            "Text.\n\n==  ==\nfile  contents\n==  ==\n``a``, ``b``  x\n``c_*``  ``y``\n==  ==\n";
+        let check = |files: &[&str]| {
+            let files: Vec<String> = files.iter().map(|&file| file.to_owned()).collect();
+            in_table(page, &files)
+        };
+        assert!(check(&["a", "b", "c_loaded", "c_crash"]).is_ok());
+        assert!(check(&["a", "b", "c_loaded", "c_crash", "d"]).is_err());
+        assert!(check(&["a", "b", "c_loaded"]).is_err());
+        assert!(check(&["a", "c_loaded", "c_crash"]).is_err());
+    }
 
     #[test]
     fn a_description_needs_all_fields() {
