@@ -35,8 +35,12 @@ const CRASH_CHECKED: &str = r#"kexec_image_check_timestamp_seconds{image="crash"
 
 /// How long each host runs.
 const DAYS: u64 = 4;
-/// A day in seconds.
-const DAY: u64 = 24 * 3600;
+/// A day in minutes.
+const DAY: u64 = 24 * 60;
+
+/// After how many minutes the alert fires on an image that was checked when the host started: the
+/// check counts for six hours, and the alert waits for two days.
+const NOT_CHECKED: u64 = 6 * 60 + 1 + 2 * DAY;
 
 /// The host that all metrics are of.
 const HOST: &str = "host:9100";
@@ -72,7 +76,8 @@ pub fn run(layout: &Layout) -> Result<()> {
 
 /// Hosts in the form of promtool's tests, of which JSON is a subset: the one with the metrics,
 /// whose normal image is damaged, and others that differ from it or from one where all is well.
-/// After four days, each has its alert and no other.
+/// After four days, each has its alert and no other. A minute before its time, the alert does not
+/// fire yet.
 fn test_file(metrics: &str) -> Result<Value> {
     let mut metrics = series(metrics)?;
     metrics.retain(|one| one["series"] != with_host(CRASH_CHECKED));
@@ -100,7 +105,9 @@ fn test_file(metrics: &str) -> Result<Value> {
         ],
     );
     // Loaded at the start, and checked after each day.
-    let checked: Vec<String> = (0..=DAYS).map(|day| format!("{}x23", day * DAY)).collect();
+    let checked: Vec<String> = (0..=DAYS)
+        .map(|day| format!("{}x{}", day * DAY * 60, DAY - 1))
+        .collect();
     well.push(json!({"series": with_host(CRASH_CHECKED), "values": checked.join(" ")}));
     let no_policy: Vec<Value> = well
         .iter()
@@ -113,19 +120,29 @@ fn test_file(metrics: &str) -> Result<Value> {
         })
         .collect();
 
-    let test = |series: &[Value], expected: Option<(&str, Value)>| {
-        let alerts: Vec<Value> = ALERTS
-            .iter()
-            .map(|alert| {
-                let alerts = expected.iter().filter(|(name, _)| name == alert);
-                json!({
-                    "eval_time": format!("{DAYS}d"),
-                    "alertname": alert,
-                    "exp_alerts": alerts.map(|(_, expected)| expected).collect::<Vec<_>>(),
-                })
+    // With the alert that is expected, and after how many minutes.
+    let test = |series: &[Value], expected: Option<(&str, u64, Value)>| {
+        let at = |minutes: u64, alert: &str, expected: &[&Value]| {
+            json!({
+                "eval_time": format!("{minutes}m"),
+                "alertname": alert,
+                "exp_alerts": expected,
             })
-            .collect();
-        json!({"interval": "1h", "input_series": series, "alert_rule_test": alerts})
+        };
+        let mut alerts = Vec::new();
+        for alert in ALERTS {
+            match &expected {
+                Some((name, minutes, expected)) if *name == alert => {
+                    if let Some(before) = minutes.checked_sub(1) {
+                        alerts.push(at(before, alert, &[]));
+                    }
+                    alerts.push(at(*minutes, alert, &[expected]));
+                    alerts.push(at(DAYS * DAY, alert, &[expected]));
+                }
+                _ => alerts.push(at(DAYS * DAY, alert, &[])),
+            }
+        }
+        json!({"interval": "1m", "input_series": series, "alert_rule_test": alerts})
     };
     let alert = |severity: &str, mut labels: Value, summary: String, description: &str| {
         labels["severity"] = severity.into();
@@ -175,28 +192,28 @@ fn test_file(metrics: &str) -> Result<Value> {
     );
     Ok(json!({
         "rule_files": [RULES],
-        "evaluation_interval": "1h",
+        "evaluation_interval": "1m",
         "tests": [
             test(&well, None),
-            test(&damaged, Some((ALERTS[0], on_damage))),
-            test(&with(&well, &[(FAILED_UNIT, "1")]), Some((ALERTS[1], on_unit))),
-            test(&with(&well, &[(CRASH_CHECKED, "0")]), Some((ALERTS[2], not_checked))),
+            test(&damaged, Some((ALERTS[0], 0, on_damage))),
+            test(&with(&well, &[(FAILED_UNIT, "1")]), Some((ALERTS[1], 0, on_unit))),
+            test(&with(&well, &[(CRASH_CHECKED, "0")]), Some((ALERTS[2], NOT_CHECKED, not_checked))),
             test(
                 &with(
                     &well,
                     &[(CRASH_LOADED, "0"), (r#"kexec_image_verified{image="crash"}"#, "0")],
                 ),
-                Some((ALERTS[3], missing)),
+                Some((ALERTS[3], 30, missing)),
             ),
             test(
                 &with(&well, &[(r#"kexec_image_verified{image="crash"}"#, "0")]),
-                Some((ALERTS[4], not_verified("crash"))),
+                Some((ALERTS[4], 30, not_verified("crash"))),
             ),
             test(
                 &with(&well, &[(r#"kexec_image_verified{image="normal"}"#, "0")]),
-                Some((ALERTS[4], not_verified("normal"))),
+                Some((ALERTS[4], 30, not_verified("normal"))),
             ),
-            test(&no_policy, Some((ALERTS[5], would_not_verify))),
+            test(&no_policy, Some((ALERTS[5], 10, would_not_verify))),
         ],
     }))
 }
@@ -220,5 +237,5 @@ fn with_host(name: &str) -> String {
 
 /// A series whose value stays the same.
 fn constant(series: &str, value: impl Display) -> Value {
-    json!({"series": series, "values": format!("{value}x{}", DAYS * 24)})
+    json!({"series": series, "values": format!("{value}x{}", DAYS * DAY)})
 }
