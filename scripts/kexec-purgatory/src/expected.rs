@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The texts that the purgatory must print. They are repeated here instead of taken from the
-//! purgatory's sources, so that tests notice a change there.
+//! The texts that the purgatory must print, and the size of its record. They are repeated here
+//! instead of taken from the purgatory's sources, so that tests notice a change there.
 
 use crate::abi::RegionKind;
+
+/// Bytes of the record for the next kernel, by the documentation of its format.
+pub const RECORD_SIZE: usize = 336;
 
 /// Why the next kernel is not entered.
 pub mod reason {

@@ -12,6 +12,7 @@ use super::symbols::Symbols;
 use super::{Boot, Machine, Stop, Template};
 use crate::abi::RegionKind;
 use crate::engines::EngineKind;
+use crate::expected::RECORD_SIZE;
 use crate::guest::{self, Guest, Purpose};
 use crate::kernel::Built;
 use crate::kexec::expect_engine;
@@ -20,9 +21,6 @@ use crate::processors;
 /// Offsets of `head` and `start` in `struct kimage` of include/linux/kexec.h.
 const KIMAGE_HEAD: u64 = 0;
 const KIMAGE_START: u64 = 24;
-
-/// Bytes of the record at the end of the segment with `boot_params`.
-const RECORD: u64 = 336;
 
 /// The processor of a guest whose image no engine verifies.
 pub const DIRECT_CPU: &str = processors::MAX;
@@ -124,7 +122,8 @@ impl<'a> GuestSetup<'a> {
         let mut verified: Vec<Segment> = image.segments.clone();
         for segment in &mut verified {
             if segment.kind == RegionKind::BootParams {
-                segment.length -= RECORD;
+                // The record is at the end.
+                segment.length -= RECORD_SIZE as u64;
             }
         }
         verified.retain(|segment| segment.length > 0);

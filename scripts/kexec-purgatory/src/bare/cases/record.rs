@@ -8,16 +8,15 @@ use super::super::bare_machine::Bare;
 use super::super::expect::{enters, fault, printed, refuses};
 use super::super::image::{BOOT_PARAMS, KERNEL, OTHERS, RECORD};
 use super::super::run_result::Run;
-use crate::expected::reason;
+use crate::expected::{RECORD_SIZE, reason};
 
-/// Offset of the stamps in a record, and the record's size, from the documentation of the format.
+/// Offset of the stamps in a record, by the documentation of the format.
 const STAMPS: usize = 256;
-const SIZE: usize = 336;
 pub const MISMATCH: usize = 4;
 
 /// The stamps of the record, `None` for one that was not written.
 pub fn read(run: &Run) -> Result<[Option<u64>; 5]> {
-    let bytes = run.memory(RECORD, SIZE)?;
+    let bytes = run.memory(RECORD, RECORD_SIZE)?;
     ensure!(
         bytes[..STAMPS].iter().all(|byte| *byte == 0),
         "more than the stamps was written"
@@ -51,7 +50,7 @@ pub fn stamps(bare: &Bare) -> Result<()> {
         "the stamps are {found:?}"
     );
     // Nothing after the record was written.
-    ensure!(run.memory(RECORD + SIZE as u64, 64)? == [0; 64]);
+    ensure!(run.memory(RECORD + RECORD_SIZE as u64, 64)? == [0; 64]);
 
     // A previous kernel that does not know the time.
     image.left = 0;
