@@ -9,6 +9,7 @@
 #include <asm/cpu_device_id.h>
 #include <asm/tsc.h>
 
+#ifdef CONFIG_KEXEC_PURGATORY_RUST
 /**
  * kexec_copies_cached() - whether non-temporal stores could poison memory
  * @c: CPU that copies the image
@@ -48,7 +49,6 @@ static __always_inline unsigned long __nocfi
 kexec_handoff(relocate_kernel_fn *relocate, struct kimage *image,
 	      phys_addr_t pa_control_page, unsigned int flags)
 {
-#ifdef CONFIG_KEXEC_PURGATORY_RUST
 	struct kexec_purgatory *purgatory = &image->arch.purgatory;
 	struct kexec_registers *registers = &purgatory->registers;
 
@@ -70,9 +70,14 @@ kexec_handoff(relocate_kernel_fn *relocate, struct kimage *image,
 		purgatory->left[1] = ~purgatory->left[0];
 	}
 	return relocate(image->head, pa_control_page, image->start, flags, registers);
-#else
-	return relocate(image->head, pa_control_page, image->start, flags);
-#endif
 }
+#else
+static __always_inline unsigned long __nocfi
+kexec_handoff(relocate_kernel_fn *relocate, struct kimage *image,
+	      phys_addr_t pa_control_page, unsigned int flags)
+{
+	return relocate(image->head, pa_control_page, image->start, flags);
+}
+#endif
 
 #endif /* _ASM_X86_KEXEC_HANDOFF_H */
