@@ -25,6 +25,11 @@ use crate::root::Root;
 /// kernel sets bits of XCR0 that this Bochs refuses.
 const PROCESSOR: &str = "tigerlake";
 
+/// Instructions that Bochs takes for a second of the machine's clock. With the default of 4 million
+/// the next tick of the clock can come before a kernel with lockdep has handled the last one, and
+/// the kernel does nothing else any more.
+const INSTRUCTIONS_PER_SECOND: u64 = 50_000_000;
+
 /// Memory of the machine, in MiB.
 const MEMORY: u64 = 1024;
 
@@ -181,7 +186,7 @@ fn write_cd(root: &Root, folder: &Path, kernel: &Path, guest: &Guest) -> Result<
 fn configuration() -> String {
     format!(
         "memory: guest={MEMORY}, host={MEMORY}
-cpu: model={PROCESSOR}, reset_on_triple_fault=0
+cpu: model={PROCESSOR}, ips={INSTRUCTIONS_PER_SECOND}, reset_on_triple_fault=0
 romimage: file=/usr/share/bochs/BIOS-bochs-latest
 vgaromimage: file=/usr/share/vgabios/vgabios.bin
 boot: cdrom
