@@ -50,6 +50,21 @@ impl Guide {
         self.blocks.iter().map(|(name, _)| name.as_str()).collect()
     }
 
+    /// The paths of files in the blocks that begin with one of `beginnings`. They may have `*`.
+    pub fn paths(&self, beginnings: &[&str]) -> Vec<&str> {
+        let in_path = |c: char| c.is_ascii_alphanumeric() || "/._-*".contains(c);
+        self.blocks
+            .iter()
+            .flat_map(|(_, block)| block.split(|c| !in_path(c)))
+            .filter(|word| {
+                beginnings
+                    .iter()
+                    .any(|beginning| word.starts_with(beginning))
+            })
+            .filter(|word| !word.ends_with('/'))
+            .collect()
+    }
+
     /// The commands of the block with that name, one per line.
     pub fn block(&self, name: &str) -> Result<&str> {
         self.blocks
@@ -73,5 +88,14 @@ mod tests {
         assert_eq!(guide.block("one").unwrap(), "first\nsecond");
         assert_eq!(guide.block("two").unwrap(), "third");
         assert!(guide.block("three").is_err());
+    }
+
+    #[test]
+    fn paths_are_those_of_files() {
+        let guide = Guide::parse(
+            ".. run: one\n\n::\n\n\tcat >/etc/a.d/b-c.conf <<'END'\n\tcp x /etc/d/\n\n\
+             .. run: two\n\n::\n\n\trm -f \"/etc/e.*\" /usr/bin/f\n",
+        );
+        assert_eq!(guide.paths(&["/etc/"]), ["/etc/a.d/b-c.conf", "/etc/e.*"]);
     }
 }

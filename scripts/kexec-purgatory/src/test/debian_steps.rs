@@ -121,7 +121,11 @@ fn try_once(machine: &mut DebianGuest) -> Result<()> {
     machine.follow("default", machine.ours)?;
     machine.run("grub-reboot 1 && grub-editenv - list | grep next_entry")?;
     machine.follow("no-try", machine.ours)?;
-    machine.run("! grub-editenv - list | grep next_entry")?;
+    let environment = machine.sh("grub-editenv - list")?;
+    ensure!(
+        !environment.contains("next_entry"),
+        "GRUB still has a kernel for the next boot:\n{environment}"
+    );
     machine.leave_by("systemctl reboot", "boot the new kernel by default")?;
     machine.expect_release(machine.ours)
 }
@@ -233,7 +237,10 @@ fn kexec_distribution(machine: &mut DebianGuest) -> Result<()> {
     // That kernel lacks the module that is configured to load at boot.
     machine
         .run("systemctl is-system-running --wait && systemctl is-active systemd-modules-load")?;
-    machine.run(&format!("! modprobe {VERIFY_MODULE}"))
+    machine.expect_failure(
+        &format!("modprobe {VERIFY_MODULE}"),
+        &format!("Module {VERIFY_MODULE} not found"),
+    )
 }
 
 /// The modules of the list in `modules-load.d` are loaded at boot, and the settings made.
@@ -269,13 +276,25 @@ fn systemctl_reboot(machine: &mut DebianGuest) -> Result<()> {
     machine.run("test ! -e /sys/kernel/kexec/entered_by")
 }
 
+/// The settings of kdump-tools, and a copy from before the guide's changes, in the guest.
+const KDUMP_SETTINGS: &str = "/etc/default/kdump-tools";
+const KDUMP_SETTINGS_BEFORE: &str = "/root/kdump-tools";
+
 fn kdump_load(machine: &mut DebianGuest) -> Result<()> {
     machine.follow("kdump-tools", machine.ours)?;
-    machine.run("! grep -e ' -s ' /var/crash/kexec_cmd")?;
-    machine.expect_state("verify_crash", CRASH)?;
-    machine.follow("kdump", machine.ours)?;
-    machine.expect_state("verify_crash", CRASH)?;
-    machine.run("grep -e ' -s ' /var/crash/kexec_cmd")
+    machine.run(&format!("cp {KDUMP_SETTINGS} {KDUMP_SETTINGS_BEFORE}"))?;
+    for options in [None, Some("kdump")] {
+        if let Some(block) = options {
+            machine.follow(block, machine.ours)?;
+        }
+        machine.expect_state("verify_crash", CRASH)?;
+        let command = machine.sh("cat /var/crash/kexec_cmd")?;
+        ensure!(
+            command.contains(" -p ") && command.contains(" -s ") == options.is_some(),
+            "kdump-tools ran {command:?}"
+        );
+    }
+    Ok(())
 }
 
 /// Crashes, and waits until the machine is back.
@@ -340,12 +359,28 @@ fn update(machine: &mut DebianGuest) -> Result<()> {
     kexec(machine, machine.ours, Some(VERIFIED))
 }
 
+/// The beginnings of paths that the guide's block on removing settings keeps: the file of a package,
+/// and what Secure Boot needs as long as the firmware has the key.
+const KEPT_SETTINGS: &[&str] = &[
+    KDUMP_SETTINGS,
+    "/etc/secure-boot",
+    "/etc/apt/apt.conf.d/99sign-boot",
+    "/usr/local/sbin/sign-boot",
+];
+
 fn remove(machine: &mut DebianGuest) -> Result<()> {
     machine.follow("remove-symbols", machine.ours)?;
     machine.leave("remove", machine.ours)?;
     machine.expect_release(machine.distribution)?;
     machine.run("systemctl is-system-running --wait")?;
     machine.follow("remove-settings", machine.distribution)?;
+    let settings = machine.settings()?;
+    let settings: Vec<&str> = settings
+        .lines()
+        .filter(|path| !KEPT_SETTINGS.iter().any(|kept| path.starts_with(kept)))
+        .collect();
+    ensure!(settings.is_empty(), "not removed: {settings:?}");
+    machine.run(&format!("cmp {KDUMP_SETTINGS} {KDUMP_SETTINGS_BEFORE}"))?;
     let left = machine
         .sh("ls /boot; dpkg-query --show --showformat '${Package} ${db:Status-Status}\\n'")?;
     let left: Vec<&str> = left

@@ -140,12 +140,14 @@ pub fn units(machine: &mut DebianGuest) -> Result<()> {
     expect_metric(machine, &format!("{damaged} 0"))?;
 
     machine.damage(Purpose::Crash)?;
-    machine.run("! echo 1 >/sys/kernel/kexec/check_crash")?;
+    machine.expect_failure("echo 1 >/sys/kernel/kexec/check_crash", "I/O error")?;
     machine.expect_state("check_crash", "damaged: kernel")?;
     expect_metric(machine, &format!("{damaged} 1"))?;
-    machine.run(&format!(
-        "! systemctl start {UNIT}.service && systemctl reset-failed {UNIT}.service"
-    ))?;
+    machine.expect_failure(
+        &format!("systemctl start {UNIT}.service"),
+        &format!("Job for {UNIT}.service failed"),
+    )?;
+    machine.run(&format!("systemctl reset-failed {UNIT}.service"))?;
     machine.expect_state("check_crash", "not checked")?;
     machine.run("echo 1 >/sys/kernel/kexec/check_crash")?;
     machine.expect_state("check_crash", "intact")

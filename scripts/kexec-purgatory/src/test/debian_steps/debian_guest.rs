@@ -224,6 +224,13 @@ impl DebianGuest {
         self.run(SETTLED)
     }
 
+    /// The files that exist in the guest of those below /etc and /usr/local that the guide's blocks
+    /// name, one per line.
+    pub fn settings(&self) -> Result<String> {
+        let paths = self.guide.paths(&["/etc/", "/usr/local/"]).join(" ");
+        self.sh(&format!("ls -d {paths} || :"))
+    }
+
     /// Fails unless a file of /sys/kernel/kexec has this text.
     pub fn expect_state(&self, file: &str, expected: &str) -> Result<()> {
         let found = self.sh(&format!("cat /sys/kernel/kexec/{file}"))?;
