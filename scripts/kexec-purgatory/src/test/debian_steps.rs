@@ -271,6 +271,8 @@ fn systemctl_reboot(machine: &mut DebianGuest) -> Result<()> {
     machine.follow("load", machine.ours)?;
     machine.follow("unload", machine.ours)?;
     machine.expect_state("verify_loaded", "none")?;
+    // For `damage`: takes effect at the next boot.
+    machine.follow("console", machine.ours)?;
     machine.leave_by("systemctl reboot", "reboot without one")?;
     machine.expect_release(machine.ours)?;
     machine.run("test ! -e /sys/kernel/kexec/entered_by")

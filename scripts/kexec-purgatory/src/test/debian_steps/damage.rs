@@ -46,8 +46,6 @@ pub fn check(machine: &mut DebianGuest) -> Result<()> {
     let script = machine.script("check", machine.ours)?;
     machine.expect_failure(&script, "I/O error")?;
     machine.expect_state("check_loaded", "damaged: kernel")?;
-    // Takes effect at the next boot.
-    machine.follow("console", machine.ours)?;
     let dumps = dumps(machine)?;
     let printed = machine.vm.printed()?;
     enter(machine)?;
