@@ -112,6 +112,12 @@ impl Loaded {
             segments,
             memory: lines().filter_map(|line| memory(line)).collect(),
         };
+        ensure!(
+            loaded.memory.len() >= loaded.segments.len(),
+            "the kernel's log has the memory of {} of at least {} segments",
+            loaded.memory.len(),
+            loaded.segments.len()
+        );
         loaded.segment(RegionKind::BootParams)?;
         loaded.segment(RegionKind::Kernel)?;
         loaded.segment(RegionKind::Initramfs)?;
@@ -219,10 +225,16 @@ mod tests {
 [    1.0] kexec-bzImage64: Loaded boot_param, command line and misc at 0x9a000 bufsz=0x1320 memsz=0x2000
 [    1.0] kexec-bzImage64: Loaded 64bit kernel at 0x1000000 bufsz=0x20d000 memsz=0x1600000
 [    1.0] kexec-bzImage64: Loaded initrd at 0x17db0000 bufsz=0x24f7ac memsz=0x24f7ac
+[    1.0] kexec_file: segment[0]: buf=0x1 bufsz=0x1000 mem=0x9a000 memsz=0x2000
+[    1.0] kexec_file: segment[1]: buf=0x1 bufsz=0x1000 mem=0x1000000 memsz=0x1600000
+[    1.0] kexec_file: segment[2]: buf=0x1 bufsz=0x1000 mem=0x17db0000 memsz=0x250000
 guest: loaded crash\r
 [    2.0] kexec-bzImage64: Loaded boot_param, command line and misc at 0x9b000 bufsz=0x1320 memsz=0x2000
 [    2.0] kexec-bzImage64: Loaded 64bit kernel at 0x3000000 bufsz=0x20d000 memsz=0x1600000
 [    2.0] kexec-bzImage64: Loaded initrd at 0x7db0000 bufsz=0x24f7ac memsz=0x24f7ac
+[    2.0] kexec_file: segment[0]: buf=0x1 bufsz=0x1000 mem=0x9b000 memsz=0x2000
+[    2.0] kexec_file: segment[1]: buf=0x1 bufsz=0x1000 mem=0x3000000 memsz=0x1600000
+[    2.0] kexec_file: segment[2]: buf=0x1 bufsz=0x1000 mem=0x7db0000 memsz=0x250000
 [    2.0] guest: loaded normal
 ";
 
@@ -243,6 +255,13 @@ guest: loaded crash\r
         assert_eq!(normal.segments.len(), 3);
         assert_eq!(normal.entry().unwrap(), 0x300_0200);
         assert!(Loaded::parse(&log, "guest: loaded").is_err());
+    }
+
+    #[test]
+    fn every_segment_has_memory() {
+        let text = String::from_utf8_lossy(LOG).replace(": segment[1]", ": other[1]");
+        let error = Loaded::parse(&SerialLog::new(text.as_bytes()), "guest: loaded crash");
+        assert!(error.is_err_and(|error| error.to_string().contains("memory of 2")));
     }
 
     /// An indirection list in two pages.
