@@ -13,7 +13,7 @@ use crate::kernel::Verify;
 use crate::processors::picked_in_qemu;
 
 /// The number of faults and the seed. Together they give every kind of fault at every place of
-/// every region, at every stage with every engine.
+/// every region, and every stage with every engine, but not every combination of these two.
 const COUNT: usize = 60;
 const SEED: u64 = 1;
 

@@ -12,6 +12,7 @@ use super::{Kernels, Report};
 use crate::abi::LEAF_SIZE;
 use crate::bench::mapped::{Engine, MappedPurgatory};
 use crate::bench::processor::{DIGESTS, PURGATORY};
+use crate::engines::EngineKind;
 use crate::files;
 use crate::kernel::{self, Verify};
 use crate::stack::Program;
@@ -26,11 +27,11 @@ const STACK_END: &str = "purgatory_stack_end";
 const BOUND: &str = "purgatory/stack-bound";
 
 pub fn names() -> Vec<String> {
-    let engines = Engine::all().into_iter().map(name);
+    let engines = EngineKind::ALL.iter().copied().map(name);
     iter::once(BOUND.to_owned()).chain(engines).collect()
 }
 
-fn name(engine: Engine) -> String {
+fn name(engine: EngineKind) -> String {
     format!("purgatory/stack-{}", engine.name())
 }
 
@@ -39,8 +40,14 @@ pub fn run(kernels: &mut Kernels, report: &mut Report) -> Result<()> {
     let folder = kernel::folder(kernels.layout, Verify::Y);
     let elf = folder.join(PURGATORY).with_extension("elf");
     report.test(BOUND, || stack_bound(&elf));
-    for engine in Engine::all() {
-        report.test(&name(engine), || stack_used(&folder, engine));
+    for &kind in EngineKind::ALL {
+        match Engine::new(kind) {
+            Some(engine) => report.test(&name(kind), || stack_used(&folder, engine)),
+            None => report.skip(
+                &name(kind),
+                &format!("this CPU does not have what {} needs", kind.name()),
+            ),
+        }
     }
     Ok(())
 }
