@@ -263,7 +263,7 @@ mod tests {
 
     #[test]
     fn an_emulator_ends_with_the_thread_that_started_it() {
-        let start = || emulator("sleep").arg("60").spawn().unwrap();
+        let start = || emulator("sleep").arg("infinity").spawn().unwrap();
         let mut alive = start();
         let mut left = thread::spawn(start).join().unwrap();
         assert_eq!(left.wait().unwrap().signal(), Some(libc::SIGKILL));

@@ -8,21 +8,17 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Stdio;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 
 use super::image::{Image, JOB_IN_BOCHS, STATE};
 use super::probe::{self, State};
-use super::run_result::{BOOT, Ending, MEMORY, POLL, Run, gave_up};
+use super::run_result::{BOOT, Ending, HANGS, MEMORY, POLL, Run, gave_up};
 use crate::command::{Running, emulator, tail};
 
 /// A processor with everything that any engine needs.
 const PROCESSOR: &str = "corei7_icelake_u";
-
-/// When to give up on a machine. Some digests take twenty seconds of processor time, and the
-/// processor may have other work.
-const HANGS_HERE: Duration = Duration::from_secs(600);
 
 /// Sectors of the disk, in bytes, and how many of them there are in a cylinder.
 const SECTOR: usize = 512;
@@ -163,8 +159,8 @@ fn watch(bochs: &mut Running, folder: &Path) -> Result<Ending> {
         if log.contains(TRIPLE_FAULT) {
             return Ok(Ending::TripleFault);
         }
-        if start.elapsed() > HANGS_HERE {
-            return Err(gave_up("Bochs", HANGS_HERE));
+        if start.elapsed() > HANGS {
+            return Err(gave_up("Bochs"));
         }
         thread::sleep(POLL);
     }

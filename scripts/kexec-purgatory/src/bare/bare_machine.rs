@@ -215,7 +215,7 @@ fn watch(qemu: &mut Child) -> Result<Ending> {
             return Ok(ending);
         }
         if start.elapsed() > HANGS {
-            return Err(gave_up("QEMU", HANGS));
+            return Err(gave_up("QEMU"));
         }
         thread::sleep(POLL);
     }

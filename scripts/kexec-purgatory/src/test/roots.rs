@@ -12,13 +12,11 @@ use anyhow::{Result, ensure};
 use super::HostTest;
 use crate::command::Running;
 use crate::layout::Layout;
+use crate::qemu::SILENCE;
 use crate::root::Root;
 
 /// The tests of the group `roots`.
 pub const TESTS: &[HostTest] = &[("roots/end", end)];
-
-/// The processes have not started, or not ended, if that takes this long.
-const HANGS: Duration = Duration::from_secs(60);
 
 fn end(layout: &Layout) -> Result<()> {
     // A number of seconds that no other process sleeps.
@@ -45,7 +43,7 @@ fn wait_for(wanted: usize, seconds: &str) -> Result<()> {
             return Ok(());
         }
         ensure!(
-            began.elapsed() < HANGS,
+            began.elapsed() < SILENCE,
             "{found} processes run, not {wanted}"
         );
         thread::sleep(Duration::from_millis(50));
