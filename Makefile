@@ -193,4 +193,4 @@ series-check: tool
 
 .PHONY: clean
 clean:
-	rm -rf build
+	@if [ -d build ]; then flock build/.lock rm -rf build; fi

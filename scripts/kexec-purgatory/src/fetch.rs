@@ -18,7 +18,7 @@ use crate::progress::Step;
 use crate::supported::{self, SERIES};
 
 /// The suite that has the series.
-const SUITE: &str = "trixie-backports";
+pub const SUITE: &str = "trixie-backports";
 
 /// How often a download is tried.
 const TRIES: u32 = 3;
@@ -279,7 +279,7 @@ fn deb(
     };
     let path = file(layout, &newest);
     fs::create_dir_all(debs(layout))?;
-    retried(|| download(&apt, &newest, &path))?;
+    retried(|| download(layout, &apt, &newest, &path))?;
     files::replace(&record, serde_json::to_string_pretty(&newest)?)?;
     step.done();
     Ok((path, newest))
@@ -315,8 +315,9 @@ fn private_apt(layout: &Layout, suite: &str) -> Result<PrivateApt> {
 }
 
 /// Downloads one package to `path`, which appears only once it is complete.
-fn download(apt: &PrivateApt, package: &Package, path: &Path) -> Result<()> {
-    let temporary = tempfile::tempdir_in(path.parent().context("no folder")?)?;
+fn download(layout: &Layout, apt: &PrivateApt, package: &Package, path: &Path) -> Result<()> {
+    // What a killed run leaves here is removed by the next one.
+    let temporary = tempfile::tempdir_in(&layout.cache)?;
     let what = format!("{}={}", package.name, package.version);
     output(
         apt.command("apt-get")

@@ -76,8 +76,8 @@ impl Needs {
                 "perl",
                 "python3",
             ],
-            Self::Guest => &["busybox-static", "kexec-tools", "mmdebstrap"],
-            Self::Bochs => &["bochs", "bochs-term", "bochsbios", "mmdebstrap", "vgabios"],
+            Self::Guest => &["busybox-static", "kexec-tools"],
+            Self::Bochs => &["bochs", "bochs-term", "bochsbios", "vgabios"],
             Self::Root => &["mmdebstrap"],
             Self::Quilt => &["quilt"],
             Self::Fuzz => &["g++"],
@@ -176,7 +176,7 @@ pub fn install(layout: &Layout, needs: &[Needs]) -> Result<()> {
 fn install_qemu(layout: &Layout, debian: Option<Debian>) -> Result<()> {
     may_install(
         debian,
-        &format!("apt-get install -t {QEMU_SUITE} {QEMU_PACKAGE}"),
+        &format!("apt-get install -t {QEMU_SUITE} {QEMU_PACKAGE}    # after adding that suite"),
     )?;
     let mut step = Step::start(format!("install {QEMU_PACKAGE} from {QEMU_SUITE}"));
     let apt = PrivateApt::new(&layout.cache.join("apt"), QEMU_SUITE, true)?;
@@ -259,7 +259,7 @@ fn may_install(debian: Option<Debian>, by_hand: &str) -> Result<()> {
         return Ok(());
     }
     bail!(Cause::Missing(format!(
-        "something is missing; as root, on Debian 12 or 13:\n  {by_hand}"
+        "packages are missing; as root, on Debian 12 or 13:\n  {by_hand}"
     )))
 }
 

@@ -70,7 +70,7 @@ impl Vendored {
         if !is_intact(&folder) {
             if folder.exists() {
                 let folder = folder.display();
-                println!("{folder} does not match its checksums or has none");
+                eprintln!("{folder} is damaged or incomplete: fetching the crates again");
             }
             let step = Step::start("fetch the crate sha2 and its dependencies");
             let new = tempfile::tempdir_in(&layout.cache)?;

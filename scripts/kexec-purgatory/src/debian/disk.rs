@@ -20,9 +20,6 @@ use crate::progress::Step;
 use crate::qemu::FIRMWARE_VARIABLES;
 use crate::root::{self, SUITE};
 
-/// The suite of the release with the kernel's series.
-const BACKPORTS: &str = "trixie-backports";
-
 /// The guest's packages besides those that every system has. The distribution's kernel is added.
 const PACKAGES: &[&str] = &[
     "binutils",
@@ -149,7 +146,7 @@ pub fn make(layout: &Layout) -> Result<PathBuf> {
             root::mmdebstrap(&packages)
                 .arg(SUITE)
                 .arg(&root)
-                .args([suite(SUITE), suite(BACKPORTS)]),
+                .args([suite(SUITE), suite(fetch::SUITE)]),
             &log,
             &mut step,
         )?;

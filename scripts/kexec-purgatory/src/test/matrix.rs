@@ -4,8 +4,9 @@
 
 use super::boot::case::{Case, Target};
 use crate::engines::EngineKind;
-use crate::fetch::Release;
+use crate::fetch::{self, Release};
 use crate::kernel::Verify;
+use crate::root;
 
 use EngineKind::Avx512X16;
 use Target::{Compressed, Longer, Other, Own};
@@ -22,12 +23,12 @@ const MIB: u64 = 1 << 20;
 /// Debian's older kernels.
 const DEBIAN_7_2: Release = Release {
     series: "7.2",
-    suite: "trixie-backports",
+    suite: fetch::SUITE,
     package: "linux-binary-",
 };
 const DEBIAN_6_12: Release = Release {
     series: "6.12",
-    suite: "trixie",
+    suite: root::SUITE,
     package: "linux-image-",
 };
 
