@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use tempfile::TempDir;
@@ -15,6 +15,7 @@ use crate::command::{command, logged, output};
 use crate::files;
 use crate::layout::{Layout, lock};
 use crate::progress::Step;
+use crate::setup;
 use crate::supported::{self, SERIES};
 
 /// The suite that has the series.
@@ -46,7 +47,7 @@ pub fn series(layout: &Layout) -> Result<&'static str> {
     let _lock = lock(&layout.cache)?;
     let mut fetched = Vec::new();
     for series in SERIES {
-        if cached(layout, &record(layout, "source", series))?.is_some() {
+        if cached(layout, &record(layout, &record_name("source", series)))?.is_some() {
             fetched.push(*series);
         }
     }
@@ -188,7 +189,7 @@ pub fn kernel_of(layout: &Layout, release: &Release) -> Result<DistributionKerne
         package,
     } = release;
     let pattern = format!("^{package}{}\\..*-amd64$", series.replace('.', "\\."));
-    let (deb, fetched) = deb(layout, "binary", series, suite, &pattern, |name| {
+    let (deb, fetched) = of_kernel(layout, "binary", series, suite, &pattern, |name| {
         name.contains("-cloud-") || name.contains("-rt-")
     })?;
     let release = fetched
@@ -196,11 +197,7 @@ pub fn kernel_of(layout: &Layout, release: &Release) -> Result<DistributionKerne
         .strip_prefix(package)
         .context("not a kernel's package")?
         .to_owned();
-    let dir = layout.build.join("distribution").join(&fetched.sha256);
-    if !dir.is_dir() {
-        fs::create_dir_all(layout.build.join("distribution"))?;
-        fs::rename(unpacked(layout, &deb)?.keep(), &dir)?;
-    }
+    let dir = contents(layout, &deb, &fetched)?;
     // Older packages have the image in `/boot`.
     let places = [
         format!("usr/lib/modules/{release}/vmlinuz"),
@@ -212,6 +209,41 @@ pub fn kernel_of(layout: &Layout, release: &Release) -> Result<DistributionKerne
         .find(|image| image.is_file())
         .with_context(|| format!("{} has no {}", deb.display(), places.join(" and no ")))?;
     Ok(DistributionKernel { image, release })
+}
+
+/// The distribution's program `kexec`. On Debian, it comes from a package of this machine's release
+/// that is not installed: installed, that package makes the next reboot of this machine a kexec.
+pub fn kexec(layout: &Layout) -> Result<PathBuf> {
+    const PACKAGE: &str = "kexec-tools";
+    // Guests are made in several threads at a time.
+    static FOUND: Mutex<Option<PathBuf>> = Mutex::new(None);
+
+    let mut known = FOUND.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(path) = &*known {
+        return Ok(path.clone());
+    }
+    let root = match setup::release() {
+        Some(suite) => {
+            let found = deb(
+                layout,
+                &format!("{PACKAGE}-{suite}"),
+                &format!("the package {PACKAGE}"),
+                suite,
+                &format!("^{PACKAGE}$"),
+                |_| false,
+            )?;
+            let (deb, fetched) =
+                found.with_context(|| format!("{suite} has no package {PACKAGE}"))?;
+            contents(layout, &deb, &fetched)?
+        }
+        None => PathBuf::from("/"),
+    };
+    let path = ["usr/sbin/kexec", "sbin/kexec"]
+        .map(|path| root.join(path))
+        .into_iter()
+        .find(|path| path.is_file())
+        .with_context(|| format!("there is no kexec; install {PACKAGE}"))?;
+    Ok(known.insert(path).clone())
 }
 
 /// The configuration of the distribution's kernel.
@@ -226,7 +258,18 @@ pub fn distribution_config(layout: &Layout) -> Result<String> {
     )
 }
 
-/// A directory with the contents of a package.
+/// The contents of a package of the distribution, in the build directory.
+fn contents(layout: &Layout, deb: &Path, package: &Package) -> Result<PathBuf> {
+    let all = layout.build.join("distribution");
+    let dir = all.join(&package.sha256);
+    if !dir.is_dir() {
+        fs::create_dir_all(&all)?;
+        fs::rename(unpacked(layout, deb)?.keep(), &dir)?;
+    }
+    Ok(dir)
+}
+
+/// A temporary directory with the contents of a package.
 pub fn unpacked(layout: &Layout, deb: &Path) -> Result<TempDir> {
     let folder = tempfile::tempdir_in(&layout.build)?;
     output(command("dpkg-deb").arg("-x").arg(deb).arg(folder.path()))?;
@@ -248,12 +291,11 @@ pub fn untar(archive: &Path, to: &Path) -> Command {
 fn of_series(layout: &Layout, kind: &str) -> Result<(PathBuf, Package)> {
     let series = series(layout)?;
     let pattern = format!("^linux-{kind}-{}$", series.replace('.', "\\."));
-    deb(layout, kind, series, SUITE, &pattern, |_| false)
+    of_kernel(layout, kind, series, SUITE, &pattern, |_| false)
 }
 
-/// The newest package of a suite whose name matches `pattern` and is not `unwanted`, in the cache,
-/// with the checksum that the index states. `kind` says what the package contains.
-fn deb(
+/// A package of a kernel, see [`deb`]. `kind` says what the package contains.
+fn of_kernel(
     layout: &Layout,
     kind: &str,
     series: &str,
@@ -261,28 +303,52 @@ fn deb(
     pattern: &str,
     unwanted: impl Fn(&str) -> bool,
 ) -> Result<(PathBuf, Package)> {
+    deb(
+        layout,
+        &record_name(kind, series),
+        &format!("the {kind} of linux {series}"),
+        suite,
+        pattern,
+        unwanted,
+    )?
+    .with_context(|| {
+        format!(
+            "{suite} no longer has a package {pattern}.\n\
+             Name a {series} kernel tree with KDIR=, as in: make kernel KDIR=/path/to/linux"
+        )
+    })
+}
+
+/// The newest package of a suite whose name matches `pattern` and is not `unwanted`, in the cache,
+/// with the checksum that the index states. `None` if the suite has none. `name` names the record of
+/// what was fetched; `what` is for messages.
+fn deb(
+    layout: &Layout,
+    name: &str,
+    what: &str,
+    suite: &str,
+    pattern: &str,
+    unwanted: impl Fn(&str) -> bool,
+) -> Result<Option<(PathBuf, Package)>> {
     let _lock = lock(&layout.cache)?;
-    let record = record(layout, kind, series);
+    let record = record(layout, name);
     if let Some((path, fetched)) = cached(layout, &record)?
         && files::checksum(&path)? == fetched.sha256
     {
-        return Ok((path, fetched));
+        return Ok(Some((path, fetched)));
     }
 
-    let step = Step::start(format!("fetch the {kind} of linux {series}"));
+    let step = Step::start(format!("fetch {what}"));
     let apt = private_apt(layout, suite)?;
     let Some(newest) = apt.search(pattern, unwanted)?.into_iter().next() else {
-        bail!(
-            "{suite} no longer has a package {pattern}.\n\
-             Name a {series} kernel tree with KDIR=, as in: make kernel KDIR=/path/to/linux"
-        );
+        return Ok(None);
     };
     let path = file(layout, &newest);
     fs::create_dir_all(debs(layout))?;
     retried(|| download(layout, &apt, &newest, &path))?;
     files::replace(&record, serde_json::to_string_pretty(&newest)?)?;
     step.done();
-    Ok((path, newest))
+    Ok(Some((path, newest)))
 }
 
 /// Where packages are kept.
@@ -294,9 +360,14 @@ fn file(layout: &Layout, package: &Package) -> PathBuf {
     debs(layout).join(format!("{}.deb", package.sha256))
 }
 
-/// The file that records which package of a kind was fetched.
-fn record(layout: &Layout, kind: &str, series: &str) -> PathBuf {
-    debs(layout).join(format!("{kind}-{series}.json"))
+/// The file that records which package was fetched under that name.
+fn record(layout: &Layout, name: &str) -> PathBuf {
+    debs(layout).join(format!("{name}.json"))
+}
+
+/// The name of the record for a package of a kernel.
+fn record_name(kind: &str, series: &str) -> String {
+    format!("{kind}-{series}")
 }
 
 /// The package that a record names, if it is in the cache.

@@ -203,7 +203,7 @@ pub fn loading(
     second.cmdline += &format!(" {}", plan.next_arguments);
 
     let mut content = Content::new(layout, job)?;
-    content.add_kexec()?;
+    content.add_kexec(layout)?;
     content.add_own(layout, LOGON_KEY)?;
     content.add_boot(&next.image, &second)?;
     let mut arguments = format!("guest.job={job} {arguments} {}", plan.arguments);
@@ -249,7 +249,7 @@ impl Selftests<'_> {
         let second = second(layout, Purpose::Enter, self.payload, None)?;
         let mut content = Content::new(layout, "selftests")?;
         content.add_boot(self.kernel, &second)?;
-        content.add_kexec()?;
+        content.add_kexec(layout)?;
         content.add_test_tools()?;
         content.add_selftests(self.programs)?;
         content.add_modules(self.modules)?;
@@ -297,7 +297,7 @@ fn commanded_with(
     let mut second = second(layout, Purpose::Enter, &small_payload(), None)?;
     second.cmdline += arguments;
     let mut content = Content::new(layout, "commands")?;
-    content.add_kexec()?;
+    content.add_kexec(layout)?;
     content.add_boot(next, &second)?;
     content.add_own(layout, DEBUG_LOADER)?;
     let modules = content.add_modules(modules)?;
@@ -326,7 +326,7 @@ pub fn chain(
     content.add_payload(&small_payload())?;
     content.archive.program("boot/vmlinuz", kernel)?;
     content.archive.file("boot/cmdline", cmdline.as_bytes())?;
-    content.add_kexec()?;
+    content.add_kexec(layout)?;
     content.add_own(layout, DEBUG_LOADER)?;
     content.add_selftests(programs)?;
     content.add_modules(modules)?;

@@ -56,7 +56,7 @@ pub enum Needs {
 
 impl Needs {
     /// Packages of the machine's own suites.
-    fn packages(self) -> &'static [&'static str] {
+    pub fn packages(self) -> &'static [&'static str] {
         match self {
             Self::Source => &["ca-certificates", "git", "xz-utils"],
             Self::Kernel => &[
@@ -76,7 +76,7 @@ impl Needs {
                 "perl",
                 "python3",
             ],
-            Self::Guest => &["busybox-static", "kexec-tools"],
+            Self::Guest => &["busybox-static"],
             Self::Bochs => &["bochs", "bochs-term", "bochsbios", "vgabios"],
             Self::Root => &["mmdebstrap"],
             Self::Quilt => &["quilt"],
@@ -133,6 +133,14 @@ impl Debian {
             _ => None,
         }
     }
+}
+
+/// The name of the Debian release on this machine, if it is one on which this tool installs packages.
+pub fn release() -> Option<&'static str> {
+    Some(match Debian::of_this_machine()? {
+        Debian::Bookworm => "bookworm",
+        Debian::Trixie => "trixie",
+    })
 }
 
 /// Installs what is missing, or says what is missing.

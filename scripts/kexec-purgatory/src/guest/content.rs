@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Second, archive};
 use crate::command::{cargo, command, output};
+use crate::fetch;
 use crate::initramfs::Initramfs;
 use crate::layout::Layout;
 use crate::root::Root;
@@ -86,14 +87,10 @@ impl Content {
     }
 
     /// Adds the distribution's kexec, with the libraries that it is linked to.
-    pub fn add_kexec(&mut self) -> Result<()> {
-        let program = ["/usr/sbin/kexec", "/sbin/kexec"]
-            .map(Path::new)
-            .into_iter()
-            .find(|path| path.is_file())
-            .context("kexec is not installed")?;
-        self.archive.program("bin/kexec", program)?;
-        self.add_libraries(program).map(drop)
+    pub fn add_kexec(&mut self, layout: &Layout) -> Result<()> {
+        let program = fetch::kexec(layout)?;
+        self.archive.program("bin/kexec", &program)?;
+        self.add_libraries(&program).map(drop)
     }
 
     /// Adds the programs that the kernel's own tests call, with the libraries that they are linked

@@ -65,7 +65,7 @@ pub fn crashing(
 ) -> Result<PathBuf> {
     let second = second(layout, Purpose::Crash, &small_payload(), makedumpfile)?;
     let mut content = Content::new(layout, "crash-contexts")?;
-    content.add_kexec()?;
+    content.add_kexec(layout)?;
     content.add_boot(kernel, &second)?;
     content.add_own(layout, DEBUG_LOADER)?;
     content.add_modules(&[module.to_owned()])?;

@@ -122,6 +122,15 @@ fn only_what_the_selected_tests_need_is_installed() {
 }
 
 #[test]
+fn nothing_is_installed_that_changes_how_this_machine_reboots() {
+    for needs in GROUPS.iter().flat_map(|group| group.needs) {
+        for package in ["kexec-tools", "kdump-tools"] {
+            assert!(!needs.packages().contains(&package), "{needs:?}: {package}");
+        }
+    }
+}
+
+#[test]
 fn groups_on_request_are_documented() {
     let read = |file| fs::read_to_string(layout().overlay.join(file)).unwrap();
     let (last, others) = ON_REQUEST.split_last().unwrap();
