@@ -28,8 +28,9 @@ use kernel::{
 ///
 /// # Errors
 ///
-/// [`Refusal::Foreign`] if the purgatory in the image's memory is not the one that was loaded, or
-/// if it cannot be read. It stays unchanged, so that it refuses the image.
+/// [`Refusal::Damaged`] if the purgatory in the image's memory is not the one that was loaded, or
+/// if it cannot be read. Both records stay unchanged, so that the purgatory refuses the image, and
+/// a check finds what the purgatory would find.
 pub(crate) fn reseal(image: &mut CrashImage, elfcorehdr: &[u8]) -> Result<(), Refusal> {
     if image.decision() != Some(Decision::VerifiedCrash) {
         return Ok(());
@@ -39,28 +40,27 @@ pub(crate) fn reseal(image: &mut CrashImage, elfcorehdr: &[u8]) -> Result<(), Re
     let purgatory = image.entry() - u64::from(header.entry);
     let size = header.file_size as usize;
     let start = image.elfcorehdr();
-    let digest = region_digest(elfcorehdr);
-
-    image.set_digest(start, elfcorehdr.len(), digest);
 
     // Ordinary loads of memory with an error would end this kernel.
     if !is_readable(purgatory, size) {
-        return Err(Refusal::Foreign);
+        return Err(Refusal::Damaged);
     }
 
     let loaded = image.digest(purgatory);
-    let memory = image.segment_mut(purgatory, size).ok_or(Refusal::Foreign)?;
+    let memory = image.segment_mut(purgatory, size).ok_or(Refusal::Damaged)?;
 
     // A new digest of a damaged purgatory would hide the damage.
     if loaded != Some(region_digest(memory)) {
-        return Err(Refusal::Foreign);
+        return Err(Refusal::Damaged);
     }
 
     let (_, params) = params::split(memory, &header)?;
-    update(params, start, elfcorehdr.len(), digest).ok_or(Refusal::Foreign)?;
+    let digest = region_digest(elfcorehdr);
+    update(params, start, elfcorehdr.len(), digest).ok_or(Refusal::Damaged)?;
 
-    let digest = region_digest(memory);
-    image.set_digest(purgatory, size, digest);
+    let purgatory_digest = region_digest(memory);
+    image.set_digest(start, elfcorehdr.len(), digest);
+    image.set_digest(purgatory, size, purgatory_digest);
     Ok(())
 }
 

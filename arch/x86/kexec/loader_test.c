@@ -253,17 +253,25 @@ static void test_elfcorehdr_damaged(struct kunit *test)
 	u8 *memory = load_elfcorehdr(test, 256);
 	/* The last byte belongs to the parameters, which no verified region contains. */
 	u8 *damaged = memory + purgatory->bufsz - 1;
+	struct kexec_purgatory *sealed;
 	u8 *before;
 
+	sealed = kunit_kmalloc(test, sizeof(*sealed), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, sealed);
+	*sealed = image->arch.purgatory;
 	before = kunit_kmalloc(test, purgatory->bufsz, GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, before);
 	*damaged ^= 1;
 	memcpy(before, memory, purgatory->bufsz);
 	priv->elfcorehdr[0] ^= 1;
 	KUNIT_EXPECT_STREQ(test, image->arch.purgatory.check, "");
-	kexec_purgatory_elfcorehdr(image, priv->elfcorehdr, 256);
+	kexec_purgatory_elfcorehdr(image, priv->elfcorehdr, 128);
 	KUNIT_EXPECT_MEMEQ(test, memory, before, purgatory->bufsz);
 	KUNIT_EXPECT_STREQ(test, image->arch.purgatory.check, "damaged: purgatory");
+	/* What is shown and checked is what the purgatory compares. */
+	KUNIT_EXPECT_EQ(test, image->arch.purgatory.verify_bytes, sealed->verify_bytes);
+	KUNIT_EXPECT_MEMEQ(test, image->arch.purgatory.regions, sealed->regions,
+			   sizeof(sealed->regions));
 
 	*damaged ^= 1;
 

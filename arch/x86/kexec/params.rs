@@ -132,6 +132,9 @@ pub(crate) struct Sealed {
 pub(crate) enum Refusal {
     /// The purgatory is not the one that this loader was built with.
     Foreign,
+    /// The purgatory in the memory of a crash image is not the one that was loaded, or it cannot be
+    /// read.
+    Damaged,
     /// The purgatory would refuse the image.
     Fault(Fault),
     /// Any other error.
@@ -154,6 +157,7 @@ impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::Foreign => ENOEXEC,
+            Refusal::Damaged => EIO,
             Refusal::Fault(_) => EINVAL,
             Refusal::Error(error) => error,
         }
@@ -164,6 +168,7 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Foreign => f.write_str("the purgatory is not of this build"),
+            Self::Damaged => f.write_str("the purgatory is damaged or cannot be read"),
             Self::Fault(fault) => f.write_str(fault.describe()),
             Self::Error(error) => write!(f, "{error:?}"),
         }

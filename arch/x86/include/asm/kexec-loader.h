@@ -76,8 +76,8 @@ bool kexec_purgatory_takes_record(const void *kernel, unsigned long size);
  * @size: number of these bytes, not 0
  *
  * Context: kexec_lock is held, and the memory of @image is writable.
- * Return: 0, or -ENOEXEC if the purgatory in the memory of @image is damaged, which is
- * logged. The purgatory then refuses the image.
+ * Return: 0, or -EIO if the purgatory in the memory of @image is damaged or cannot be
+ * read, which is logged. The purgatory then refuses the image.
  */
 int kexec_purgatory_reseal(struct kimage *image, const void *elfcorehdr, size_t size);
 
