@@ -1,12 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The texts that the purgatory must print, and the size of its record. They are repeated here
-//! instead of taken from the purgatory's sources, so that tests notice a change there.
+//! The texts that the purgatory and the kernel must print, and the size of the record. They are
+//! repeated here instead of taken from the sources, so that tests notice a change there.
 
 use crate::abi::RegionKind;
 
 /// Bytes of the record for the next kernel, by the documentation of its format.
 pub const RECORD_SIZE: usize = 336;
+
+/// What sysfs shows for an image that `kexec_load()` loaded.
+pub const UNKNOWN: &str = "unknown: loaded with kexec_load()";
+
+/// The beginning of the next kernel's line on how it was entered.
+pub const ENTERED: &str = "kexec: entered by ";
 
 /// Why the next kernel is not entered.
 pub mod reason {

@@ -2,7 +2,7 @@
 
 //! The groups of tests.
 
-mod arm;
+pub mod arm;
 mod bare_cases;
 mod bench_programs;
 mod boot;

@@ -5,7 +5,7 @@
 use anyhow::{Context, Result, ensure};
 
 use super::outcome;
-use crate::expected;
+use crate::expected::{self, ENTERED};
 use crate::machine::loaded::Segment;
 use crate::machine::{Machine, Stop};
 use crate::qemu::SerialLog;
@@ -36,7 +36,7 @@ fn check_log(log: &SerialLog, damaged: &[Segment]) -> Result<()> {
         .map(|segment| expected::region(segment.kind))
         .collect();
     let told = log
-        .after("kexec: entered by ")
+        .after(ENTERED)
         .and_then(|line| line.split_once(" after a mismatch in "))
         .and_then(|(_, rest)| rest.split_once(" of the normal image: verified "))
         .context("the crash kernel does not tell why it was entered")?;

@@ -6,12 +6,10 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::stopped::NO_ENGINE;
 use crate::bzimage::SETUP_DATA;
+use crate::expected::ENTERED;
 use crate::machine::Machine;
 use crate::machine::gdb::Space;
 use crate::qemu::SerialLog;
-
-/// The beginning of the next kernel's line.
-const ENTERED: &str = "kexec: entered by ";
 
 /// What it says about a record that it does not use.
 const NOT_USED: &str = "kexec: the record of the previous kernel is not used: ";

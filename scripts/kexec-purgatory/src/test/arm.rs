@@ -29,7 +29,7 @@ pub enum Arm {
 impl Arm {
     /// The text in the log and in sysfs. For a policy, it ends with the name of the policy's
     /// module.
-    pub fn text(self) -> &'static str {
+    pub const fn text(self) -> &'static str {
         match self {
             Self::VerifiedCrash => "verified: crash image",
             Self::VerifiedConfig => "verified: KEXEC_PURGATORY_VERIFY=y",

@@ -15,6 +15,7 @@ use super::arm::{self, Arm};
 use super::ktap::{self, Stream};
 use super::{HostTest, Kernels, Report, shared};
 use crate::engines::EngineKind;
+use crate::expected;
 use crate::files;
 use crate::guest::{Extra, KHO, MEMORY_TO_ADD, Purpose};
 use crate::kernel::{SAMPLE_MODULE, VERIFY_MODULE, Verify};
@@ -31,8 +32,8 @@ use Purpose::Enter;
 use Target::Own;
 use Verify::{M, N, Norust, Options, OptionsM, Y};
 
-/// What sysfs shows on the overlay's kernel for an image that `kexec_load()` loaded.
-const UNKNOWN: Expected = Undecided("unknown: loaded with kexec_load()");
+/// An image that `kexec_load()` loaded, on the overlay's kernel.
+const UNKNOWN: Expected = Undecided(expected::UNKNOWN);
 
 /// The regions of a normal image: kernel, `boot_params` and initramfs. The IMA list is not
 /// verified, because it changes after the load.

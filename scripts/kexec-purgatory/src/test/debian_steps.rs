@@ -18,6 +18,8 @@ use anyhow::{Context, Result, ensure};
 
 use self::debian_guest::DebianGuest;
 use super::Report;
+use super::arm::Arm;
+use crate::expected::UNKNOWN;
 use crate::kernel::VERIFY_MODULE;
 use crate::layout::Layout;
 
@@ -145,10 +147,10 @@ fn system_calls(machine: &mut DebianGuest) -> Result<()> {
     for (options, file, expected) in [
         ("-l", "verify_loaded", VERIFIED),
         ("-s -l", "verify_loaded", VERIFIED),
-        ("-c -l", "verify_loaded", WITHOUT_FILES),
+        ("-c -l", "verify_loaded", UNKNOWN),
         ("-p", "verify_crash", CRASH),
         ("-s -p", "verify_crash", CRASH),
-        ("-c -p", "verify_crash", WITHOUT_FILES),
+        ("-c -p", "verify_crash", UNKNOWN),
     ] {
         machine.run(&format!(
             "kexec {options} /boot/vmlinuz-{0} --initrd=/boot/initrd.img-{0} --reuse-cmdline",
@@ -214,10 +216,9 @@ fn expect_refused(machine: &DebianGuest, image: &str, error: &str) -> Result<()>
 /// Source: `bzImage64_load()`.
 const KEXEC: &str = "208";
 
-const VERIFIED: &str = "verified: policy of kexec_purgatory_verify";
-const CRASH: &str = "verified: crash image";
-const WITHOUT_FILES: &str = "unknown: loaded with kexec_load()";
-const DIRECT: &str = "direct: KEXEC_PURGATORY_VERIFY=m and no policy module is loaded";
+const VERIFIED: &str = Arm::VerifiedPolicy.text();
+const CRASH: &str = Arm::VerifiedCrash.text();
+const DIRECT: &str = Arm::DirectNoPolicy.text();
 
 fn kexec_verified(machine: &mut DebianGuest) -> Result<()> {
     kexec(machine, machine.ours, Some(VERIFIED))?;

@@ -11,6 +11,7 @@ use super::group::table_names;
 use super::selftests::{self, MODULES};
 use super::{Kernels, Report};
 use crate::command::{command, output};
+use crate::expected::ENTERED;
 use crate::files;
 use crate::guest::{self, KUNIT, Purpose, Selftests};
 use crate::kernel::{self, SAMPLE_MODULE, Verify};
@@ -266,7 +267,7 @@ fn entered(log: &SerialLog) -> Result<()> {
     let next = lines.rsplit(|line| line.starts_with(FIRST_LINE)).next();
     ensure!(
         next.unwrap_or_default().iter().any(|line| {
-            line.strip_prefix("kexec: entered by ")
+            line.strip_prefix(ENTERED)
                 .is_some_and(|by| by.contains(": verified "))
         }),
         "the second kernel does not say that it was verified\n{}",

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, ensure};
 use super::arm::Arm;
 use super::{Kernels, Report, debug, shared};
 use crate::command::{command, logged_step, output};
+use crate::expected::ENTERED;
 use crate::guest::{self, Guest, Upstream};
 use crate::kernel::{self, VERIFY_MODULE, Verify};
 use crate::layout::Layout;
@@ -135,7 +136,7 @@ fn judge(row: &Row, log: &SerialLog) -> Result<()> {
         "the log has no {decided:?}"
     );
     // Only a purgatory that ran records a time for the verification.
-    let entered = log.after("kexec: entered by ").unwrap_or_default();
+    let entered = log.after(ENTERED).unwrap_or_default();
     let verified = entered.contains(": verified ") && entered.contains(" verify ");
     let direct = entered.contains(": direct: ") && !entered.contains(" verify ");
     ensure!(

@@ -3,10 +3,12 @@
 //! What a chain of kernels without a mutant prints.
 
 use super::{ENGINE, FAILURES, SELFTESTS, SUITES};
+use crate::expected::{ENTERED, UNKNOWN};
 use crate::files;
 use crate::guest;
 use crate::kexec;
 use crate::qemu::SerialLog;
+use crate::test::arm::Arm;
 
 /// Checks what the kernels of a guest printed; see `chain` in its `/init`.
 pub fn check(log: &SerialLog) -> Result<(), String> {
@@ -51,7 +53,7 @@ enum Fact {
     /// The beginning of a line.
     Begin(&'static str),
     /// What a kernel says about how it was entered: a part of the line, which ends with the time.
-    Entered(&'static str),
+    Entered(String),
 }
 
 fn facts() -> Vec<Fact> {
@@ -61,23 +63,21 @@ fn facts() -> Vec<Fact> {
         payload.len(),
         files::checksum_of_bytes(&payload)
     );
-    let line = |text: &str| Fact::Line(text.to_owned());
+    let direct = Arm::DirectNoPolicy.text();
     vec![
-        line("guest: chain unknown: loaded with kexec_load()"),
-        line(
-            "kexec: normal image: direct: KEXEC_PURGATORY_VERIFY=m and no policy module is loaded",
-        ),
-        line("guest: chain direct: KEXEC_PURGATORY_VERIFY=m and no policy module is loaded"),
+        Fact::Line(format!("guest: chain {UNKNOWN}")),
+        Fact::Line(format!("kexec: normal image: {direct}")),
+        Fact::Line(format!("guest: chain {direct}")),
         Fact::Direct("Linux version "),
-        Fact::Entered(": direct: KEXEC_PURGATORY_VERIFY=m and no policy module is loaded: "),
+        Fact::Entered(format!(": {direct}: ")),
         Fact::Line(arrived.clone()),
         Fact::Verified("normal", 3),
-        Fact::Entered(": verified 3 regions, "),
+        Fact::Entered(": verified 3 regions, ".to_owned()),
         Fact::Line(arrived),
         Fact::Verified("crash", 4),
-        Fact::Entered(": verified 4 regions, "),
+        Fact::Entered(": verified 4 regions, ".to_owned()),
         Fact::Begin("guest: vmcore "),
-        line("guest: finished"),
+        Fact::Line("guest: finished".to_owned()),
     ]
 }
 
@@ -90,7 +90,7 @@ impl Fact {
                 take(lines, |line| line.starts_with(text)).ok_or(format!("no line '{text}'"))
             }
             Self::Entered(text) => take(lines, |line| {
-                line.starts_with("kexec: entered by ")
+                line.starts_with(ENTERED)
                     && line.contains(text)
                     && line.ends_with(" ms since machine_kexec()")
             })
@@ -125,9 +125,10 @@ fn verified<'a>(lines: &mut Vec<&'a str>, kind: &str, regions: u32) -> Result<&'
         ));
     }
     let decision = match kind {
-        "crash" => "verified: crash image",
-        _ => "verified: policy of kexec_purgatory_verify",
+        "crash" => Arm::VerifiedCrash,
+        _ => Arm::VerifiedPolicy,
     };
+    let decision = decision.text();
     for line in [
         format!("{image}{decision}"),
         format!("guest: chain {decision}"),
