@@ -382,7 +382,7 @@ fn cached(layout: &Layout, record: &Path) -> Result<Option<(PathBuf, Package)>> 
 }
 
 fn private_apt(layout: &Layout, suite: &str) -> Result<PrivateApt> {
-    PrivateApt::new(&layout.cache.join("apt"), suite, false)
+    retried(|| PrivateApt::new(&layout.cache.join("apt"), suite, false))
 }
 
 /// Downloads one package to `path`, which appears only once it is complete.

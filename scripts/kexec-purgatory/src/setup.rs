@@ -12,6 +12,7 @@ use rustix::process::geteuid;
 use crate::apt::PrivateApt;
 use crate::command::{cargo, command, logged, logged_step, output};
 use crate::exit::Cause;
+use crate::fetch::retried;
 use crate::layout::{Layout, lock};
 use crate::progress::Step;
 
@@ -187,14 +188,17 @@ fn install_qemu(layout: &Layout, debian: Option<Debian>) -> Result<()> {
         &format!("apt-get install -t {QEMU_SUITE} {QEMU_PACKAGE}    # after adding that suite"),
     )?;
     let mut step = Step::start(format!("install {QEMU_PACKAGE} from {QEMU_SUITE}"));
-    let apt = PrivateApt::new(&layout.cache.join("apt"), QEMU_SUITE, true)?;
-    logged(
-        apt.command("apt-get")
-            .args(["-y", "install", "--no-install-recommends", "-t", QEMU_SUITE])
-            .arg(QEMU_PACKAGE),
-        &layout.log("install-qemu")?,
-        &mut step,
-    )?;
+    let log = layout.log("install-qemu")?;
+    retried(|| {
+        let apt = PrivateApt::new(&layout.cache.join("apt"), QEMU_SUITE, true)?;
+        logged(
+            apt.command("apt-get")
+                .args(["-y", "install", "--no-install-recommends", "-t", QEMU_SUITE])
+                .arg(QEMU_PACKAGE),
+            &log,
+            &mut step,
+        )
+    })?;
     step.done();
     Ok(())
 }
@@ -202,16 +206,19 @@ fn install_qemu(layout: &Layout, debian: Option<Debian>) -> Result<()> {
 fn install_packages(layout: &Layout, debian: Option<Debian>, missing: &[&str]) -> Result<()> {
     may_install(debian, &format!("apt-get install {}", missing.join(" ")))?;
     let mut step = Step::start(format!("install {} packages", missing.len()));
-    // The package lists may be older than the wanted packages.
-    output(command("apt-get").args(["-qq", "update"]))?;
-    logged(
-        command("apt-get")
-            .env("DEBIAN_FRONTEND", "noninteractive")
-            .args(["-y", "install", "--no-install-recommends"])
-            .args(missing),
-        &layout.log("install")?,
-        &mut step,
-    )?;
+    let log = layout.log("install")?;
+    retried(|| {
+        // The package lists may be older than the wanted packages.
+        output(command("apt-get").args(["-qq", "update"]))?;
+        logged(
+            command("apt-get")
+                .env("DEBIAN_FRONTEND", "noninteractive")
+                .args(["-y", "install", "--no-install-recommends"])
+                .args(missing),
+            &log,
+            &mut step,
+        )
+    })?;
     step.done();
     Ok(())
 }
@@ -243,15 +250,18 @@ fn built(layout: &Layout, name: &str, version: &str) -> Result<PathBuf> {
     let _lock = lock(&root)?;
     // cargo writes this file after all programs are in place.
     if !root.join(".crates.toml").is_file() {
-        logged_step(
-            format!("build {name} {version}"),
-            &layout.log(name)?,
-            cargo()
-                .args(["install", name, "--locked", "--version", version])
-                .arg("--root")
-                .arg(&root)
-                .env("CARGO_TARGET_DIR", layout.build.join(name)),
-        )?;
+        let log = layout.log(name)?;
+        retried(|| {
+            logged_step(
+                format!("build {name} {version}"),
+                &log,
+                cargo()
+                    .args(["install", name, "--locked", "--version", version])
+                    .arg("--root")
+                    .arg(&root)
+                    .env("CARGO_TARGET_DIR", layout.build.join(name)),
+            )
+        })?;
     }
     Ok(root.join("bin"))
 }

@@ -14,6 +14,7 @@ use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
 use crate::command::{cargo, output};
+use crate::fetch::retried;
 use crate::files;
 use crate::layout::{Layout, lock};
 use crate::progress::Step;
@@ -74,12 +75,14 @@ impl Vendored {
             }
             let step = Step::start("fetch the crate sha2 and its dependencies");
             let new = tempfile::tempdir_in(&layout.cache)?;
-            output(
-                cargo()
-                    .args(["vendor", "--locked", "--manifest-path"])
-                    .arg(&manifest)
-                    .arg(new.path().join("vendor")),
-            )?;
+            retried(|| {
+                output(
+                    cargo()
+                        .args(["vendor", "--locked", "--manifest-path"])
+                        .arg(&manifest)
+                        .arg(new.path().join("vendor")),
+                )
+            })?;
             for name in CRATES {
                 import(name, new.path()).with_context(|| format!("crate {name}"))?;
             }
