@@ -146,9 +146,9 @@ pub fn check_decompressor(
     Decompressor::link(&compressed).map(drop)
 }
 
-/// Checks what the measurements rely on: every engine of the purgatory that this CPU can run and the kernel's own code
-/// compute correct digests, and mainline's purgatory, as linked here, tells a sound image from a
-/// damaged one. `ours` and `mainline` are build directories with the objects.
+/// Checks what the measurements rely on: every engine of the purgatory that this CPU can run, and
+/// the kernel's own code, compute correct digests, and mainline's purgatory, as linked here, tells a
+/// sound image from a damaged one. `ours` and `mainline` are build directories with the objects.
 pub fn check(ours: &Path, mainline: &Path, kernel: &Path) -> Result<()> {
     let read = |name: &str| files::read(&ours.join(name));
     let (purgatory, digests) = (read(processor::PURGATORY)?, read(processor::DIGESTS)?);

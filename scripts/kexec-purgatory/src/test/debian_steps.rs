@@ -286,14 +286,15 @@ const KDUMP_SETTINGS_BEFORE: &str = "/root/kdump-tools";
 fn kdump_load(machine: &mut DebianGuest) -> Result<()> {
     machine.follow("kdump-tools", machine.ours)?;
     machine.run(&format!("cp {KDUMP_SETTINGS} {KDUMP_SETTINGS_BEFORE}"))?;
-    for options in [None, Some("kdump")] {
-        if let Some(block) = options {
+    // With the package's settings, and with those of the guide.
+    for block in [None, Some("kdump")] {
+        if let Some(block) = block {
             machine.follow(block, machine.ours)?;
         }
         machine.expect_state("verify_crash", CRASH)?;
         let command = machine.sh("cat /var/crash/kexec_cmd")?;
         ensure!(
-            command.contains(" -p ") && command.contains(" -s ") == options.is_some(),
+            command.contains(" -p ") && command.contains(" -s ") == block.is_some(),
             "kdump-tools ran {command:?}"
         );
     }
