@@ -14,6 +14,7 @@ use crate::{
         opinion,
         sound, //
         Opinion,
+        FAULTS,
         OWN_DIGEST,
         PARAMS_DIGEST,
         PURGATORY,
@@ -51,21 +52,6 @@ pub const TARGETS: [Target; 2] = [
         name: "digest",
         check: region,
     },
-];
-
-/// Every fault, in the order in which `check()` looks for it.
-const FAULTS: [Fault; 11] = [
-    Fault::Magic,
-    Fault::Version,
-    Fault::Size,
-    Fault::ParamsDigest,
-    Fault::OwnDigest,
-    Fault::Address,
-    Fault::Engine,
-    Fault::RegionCount,
-    Fault::Region,
-    Fault::Entry,
-    Fault::Record,
 ];
 
 /// Bytes of an edit: two that say where, and eight that are written there.

@@ -24,6 +24,21 @@ pub const PURGATORY_SIZE: u64 = 0x8000;
 pub const OWN_DIGEST: Digest = [1; 32];
 pub const PARAMS_DIGEST: Digest = [2; 32];
 
+/// Every fault, in the order in which `check()` looks for it.
+pub const FAULTS: [Fault; 11] = [
+    Fault::Magic,
+    Fault::Version,
+    Fault::Size,
+    Fault::ParamsDigest,
+    Fault::OwnDigest,
+    Fault::Address,
+    Fault::Engine,
+    Fault::RegionCount,
+    Fault::Region,
+    Fault::Entry,
+    Fault::Record,
+];
+
 /// A region whose digest does not matter.
 pub fn region(kind: RegionKind, start: u64, len: u64) -> Region {
     Region {

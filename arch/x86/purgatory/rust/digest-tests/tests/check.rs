@@ -9,22 +9,9 @@ use purgatory_digest::{
     engines::EngineKind,
 };
 use purgatory_digest_tests::params::{
-    has, opinion, region, sound, Opinion, OWN_DIGEST, PARAMS_DIGEST, PURGATORY, PURGATORY_SIZE,
+    has, opinion, region, sound, Opinion, FAULTS, OWN_DIGEST, PARAMS_DIGEST, PURGATORY,
+    PURGATORY_SIZE,
 };
-
-const FAULTS: [Fault; 11] = [
-    Fault::Magic,
-    Fault::Version,
-    Fault::Size,
-    Fault::ParamsDigest,
-    Fault::OwnDigest,
-    Fault::Address,
-    Fault::Engine,
-    Fault::RegionCount,
-    Fault::Region,
-    Fault::Entry,
-    Fault::Record,
-];
 
 fn fault_of(params: &Params) -> Option<Fault> {
     check(
