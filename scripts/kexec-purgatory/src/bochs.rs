@@ -8,7 +8,7 @@
 use std::fmt;
 use std::fs;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -108,25 +108,17 @@ fn run(
     let folder = tempfile::tempdir_in(&layout.build)?;
     let path = |name: &str| folder.path().join(name);
     write_cd(&root, folder.path(), kernel, guest)?;
-    fs::write(path("bochsrc"), configuration())?;
+    let processor = format!("model={PROCESSOR}, ips={INSTRUCTIONS_PER_SECOND}");
+    let more = format!("debugger_log: {DEBUGGER_LOG}\nmagic_break: enabled=1\n");
+    let configuration = configuration(MEMORY, &processor, "cdrom", "path=cd, status=inserted");
+    fs::write(path("bochsrc"), configuration + &more)?;
     fs::write(path("commands"), commands.unwrap_or_default())?;
-    let debugger = match commands {
-        Some(_) => "-debugger -rc commands",
-        None => "",
+    let bochs = match commands {
+        Some(_) => "bochs -debugger -rc commands",
+        None => "bochs",
     };
-
-    // Bochs needs a terminal; script provides one. Bochs may survive its terminal, hence setpriv.
-    let run = format!(
-        "cd '{}' && exec setpriv --pdeathsig KILL bochs -q -f bochsrc {debugger}",
-        folder.path().display()
-    );
-    let mut bochs = Running::new(
-        root.command(&[folder.path()], "script")?
-            .args(["--quiet", "--return", "--flush", "--command", &run])
-            .arg(path("terminal"))
-            .env("TERM", "vt100")
-            .stdout(Stdio::null()),
-    )?;
+    let mut script = root.command(&[folder.path()], "script")?;
+    let mut bochs = Running::new(in_terminal(&mut script, folder.path(), bochs))?;
     let kept = layout.log(name)?;
     let mut printed = 0;
     let mut since = Instant::now();
@@ -183,20 +175,34 @@ fn write_cd(root: &Root, folder: &Path, kernel: &Path, guest: &Guest) -> Result<
     .map(drop)
 }
 
-fn configuration() -> String {
+/// Adds what makes `script` run Bochs in `folder`, with its file `bochsrc`. Bochs needs a terminal,
+/// which `script` provides. It may survive that terminal, hence `setpriv`.
+pub fn in_terminal<'a>(script: &'a mut Command, folder: &Path, bochs: &str) -> &'a mut Command {
+    let run = format!(
+        "cd '{}' && exec setpriv --pdeathsig KILL {bochs} -q -f bochsrc",
+        folder.display()
+    );
+    script
+        .args(["--quiet", "--return", "--flush", "--command", &run])
+        .arg(folder.join("terminal"))
+        .env("TERM", "vt100")
+        .stdout(Stdio::null())
+}
+
+/// The `bochsrc` of a machine with `memory` MiB that boots from a drive of type `boot`. It writes what
+/// the serial port gets to the file `serial`, and what Bochs says to `log`.
+pub fn configuration(memory: u64, processor: &str, boot: &str, drive: &str) -> String {
     format!(
-        "memory: guest={MEMORY}, host={MEMORY}
-cpu: model={PROCESSOR}, ips={INSTRUCTIONS_PER_SECOND}, reset_on_triple_fault=0
+        "memory: guest={memory}, host={memory}
+cpu: {processor}, reset_on_triple_fault=0
 romimage: file=/usr/share/bochs/BIOS-bochs-latest
 vgaromimage: file=/usr/share/vgabios/vgabios.bin
-boot: cdrom
+boot: {boot}
 ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14
-ata0-master: type=cdrom, path=cd, status=inserted
+ata0-master: type={boot}, {drive}
 com1: enabled=1, mode=file, dev=serial
 display_library: term
 log: log
-debugger_log: {DEBUGGER_LOG}
-magic_break: enabled=1
 panic: action=fatal
 "
     )

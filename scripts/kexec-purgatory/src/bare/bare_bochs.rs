@@ -6,7 +6,6 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::process::Stdio;
 use std::thread;
 use std::time::Instant;
 
@@ -15,6 +14,7 @@ use anyhow::{Context, Result, ensure};
 use super::image::{Image, JOB_IN_BOCHS, STATE};
 use super::probe::{self, State};
 use super::run_result::{BOOT, Ending, HANGS, MEMORY, POLL, Run, gave_up};
+use crate::bochs;
 use crate::command::{Running, emulator, tail};
 
 /// A processor with everything that any engine needs.
@@ -98,21 +98,18 @@ impl Disk {
         memory.write_all_at(&[1], JOB_IN_BOCHS)?;
         let (disk, cylinders) = self.with(&memory)?;
         fs::write(path("disk"), disk)?;
-        fs::write(path("bochsrc"), configuration(cylinders))?;
+        let processor = format!("model={PROCESSOR}");
+        let drive = format!(
+            "path=disk, mode=flat, cylinders={cylinders}, heads={HEADS}, spt={SECTORS_PER_TRACK}"
+        );
+        let configuration = bochs::configuration(MEMORY, &processor, "disk", &drive);
+        fs::write(path("bochsrc"), configuration)?;
         // Debian's Bochs waits for a debugger's commands before the first instruction.
         fs::write(path("commands"), "continue\n")?;
 
-        // Bochs needs a terminal; script provides one. Bochs may survive its terminal, hence
-        // setpriv.
-        let mut bochs = Running::new(
-            emulator("script")
-                .args(["--quiet", "--return", "--flush", "--command"])
-                .arg("exec setpriv --pdeathsig KILL bochs-bin -q -f bochsrc -rc commands")
-                .arg("terminal")
-                .current_dir(folder.path())
-                .env("TERM", "vt100")
-                .stdout(Stdio::null()),
-        )?;
+        let mut script = emulator("script");
+        let bochs = "bochs-bin -rc commands";
+        let mut bochs = Running::new(bochs::in_terminal(&mut script, folder.path(), bochs))?;
         let ending = watch(&mut bochs, folder.path());
         // Ends Bochs as well.
         drop(bochs);
@@ -164,22 +161,4 @@ fn watch(bochs: &mut Running, folder: &Path) -> Result<Ending> {
         }
         thread::sleep(POLL);
     }
-}
-
-fn configuration(cylinders: usize) -> String {
-    format!(
-        "megs: {MEMORY}
-cpu: model={PROCESSOR}, reset_on_triple_fault=0
-romimage: file=/usr/share/bochs/BIOS-bochs-latest
-vgaromimage: file=/usr/share/vgabios/vgabios.bin
-boot: disk
-ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14
-ata0-master: type=disk, path=disk, mode=flat, cylinders={cylinders}, heads={HEADS}, \
-spt={SECTORS_PER_TRACK}
-com1: enabled=1, mode=file, dev=serial
-display_library: term
-log: log
-panic: action=fatal
-"
-    )
 }
