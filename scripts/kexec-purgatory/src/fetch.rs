@@ -211,7 +211,8 @@ pub fn kernel_of(layout: &Layout, release: &Release) -> Result<DistributionKerne
 }
 
 /// The distribution's program `kexec`. On Debian, it comes from a package of this machine's release
-/// that is not installed: installed, that package makes the next reboot of this machine a kexec.
+/// that is not installed: installed, that package makes the next reboot of this machine a kexec. The
+/// packages that it depends on are installed.
 pub fn kexec(layout: &Layout) -> Result<PathBuf> {
     const PACKAGE: &str = "kexec-tools";
     // Guests are made in several threads at a time.
@@ -221,7 +222,7 @@ pub fn kexec(layout: &Layout) -> Result<PathBuf> {
     if let Some(path) = &*known {
         return Ok(path.clone());
     }
-    let root = match setup::release() {
+    let (root, depends) = match setup::release() {
         Some(suite) => {
             let found = deb(
                 layout,
@@ -233,15 +234,24 @@ pub fn kexec(layout: &Layout) -> Result<PathBuf> {
             )?;
             let (deb, fetched) =
                 found.with_context(|| format!("{suite} has no package {PACKAGE}"))?;
-            contents(layout, &deb, &fetched)?
+            let depends = output(command("dpkg-deb").arg("-f").arg(&deb).arg("Depends"))?;
+            (contents(layout, &deb, &fetched)?, Some(depends))
         }
-        None => PathBuf::from("/"),
+        None => (PathBuf::from("/"), None),
     };
     let path = ["usr/sbin/kexec", "sbin/kexec"]
         .map(|path| root.join(path))
         .into_iter()
         .find(|path| path.is_file())
         .with_context(|| format!("there is no kexec; install {PACKAGE}"))?;
+    let runs = || output(command(&path).arg("--version"));
+    // Debian's is linked to libraries that are in other packages.
+    if let Some(depends) = depends
+        && runs().is_err()
+    {
+        setup::install_dependencies(layout, PACKAGE, depends.trim())?;
+    }
+    runs()?;
     Ok(known.insert(path).clone())
 }
 

@@ -205,7 +205,21 @@ fn install_qemu(layout: &Layout, debian: Option<Debian>) -> Result<()> {
 
 fn install_packages(layout: &Layout, debian: Option<Debian>, missing: &[&str]) -> Result<()> {
     may_install(debian, &format!("apt-get install {}", missing.join(" ")))?;
-    let mut step = Step::start(format!("install {} packages", missing.len()));
+    let step = Step::start(format!("install {} packages", missing.len()));
+    apt_get(layout, step, "install", missing)
+}
+
+/// Installs what the package `name` depends on, but not that package. `depends` is its field
+/// `Depends`.
+pub fn install_dependencies(layout: &Layout, name: &str, depends: &str) -> Result<()> {
+    let by_hand = format!("apt-get satisfy '{depends}'");
+    may_install(Debian::of_this_machine(), &by_hand)?;
+    let step = Step::start(format!("install what {name} depends on"));
+    apt_get(layout, step, "satisfy", &[depends])
+}
+
+/// Installs packages: `action` is `install` with their names, or `satisfy` with a dependency.
+fn apt_get(layout: &Layout, mut step: Step, action: &str, what: &[&str]) -> Result<()> {
     let log = layout.log("install")?;
     retried(|| {
         // The package lists may be older than the wanted packages.
@@ -213,8 +227,8 @@ fn install_packages(layout: &Layout, debian: Option<Debian>, missing: &[&str]) -
         logged(
             command("apt-get")
                 .env("DEBIAN_FRONTEND", "noninteractive")
-                .args(["-y", "install", "--no-install-recommends"])
-                .args(missing),
+                .args(["-y", "--no-install-recommends", action])
+                .args(what),
             &log,
             &mut step,
         )

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use sha2::{Digest, Sha256};
 
 use super::{Second, archive};
@@ -182,9 +182,16 @@ impl Content {
     }
 }
 
-/// The libraries that a program is linked to, as `ldd` names them.
+/// The libraries that a program is linked to, as `ldd` names them. Fails if one is missing.
 fn linked(ldd: &mut Command) -> Result<Vec<PathBuf>> {
-    Ok(output(ldd)?
+    let text = output(ldd)?;
+    let missing = text.lines().find(|line| line.ends_with("not found"));
+    ensure!(
+        missing.is_none(),
+        "{ldd:?}: {}",
+        missing.unwrap_or_default().trim()
+    );
+    Ok(text
         .split_whitespace()
         .filter(|word| word.starts_with('/'))
         .map(PathBuf::from)
@@ -197,4 +204,24 @@ pub fn bytes(size: u64) -> Vec<u8> {
     (0..size / block)
         .flat_map(|counter| Sha256::digest(counter.to_le_bytes()))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::linked;
+    use crate::command::command;
+
+    #[test]
+    fn a_missing_library_is_an_error() {
+        let lines = "\tlinux-vdso.so.1 (0x1)\n\tlibz.so.1 => /lib/libz.so.1 (0x2)\n";
+        let libraries = linked(command("printf").arg(lines)).unwrap();
+        assert_eq!(libraries, ["/lib/libz.so.1".as_ref() as &std::path::Path]);
+        let missing = format!("{lines}\tlibxenctrl.so.4.17 => not found\n");
+        let error = linked(command("printf").arg(missing)).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("libxenctrl.so.4.17 => not found")
+        );
+    }
 }
